@@ -1,0 +1,423 @@
+"""Curvature of a metric field, from its values and compact first and second differences.
+
+Every public function takes components first and grid axes last: a metric is (n, n, *shape), with
+n the dimension of the grid, 2 to 4. Sign and index conventions (round spheres have positive
+Ricci curvature):
+
+- Gamma^k_ij is ``christoffel[k, i, j]``;
+- R^l_ijk = d_i Gamma^l_jk - d_j Gamma^l_ik + Gamma^p_jk Gamma^l_ip - Gamma^p_ik Gamma^l_jp is
+  ``riemann[l, i, j, k]``, and R_jk = R^i_ijk.
+
+Metric components are dimensionless if coordinates are lengths; Christoffel symbols are then
+1 / length and curvatures 1 / length^2.
+
+Derivatives of Christoffel symbols are always expanded in second differences of the metric:
+differencing the symbols themselves would leave the Nyquist mode undamped.
+
+All functions raise ShapeError, DTypeError, NotFiniteError, NotSymmetricError or
+NotPositiveDefiniteError for an argument that is not what they need, and GridTooSmallError where
+the grid has too few points for the order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+
+from .arrays import Array, Components, contract, expand, namespace, require_real_floating, total
+from .errors import ShapeError
+from .grids import Grid
+from .jets import LAST_TWO, MetricJet, symmetric_gradient, trace, vector_gradient
+from .stencils import LocalField, evaluate, hessian
+from .tensors import (
+    SYMMETRIC,
+    checked_vector,
+    inverse_and_determinant,
+    metric_dimension,
+    packed_metric,
+    packed_size,
+    packed_symmetric,
+    pairs,
+    table,
+    unpack,
+)
+from .weights import Order
+
+# --------------------------------------------------------------------------------------------
+# Formulas on a tile, which the flows use as well
+
+
+def ricci_tensor(jet: MetricJet) -> list[Array]:
+    """Packed R_jk."""
+    return [jet.ricci[pair] for pair in pairs(jet.n)]
+
+
+def deturck_flow_tensor(jet: MetricJet) -> list[Array]:
+    """Packed -2 Ric + L_W g with the flat background, W^k = g^pq Gamma^k_pq.
+
+    With E_kij as in ``MetricJet.twice_lowered``, X^k_ij = g^kp E_pij, U^l_jk = g^lm d_m g_jk and
+    Y_ik^l = g^lm E_ikm it is g^ab d_a d_b g_ij - X^k_li U^l_jk - X^k_lj Y_ik^l / 2. All second
+    derivatives but those of the Laplacian have cancelled, which is what makes the flow parabolic.
+    """
+    n, inverse, lowered = jet.n, jet.inverse, jet.twice_lowered
+    result: dict[tuple[int, int], Array] = {}
+    for a, b in pairs(n):
+        # One second derivative at a time: the six (in 3-D) together are 6 times the metric.
+        second = jet.local.second(a, b)
+        factor = inverse[a, b] if a == b else 2.0 * inverse[a, b]
+        for c, pair in enumerate(pairs(n)):
+            term = factor * second[c, ...]
+            if pair in result:
+                result[pair] += term
+            else:
+                result[pair] = term
+    half = expand({pair: 0.5 * inverse[pair] for pair in pairs(n)}, n, 2, SYMMETRIC)
+    x = contract("kp,pij->kij", inverse, lowered, n=n, symmetric=LAST_TWO)
+    u = contract("lm,mjk->ljk", inverse, jet.d, n=n, symmetric=LAST_TWO)
+    half_y = _half_y(half, lowered, u, n)
+    for i, j in pairs(n):
+        acc = result[i, j]
+        for k, l in product(range(n), repeat=2):
+            acc -= x[k, l, i] * u[l, j, k]
+            acc -= x[k, l, j] * half_y[i, k, l]
+    return [result[pair] for pair in pairs(n)]
+
+
+def _half_y(half: Components, lowered: Components, u: Components, n: int) -> Components:
+    """Y_ik^l / 2, half of it from Y_ik^l + Y_ki^l = 2 U^l_ik; table (i, k, l)."""
+    result: Components = {}
+    for i, k in pairs(n):
+        for l in range(n):
+            if i == k:
+                result[i, i, l] = 0.5 * u[l, i, i]
+            else:
+                result[i, k, l] = total((1.0, (half[l, m], lowered[i, k, m])) for m in range(n))
+                result[k, i, l] = u[l, i, k] - result[i, k, l]
+    return result
+
+
+def lie_derivative_tensor(
+    g: Components, dg: Components, v: Components, dv: Components, n: int
+) -> list[Array]:
+    """Packed (L_V g)_ij = V^k d_k g_ij + g_kj d_i V^k + g_ik d_j V^k.
+
+    Tables: g (i, j), dg (a, i, j), v (k,), dv (a, k).
+    """
+    return [
+        total(
+            [(1.0, (v[k,], dg[k, i, j])) for k in range(n)]
+            + [(1.0, (g[k, j], dv[i, k])) for k in range(n)]
+            + [(1.0, (g[i, k], dv[j, k])) for k in range(n)]
+        )
+        for i, j in pairs(n)
+    ]
+
+
+def background_field(jet: MetricJet, background: MetricJet) -> tuple[Components, Components]:
+    """V^k = g^pq Gammabar^k_pq and d_i V^k, tables (k,) and (i, k).
+
+    With d_i g^pq = -g^pa g^qb d_i g_ab and the derivative of Gammabar in second differences of the
+    background, so that no difference is taken of a difference.
+    """
+    n = jet.n
+    gamma, d_gamma = background.christoffel, background.christoffel_gradient
+    v = contract("pq,kpq->k", jet.inverse, gamma, n=n)
+    mixed = contract("pa,iab->ipb", jet.inverse, jet.d, n=n)
+    d_inverse = contract("ipb,bq->ipq", mixed, jet.inverse, n=n, symmetric=LAST_TWO)
+    falling = contract("ipq,kpq->ik", d_inverse, gamma, n=n)
+    direct = contract("pq,ikpq->ik", jet.inverse, d_gamma, n=n)
+    return v, {index: direct[index] - falling[index] for index in direct}
+
+
+def lichnerowicz_tensor(jet: MetricJet, local_h: LocalField) -> list[Array]:
+    """Packed Lichnerowicz Laplacian of a symmetric tensor; see ``lichnerowicz``."""
+    n, gamma, inverse = jet.n, jet.christoffel, jet.inverse
+    h, dh = table(local_h.value(), n), symmetric_gradient(local_h, n)
+    nabla = _covariant_gradient(h, dh, gamma, n)
+    laplacian = _rough_laplacian(jet, local_h, h, dh, nabla)
+    raised = contract("ip,pj->ij", inverse, h, n=n)
+    upper = contract("ip,pj->ij", raised, inverse, n=n, symmetric=SYMMETRIC)
+    # R_ipjq h^pq in the usual index order is R_lijk with (l, i, j, k) = (i, j, q, p) here.
+    curved = contract("ijqp,pq->ij", jet.riemann_lowered, upper, n=n, symmetric=SYMMETRIC)
+    ricci_h = contract("ip,pj->ij", jet.ricci, raised, n=n)
+    return [
+        total(
+            [
+                (1.0, (laplacian[i, j],)),
+                (2.0, (curved[i, j],)),
+                (-1.0, (ricci_h[i, j],)),
+                (-1.0, (ricci_h[j, i],)),
+            ]
+        )
+        for i, j in pairs(n)
+    ]
+
+
+def _covariant_gradient(h: Components, dh: Components, gamma: Components, n: int) -> Components:
+    """nabla_b h_ij = d_b h_ij - Gamma^p_bi h_pj - Gamma^p_bj h_ip, table (b, i, j)."""
+    moved = contract("pbi,pj->bij", gamma, h, n=n)
+    independent = {
+        (b, i, j): total(
+            [(1.0, (dh[b, i, j],)), (-1.0, (moved[b, i, j],)), (-1.0, (moved[b, j, i],))]
+        )
+        for b in range(n)
+        for i, j in pairs(n)
+    }
+    return expand(independent, n, 3, LAST_TWO)
+
+
+def _rough_laplacian(
+    jet: MetricJet, local_h: LocalField, h: Components, dh: Components, nabla: Components
+) -> Components:
+    """g^ab nabla_a nabla_b h_ij, the second derivatives of h compact; table (i, j)."""
+    n, gamma, d_gamma = jet.n, jet.christoffel, jet.christoffel_gradient
+    result: Components = {}
+    for a, b in pairs(n):
+        second = local_h.second(a, b)
+        weight = 1.0 if a == b else 2.0
+        for c, pair in enumerate(pairs(n)):
+            term = (weight * jet.inverse[a, b]) * second[c, ...]
+            result[pair] = result[pair] + term if pair in result else term
+    # g^ab d_a Gamma^p_bi and g^ab Gamma^p_bi d_a, g^ab Gamma^p_ai nabla_b.
+    divergence = contract("ab,apbi->pi", jet.inverse, d_gamma, n=n)
+    mixed = contract("ab,pbi->pai", jet.inverse, gamma, n=n)
+    one = contract("pi,pj->ij", divergence, h, n=n)
+    two = contract("pai,apj->ij", mixed, dh, n=n)
+    three = contract("pai,apj->ij", mixed, nabla, n=n)
+    four = contract("p,pij->ij", jet.contracted_christoffel, nabla, n=n, symmetric=SYMMETRIC)
+    for i, j in pairs(n):
+        acc = result[i, j] - four[i, j]
+        for part in (one, two, three):
+            acc -= part[i, j] + part[j, i]
+        result[i, j] = acc
+    return expand(result, n, 2, SYMMETRIC)
+
+
+# --------------------------------------------------------------------------------------------
+# Public functions
+
+
+def _on_metric(
+    components: Array,
+    grid: Grid,
+    order: Order,
+    formula: Callable[[MetricJet], list[Array]],
+    leading: tuple[int, ...],
+) -> Array:
+    """Evaluate a formula in the jet of a checked metric and shape the result."""
+    n = metric_dimension(grid)
+    packed = packed_metric(components, grid)
+    count = 1
+    for size in leading:
+        count *= size
+    flat = evaluate(lambda local: formula(MetricJet(local, n)), (packed,), grid, order, count)
+    return namespace(flat).reshape(flat, (*leading, *grid.shape))
+
+
+def _listed(components: Components, n: int, rank: int) -> list[Array]:
+    return [components[index] for index in product(range(n), repeat=rank)]
+
+
+def inverse(components: Array, grid: Grid) -> Array:
+    """Inverse metric g^ij by cofactors. (n, n, *shape) -> the same shape; dimensionless."""
+    packed = packed_metric(components, grid)
+    n = grid.ndim
+    result, _ = inverse_and_determinant(table(packed, n), n)
+    xp = namespace(packed)
+    return unpack(xp.stack([result[pair] for pair in pairs(n)], axis=0), n)
+
+
+def volume_element(components: Array, grid: Grid) -> Array:
+    """sqrt(det g), the density of the Riemannian volume. (n, n, *shape) -> shape."""
+    packed = packed_metric(components, grid)
+    return namespace(packed).sqrt(inverse_and_determinant(table(packed, grid.ndim), grid.ndim)[1])
+
+
+def christoffel(components: Array, grid: Grid, order: Order = 4) -> Array:
+    """Christoffel symbols Gamma^k_ij = g^kp (d_i g_pj + d_j g_pi - d_p g_ij) / 2.
+
+    (n, n, *shape) -> (n, n, n, *shape), indices [k, i, j]. Unit: 1 / length.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from riemann_lne import Grid
+    >>> grid = Grid.box(1.0, 2.0, (9, 9))
+    >>> r, _ = grid.coordinates()
+    >>> polar = np.stack([np.stack([r**0, 0 * r]), np.stack([0 * r, r**2])])
+    >>> gamma = christoffel(polar, grid)
+    >>> bool(np.allclose(gamma[0, 1, 1], -r) and np.allclose(gamma[1, 0, 1], 1 / r))
+    True
+    """
+    n = grid.ndim
+    return _on_metric(
+        components, grid, order, lambda jet: _listed(jet.christoffel, n, 3), (n, n, n)
+    )
+
+
+def riemann(components: Array, grid: Grid, order: Order = 4) -> Array:
+    """Riemann tensor R^l_ijk, positive Ricci on spheres by R_jk = R^i_ijk.
+
+    (n, n, *shape) -> (n, n, n, n, *shape), indices [l, i, j, k]. Unit: 1 / length^2.
+    """
+    n = grid.ndim
+    return _on_metric(components, grid, order, lambda jet: _listed(jet.riemann, n, 4), (n, n, n, n))
+
+
+def ricci(components: Array, grid: Grid, order: Order = 4) -> Array:
+    """Ricci tensor R_jk = R^i_ijk. (n, n, *shape) -> (n, n, *shape). Unit: 1 / length^2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from riemann_lne import Grid
+    >>> grid = Grid.box(-0.5, 0.5, (33, 33))
+    >>> x, y = grid.coordinates()
+    >>> v = 4 / (1 + x**2 + y**2) ** 2                      # the unit sphere: Ric = g
+    >>> sphere = np.stack([np.stack([v, 0 * v]), np.stack([0 * v, v])])
+    >>> bool(np.max(np.abs(ricci(sphere, grid, order=6) - sphere)) < 1e-6)
+    True
+    """
+    n = metric_dimension(grid)
+    packed = packed_metric(components, grid)
+    flat = evaluate(
+        lambda local: ricci_tensor(MetricJet(local, n)), (packed,), grid, order, packed_size(n)
+    )
+    return unpack(flat, n)
+
+
+def scalar_curvature(components: Array, grid: Grid, order: Order = 4) -> Array:
+    """Scalar curvature R = g^jk R_jk. (n, n, *shape) -> shape. Unit: 1 / length^2."""
+    return _on_metric(components, grid, order, lambda jet: [jet.scalar_curvature], ())
+
+
+def einstein(components: Array, grid: Grid, order: Order = 4) -> Array:
+    """Einstein tensor R_ij - R g_ij / 2. (n, n, *shape) -> (n, n, *shape). Unit: 1 / length^2."""
+    n = grid.ndim
+
+    def formula(jet: MetricJet) -> list[Array]:
+        half = 0.5 * jet.scalar_curvature
+        return [jet.ricci[at] - half * jet.g[at] for at in product(range(n), repeat=2)]
+
+    return _on_metric(components, grid, order, formula, (n, n))
+
+
+def lie_derivative(components: Array, vector: Array, grid: Grid, order: Order = 4) -> Array:
+    """Lie derivative of the metric, (L_V g)_ij = V^k d_k g_ij + g_kj d_i V^k + g_ik d_j V^k.
+
+    Parameters
+    ----------
+    components : (n, n, *shape)
+        The metric.
+    vector : (n, *shape)
+        V^k, the index up.
+
+    Returns
+    -------
+    (n, n, *shape), in the unit of V over length.
+    """
+    n = grid.ndim
+    packed = packed_metric(components, grid)
+    vector = checked_vector(vector, grid)
+
+    def formula(metric: LocalField, field: LocalField) -> list[Array]:
+        value = field.value()
+        v: Components = {(k,): value[k, ...] for k in range(n)}
+        return lie_derivative_tensor(
+            table(metric.value(), n),
+            symmetric_gradient(metric, n),
+            v,
+            vector_gradient(field, n),
+            n,
+        )
+
+    return unpack(evaluate(formula, (packed, vector), grid, order, packed_size(n)), n)
+
+
+def deturck_vector(
+    components: Array, grid: Grid, background: Array | None = None, order: Order = 4
+) -> Array:
+    """DeTurck vector field W^k = g^pq (Gamma^k_pq - Gammabar^k_pq).
+
+    ``background`` is the metric (n, n, *shape) whose Christoffel symbols are Gammabar; None is
+    the flat one, with Gammabar = 0 in these coordinates. Returns (n, *shape), unit 1 / length.
+    """
+    n = metric_dimension(grid)
+    fields = [packed_metric(components, grid)]
+    if background is not None:
+        fields.append(packed_metric(background, grid, "background"))
+
+    def formula(metric: LocalField, bar: LocalField | None = None) -> list[Array]:
+        jet = MetricJet(metric, n)
+        w = jet.contracted_christoffel
+        if bar is None:
+            return [w[k,] for k in range(n)]
+        v = contract("pq,kpq->k", jet.inverse, MetricJet(bar, n).christoffel, n=n)
+        return [w[k,] - v[k,] for k in range(n)]
+
+    return evaluate(formula, tuple(fields), grid, order, n)
+
+
+def lichnerowicz(components: Array, h: Array, grid: Grid, order: Order = 4) -> Array:
+    """Lichnerowicz Laplacian of a symmetric tensor,
+
+    (Delta_L h)_ij = g^ab nabla_a nabla_b h_ij + 2 R_ipjq h^pq - R_ip h^p_j - R_jp h^p_i,
+
+    with R_ipjq such that g^pq R_ipjq = R_ij (so that Delta_L g = 0). Linearised about g, the Ricci-
+    DeTurck flow with background g is h' = Delta_L h. Zero modes: parallel tensors.
+
+    Parameters
+    ----------
+    components, h : (n, n, *shape)
+        The metric and the symmetric tensor.
+
+    Returns
+    -------
+    (n, n, *shape), in the unit of h over length^2.
+    """
+    n = metric_dimension(grid)
+    packed = packed_metric(components, grid)
+    packed_h = packed_symmetric(h, grid, "h")
+
+    def formula(metric: LocalField, local_h: LocalField) -> list[Array]:
+        return lichnerowicz_tensor(MetricJet(metric, n), local_h)
+
+    return unpack(evaluate(formula, (packed, packed_h), grid, order, packed_size(n)), n)
+
+
+def laplacian(components: Array, scalar: Array, grid: Grid, order: Order = 4) -> Array:
+    """Laplace-Beltrami operator of a function, g^ab (d_a d_b f - Gamma^k_ab d_k f).
+
+    (n, n, *shape) and shape -> shape. Unit: that of f over length^2.
+    """
+    n = metric_dimension(grid)
+    packed = packed_metric(components, grid)
+    xp = require_real_floating(scalar, "scalar")
+    if tuple(scalar.shape) != grid.shape:
+        raise ShapeError(f"scalar has shape {tuple(scalar.shape)}; the grid is {grid.shape}")
+
+    def formula(metric: LocalField, function: LocalField) -> list[Array]:
+        jet = MetricJet(metric, n)
+        second = expand({at: function.second(*at)[0, ...] for at in pairs(n)}, n, 2, SYMMETRIC)
+        drift = total(
+            (1.0, (jet.contracted_christoffel[k,], function.first(k)[0, ...])) for k in range(n)
+        )
+        return [trace(jet.inverse, second, n) - drift]
+
+    return evaluate(formula, (packed, xp.expand_dims(scalar, axis=0)), grid, order, 1)[0, ...]
+
+
+__all__ = [
+    "christoffel",
+    "deturck_vector",
+    "einstein",
+    "hessian",
+    "inverse",
+    "laplacian",
+    "lichnerowicz",
+    "lie_derivative",
+    "ricci",
+    "riemann",
+    "scalar_curvature",
+    "volume_element",
+]

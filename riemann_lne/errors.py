@@ -1,0 +1,79 @@
+"""The errors of this library: one family, each member also the built-in error it stands for.
+
+Every message says what was wrong, where (grid index, argument name, time) and what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RiemannLNEError(Exception):
+    """Base class: ``except RiemannLNEError`` catches all that this library raises on purpose."""
+
+
+class InvalidArgumentError(RiemannLNEError, ValueError):
+    """An argument has a value that makes no sense here."""
+
+
+class ShapeError(RiemannLNEError, ValueError):
+    """An array has the wrong shape; the message names the expected and the actual one."""
+
+
+class DTypeError(RiemannLNEError, TypeError):
+    """An array is not of a real floating-point type (float32 or float64)."""
+
+
+class NotFiniteError(RiemannLNEError, ValueError):
+    """An array holds NaN or infinity; the message names the first such place."""
+
+
+class NotSymmetricError(RiemannLNEError, ValueError):
+    """A metric is not symmetric; the message names the worst place."""
+
+
+class NotPositiveDefiniteError(RiemannLNEError, ValueError):
+    """A metric is not positive definite.
+
+    Attributes
+    ----------
+    index : tuple of int or None
+        Grid index (or batch index) of the worst place.
+    eigenvalue : float or None
+        Smallest eigenvalue there.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        index: tuple[int, ...] | None = None,
+        eigenvalue: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.index = index
+        self.eigenvalue = eigenvalue
+
+
+class GridTooSmallError(RiemannLNEError, ValueError):
+    """The grid has fewer points along an axis than the stencil needs."""
+
+
+class UnknownNameError(RiemannLNEError, ValueError):
+    """A name (of a method, a check, ...) is not known; the message lists the known ones."""
+
+    def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
+        names = sorted(known)
+        close = difflib.get_close_matches(str(name), names, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        super().__init__(f"unknown {kind} {name!r}; known: {', '.join(names)}.{hint}")
+
+
+class MissingDependencyError(RiemannLNEError, ImportError):
+    """An optional library is not installed; the message names the extra that brings it."""
+
+    def __init__(self, library: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs {library}, which is not installed; "
+            f"install it with: pip install 'riemann-lne[{extra}]'"
+        )

@@ -1,0 +1,46 @@
+"""What a flow is, and the bound on its spectral radius that explicit integrators need."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ..arrays import Array, namespace, total
+from ..grids import Grid
+from ..stencils import nyquist_bounds
+from ..tensors import inverse_and_determinant, pairs, table
+from ..weights import Order
+
+
+class Flow(Protocol):
+    """A flow g' = F(t, g) of metrics; state and result are packed, (n (n + 1) / 2, *shape)."""
+
+    parabolic: bool
+    """Whether the principal part is the Laplacian of g on every component."""
+
+    def rhs(self, t: float, packed: Array, grid: Grid, order: Order) -> Array:
+        """Time derivative of the packed metric."""
+
+    def spectral_radius(self, packed: Array, grid: Grid, order: Order) -> float:
+        """Upper bound of the spectral radius of the differenced right-hand side, 1 / time."""
+
+
+def laplacian_spectral_radius(packed: Array, grid: Grid, order: Order) -> float:
+    """Bound for g^ab d_a d_b as differenced: sup over the grid of
+
+    sum_p g^pp S2_p / h_p^2 + 2 sum_{p<q} |g^pq| S1_p S1_q / (h_p h_q),
+
+    with S1, S2 the largest symbols of the first and second difference (1 and 4 at order 2).
+    """
+    n, xp = grid.ndim, namespace(packed)
+    inverse, _ = inverse_and_determinant(table(packed, n), n)
+    # Bounded axes share the bound of periodic ones: with held ends the closures of order 2 to 8
+    # have no eigenvalue beyond it (a test measures this).
+    first, second = nyquist_bounds(order)
+    terms = []
+    for p, q in pairs(n):
+        h = grid.spacing[p] * grid.spacing[q]
+        if p == q:
+            terms.append((second / h, (inverse[p, p],)))
+        else:
+            terms.append((2 * first**2 / h, (xp.abs(inverse[p, q]),)))
+    return float(xp.max(total(terms)))

@@ -1,0 +1,243 @@
+"""A metric on a grid, checked when it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from . import curvature
+from .arrays import Array, like, namespace
+from .errors import InvalidArgumentError, ShapeError
+from .grids import Grid
+from .tensors import (
+    inverse_and_determinant,
+    packed_metric,
+    pairs,
+    table,
+    unpack,
+)
+from .weights import Order
+
+
+class MetricField:
+    """A Riemannian metric on a grid.
+
+    Parameters
+    ----------
+    grid : Grid
+        Of dimension n, 1 to 4 (curvature needs 2 to 4).
+    components : array, (n, n, *grid.shape)
+        g_ij at every grid point, dimensionless; of any array library, float32 or float64. Device
+        and precision of everything computed from the metric follow it.
+
+    Raises
+    ------
+    ShapeError, DTypeError, NotFiniteError, NotSymmetricError, NotPositiveDefiniteError
+        If the components are not a metric on this grid; the message names the place.
+
+    Examples
+    --------
+    >>> grid = Grid.torus((32, 32))
+    >>> g = MetricField.from_function(grid, lambda x, y: [[1 + 0.1 * np.cos(x), 0], [0, 1]])
+    >>> g.components.shape
+    (2, 2, 32, 32)
+    >>> float(abs(g.scalar_curvature()).max()) < 1e-14       # depends on x alone: flat
+    True
+    """
+
+    def __init__(self, grid: Grid, components: Array) -> None:
+        if isinstance(components, (list, tuple)):
+            components = np.asarray(components)
+        self._grid = grid
+        self._packed = packed_metric(components, grid)
+
+    @classmethod
+    def from_function(
+        cls,
+        grid: Grid,
+        function: Callable[..., Any],
+        xp: Any = np,
+        dtype: Any = None,
+        device: Any = None,
+    ) -> MetricField:
+        """Metric from a function of the coordinates.
+
+        ``function(x, y, ...)`` gets ndim arrays of the grid's shape, from the namespace ``xp``
+        (float64 unless ``dtype`` says otherwise), and returns an array (n, n, *shape) or nested
+        sequences of arrays and numbers.
+        """
+        coordinates = grid.coordinates(xp, dtype, device)
+        return cls(grid, assemble(function(*coordinates), coordinates[0], grid))
+
+    @classmethod
+    def from_packed(cls, grid: Grid, packed: Array, check: bool = True) -> MetricField:
+        """Metric from packed components (n (n + 1) / 2, *shape); not copied.
+
+        ``check=False`` is for components already known to be a metric.
+        """
+        expected = (len(pairs(grid.ndim)), *grid.shape)
+        if tuple(packed.shape) != expected:
+            raise ShapeError(f"packed metric has shape {tuple(packed.shape)}, needs {expected}")
+        if check:
+            return cls(grid, unpack(packed, grid.ndim))
+        result = cls.__new__(cls)
+        result._grid, result._packed = grid, packed
+        return result
+
+    @property
+    def grid(self) -> Grid:
+        """The grid on which the metric lives."""
+        return self._grid
+
+    @property
+    def n(self) -> int:
+        """Dimension."""
+        return self._grid.ndim
+
+    @property
+    def packed(self) -> Array:
+        """The independent components g_ij, i <= j, as (n (n + 1) / 2, *shape); do not write."""
+        return self._packed
+
+    @cached_property
+    def components(self) -> Array:
+        """g_ij as (n, n, *shape)."""
+        return unpack(self._packed, self.n)
+
+    def __repr__(self) -> str:
+        kind = "torus" if self._grid.is_torus else "grid"
+        return f"MetricField({self.n}-D {kind} {self._grid.shape}, {self._packed.dtype})"
+
+    def inverse(self) -> Array:
+        """g^ij as (n, n, *shape)."""
+        return curvature.inverse(self.components, self._grid)
+
+    def volume_element(self) -> Array:
+        """sqrt(det g), shape of the grid."""
+        xp = namespace(self._packed)
+        return xp.sqrt(inverse_and_determinant(table(self._packed, self.n), self.n)[1])
+
+    def volume(self, order: int = 4) -> float:
+        """Integral of sqrt(det g) over the grid, in length^n (quadrature as in Grid.integrate)."""
+        return float(self._grid.integrate(self.volume_element(), order))
+
+    def christoffel(self, order: Order = 4) -> Array:
+        """Gamma^k_ij as (k, i, j, *shape); see ``curvature.christoffel``."""
+        return curvature.christoffel(self.components, self._grid, order)
+
+    def riemann(self, order: Order = 4) -> Array:
+        """R^l_ijk as (l, i, j, k, *shape); see ``curvature.riemann``."""
+        return curvature.riemann(self.components, self._grid, order)
+
+    def ricci(self, order: Order = 4) -> Array:
+        """R_ij as (n, n, *shape), positive on round spheres; see ``curvature.ricci``."""
+        return curvature.ricci(self.components, self._grid, order)
+
+    def scalar_curvature(self, order: Order = 4) -> Array:
+        """R = g^ij R_ij, shape of the grid; see ``curvature.scalar_curvature``."""
+        return curvature.scalar_curvature(self.components, self._grid, order)
+
+    def einstein(self, order: Order = 4) -> Array:
+        """R_ij - R g_ij / 2 as (n, n, *shape); see ``curvature.einstein``."""
+        return curvature.einstein(self.components, self._grid, order)
+
+    def l2_distance(self, reference: MetricField) -> float:
+        """L2 distance to a reference, (integral of |g - r|^2_r dV_r)^(1/2), in length^(n/2).
+
+        Norm and measure are the reference's, so that the distance of a flow to its limit is
+        measured by the limit. See ``analysis.l2_norm``.
+        """
+        from .analysis.norms import l2_norm  # analysis builds on metrics; only this call turns back
+
+        return l2_norm(self._packed - self._other(reference), reference)
+
+    def _other(self, reference: MetricField) -> Array:
+        if reference.grid != self._grid:
+            raise ShapeError("the two metrics live on different grids")
+        return reference.packed
+
+    def mean(self) -> MetricField:
+        """Constant metric with the grid average of every component."""
+        xp = namespace(self._packed)
+        average = xp.mean(self._packed, axis=tuple(range(1, self.n + 1)), keepdims=True)
+        packed = average + xp.zeros_like(self._packed)
+        return MetricField.from_packed(self._grid, packed, check=False)
+
+
+def assemble(values: Any, reference: Array, grid: Grid) -> Array:
+    """Components (n, n, *shape) from nested sequences of arrays and numbers, or an array as is."""
+    if not isinstance(values, (list, tuple)):
+        return values
+    n, xp = grid.ndim, namespace(reference)
+    if len(values) != n or any(len(row) != n for row in values):
+        raise ShapeError(f"the function must return {n} rows of {n} components on this grid")
+    zero = xp.zeros_like(reference)
+    return xp.stack([xp.stack([zero + entry for entry in row], axis=0) for row in values], axis=0)
+
+
+def flat_metric(grid: Grid, xp: Any = np, dtype: Any = None, device: Any = None) -> MetricField:
+    """The Euclidean metric delta_ij on a grid."""
+    n = grid.ndim
+    rows = [[float(i == j) for j in range(n)] for i in range(n)]
+    return MetricField.from_function(grid, lambda *x: rows, xp, dtype, device)
+
+
+def perturbed_euclidean(
+    grid: Grid,
+    amplitude: float = 0.1,
+    seed: int = 0,
+    modes: int = 2,
+    xp: Any = np,
+    dtype: Any = None,
+    device: Any = None,
+) -> MetricField:
+    """Random smooth metric near the Euclidean one: delta_ij + h_ij.
+
+    h is a random trigonometric polynomial with wave numbers |m_a| <= modes, scaled so that its
+    largest absolute eigenvalue over the grid is the amplitude. Along bounded axes it is multiplied
+    by sin^2, so that the metric is Euclidean on the boundary. The same seed gives the same metric
+    on every backend.
+
+    Parameters
+    ----------
+    amplitude : float
+        Between 0 and 1; at 1 the metric would degenerate.
+    seed : int
+        Of NumPy's default generator.
+    modes : int
+        Largest wave number along each axis, at least 1.
+    """
+    if not 0 <= amplitude < 1:
+        raise InvalidArgumentError(f"amplitude = {amplitude}; it must lie in [0, 1)")
+    if modes < 1:
+        raise InvalidArgumentError(f"modes = {modes}; at least 1 is needed")
+    n, rng = grid.ndim, np.random.default_rng(seed)
+    phases = [
+        2 * np.pi * (x - low) / length
+        for x, low, length in zip(grid.coordinates(), grid.lower, grid.lengths, strict=True)
+    ]
+    h = np.zeros((n, n, *grid.shape))
+    for m in _half_lattice(n, modes):
+        phase = sum(k * p for k, p in zip(m, phases, strict=True))
+        for i, j in pairs(n):
+            a, b = rng.normal(size=2)
+            h[i, j] += a * np.cos(phase) + b * np.sin(phase)
+            h[j, i] = h[i, j]
+    for axis, wraps in enumerate(grid.periodic):
+        if not wraps:
+            h *= np.sin(phases[axis] / 2) ** 2
+    eigenvalues = np.linalg.eigvalsh(np.moveaxis(h, (0, 1), (-2, -1)))
+    h *= amplitude / np.max(np.abs(eigenvalues))
+    h += np.eye(n).reshape(n, n, *(1,) * n)
+    reference = grid.coordinates(xp, dtype, device)[0]
+    return MetricField(grid, like(h, reference))
+
+
+def _half_lattice(n: int, modes: int) -> list[tuple[int, ...]]:
+    """Integer vectors with |m_a| <= modes, one of each pair m, -m, without zero."""
+    lattice = product(range(-modes, modes + 1), repeat=n)
+    return [m for m in lattice if next((k for k in m if k), 0) > 0]
