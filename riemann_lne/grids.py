@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import Array, like, namespace
-from .errors import GridTooSmallError, InvalidArgumentError, ShapeError
+from .errors import DTypeError, GridTooSmallError, InvalidArgumentError, ShapeError
 from .weights import Order, half_width, quadrature_end_corrections, validate_order
 
 _MAX_DIMENSION = 4
@@ -83,7 +83,7 @@ class Grid:
         origin: float | Sequence[float] = 0.0,
     ) -> Grid:
         """Periodic grid; a single length or origin holds for every axis."""
-        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        shape = _as_tuple("shape", shape, int, None)
         n = len(shape)
         sides = _as_tuple("lengths", lengths, float, n)
         low = _as_tuple("origin", origin, float, n)
@@ -98,7 +98,7 @@ class Grid:
         shape: int | Sequence[int],
     ) -> Grid:
         """Bounded grid that holds its end points; single ends hold for every axis."""
-        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        shape = _as_tuple("shape", shape, int, None)
         n = len(shape)
         return cls(
             shape,
@@ -196,6 +196,9 @@ class Grid:
             raise ShapeError(
                 f"values of shape {tuple(values.shape)} do not end with the grid's {self.shape}"
             )
+        # Weights converted to an integer type would all be zero.
+        if not xp.isdtype(values.dtype, ("real floating", "complex floating")):
+            raise DTypeError(f"values have dtype {values.dtype}; convert them to a floating type")
         result = values
         for weights in reversed(self.quadrature_weights(order)):
             result = xp.sum(result * like(weights, values), axis=-1)

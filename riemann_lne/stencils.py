@@ -62,7 +62,7 @@ def symbols(theta: np.ndarray, order: Order) -> tuple[np.ndarray, np.ndarray]:
 
 def take(f: Array, axis: int, start: int, stop: int | None) -> Array:
     """View of the part of an array from start to stop along an axis."""
-    return f[(slice(None),) * axis + (slice(start, stop),)]
+    return f[(*(slice(None),) * axis, slice(start, stop), ...)]
 
 
 def pad(f: Array, grid: Grid, order: int) -> Array:

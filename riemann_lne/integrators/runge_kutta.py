@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ..arrays import Array, total
@@ -35,7 +36,7 @@ class ExplicitRungeKutta:
         self._first_same_as_last = tableau.a[-1] == tableau.b[:-1] and tableau.b[-1] == 0.0
 
     def stable_step(self, radius: float) -> float:
-        return self.tableau.real_stability / radius
+        return self.tableau.real_stability / radius if radius > 0 else math.inf
 
     def step(
         self,

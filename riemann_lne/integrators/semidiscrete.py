@@ -39,7 +39,9 @@ class SemiDiscreteFlow:
     ) -> None:
         self.flow, self.grid, self.order = flow, grid, order
         self.nfev = 0
-        self._held = None if grid.is_torus else _held(boundary, grid, initial, time_scale)
+        # On a torus nothing is held, but a wrong name is refused there too.
+        wanted = not grid.is_torus or boundary is not None
+        self._held = _held(boundary, grid, initial, time_scale) if wanted else None
         self._damping = _HighModes(grid, initial) if order == "fourier" else None
 
     def __call__(self, t: float, y: Array) -> Array:

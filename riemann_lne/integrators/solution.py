@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from os import PathLike
+from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -110,8 +112,23 @@ class FlowSolution:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> FlowSolution:
-        """Read a solution written by ``save``; runs no code from the file."""
-        with np.load(path, allow_pickle=False) as data:
+        """Read a solution written by ``save``; runs no code from the file.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file, with or without the ending .npz.
+        InvalidArgumentError
+            If it is not a solution that this version can read.
+        """
+        name = str(path) if Path(path).exists() else _npz(path)
+        try:
+            opened = np.load(name, allow_pickle=False)
+            if not isinstance(opened, np.lib.npyio.NpzFile):
+                raise ValueError("it holds a single array")
+        except (ValueError, EOFError, BadZipFile) as error:
+            raise InvalidArgumentError(f"{name} is not a flow solution (.npz): {error}") from error
+        with opened as data:
             missing = {"format", "t", "packed", "shape", "lower", "upper", "periodic", "record"}
             missing -= set(data.files)
             if missing or int(data["format"]) != _FORMAT:
@@ -170,7 +187,7 @@ def as_times(
         return t0, t1, None
     times = [float(t) for t in t_eval]
     rising = all(a < b for a, b in pairwise(times))
-    if not times or not rising or times[0] < t0 or times[-1] > t1:
+    if not (times and rising and t0 <= times[0] and times[-1] <= t1):
         raise InvalidArgumentError(
             f"t_eval must rise strictly within t_span = ({t0}, {t1}) and hold at least one time"
         )

@@ -110,6 +110,8 @@ def solve_flow(
             raise InvalidArgumentError(f"{name} = {value}; finite, not negative, not both zero")
     if dt is not None and not (math.isfinite(dt) and dt > 0):
         raise InvalidArgumentError(f"dt = {dt}; a positive step is needed")
+    # NumPy's own scalars would promote float32 states to float64.
+    rtol, atol, dt = float(rtol), float(atol), None if dt is None else float(dt)
     xp = namespace(metric.packed)
     y = xp.asarray(metric.packed, copy=True)
     system = SemiDiscreteFlow(flow, metric.grid, order, boundary, y, t1 - t0)
@@ -191,11 +193,11 @@ class _Run:
 
     def _integrate(self, y: Array, dt: float | None, report: Callable[[float], None]) -> None:
         self._t = self.t0
-        targets = [self.t1] if self.outputs is None else list(self.outputs)
-        if self.outputs is None or targets[0] == self.t0:
+        wanted = [self.t0] if self.outputs is None else self.outputs
+        if self.t0 in wanted:
             self._keep(self.t0, y)
-        if targets[0] == self.t0:
-            targets.pop(0)
+        # The flow runs to the end of t_span also where the last output time comes before it.
+        targets = [t for t in wanted if self.t0 < t < self.t1] + [self.t1]
         if dt is None:
             self._controller = PIController(self.integrator.error_exponent)
             self._next = self._first_step(y)
@@ -205,7 +207,7 @@ class _Run:
                 if self.outputs is None:
                     self._keep(self._t, y)
                 report(self._t)
-            if self.outputs is not None:
+            if self.outputs is not None and target in self.outputs:
                 self._keep(target, y)
 
     def _fixed(self, y: Array, target: float, dt: float) -> Iterator[Array]:

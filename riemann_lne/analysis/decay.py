@@ -1,0 +1,214 @@
+"""Decay of perturbations: fitted rates, and the rates that theory predicts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from scipy import stats
+
+from ..arrays import to_numpy
+from ..errors import InvalidArgumentError
+from ..metrics import MetricField
+from ..tensors import unpack
+
+
+@dataclass(frozen=True)
+class DecayFit:
+    """Result of ``fit_decay_rate``: norm(t) = amplitude * exp(-rate * t).
+
+    Attributes
+    ----------
+    rate : float
+        In the inverse unit of t.
+    stderr : float
+        Standard error of the rate by ordinary least squares on log(norm).
+    amplitude : float
+        Fitted norm at t = 0.
+    n_points : int
+        Points that were fitted.
+    """
+
+    rate: float
+    stderr: float
+    amplitude: float
+    n_points: int
+
+    def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Interval of Student's t for the rate, n_points - 2 degrees of freedom."""
+        half = float(stats.t.ppf(0.5 + level / 2, self.n_points - 2)) * self.stderr
+        return self.rate - half, self.rate + half
+
+
+def fit_decay_rate(
+    t: Sequence[float] | np.ndarray,
+    norm: Sequence[float] | np.ndarray,
+    t_min: float | None = None,
+    t_max: float | None = None,
+) -> DecayFit:
+    """Rate of exponential decay, by least squares on log(norm) over t_min <= t <= t_max.
+
+    Parameters
+    ----------
+    t, norm : (k,)
+        Times and positive norms, at least three in the window.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the lengths differ, a norm is not positive and finite, or fewer than three are left.
+
+    Examples
+    --------
+    >>> t = np.linspace(0, 2, 9)
+    >>> fit = fit_decay_rate(t, 0.3 * np.exp(-1.5 * t))
+    >>> round(fit.rate, 12), round(fit.amplitude, 12)
+    (1.5, 0.3)
+    """
+    slope, stderr, intercept, count = _line(t, norm, t_min, t_max, logarithmic=False)
+    return DecayFit(-slope, stderr, math.exp(intercept), count)
+
+
+@dataclass(frozen=True)
+class PowerFit:
+    """Result of ``fit_power_law``: norm(t) = amplitude * (t + offset)**exponent."""
+
+    exponent: float
+    stderr: float
+    amplitude: float
+    n_points: int
+
+
+def fit_power_law(
+    t: Sequence[float] | np.ndarray,
+    norm: Sequence[float] | np.ndarray,
+    t_min: float | None = None,
+    t_max: float | None = None,
+    offset: float = 0.0,
+) -> PowerFit:
+    """Exponent of algebraic decay, by least squares of log(norm) on log(t + offset).
+
+    Arguments and errors as for ``fit_decay_rate``; all t + offset must be positive.
+    """
+    times = np.asarray(t, dtype=float) + offset
+    low = None if t_min is None else t_min + offset
+    high = None if t_max is None else t_max + offset
+    slope, stderr, intercept, count = _line(times, norm, low, high, logarithmic=True)
+    return PowerFit(slope, stderr, math.exp(intercept), count)
+
+
+def _line(
+    t: Sequence[float] | np.ndarray,
+    norm: Sequence[float] | np.ndarray,
+    t_min: float | None,
+    t_max: float | None,
+    logarithmic: bool,
+) -> tuple[float, float, float, int]:
+    """Slope, its standard error, intercept and count of the fit of log(norm)."""
+    x, y = np.asarray(t, dtype=float), np.asarray(norm, dtype=float)
+    if x.ndim != 1 or x.shape != y.shape:
+        raise InvalidArgumentError(f"t and norm have shapes {x.shape} and {y.shape}; give (k,)")
+    inside = (x >= (-np.inf if t_min is None else t_min)) & (
+        x <= (np.inf if t_max is None else t_max)
+    )
+    x, y = x[inside], y[inside]
+    if x.size < 3:
+        raise InvalidArgumentError(f"{x.size} point(s) in the window; a fit needs at least 3")
+    bad = np.flatnonzero(~(np.isfinite(y) & (y > 0)))
+    if bad.size:
+        raise InvalidArgumentError(
+            f"norm = {y[bad[0]]} at t = {x[bad[0]]}; only positive finite norms can be fitted: "
+            "end the window (t_max) before the norm reaches zero"
+        )
+    if logarithmic:
+        if np.any(x <= 0):
+            raise InvalidArgumentError("t + offset must be positive for a power law")
+        x = np.log(x)
+    fit = stats.linregress(x, np.log(y))
+    return float(fit.slope), float(fit.stderr), float(fit.intercept), int(x.size)
+
+
+@dataclass(frozen=True)
+class ModeRate:
+    """Decay rate of one Fourier mode: integer wave vector and lambda_m in 1 / time."""
+
+    mode: tuple[int, ...]
+    rate: float
+
+
+def predicted_decay_rates(
+    g_inf: MetricField,
+    modes: Iterable[Sequence[int]] | None = None,
+    max_mode: int = 1,
+) -> list[ModeRate]:
+    """Rates at which perturbations of a constant metric decay under Ricci-DeTurck flow.
+
+    On a torus with sides L_a, mode m decays at lambda_m = g_inf^ab k_a k_b, k_a = 2 pi m_a / L_a;
+    the mean does not decay. On a box whose boundary is held, with diagonal g_inf, the mode
+    prod_a sin(pi m_a x_a / L_a) decays at sum_a g_inf^aa (pi m_a / L_a)^2, m_a >= 1.
+
+    Parameters
+    ----------
+    g_inf : MetricField
+        The limit. Its grid average is used: it should be constant up to the perturbation left.
+    modes : iterable of integer vectors, optional
+        By default all with |m_a| <= max_mode, one of each pair m, -m, zero left out.
+
+    Returns
+    -------
+    list of ModeRate, slowest first. Unit: 1 / length^2.
+
+    Examples
+    --------
+    >>> from riemann_lne import Grid, flat_metric
+    >>> rates = predicted_decay_rates(flat_metric(Grid.torus((8, 8))))
+    >>> [(r.mode, round(r.rate, 12)) for r in rates[:2]]
+    [((0, 1), 1.0), ((1, 0), 1.0)]
+    """
+    grid, n = g_inf.grid, g_inf.n
+    mean = to_numpy(g_inf.packed).mean(axis=tuple(range(1, n + 1)))
+    inverse = np.linalg.inv(unpack(mean, n))
+    if grid.is_torus:
+        scale = 2 * np.pi / np.array(grid.lengths)
+    else:
+        off = np.abs(inverse - np.diag(np.diag(inverse))).max()
+        if any(grid.periodic) or off > 1e-6 * np.abs(inverse).max():
+            raise InvalidArgumentError(
+                "rates are known on a torus, and on a box with a diagonal limit metric; "
+                f"here periodic = {grid.periodic}, largest off-diagonal entry {off:.3g}"
+            )
+        scale = np.pi / np.array(grid.lengths)
+    chosen = _default_modes(n, max_mode, grid.is_torus) if modes is None else list(modes)
+    result = []
+    for m in chosen:
+        if len(m) != n:
+            raise InvalidArgumentError(f"mode {tuple(m)} has {len(m)} entries; the grid has {n}")
+        k = scale * np.array(m)
+        result.append(ModeRate(tuple(int(v) for v in m), float(k @ inverse @ k)))
+    return sorted(result, key=lambda r: (r.rate, r.mode))
+
+
+def _default_modes(n: int, largest: int, torus: bool) -> list[tuple[int, ...]]:
+    if not torus:
+        return list(product(range(1, largest + 1), repeat=n))
+    lattice = product(range(-largest, largest + 1), repeat=n)
+    return [m for m in lattice if next((k for k in m if k), 0) > 0]
+
+
+def mode_amplitude(metric: MetricField, mode: Sequence[int]) -> float:
+    """Size of one Fourier mode of a metric on a torus,
+
+    (sum_ij |c_ij|^2)^(1/2), c_ij the grid average of g_ij e^(-i k.x); dimensionless.
+    """
+    grid = metric.grid
+    if not grid.is_torus or len(mode) != grid.ndim:
+        raise InvalidArgumentError(f"mode {tuple(mode)} needs a torus of {len(mode)} axes")
+    values = to_numpy(metric.components)
+    for size, m in zip(grid.shape, mode, strict=True):
+        wave = np.exp(-2j * np.pi * m * np.arange(size) / size) / size
+        # Contracting the first grid axis each time brings the next one to its place.
+        values = np.tensordot(values, wave, axes=([2], [0]))
+    return float(np.sqrt(np.sum(np.abs(values) ** 2)))

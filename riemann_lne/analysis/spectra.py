@@ -1,0 +1,112 @@
+"""Spectrum of the Lichnerowicz Laplacian."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse.linalg import LinearOperator, eigs, gmres
+
+from ..arrays import Array, like, to_numpy
+from ..curvature import lichnerowicz_tensor
+from ..errors import InvalidArgumentError, RiemannLNEError
+from ..integrators.semidiscrete import mean_laplacian_symbol
+from ..jets import MetricJet
+from ..metrics import MetricField
+from ..stencils import LocalField, evaluate
+from ..tensors import metric_dimension, packed_size
+from ..weights import Order
+
+_SOLVER_TOLERANCE = 1e-12
+
+
+class SpectrumError(RiemannLNEError, RuntimeError):
+    """The eigenvalue iteration did not converge."""
+
+
+def lichnerowicz_spectrum(metric: MetricField, k: int = 10, order: Order = "fourier") -> np.ndarray:
+    """The k eigenvalues of the Lichnerowicz Laplacian with the largest real parts, on a torus.
+
+    Delta_L h_ij = g^ab nabla_a nabla_b h_ij + 2 R_ipjq h^pq - R_ip h^p_j - R_jp h^p_i on symmetric
+    tensors. A metric is linearly stable if the spectrum lies in (-inf, 0] (Def. 29 of the paper).
+    Found by Arnoldi iteration on the shifted inverse, whose systems are solved by GMRES
+    preconditioned with the Laplacian of the mean metric, in Fourier space.
+
+    Parameters
+    ----------
+    metric : MetricField
+        On a torus.
+    k : int
+        How many.
+    order : int or "fourier"
+        Of the derivatives.
+
+    Returns
+    -------
+    (k,) real eigenvalues, largest first (imaginary parts are those of the discretisation and
+    are dropped). Unit: 1 / length^2.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the grid is not a torus or k is too large for it.
+    SpectrumError
+        If the iteration does not converge.
+
+    Examples
+    --------
+    >>> from riemann_lne import Grid, flat_metric
+    >>> values = lichnerowicz_spectrum(flat_metric(Grid.torus((8, 8))), k=4)
+    >>> bool(np.allclose(values, [0, 0, 0, -1]))
+    True
+    """
+    grid, n = metric.grid, metric_dimension(metric.grid)
+    if not grid.is_torus:
+        raise InvalidArgumentError("the spectrum is computed on tori; this grid has bounded axes")
+    size = packed_size(n) * grid.size
+    if not 1 <= k <= size // 4:
+        raise InvalidArgumentError(f"k = {k}; between 1 and {size // 4} on this grid")
+    shape = (packed_size(n), *grid.shape)
+
+    def formula(local: LocalField, local_h: LocalField) -> list[Array]:
+        return lichnerowicz_tensor(MetricJet(local, n), local_h)
+
+    def apply(flat: np.ndarray) -> np.ndarray:
+        h = like(np.ascontiguousarray(flat.reshape(shape)), metric.packed)
+        image = evaluate(formula, (metric.packed, h), grid, order, packed_size(n))
+        return to_numpy(image).reshape(-1).astype(float)
+
+    # A shift of the size of the first gap: close to the eigenvalues wanted, safely above them.
+    shift = float(min(2 * np.pi / length for length in grid.lengths) ** 2)
+    symbol = mean_laplacian_symbol(metric.packed, grid, order)
+    axes = tuple(range(1, n + 1))
+
+    def precondition(flat: np.ndarray) -> np.ndarray:
+        hat = np.fft.rfftn(flat.reshape(shape), axes=axes) / (shift - symbol)
+        return np.fft.irfftn(hat, s=grid.shape, axes=axes).reshape(-1)
+
+    def solve(flat: np.ndarray) -> np.ndarray:
+        flat = np.asarray(flat, dtype=float).reshape(-1)
+        shifted = LinearOperator((size, size), matvec=lambda v: shift * v - apply(v), dtype=float)
+        inverse = LinearOperator((size, size), matvec=precondition, dtype=float)
+        solution, failed = gmres(
+            shifted, flat, rtol=_SOLVER_TOLERANCE, atol=0.0, restart=60, maxiter=20, M=inverse
+        )
+        if failed:
+            raise SpectrumError(
+                "GMRES did not converge: the metric is too far from a constant one for the "
+                "preconditioner; refine the grid or take a smaller perturbation"
+            )
+        return solution
+
+    operator = LinearOperator((size, size), matvec=apply, dtype=float)
+    inverse = LinearOperator((size, size), matvec=lambda v: -solve(v), dtype=float)
+    start = np.random.default_rng(0).normal(size=size)  # fixed: the same call, the same answer
+    values = eigs(
+        operator,
+        k=k,
+        sigma=shift,
+        OPinv=inverse,
+        v0=start,
+        ncv=min(size - 1, max(3 * k, 30)),
+        return_eigenvectors=False,
+    )
+    return np.sort(values.real)[::-1]

@@ -1,0 +1,45 @@
+"""The command line: ``riemann-lne COMMAND``.
+
+Commands are found through the entry-point group ``riemann_lne.commands``, so that the core does not
+import what builds on it. Each entry is a function that adds its parser to the subparsers and sets
+``run``, which takes the parsed arguments and returns an exit code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+
+from . import __version__
+from .errors import RiemannLNEError
+
+COMMAND_GROUP = "riemann_lne.commands"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Parser with every installed command."""
+    parser = argparse.ArgumentParser(
+        prog="riemann-lne",
+        description="Numerical Ricci flow and the LNE geometry of weight space.",
+    )
+    parser.add_argument("--version", action="version", version=f"riemann-lne {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for entry in sorted(entry_points(group=COMMAND_GROUP), key=lambda e: e.name):
+        entry.load()(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code (2 for a wrong argument)."""
+    parsed = build_parser().parse_args(arguments)
+    try:
+        return int(parsed.run(parsed))
+    except RiemannLNEError as error:
+        print(f"riemann-lne {parsed.command}: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""What all of weight space shares: checked inputs, tau, inner products, hyperbolic functions."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, first_true, like, namespace, require_real_floating, to_numpy
+from ..errors import InvalidArgumentError, ShapeError
+
+
+def prepare(**arrays: Array) -> tuple[Any, list[Array], Any]:
+    """Check weight-space arrays and bring them to one working type.
+
+    Returns the namespace, the arrays in the working type and the type results should have.
+    The working type is that of the inputs, or float32 where they are half precision: a sum over
+    a layer's weights in bfloat16 stops growing after a few hundred terms.
+
+    Raises
+    ------
+    DTypeError
+        If an argument is not a real floating-point array.
+    ShapeError
+        If an argument has no last axis or an empty one, the last axes differ, or the batch
+        dimensions do not broadcast.
+    """
+    xp = namespace(*arrays.values())
+    shapes = {name: tuple(a.shape) for name, a in arrays.items()}
+    for name, a in arrays.items():
+        require_real_floating(a, name)
+        if not shapes[name] or shapes[name][-1] == 0:
+            raise ShapeError(
+                f"{name} has shape {shapes[name]}; expected (..., n) with n >= 1: "
+                "batch dimensions first, the n weights of a block last"
+            )
+    listing = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+    if len({shape[-1] for shape in shapes.values()}) > 1:
+        raise ShapeError(f"the last axes (the n weights of a block) differ in length: {listing}")
+    try:
+        np.broadcast_shapes(*(shape[:-1] for shape in shapes.values()))
+    except ValueError as error:
+        raise ShapeError(f"the batch dimensions do not broadcast: {listing}") from error
+    out_dtype = xp.result_type(*arrays.values())
+    dtype = out_dtype if xp.finfo(out_dtype).bits >= 32 else xp.float32
+    return xp, [xp.astype(a, dtype, copy=False) for a in arrays.values()], out_dtype
+
+
+def detached(x: Array) -> Array:
+    """The array without its gradient tape, where its library has one."""
+    return x.detach() if hasattr(x, "detach") else x
+
+
+def validate_tau(tau: Any) -> Any:
+    """Tau as a Python float, or the array it is, after checking that it is finite and positive."""
+    if isinstance(tau, Real) and not isinstance(tau, (bool, np.bool_)):
+        value = float(tau)
+        if not (math.isfinite(value) and value > 0.0):
+            raise InvalidArgumentError(f"tau must be finite and greater than 0, got {tau}")
+        return value
+    if isinstance(tau, (bool, np.bool_)) or tau is None:
+        raise InvalidArgumentError(f"tau must be a number greater than 0, got {tau!r}")
+    xp = require_real_floating(tau, "tau")
+    index = first_true(~(xp.isfinite(tau) & (tau > 0.0)))
+    if index is not None:
+        raise InvalidArgumentError(
+            f"tau must be finite and greater than 0, got {float(tau[index])} at index {index}"
+        )
+    return tau
+
+
+def fit_tau(tau: Any, *arrays: Array) -> tuple[Any, Any]:
+    """Tau for one value a block and, with a last axis of length 1, for one value a weight.
+
+    Raises
+    ------
+    ShapeError
+        If an array tau does not broadcast against the batch shapes of the arrays.
+    """
+    if isinstance(tau, float):
+        return tau, tau
+    batches = [tuple(a.shape[:-1]) for a in arrays]
+    try:
+        np.broadcast_shapes(tuple(tau.shape), *batches)
+    except ValueError as error:
+        raise ShapeError(
+            f"tau has shape {tuple(tau.shape)}, which does not broadcast against the batch "
+            f"shape {np.broadcast_shapes(*batches)} of the weights; give one tau for each block"
+        ) from error
+    xp = namespace(arrays[0])
+    same = namespace(tau) is xp
+    block = tau if same else like(to_numpy(tau), arrays[0])
+    block = xp.astype(block, arrays[0].dtype, copy=False)
+    return block, xp.expand_dims(block, axis=-1)
+
+
+def inner(xp: Any, a: Array, b: Array) -> Array:
+    """Inner product over the last axis.
+
+    A product followed by a sum and not ``vecdot``: sums are pairwise, while the dot products of
+    BLAS lose up to four digits in float32 at ten million weights.
+    """
+    return xp.sum(a * b, axis=-1)
+
+
+def column(xp: Any, scalar: Array) -> Array:
+    """One value a block, made ready to multiply the block's weights."""
+    return xp.expand_dims(scalar, axis=-1)
+
+
+def cosh_saturated(xp: Any, z: Array) -> Array:
+    """The function cosh z, held at its value where |z| is log(max)/2 for larger |z|.
+
+    That is at 355 in double and at 44 in single precision. The square of the
+    result and its inverse are then finite and not zero.
+    """
+    limit = 0.5 * math.log(float(xp.finfo(z.dtype).max))
+    return xp.cosh(xp.minimum(xp.maximum(z, -limit), limit))
+
+
+def sech2(xp: Any, z: Array) -> Array:
+    """sech^2 z with small relative error for large |z|, where 1 - tanh^2 z cancels."""
+    c = cosh_saturated(xp, z)
+    c = c * c
+    return 1.0 / c
+
+
+def log_cosh(xp: Any, z: Array) -> Array:
+    """Logarithm of cosh z with small relative error both near 0 and for huge |z|."""
+    near = xp.sinh(xp.minimum(xp.maximum(z, -1.0), 1.0))
+    far = xp.logaddexp(z, -z) - math.log(2.0)
+    return xp.where(xp.abs(z) < 1.0, 0.5 * xp.log1p(near * near), far)

@@ -1,0 +1,1 @@
+"""The checks, one file a section of the paper, one function a claim."""

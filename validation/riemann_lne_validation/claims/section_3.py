@@ -1,0 +1,264 @@
+"""Section 3: the LNE metric, its divergence and its mirror map."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from riemann_lne import HessianLNEMetric, LNEMetric, check_order, lne_divergence, max_tau
+
+from ..audit import Evidence, Line, Measurement, Plot, claim
+from ..backends import Backend
+
+
+@claim(
+    "lne-metric-of-divergence",
+    "Thm 10",
+    quick={"tau": 0.8, "dimensions": (2, 3, 6), "seed": 0, "scale": 0.5},
+    full={"dimensions": (2, 3, 6, 20)},
+)
+def lne_metric_of_divergence(
+    backend: Backend, tau: float, dimensions: Sequence[int], seed: int, scale: float
+) -> Evidence:
+    """The second-order term of the divergence D of Eq. 15 is the LNE metric I - t t^T of Eq. 16.
+
+    Measured: the second-order term G of D[x + d : x] = d^T G d / 2 + O(|d|^3) by central
+    differences of D itself, with Richardson extrapolation, at random points. Predicted by the
+    paper: I - t t^T. What holds: G = diag(sech^2(tau x_i)), the Hessian of the potential; the two
+    agree for n = 1.
+    """
+    rng = np.random.default_rng(seed)
+    paper, hessian, orders = [], [], []
+    for n in dimensions:
+        x = scale * rng.normal(size=n)
+        measured = _second_order_term(x, tau, 0.05)
+        paper.append(_largest(measured - LNEMetric(tau).matrix(x)))
+        hessian.append(_largest(measured - HessianLNEMetric(tau).matrix(x)))
+        exact = HessianLNEMetric(tau).matrix(x)
+        steps = [0.4, 0.2, 0.1]
+        errors = [_largest(_central(x, tau, h) - exact) for h in steps]
+        orders.append(check_order(errors, steps, 2).order)
+    one = scale * rng.normal(size=1)
+    alone = _largest(_second_order_term(one, tau, 0.05) - LNEMetric(tau).matrix(one))
+    noise = max(hessian)
+    return Evidence(
+        Measurement(
+            f"largest entry of G - (I - t t^T), n = {list(dimensions)}",
+            paper,
+            0.0,
+            max(paper),
+            1e-4,
+            "above the error of the differences (see uncertainty), far below the entries t_i t_j",
+            uncertainty=noise,
+        ),
+        resolution=[
+            Measurement(
+                "order of the central differences",
+                orders,
+                2.0,
+                max(abs(o - 2) for o in orders),
+                0.2,
+                "slope over steps 0.4, 0.2, 0.1",
+            )
+        ],
+        also=[
+            Measurement(
+                "largest entry of G - diag(sech^2(tau x_i))",
+                hessian,
+                0.0,
+                noise,
+                1e-7,
+                "truncation error h^6 of the extrapolated differences and rounding eps / h^2",
+            ),
+            Measurement(
+                "n = 1, where I - t t^T = sech^2: the difference to G",
+                alone,
+                0.0,
+                alone,
+                1e-7,
+                "as above",
+            ),
+        ],
+    )
+
+
+def _largest(a: np.ndarray) -> float:
+    return float(np.abs(a).max())
+
+
+def _central(x: np.ndarray, tau: float, h: float) -> np.ndarray:
+    """Second-order term of D[x + d : x] by central differences of step h, by polarisation."""
+    n = len(x)
+
+    def even(d: np.ndarray) -> float:
+        return float(lne_divergence(x + d, x, tau) + lne_divergence(x - d, x, tau)) / h**2
+
+    eye = h * np.eye(n)
+    along = [even(eye[i]) for i in range(n)]
+    result = np.diag(along)
+    for i in range(n):
+        for j in range(i):
+            result[i, j] = result[j, i] = (even(eye[i] + eye[j]) - along[i] - along[j]) / 2
+    return result
+
+
+def _second_order_term(x: np.ndarray, tau: float, h: float) -> np.ndarray:
+    """The same to order h^6, by two Richardson steps."""
+    a, b, c = (_central(x, tau, step) for step in (h, h / 2, h / 4))
+    ab, bc = (4 * b - a) / 3, (4 * c - b) / 3
+    return (16 * bc - ab) / 15
+
+
+@claim(
+    "lne-positive-definite",
+    "Def. 2, Eq. 16",
+    quick={"tau": 1.0, "dimensions": (2, 10, 100), "draws": 200, "seed": 0},
+    full={"dimensions": (2, 10, 100, 400), "draws": 1000},
+)
+def lne_positive_definite(
+    backend: Backend, tau: float, dimensions: Sequence[int], draws: int, seed: int
+) -> Evidence:
+    """G = I - t t^T, t = tanh(tau xi), is a Riemannian metric (positive definite) on weight space.
+
+    Measured: eigenvalues of the dense matrix at random weights of standard deviation 1 / 2, and
+    whether they are positive exactly where |t|^2 < 1. Predicted by the paper: always positive. What
+    holds: positive definite exactly when |tanh(tau xi)|^2 < 1, that is for tau below ``max_tau``.
+    """
+    rng = np.random.default_rng(seed)
+    lowest, wrong, checked = math.inf, 0, 0
+    for n in dimensions:
+        for _ in range(draws):
+            x = 0.5 * rng.normal(size=n)
+            lowest = min(lowest, _smallest_eigenvalue(x, tau))
+            # tau on both sides of the limit of this x, and close to it.
+            for factor in (0.5, 0.999, 1.001, 2.0):
+                limit = float(max_tau(x))
+                positive = _smallest_eigenvalue(x, factor * limit) > 0
+                wrong += positive != (factor < 1)
+                checked += 1
+    weights = np.full(1000, 0.05)
+    bisected = _bisected_limit(weights)
+    return Evidence(
+        Measurement(
+            f"smallest eigenvalue of g at tau = {tau} over {draws} random weights for each n",
+            lowest,
+            "positive",
+            max(0.0, -lowest),
+            0.0,
+            "a negative eigenvalue is a counterexample",
+            uncertainty=1e-12,
+        ),
+        condition=Measurement(
+            f"cases (of {checked}) in which the sign of the smallest eigenvalue is not that of "
+            "1 - |t|^2",
+            wrong,
+            0,
+            float(wrong),
+            0.0,
+            "a count",
+        ),
+        also=[
+            Measurement(
+                "largest tau for 1000 weights of size 0.05: bisected on eigenvalues, and max_tau",
+                bisected,
+                float(max_tau(weights)),
+                abs(bisected / float(max_tau(weights)) - 1),
+                1e-9,
+                "width of the bisection and rounding of the eigenvalues",
+            )
+        ],
+    )
+
+
+def _smallest_eigenvalue(x: np.ndarray, tau: float) -> float:
+    return float(np.linalg.eigvalsh(LNEMetric(tau).matrix(x))[0])
+
+
+def _bisected_limit(x: np.ndarray) -> float:
+    """Largest tau with positive eigenvalues, known from eigenvalues alone."""
+    low, high = 0.0, 1.0
+    while _smallest_eigenvalue(x, high) > 0:
+        low, high = high, 2 * high
+    while high - low > 1e-11:
+        middle = (low + high) / 2
+        low, high = (middle, high) if _smallest_eigenvalue(x, middle) > 0 else (low, middle)
+    return (low + high) / 2
+
+
+@claim(
+    "mirror-map-convexity",
+    "sec. 3.4",
+    quick={"tau": 1.0, "radii": (0.25, 0.5, 1.0, 2.0, 4.0), "draws": 20000, "seed": 0, "n": 4},
+    full={"draws": 400000},
+)
+def mirror_map_convexity(
+    backend: Backend, tau: float, radii: Sequence[float], draws: int, seed: int, n: int
+) -> Evidence:
+    """The potential Phi = sum log cosh(tau xi_i) / tau^2 is 1-strongly convex.
+
+    Measured: the smallest 2 D[x : y] / |x - y|^2 over random pairs with |x_i|, |y_i| <= R, drawn
+    also close to the corners, where it is least; D is the Bregman divergence of Phi. Predicted by
+    the paper: at least 1. What holds: strong convexity on bounded sets alone, with modulus
+    sech^2(tau R), which tends to 0; and 1-smoothness, so that the ratio is at most 1.
+    """
+    rng = np.random.default_rng(seed)
+    ratios, moduli, largest = [], [], 0.0
+    for radius in radii:
+        x = radius * rng.uniform(-1, 1, size=(draws, n))
+        y = radius * rng.uniform(-1, 1, size=(draws, n))
+        corner = radius * (1 - 1e-4 * rng.uniform(0, 1, size=(draws, n)))
+        near = corner - 1e-4 * radius * rng.uniform(0, 1, size=(draws, n))
+        values = np.concatenate([_ratio(x, y, tau), _ratio(near, corner, tau)])
+        ratios.append(float(values.min()))
+        largest = max(largest, float(values.max()))
+        moduli.append(float(1 / np.cosh(tau * radius) ** 2))
+    gaps = [r / m - 1 for r, m in zip(ratios, moduli, strict=True)]
+    return Evidence(
+        Measurement(
+            f"smallest 2 D[x : y] / |x - y|^2 for |x_i| <= R, R = {list(radii)}",
+            ratios,
+            1.0,
+            max(0.0, 1 - min(ratios)),
+            1e-6,
+            "rounding of the ratio",
+            uncertainty=1e-6,
+        ),
+        also=[
+            Measurement(
+                "the smallest ratio is sech^2(tau R), reached at the corners of the cube",
+                ratios,
+                moduli,
+                max(abs(g) for g in gaps),
+                2e-3 * tau * max(radii),
+                "pairs lie within 2e-4 R of a corner, where the modulus varies by 4 tau R 1e-4",
+            ),
+            Measurement(
+                "largest ratio: Phi is 1-smooth",
+                largest,
+                1.0,
+                max(0.0, largest - 1),
+                1e-6,
+                "rounding of the ratio",
+            ),
+        ],
+        plots=[
+            Plot(
+                "Modulus of strong convexity on |xi_i| <= R",
+                "R",
+                "modulus",
+                [
+                    Line("measured", list(radii), ratios, "points"),
+                    Line("sech^2(tau R)", list(radii), moduli, "dashed"),
+                    Line("the paper: 1", list(radii), [1.0] * len(radii), "line"),
+                ],
+                log_y=True,
+            )
+        ],
+    )
+
+
+def _ratio(x: np.ndarray, y: np.ndarray, tau: float) -> np.ndarray:
+    """2 D[x : y] / |x - y|^2, row by row."""
+    return 2 * lne_divergence(x, y, tau) / np.sum((x - y) ** 2, axis=-1)
