@@ -36,6 +36,8 @@ $(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
 verify: $(VENV)/.verify
 	$(BIN)/riemann-lne verify --quick --report verify-report --json verify-report/verify.json
 
+# The tests run in two processes: one linear-algebra thread each, or they wait for one another.
+test test-all: export OMP_NUM_THREADS = 1
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2
 

@@ -283,7 +283,7 @@ class _Run:
     def _keep(self, t: float, y: Array) -> None:
         self.times.append(t)
         self.kept.append(y)
-        size = y.size * 8 * len(self.kept)
+        size = math.prod(y.shape) * 8 * len(self.kept)
         if size > _MEMORY_WARNING_BYTES and not self._warned:
             self._warned = True
             warnings.warn(

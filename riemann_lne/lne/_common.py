@@ -110,19 +110,23 @@ def column(xp: Any, scalar: Array) -> Array:
     return xp.expand_dims(scalar, axis=-1)
 
 
-def cosh_saturated(xp: Any, z: Array) -> Array:
-    """The function cosh z, held at its value where |z| is log(max)/2 for larger |z|.
+def cosh_saturated(xp: Any, x: Array, tau: Any) -> Array:
+    """The function cosh(tau x), held at its value at |tau x| = log(max)/2 for larger |tau x|.
 
     That is at 355 in double and at 44 in single precision. The square of the
     result and its inverse are then finite and not zero.
     """
-    limit = 0.5 * math.log(float(xp.finfo(z.dtype).max))
-    return xp.cosh(xp.minimum(xp.maximum(z, -limit), limit))
+    limit = 0.5 * math.log(float(xp.finfo(x.dtype).max))
+    # one name throughout, so that no step holds more than its argument and its result
+    z = x * tau
+    z = xp.maximum(z, -limit)
+    z = xp.minimum(z, limit)
+    return xp.cosh(z)
 
 
-def sech2(xp: Any, z: Array) -> Array:
-    """sech^2 z with small relative error for large |z|, where 1 - tanh^2 z cancels."""
-    c = cosh_saturated(xp, z)
+def sech2(xp: Any, x: Array, tau: Any) -> Array:
+    """sech^2(tau x) with small relative error for large |tau x|, where 1 - tanh^2 cancels."""
+    c = cosh_saturated(xp, x, tau)
     c = c * c
     return 1.0 / c
 

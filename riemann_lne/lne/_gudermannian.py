@@ -97,7 +97,7 @@ class GudermannianGeometry:
         a = x * weight
         limit = 0.5 * math.log(float(xp.finfo(a.dtype).max))
         grown = xp.exp(xp.minimum(xp.maximum(a, -limit), limit))
-        half = v * weight / cosh_saturated(xp, a) * 0.5
+        half = v * weight / cosh_saturated(xp, x, weight) * 0.5
         if check:
             # |gd(a) + 2 half| < pi/2 needs |2 half| < pi, so that the tangent is on its main branch
             u = xp.where(xp.abs(half) < 0.5 * math.pi, xp.tan(half), like(math.inf, half))
@@ -122,7 +122,7 @@ class GudermannianGeometry:
         xp, (x, y), out = prepare(x=x, y=y)
         weight = fit_tau(self.tau, x, y)[1]
         angle = self._angle(xp, x, y, weight)
-        v = angle * cosh_saturated(xp, x * weight) / weight
+        v = angle * cosh_saturated(xp, x, weight) / weight
         return xp.astype(v, out, copy=False)
 
     def distance(self, x: Array, y: Array) -> Array:
@@ -150,8 +150,9 @@ class GudermannianGeometry:
         where the arc tangent no longer sees it.
         """
         h = (0.5 * (y - x)) * weight
-        m = (0.5 * x + 0.5 * y) * weight
-        near = xp.sinh(xp.minimum(xp.maximum(h, -1.0), 1.0)) / cosh_saturated(xp, m)
+        mean = 0.5 * x + 0.5 * y
+        m = mean * weight
+        near = xp.sinh(xp.minimum(xp.maximum(h, -1.0), 1.0)) / cosh_saturated(xp, mean, weight)
         size = xp.maximum(xp.abs(h), xp.ones_like(h))
         limit = 0.9 * math.log(float(xp.finfo(h.dtype).max))
         grown = xp.exp(xp.minimum(size - xp.abs(m), xp.full_like(h, limit)))

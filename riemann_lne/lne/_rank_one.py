@@ -181,10 +181,8 @@ class RankOneAlgebra:
         [ True False]
         """
         xp, (x,), _ = prepare(x=x)
-        largest, z = self._largest(xp, x)
-        others = xp.sum(xp.abs(self._t(xp, x)), axis=-1) - largest
-        # 1 - t^2 as sech^2: exact also where the largest |t| rounds to 1
-        return sech2(xp, z) > largest * others
+        largest, gap, others = self._apart(xp, x)
+        return gap > largest * xp.sum(others, axis=-1)
 
     def _t(self, xp: Any, x: Array) -> Array:
         return xp.tanh(x * fit_tau(self.tau, x)[1])
@@ -192,8 +190,7 @@ class RankOneAlgebra:
     def _t_and_d(self, xp: Any, x: Array) -> tuple[Array, Array]:
         """The vectors t and D = dt/dx = tau sech^2(tau x)."""
         weight = fit_tau(self.tau, x)[1]
-        z = x * weight
-        return xp.tanh(z), sech2(xp, z) * weight
+        return xp.tanh(x * weight), sech2(xp, x, weight) * weight
 
     @staticmethod
     def _add_multiple(xp: Any, v: Array, c: Array, t: Array, dtype: Any) -> Array:
@@ -202,22 +199,27 @@ class RankOneAlgebra:
         result += v
         return xp.astype(result, dtype, copy=False)
 
-    def _largest(self, xp: Any, x: Array) -> tuple[Array, Array]:
-        """The largest |t_i| of each block, and tau |x_i| there."""
-        z = xp.maximum(xp.max(x, axis=-1), -xp.min(x, axis=-1)) * fit_tau(self.tau, x)[0]
-        return xp.tanh(z), z
+    def _apart(self, xp: Any, x: Array) -> tuple[Array, Array, Array]:
+        """|t| of the largest weight of each block, sech^2 there, and t of all the others.
+
+        With 1 minus the largest t_i^2 taken as sech^2, s stays right, and positive, for n = 1
+        and where the other weights are zero or tiny, however large tau is; 1 - |t|^2 would
+        round to 0 there. The largest weight itself is among the others with t = 0.
+        """
+        block, weight = fit_tau(self.tau, x)
+        size = xp.abs(x)
+        top = xp.argmax(size, axis=-1, keepdims=True)
+        mask = xp.arange(x.shape[-1], device=device(x)) == top
+        zero = xp.zeros_like(size)
+        # a sum and not xp.max, whose gradient is shared among equal weights
+        largest = xp.sum(xp.where(mask, size, zero), axis=-1)
+        others = xp.where(mask, zero, size)
+        return xp.tanh(largest * block), sech2(xp, largest, block), xp.tanh(others * weight)
 
     def _stable_gap(self, xp: Any, x: Array) -> Array:
-        """s, with 1 minus the largest t_i^2 taken as sech^2.
-
-        So s stays right, and positive, for n = 1 and where all other weights are zero, however
-        large tau is; 1 - |t|^2 would round to 0 there.
-        """
-        largest, z = self._largest(xp, x)
-        if x.shape[-1] == 1:
-            return sech2(xp, z)
-        t = self._t(xp, x)
-        return sech2(xp, z) - (inner(xp, t, t) - largest * largest)
+        """The gap s with small relative error: see `_apart`."""
+        _, gap, others = self._apart(xp, x)
+        return gap - inner(xp, others, others)
 
     def _gap(self, xp: Any, x: Array, t: Array, check: bool) -> Array:
         """The gap s = 1 - |t|^2 from t, checked to be positive if asked."""
@@ -234,7 +236,7 @@ class RankOneAlgebra:
         values = to_numpy(s)
         index = tuple(int(i) for i in np.unravel_index(int(np.argmin(values)), values.shape))
         gap = float(values[index])
-        block = xp.broadcast_to(x, (*values.shape, x.shape[-1]))[index]
+        block = xp.broadcast_to(x, (*values.shape, x.shape[-1]))[(*index, slice(None))]
         tau = self.tau
         if not isinstance(tau, float):
             tau = float(np.broadcast_to(to_numpy(tau), values.shape)[index])

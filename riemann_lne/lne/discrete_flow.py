@@ -35,7 +35,8 @@ def discrete_flow_defect(
     N = 2 |t_0|^2 |p|^2 + 2 (t_0 . p)^2 + 4 sum_a c_a (t_0 . u_a)(p . u_a)
     + sum_ab c_a c_b (u_a . u_b)^2
 
-    has no large terms. p is summed from differences of the t_a themselves.
+    has no large terms. p is summed from differences of the t_a themselves. The error of N is a
+    few roundings of |t_0|^2 |p|^2 and of the |u_a|^4.
 
     Parameters
     ----------

@@ -66,7 +66,9 @@ class HessianLNEMetric(GudermannianGeometry):
          [0. 1.]]
         """
         xp, (x,), out = prepare(x=x)
-        return xp.astype(diagonal_matrix(xp, sech2(xp, self._z(x))), out, copy=False)
+        return xp.astype(
+            diagonal_matrix(xp, sech2(xp, x, fit_tau(self.tau, x)[1])), out, copy=False
+        )
 
     def apply(self, x: Array, v: Array) -> Array:
         """h(x) v = sech^2(tau x) * v, shape (..., n).
@@ -80,7 +82,7 @@ class HessianLNEMetric(GudermannianGeometry):
         [0.42]
         """
         xp, (x, v), out = prepare(x=x, v=v)
-        return xp.astype(sech2(xp, self._z(x)) * v, out, copy=False)
+        return xp.astype(sech2(xp, x, fit_tau(self.tau, x)[1]) * v, out, copy=False)
 
     def solve(self, x: Array, v: Array, method: str = "exact", *, check: bool = True) -> Array:
         """h(x)^-1 v = cosh^2(tau x) * v, the natural gradient of a gradient v, shape (..., n).
@@ -99,7 +101,7 @@ class HessianLNEMetric(GudermannianGeometry):
         if method not in _METHODS:
             raise UnknownNameError("method", method, _METHODS)
         xp, (x, v), out = prepare(x=x, v=v)
-        c = cosh_saturated(xp, self._z(x))
+        c = cosh_saturated(xp, x, fit_tau(self.tau, x)[1])
         c = c * c
         return xp.astype(c * v, out, copy=False)
 

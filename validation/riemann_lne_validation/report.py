@@ -295,7 +295,8 @@ def _measurements(evidence: Evidence) -> str:
     rows = "".join(
         f"<tr><td>{kind}</td><td>{html.escape(m.statement)}</td>"
         f"<td>{html.escape(short(m.measured, 8))}</td><td>{html.escape(short(m.predicted, 8))}</td>"
-        f"<td>{m.error:.3g}</td><td title='{html.escape(m.reason, quote=True)}'>{m.tolerance:.3g}"
+        f"<td class='number'>{m.error:.3g}</td>"
+        f"<td class='number' title='{html.escape(m.reason, quote=True)}'>{m.tolerance:.3g}"
         f"</td><td>{'yes' if m.true else 'no'}</td></tr>"
         for kind, m in labelled(evidence)
     )
@@ -317,7 +318,8 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; p
   background: var(--back); color: var(--ink); }
 table { border-collapse: collapse; font-size: .85rem; }
 td, th { border: 1px solid var(--line); padding: .25rem .5rem; text-align: left;
-  vertical-align: top; overflow-wrap: anywhere; }
+  vertical-align: top; }
+th, .number { white-space: nowrap; }
 .wide { overflow-x: auto; }
 img { max-width: 100%; height: auto; border-radius: 4px; margin: .75rem 0; }
 pre, code { overflow-wrap: anywhere; white-space: pre-wrap; font-size: .85rem; }

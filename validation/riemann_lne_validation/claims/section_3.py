@@ -114,13 +114,14 @@ def _second_order_term(x: np.ndarray, tau: float, h: float) -> np.ndarray:
 @claim(
     "lne-positive-definite",
     "Def. 2, Eq. 16",
-    quick={"tau": 1.0, "dimensions": (2, 10, 100), "draws": 200, "seed": 0},
+    quick={"tau": 1.0, "dimensions": (2, 10, 50), "draws": 100, "seed": 0},
     full={"dimensions": (2, 10, 100, 400), "draws": 1000},
 )
 def lne_positive_definite(
     backend: Backend, tau: float, dimensions: Sequence[int], draws: int, seed: int
 ) -> Evidence:
-    """G = I - t t^T, t = tanh(tau xi), is a Riemannian metric (positive definite) on weight space.
+    """The LNE metric g = I - t t^T, t = tanh(tau xi), is a Riemannian metric (positive definite) on
+    weight space.
 
     Measured: eigenvalues of the dense matrix at random weights of standard deviation 1 / 2, and
     whether they are positive exactly where |t|^2 < 1. Predicted by the paper: always positive. What

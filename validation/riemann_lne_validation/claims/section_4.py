@@ -322,7 +322,7 @@ def exponential_decay_noncompact(
             limit = solution[-1].mean()
             norms = np.array([g.l2_distance(limit) for g in solution.metrics])
             name = f"n = {n}, L = {period:g}"
-            late = fit_decay_rate(solution.t, norms, t_min=2.0 / gap)
+            late = fit_decay_rate(solution.t, norms, t_min=3.5 / gap)
             rates[name] = late.rate
             gaps[name] = predicted_decay_rates(limit)[0].rate
             # Early enough that the images are not felt, e^(-L^2 / (8 (t + t0))) < 1e-5 or so.
