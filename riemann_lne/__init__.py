@@ -1,6 +1,6 @@
 """Ricci flow of metric fields on grids, and the LNE geometry of weight space."""
 
-from . import analysis, curvature
+from . import analysis, curvature, exact
 from .analysis import (
     check_order,
     fit_decay_rate,
@@ -42,6 +42,7 @@ __all__ = [
     "check_order",
     "curvature",
     "discrete_flow_defect",
+    "exact",
     "fit_decay_rate",
     "fit_power_law",
     "flat_metric",

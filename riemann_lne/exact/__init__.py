@@ -1,0 +1,21 @@
+"""Exact solutions of the flows, to test against. Each is made by a function:
+
+``solution.metric(t, *coordinates)``, ``solution.field(t, grid)``, ``solution.grid(points)``, and,
+where it is known, ``solution.scalar_curvature(t, *coordinates)`` and ``solution.ricci(...)``.
+"""
+
+from .base import ExactSolution
+from .gauge import gauge_family, linear_mode
+from .homogeneous import cigar, hyperbolic, nil, round_sphere
+from .sausage import periodic_sausage
+
+__all__ = [
+    "ExactSolution",
+    "cigar",
+    "gauge_family",
+    "hyperbolic",
+    "linear_mode",
+    "nil",
+    "periodic_sausage",
+    "round_sphere",
+]

@@ -1,0 +1,235 @@
+"""Spaces that shrink or grow by a factor: round sphere, hyperbolic space, Nil; and the cigar."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from ..arrays import Array, namespace
+from ..errors import InvalidArgumentError
+from ..grids import Grid
+from .base import ExactSolution, conformal
+
+
+def _dimension(n: int, what: str) -> int:
+    if n not in (2, 3, 4):
+        raise InvalidArgumentError(f"n = {n}; {what} comes in 2, 3 and 4 dimensions")
+    return n
+
+
+def _square(x: tuple[Array, ...]) -> Array:
+    """|x|^2."""
+    result = x[0] ** 2
+    for xa in x[1:]:
+        result = result + xa**2
+    return result
+
+
+@dataclass(frozen=True)
+class RoundSphere(ExactSolution):
+    """See ``round_sphere``."""
+
+    n: int
+    radius: float
+
+    solves = ("ricci",)
+
+    @property
+    def singular_time(self) -> float:
+        """T = r0^2 / (2 (n - 1)), in length^2."""
+        return self.radius**2 / (2 * (self.n - 1))
+
+    @property
+    def t_max(self) -> float:  # type: ignore[override]
+        """The singular time."""
+        return self.singular_time
+
+    def squared_radius(self, t: float) -> float:
+        """r0^2 - 2 (n - 1) t."""
+        return self.radius**2 - 2 * (self.n - 1) * t
+
+    def _components(self, t: float, *x: Array) -> Any:
+        return conformal(4 * self.squared_radius(t) / (1 + _square(x)) ** 2, self.n)
+
+    def scalar_curvature(self, t: float, *x: Array) -> Array:
+        """Scalar curvature n (n - 1) / r(t)^2, shape of the coordinates; 1 / length^2."""
+        self._check(t, x)
+        value = self.n * (self.n - 1) / self.squared_radius(t)
+        return namespace(*x).full_like(x[0], value)
+
+    def ricci(self, t: float, *x: Array) -> Array:
+        """(n - 1) g_ij / r(t)^2, (n, n, *shape); 1 / length^2."""
+        return self.metric(t, *x) * ((self.n - 1) / self.squared_radius(t))
+
+    def grid(self, points: int) -> Grid:
+        """Box [-1/2, 1/2]^n of the stereographic coordinates."""
+        return Grid.box(-0.5, 0.5, (points,) * self.n)
+
+
+def round_sphere(n: int = 2, radius: float = 1.0) -> RoundSphere:
+    """Shrinking round sphere in stereographic coordinates,
+
+    g = 4 (r0^2 - 2 (n - 1) t) / (1 + |x|^2)^2 delta_ij, t < T = r0^2 / (2 (n - 1)).
+
+    Solves the Ricci flow; |Rm| (T - t) is constant.
+
+    Parameters
+    ----------
+    n : int
+        2 to 4.
+    radius : float
+        r0 > 0, in units of length (the coordinates of the sphere are dimensionless).
+
+    Examples
+    --------
+    >>> round_sphere(3, radius=2.0).singular_time
+    1.0
+    """
+    if not (math.isfinite(radius) and radius > 0):
+        raise InvalidArgumentError(f"radius = {radius}; a positive length is needed")
+    return RoundSphere(_dimension(n, "the sphere"), float(radius))
+
+
+@dataclass(frozen=True)
+class Hyperbolic(ExactSolution):
+    """See ``hyperbolic``."""
+
+    n: int
+
+    solves = ("ricci",)
+
+    @property
+    def t_min(self) -> float:  # type: ignore[override]
+        """-1 / (2 (n - 1))."""
+        return -1 / (2 * (self.n - 1))
+
+    def _growth(self, t: float) -> float:
+        return 1 + 2 * (self.n - 1) * t
+
+    def _components(self, t: float, *x: Array) -> Any:
+        return conformal(self._growth(t) / x[-1] ** 2, self.n)
+
+    def scalar_curvature(self, t: float, *x: Array) -> Array:
+        """-n (n - 1) / (1 + 2 (n - 1) t), shape of the coordinates; 1 / length^2."""
+        self._check(t, x)
+        return namespace(*x).full_like(x[0], -self.n * (self.n - 1) / self._growth(t))
+
+    def ricci(self, t: float, *x: Array) -> Array:
+        """-(n - 1) g_ij / (1 + 2 (n - 1) t), (n, n, *shape); 1 / length^2."""
+        return self.metric(t, *x) * (-(self.n - 1) / self._growth(t))
+
+    def grid(self, points: int) -> Grid:
+        """Box [1, 2]^n: away from the boundary at infinity, z = 0."""
+        return Grid.box(1.0, 2.0, (points,) * self.n)
+
+
+def hyperbolic(n: int = 2) -> Hyperbolic:
+    """Growing hyperbolic space in the upper half-space, the last coordinate z > 0:
+
+    g = (1 + 2 (n - 1) t) delta_ij / z^2, t > -1 / (2 (n - 1)). Solves the Ricci flow.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> one = np.ones(1)
+    >>> float(hyperbolic(3).scalar_curvature(0.0, one, one, one)[0])
+    -6.0
+    """
+    return Hyperbolic(_dimension(n, "hyperbolic space"))
+
+
+@dataclass(frozen=True)
+class Cigar(ExactSolution):
+    """See ``cigar``."""
+
+    n = 2
+    solves = ("ricci",)
+
+    def _components(self, t: float, *x: Array) -> Any:
+        return conformal(1 / (math.exp(4 * t) + _square(x)), 2)
+
+    def scalar_curvature(self, t: float, *x: Array) -> Array:
+        """4 e^(4t) / (e^(4t) + r^2), shape of the coordinates; 1 / length^2."""
+        self._check(t, x)
+        c = math.exp(4 * t)
+        return 4 * c / (c + _square(x))
+
+    def ricci(self, t: float, *x: Array) -> Array:
+        """R g_ij / 2, (2, 2, *shape); 1 / length^2."""
+        return 0.5 * self.scalar_curvature(t, *x) * self.metric(t, *x)
+
+    def grid(self, points: int) -> Grid:
+        """Box [-1, 1]^2."""
+        return Grid.box(-1.0, 1.0, (points, points))
+
+
+def cigar() -> Cigar:
+    """The cigar, delta_ij / (e^(4t) + r^2) in the plane: a steady soliton (Hamilton 1988).
+
+    Solves the Ricci flow for all times, moving by a change of coordinates alone.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(cigar().scalar_curvature(0.0, np.zeros(1), np.zeros(1))[0])
+    4.0
+    """
+    return Cigar()
+
+
+@dataclass(frozen=True)
+class Nil(ExactSolution):
+    """See ``nil``."""
+
+    n = 3
+    solves = ("ricci",)
+    t_min = -1 / 3
+
+    def _scales(self, t: float) -> tuple[float, float]:
+        """A = (1 + 3 t)^(1/3) and B = 1 / A."""
+        a = (1 + 3 * t) ** (1 / 3)
+        return a, 1 / a
+
+    def _components(self, t: float, *x: Array) -> Any:
+        a, b = self._scales(t)
+        return _left_invariant(a, b, x[0])
+
+    def scalar_curvature(self, t: float, *x: Array) -> Array:
+        """-B / (2 A^2), shape of the coordinates; 1 / length^2."""
+        self._check(t, x)
+        a, b = self._scales(t)
+        return namespace(*x).full_like(x[0], -b / (2 * a**2))
+
+    def ricci(self, t: float, *x: Array) -> Array:
+        """-B / (2 A) (dx^2 + dy^2) + B^2 / (2 A^2) (dz - x dy)^2, (3, 3, *shape); 1 / length^2."""
+        self._check(t, x)
+        a, b = self._scales(t)
+        xp, zero = namespace(*x), namespace(*x).zeros_like(x[0])
+        rows = _left_invariant(-b / (2 * a), b**2 / (2 * a**2), x[0])
+        return xp.stack([xp.stack([zero + e for e in row], axis=0) for row in rows], axis=0)
+
+    def grid(self, points: int) -> Grid:
+        """Box [-1/2, 1/2]^3."""
+        return Grid.box(-0.5, 0.5, (points,) * 3)
+
+
+def _left_invariant(a: float, b: float, x: Array) -> list[list[Any]]:
+    """Rows of a (dx^2 + dy^2) + b (dz - x dy)^2."""
+    return [[a, 0.0, 0.0], [0.0, a + b * x**2, -b * x], [0.0, -b * x, b]]
+
+
+def nil() -> Nil:
+    """Left-invariant metric on the Heisenberg group, collapsing along its fibres:
+
+    (1 + 3t)^(1/3) (dx^2 + dy^2) + (1 + 3t)^(-1/3) (dz - x dy)^2, t > -1/3.
+
+    Solves the Ricci flow. Quadratic in x, so that second-order differences are exact.
+
+    Examples
+    --------
+    >>> g = nil().field(0.0, nil().grid(5))
+    >>> bool(abs(g.scalar_curvature(order=2) + 0.5).max() < 1e-12)
+    True
+    """
+    return Nil()
