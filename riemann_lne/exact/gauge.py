@@ -146,7 +146,7 @@ def gauge_family(
         for m, a in zip(frequencies, directions, strict=True)
     ]
     strength = sum(w for w, _ in weights)
-    if not strength < 1:
+    if not strength < 1 - 1e-12:  # at 1 itself rounding would decide
         raise InvalidArgumentError(
             f"sum |a_m| |m| = {strength:g}; below 1 is needed, or F may not be invertible"
         )

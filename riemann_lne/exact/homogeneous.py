@@ -18,6 +18,11 @@ def _dimension(n: int, what: str) -> int:
     return n
 
 
+def _conformally_flat_solves(n: int) -> tuple[str, ...]:
+    """In 2-D the DeTurck field of v delta_ij, (2 - n) d_k v / (2 v^2), vanishes."""
+    return ("ricci", "ricci-deturck") if n == 2 else ("ricci",)
+
+
 def _square(x: tuple[Array, ...]) -> Array:
     """|x|^2."""
     result = x[0] ** 2
@@ -33,7 +38,10 @@ class RoundSphere(ExactSolution):
     n: int
     radius: float
 
-    solves = ("ricci",)
+    @property
+    def solves(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The Ricci flow; in 2-D also the Ricci-DeTurck flow."""
+        return _conformally_flat_solves(self.n)
 
     @property
     def singular_time(self) -> float:
@@ -97,7 +105,10 @@ class Hyperbolic(ExactSolution):
 
     n: int
 
-    solves = ("ricci",)
+    @property
+    def solves(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The Ricci flow; in 2-D also the Ricci-DeTurck flow."""
+        return _conformally_flat_solves(self.n)
 
     @property
     def t_min(self) -> float:  # type: ignore[override]
@@ -144,7 +155,7 @@ class Cigar(ExactSolution):
     """See ``cigar``."""
 
     n = 2
-    solves = ("ricci",)
+    solves = ("ricci", "ricci-deturck")
 
     def _components(self, t: float, *x: Array) -> Any:
         return conformal(1 / (math.exp(4 * t) + _square(x)), 2)

@@ -122,13 +122,14 @@ class FlowSolution:
             If it is not a solution that this version can read.
         """
         name = str(path) if Path(path).exists() else _npz(path)
-        try:
-            opened = np.load(name, allow_pickle=False)
-            if not isinstance(opened, np.lib.npyio.NpzFile):
-                raise ValueError("it holds a single array")
-        except (ValueError, EOFError, BadZipFile) as error:
-            raise InvalidArgumentError(f"{name} is not a flow solution (.npz): {error}") from error
-        with opened as data:
+        with open(name, "rb") as file:
+            try:
+                data = np.load(file, allow_pickle=False)
+                if not isinstance(data, np.lib.npyio.NpzFile):
+                    raise ValueError("it holds a single array")
+            except (ValueError, EOFError, BadZipFile) as error:
+                message = f"{name} is not a flow solution (.npz): {error}"
+                raise InvalidArgumentError(message) from error
             missing = {"format", "t", "packed", "shape", "lower", "upper", "periodic", "record"}
             missing -= set(data.files)
             if missing or int(data["format"]) != _FORMAT:

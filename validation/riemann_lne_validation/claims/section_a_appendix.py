@@ -29,7 +29,7 @@ from ..backends import Backend
         "radius": 1.0,
         "dimensions": (2, 3),
         "half_width": 0.2,
-        "points": 9,
+        "points": 11,
         "order": 6,
         "until": 0.95,
     },
@@ -54,7 +54,7 @@ def curvature_blow_up(
     times, predictions, exponents, spreads, lines, changes = [], [], [], [], [], []
     for n in dimensions:
         fine = _blow_up(backend, n, radius, half_width, points, order, until)
-        coarse = _blow_up(backend, n, radius, half_width, points - 1, order, until)
+        coarse = _blow_up(backend, n, radius, half_width, points - 2, order, until)
         times.append(fine[0])
         changes.append(abs(fine[0] - coarse[0]) / fine[0])
         predictions.append(exact.round_sphere(n, radius).singular_time)
@@ -132,10 +132,9 @@ def _blow_up(
         sphere.field(0.0, grid, xp=backend.xp),
         RicciFlow(),
         (0.0, end),
-        "tsit5",
+        "rkl2",  # the metric is linear in time: the steps are long where the grid allows it
         outputs.tolist(),
-        rtol=1e-8,
-        atol=1e-12,
+        rtol=1e-6,
         order=order,
         boundary=sphere.metric,
     )
