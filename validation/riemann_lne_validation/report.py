@@ -107,7 +107,6 @@ class Terminal:
 
         table = Table(title="Theorem audit", title_justify="left")
         table.add_column("claim", no_wrap=True)
-        table.add_column("where")
         table.add_column("verdict", no_wrap=True)
         table.add_column("error", justify="right", no_wrap=True)
         table.add_column("tolerance", justify="right", no_wrap=True)
@@ -115,7 +114,6 @@ class Terminal:
             m = outcome.evidence.claim if outcome.evidence else None
             table.add_row(
                 outcome.claim.id,
-                outcome.claim.where,
                 f"[{_COLOURS[outcome.verdict]}]{outcome.verdict}[/]",
                 *((f"{m.error:.2g}", f"{m.tolerance:.2g}") if m else ("", "")),
             )
@@ -125,7 +123,10 @@ class Terminal:
 
     def _details(self, outcome: Outcome) -> None:
         """What was measured for one claim, with its numbers."""
-        self.say(f"\n{outcome.claim.id}: {outcome.verdict}\n  {outcome.claim.statement}")
+        self.say(
+            f"\n{outcome.claim.id}: {outcome.verdict}\n"
+            f"  {outcome.claim.where}: {outcome.claim.statement}"
+        )
         if outcome.problem:
             self.say(f"  crashed:\n{outcome.problem}")
         for kind, m in labelled(outcome.evidence) if outcome.evidence else []:
