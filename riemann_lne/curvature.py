@@ -28,7 +28,7 @@ from .arrays import Array, Components, contract, expand, namespace, require_real
 from .errors import ShapeError
 from .grids import Grid
 from .jets import LAST_TWO, MetricJet, symmetric_gradient, trace, vector_gradient
-from .stencils import LocalField, evaluate, hessian
+from .stencils import LocalField, evaluate
 from .tensors import (
     SYMMETRIC,
     checked_vector,
@@ -411,7 +411,6 @@ __all__ = [
     "christoffel",
     "deturck_vector",
     "einstein",
-    "hessian",
     "inverse",
     "laplacian",
     "lichnerowicz",

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import curvature
 from .arrays import Array, like, namespace
-from .errors import InvalidArgumentError, ShapeError
+from .errors import GridTooSmallError, InvalidArgumentError, ShapeError
 from .grids import Grid
 from .tensors import (
     inverse_and_determinant,
@@ -105,8 +105,11 @@ class MetricField:
 
     @cached_property
     def components(self) -> Array:
-        """g_ij as (n, n, *shape)."""
-        return unpack(self._packed, self.n)
+        """g_ij as (n, n, *shape); read-only in NumPy, not to be written to elsewhere."""
+        result = unpack(self._packed, self.n)
+        if isinstance(result, np.ndarray):
+            result.setflags(write=False)
+        return result
 
     def __repr__(self) -> str:
         kind = "torus" if self._grid.is_torus else "grid"
@@ -169,10 +172,11 @@ class MetricField:
 
 
 def assemble(values: Any, reference: Array, grid: Grid) -> Array:
-    """Components (n, n, *shape) from nested sequences of arrays and numbers, or an array as is."""
-    if not isinstance(values, (list, tuple)):
-        return values
+    """Components (n, n, *shape) in the reference's type, from an array or nested sequences."""
     n, xp = grid.ndim, namespace(reference)
+    if not isinstance(values, (list, tuple)):
+        floating = namespace(values).isdtype(values.dtype, "real floating")
+        return xp.astype(values, reference.dtype, copy=False) if floating else values
     if len(values) != n or any(not hasattr(row, "__len__") or len(row) != n for row in values):
         raise ShapeError(f"the function must return {n} rows of {n} components on this grid")
     zero = xp.zeros_like(reference)
@@ -234,7 +238,13 @@ def perturbed_euclidean(
         if not wraps:
             h *= np.sin(phases[axis] / 2) ** 2
     eigenvalues = np.linalg.eigvalsh(np.moveaxis(h, (0, 1), (-2, -1)))
-    h *= amplitude / np.max(np.abs(eigenvalues))
+    largest = np.max(np.abs(eigenvalues))
+    if largest < 1e-6:
+        raise GridTooSmallError(
+            f"on a grid of shape {grid.shape} nothing of the perturbation is left inside of the "
+            "boundary; give the bounded axes more points"
+        )
+    h *= amplitude / largest
     h += np.eye(n).reshape(n, n, *(1,) * n)
     reference = grid.coordinates(xp, dtype, device)[0]
     return MetricField(grid, like(h, reference))

@@ -153,7 +153,7 @@ def packed_symmetric(components: Array, grid: Grid, name: str = "tensor") -> Arr
     ------
     ShapeError, DTypeError, NotFiniteError, NotSymmetricError
     """
-    xp = require_real_floating(components, name)
+    require_real_floating(components, name)
     n = grid.ndim
     expected = (n, n, *grid.shape)
     if tuple(components.shape) != expected:
@@ -162,26 +162,49 @@ def packed_symmetric(components: Array, grid: Grid, name: str = "tensor") -> Arr
             "components first, grid axes last"
         )
     require_finite(components, name)
-    swapped = xp.permute_dims(components, (1, 0, *range(2, 2 + n)))
+    return pack(require_symmetric(components, name))
+
+
+def require_symmetric(components: Array, name: str) -> Array:
+    """The components (n, n, ...) if symmetric to rounding (which is averaged out).
+
+    Raises NotSymmetricError naming the worst place.
+    """
+    xp = namespace(components)
+    swapped = xp.permute_dims(components, (1, 0, *range(2, components.ndim)))
     gap = xp.abs(components - swapped)
     worst = float(xp.max(gap))
     if worst == 0.0:
-        return pack(components)
+        return components
     scale = float(xp.max(xp.abs(components)))
     if worst > 8 * float(xp.finfo(components.dtype).eps) * scale:
-        i, j, *place = np.unravel_index(int(np.argmax(to_numpy(gap))), expected)
+        i, j, *place = np.unravel_index(int(np.argmax(to_numpy(gap))), tuple(components.shape))
         raise NotSymmetricError(
             f"{name} is not symmetric: components ({i}, {j}) and ({j}, {i}) differ by {worst:.3g} "
             f"at grid index {tuple(int(p) for p in place)}; symmetrise it first"
         )
-    return pack((components + swapped) * 0.5)
+    return (components + swapped) * 0.5
 
 
 def packed_metric(components: Array, grid: Grid, name: str = "metric") -> Array:
     """Check a metric (see ``packed_symmetric``; positive definite besides) and pack it."""
     packed = packed_symmetric(components, grid, name)
+    _require_moderate(packed, grid.ndim, name)
     require_positive_definite(packed, grid.ndim, name)
     return packed
+
+
+def _require_moderate(packed: Array, n: int, name: str) -> None:
+    """Raise if products of n components would overflow or vanish in the array's type."""
+    xp = namespace(packed)
+    limits = xp.finfo(packed.dtype)
+    scale = float(xp.max(xp.abs(packed)))
+    low, high = (float(v) ** (1 / n) for v in (limits.smallest_normal, limits.max))
+    if scale > 0 and not 100 * low < scale < high / 100:
+        raise InvalidArgumentError(
+            f"{name} has components up to {scale:.3g}: its determinant does not fit into "
+            f"{packed.dtype}; measure lengths in another unit"
+        )
 
 
 def checked_vector(vector: Array, grid: Grid, name: str = "vector") -> Array:

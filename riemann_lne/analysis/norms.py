@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 
-from ..arrays import Array, namespace
+from ..arrays import Array, namespace, require_finite
 from ..errors import ShapeError
 from ..metrics import MetricField
-from ..tensors import inverse_and_determinant, pack, packed_size, squared_norm, table
+from ..tensors import inverse_and_determinant, packed_size, packed_symmetric, squared_norm, table
 
 
 def _packed(h: Array, metric: MetricField) -> Array:
     """A symmetric tensor in packed form, from either form."""
     n, shape = metric.n, tuple(h.shape)
     if shape == (packed_size(n), *metric.grid.shape):
+        require_finite(h, "tensor")
         return h
     if shape == (n, n, *metric.grid.shape):
-        return pack(h)
+        return packed_symmetric(h, metric.grid, "tensor")
     raise ShapeError(f"tensor of shape {shape} does not fit {metric!r}")
 
 

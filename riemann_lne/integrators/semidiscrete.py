@@ -7,14 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, device, like, namespace
+from ..arrays import Array, device, like, namespace, total
 from ..errors import InvalidArgumentError, UnknownNameError
 from ..flows.base import Flow
 from ..grids import Grid
 from ..metrics import assemble
 from ..stencils import dealias_mask, second_derivative_symbol
-from ..tensors import inverse_and_determinant, is_positive_definite, pack, pairs, table
-from ..weights import Order
+from ..tensors import (
+    inverse_and_determinant,
+    is_positive_definite,
+    pack,
+    pairs,
+    require_symmetric,
+    table,
+)
+from ..weights import Order, fd_weights
 
 BoundaryFunction = Callable[..., Any]
 
@@ -35,13 +42,13 @@ class SemiDiscreteFlow:
         order: Order,
         boundary: str | BoundaryFunction | None,
         initial: Array,
-        time_scale: float,
+        span: tuple[float, float],
     ) -> None:
         self.flow, self.grid, self.order = flow, grid, order
         self.nfev = 0
         # On a torus nothing is held, but a wrong name is refused there too.
         wanted = not grid.is_torus or boundary is not None
-        self._held = _held(boundary, grid, initial, time_scale) if wanted else None
+        self._held = _held(boundary, grid, initial, span) if wanted else None
         self._damping = _HighModes(grid, initial) if order == "fourier" else None
 
     def __call__(self, t: float, y: Array) -> Array:
@@ -108,12 +115,15 @@ class _HighModes:
 
 
 def _held(
-    boundary: str | BoundaryFunction | None, grid: Grid, initial: Array, time_scale: float
+    boundary: str | BoundaryFunction | None,
+    grid: Grid,
+    initial: Array,
+    span: tuple[float, float],
 ) -> _HeldBoundary | None:
     if boundary is None or (isinstance(boundary, str) and boundary == "held"):
-        return _HeldBoundary(grid, initial, None, time_scale)
+        return _HeldBoundary(grid, initial, None, span)
     if callable(boundary):
-        return _HeldBoundary(grid, initial, boundary, time_scale)
+        return _HeldBoundary(grid, initial, boundary, span)
     if isinstance(boundary, str):
         if boundary == "free":
             return None
@@ -128,8 +138,9 @@ class _HeldBoundary:
 
     The rate of the boundary points is the prescribed one, so that every stage of a Runge-Kutta
     step sees consistent values (setting stages to exact values would lower the order in time).
-    A function's rate comes from central differences in time of order 4; after every step the
-    values are set exactly, so nothing accumulates.
+    A function's rate comes from five-point differences in time, which never look beyond the span
+    of the flow: the function may not exist there. After every step the values are set exactly, so
+    nothing accumulates.
     """
 
     def __init__(
@@ -137,10 +148,10 @@ class _HeldBoundary:
         grid: Grid,
         initial: Array,
         function: BoundaryFunction | None,
-        time_scale: float,
+        span: tuple[float, float],
     ) -> None:
-        self._grid, self._function = grid, function
-        self._step = 1e-4 * time_scale
+        self._grid, self._function, self._span = grid, function, span
+        self._step = 1e-4 * (span[1] - span[0])
         self._faces: list[tuple[Any, Any]] = []
         xp = namespace(initial)
         coordinates = grid.coordinates(xp, initial.dtype, device(initial))
@@ -159,7 +170,8 @@ class _HeldBoundary:
 
     def _metric(self, t: float, coordinates: tuple[Array, ...]) -> Array:
         assert self._function is not None
-        return pack(assemble(self._function(t, *coordinates), coordinates[0], self._grid))
+        components = assemble(self._function(t, *coordinates), coordinates[0], self._grid)
+        return pack(require_symmetric(components, "the boundary function's metric"))
 
     def set_rate(self, t: float, rate: Array) -> None:
         for where, known in self._faces:
@@ -167,9 +179,15 @@ class _HeldBoundary:
                 rate[where] = 0.0
                 continue
             h = self._step
-            near = self._metric(t + h, known) - self._metric(t - h, known)
-            far = self._metric(t + 2 * h, known) - self._metric(t - 2 * h, known)
-            rate[where] = (8.0 * near - far) / (12.0 * h)
+            # How many of the five points lie before t, such that all lie within the span.
+            before = 2 if t - 2 * h >= self._span[0] else 0
+            before = 4 if t + 2 * h > self._span[1] else before
+            offsets = tuple(range(-before, 5 - before))
+            rate[where] = total(
+                (float(w) / h, (self._metric(t + j * h, known),))
+                for j, w in zip(offsets, fd_weights(1, offsets), strict=True)
+                if w
+            )
 
     def set_values(self, t: float, y: Array) -> None:
         for where, known in self._faces:

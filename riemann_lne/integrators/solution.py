@@ -35,7 +35,8 @@ class FlowSolution:
         Whether the end of ``t_span`` was reached.
     status : int
         0: the end was reached; -1: a step failed (the metric degenerated, or the step would have
-        become too small); -2: interrupted. Everything up to there is kept.
+        become too small); -2: interrupted. Everything up to there is kept, the last good metric
+        too if it was not asked for.
     message : str
         Why the integration stopped and, if it failed, what to try.
     nfev : int

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from ..arrays import Array, namespace
-from ..errors import InvalidArgumentError, UnknownNameError
+from ..errors import DTypeError, InvalidArgumentError, RiemannLNEError, UnknownNameError
 from ..flows.base import Flow
 from ..metrics import MetricField
 from ..tensors import smallest_eigenvalue
@@ -83,13 +83,15 @@ def solve_flow(
     Returns
     -------
     FlowSolution
-        A step that fails ends the flow with a status and a message; what was computed is kept.
-        Ctrl-C does the same.
+        A step that fails ends the flow with a status and a message; what was computed is kept,
+        and the last good metric besides. Ctrl-C does the same.
 
     Raises
     ------
     UnknownNameError, InvalidArgumentError, GridTooSmallError
         If the arguments make no sense together.
+    DTypeError
+        If ``metric`` is not a MetricField or ``flow`` not a flow object.
 
     Examples
     --------
@@ -102,6 +104,12 @@ def solve_flow(
     >>> late < 0.05 * early
     True
     """
+    if not isinstance(metric, MetricField):
+        raise DTypeError(
+            f"metric is a {type(metric).__name__}; make a MetricField(grid, components) of it"
+        )
+    if isinstance(flow, type) or not hasattr(flow, "rhs"):
+        raise DTypeError(f"flow = {flow!r}; give a flow object such as RicciDeTurckFlow()")
     t0, t1, outputs = as_times(t_span, t_eval)
     order = validate_order(order)
     metric.grid.require_stencil(order)
@@ -114,7 +122,7 @@ def solve_flow(
     rtol, atol, dt = float(rtol), float(atol), None if dt is None else float(dt)
     xp = namespace(metric.packed)
     y = xp.asarray(metric.packed, copy=True)
-    system = SemiDiscreteFlow(flow, metric.grid, order, boundary, y, t1 - t0)
+    system = SemiDiscreteFlow(flow, metric.grid, order, boundary, y, (t0, t1))
     integrator = make_integrator(method, system, y)
     run = _Run(system, integrator, t0, t1, outputs, rtol, atol)
     with _progress_bar(progress, t0, t1) as report:
@@ -161,23 +169,30 @@ class _Run:
         self.times: list[float] = []
         self.kept: list[Array] = []
         self.accepted = self.rejected = 0
+        self._t = t0
         self._rate: Array | None = None
-        self._stable = math.inf
         self._warned = False
 
     def go(self, y: Array, dt: float | None, report: Callable[[float], None]) -> FlowSolution:
         """Integrate to the end, or to where it ends."""
         status, message = 0, "reached the end of t_span"
+        self._y = y
         try:
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 # Overflow is what an unstable step does: it is found by the check of the result.
                 self._integrate(y, dt, report)
         except _StepError as failure:
             status, message = -1, str(failure)
+        except RiemannLNEError as error:
+            # Raised by the boundary function or the flow. At the start it is the caller's mistake
+            # and theirs to see; later on it must not cost what was computed.
+            if self.accepted == 0:
+                raise
+            status, message = -1, f"stopped at t = {self._t:.6g}: {error}"
         except KeyboardInterrupt:
             status, message = -2, f"interrupted after t = {self._t:.6g}; what was kept is usable"
-        if not self.times:  # nothing was asked for before the failure: keep the start
-            self._keep(self.t0, y)
+        if status != 0 and (not self.times or self.times[-1] < self._t):
+            self._keep(self._t, self._y)
         grid = self.system.grid
         return FlowSolution(
             t=np.array(self.times),
@@ -192,7 +207,6 @@ class _Run:
         )
 
     def _integrate(self, y: Array, dt: float | None, report: Callable[[float], None]) -> None:
-        self._t = self.t0
         wanted = [self.t0] if self.outputs is None else self.outputs
         if self.t0 in wanted:
             self._keep(self.t0, y)
@@ -273,10 +287,11 @@ class _Run:
         self._rate = self.system(self.t0, y)
         speed = scaled_error(self._rate, y, self.system.grid.ndim, 1.0, 0.0)
         span = self.t1 - self.t0
-        return min(span, 0.01 / speed) if speed > 0 and math.isfinite(speed) else span
+        # A start at rest says nothing about later: not the whole span in one step.
+        return min(span, 0.01 / speed) if speed > 0 and math.isfinite(speed) else span / 50
 
     def _accept(self, t: float, y: Array, rate: Array | None) -> Array:
-        self._t, self._rate = t, rate
+        self._t, self._y, self._rate = t, y, rate
         self.accepted += 1
         return y
 

@@ -1,0 +1,316 @@
+"""Hypothesis strategies for code that uses metrics, grids and the LNE geometry of weights.
+
+Needs Hypothesis (extra ``test``). Nothing else of the library imports this module.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import InvalidArgumentError, MissingDependencyError
+from .grids import Grid
+from .metrics import MetricField, perturbed_euclidean
+
+try:
+    from hypothesis import strategies as st
+except ImportError as missing:  # pragma: no cover - run in a subprocess by the tests
+    raise MissingDependencyError("hypothesis", "test", "riemann_lne.testing") from missing
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import DrawFn, SearchStrategy
+
+__all__ = ["grids", "near_euclidean_metrics", "spd_matrices", "weight_vectors"]
+
+_SMALLEST_AXIS = 4
+
+
+def spd_matrices(
+    n: int | SearchStrategy[int],
+    min_eigenvalue: float = 0.1,
+    max_eigenvalue: float = 10.0,
+) -> SearchStrategy[np.ndarray]:
+    """Symmetric positive-definite matrices A = Q diag(lambda) Q^T with bounded eigenvalues.
+
+    lambda_i lies in [min_eigenvalue, max_eigenvalue] (dimensionless) up to rounding and Q is a
+    product of n (n - 1) / 2 plane rotations, so every rotation can be had; examples shrink towards
+    a multiple of the identity. A is exactly symmetric.
+
+    Parameters
+    ----------
+    n : int or strategy of int
+        Number of rows, at least 1.
+    min_eigenvalue, max_eigenvalue : float
+        0 < min_eigenvalue <= max_eigenvalue.
+
+    Returns
+    -------
+    strategy of arrays (n, n), float64
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the bounds are not finite, positive and ordered, or n < 1.
+
+    Examples
+    --------
+    >>> from hypothesis import given, settings
+    >>> @settings(max_examples=10, database=None)
+    ... @given(spd_matrices(3, min_eigenvalue=0.5, max_eigenvalue=2.0))
+    ... def determinant_is_bounded(a):
+    ...     assert 0.5**3 - 1e-12 <= np.linalg.det(a) <= 2.0**3 + 1e-12
+    >>> determinant_is_bounded()
+    """
+    low, high = float(min_eigenvalue), float(max_eigenvalue)
+    if not (0 < low <= high and math.isfinite(high)):
+        raise InvalidArgumentError(
+            f"eigenvalues in [{min_eigenvalue}, {max_eigenvalue}]; "
+            "finite bounds with 0 < min_eigenvalue <= max_eigenvalue are needed"
+        )
+    sizes = _sizes(n, "n", 1)
+
+    @st.composite
+    def build(draw: DrawFn) -> np.ndarray:
+        size = draw(sizes)
+        eigenvalues = [draw(st.floats(low, high)) for _ in range(size)]
+        q = np.eye(size)
+        for i in range(size):
+            for j in range(i + 1, size):
+                angle = draw(st.floats(0.0, math.pi))
+                c, s = math.cos(angle), math.sin(angle)
+                q[:, [i, j]] = np.stack(
+                    [c * q[:, i] - s * q[:, j], s * q[:, i] + c * q[:, j]], axis=1
+                )
+        a = (q * np.array(eigenvalues)) @ q.T
+        return np.asarray((a + a.T) / 2)
+
+    return build()
+
+
+def near_euclidean_metrics(
+    where: Grid | int | SearchStrategy[Grid],
+    amplitude: float = 0.2,
+    modes: int = 1,
+) -> SearchStrategy[MetricField]:
+    """Smooth random metrics g_ij = delta_ij + h_ij with |eigenvalues of h| <= amplitude.
+
+    h is a trigonometric polynomial with wave numbers |m_a| <= modes along every axis, Euclidean on
+    the boundary of bounded axes (see ``perturbed_euclidean``); its size is drawn from
+    [0, amplitude] and shrinks to the Euclidean metric. Components have the shape
+    (n, n, *grid.shape) and are dimensionless.
+
+    Parameters
+    ----------
+    where : Grid, int or strategy of Grid
+        The grid, or the dimension of a torus of side 2 pi with 8 points along each axis.
+    amplitude : float
+        In [0, 1).
+    modes : int
+        Largest wave number along each axis.
+
+    Returns
+    -------
+    strategy of MetricField, NumPy, float64
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the amplitude is not in [0, 1) or modes < 1.
+
+    Examples
+    --------
+    >>> from hypothesis import given, settings
+    >>> @settings(max_examples=10, database=None)
+    ... @given(near_euclidean_metrics(2, amplitude=0.3))
+    ... def volume_is_near_that_of_the_flat_torus(g):
+    ...     assert 0.7 <= g.volume() / (2 * np.pi) ** 2 <= 1.3
+    >>> volume_is_near_that_of_the_flat_torus()
+    """
+    if not 0 <= amplitude < 1:
+        raise InvalidArgumentError(f"amplitude = {amplitude}; it must lie in [0, 1)")
+    if modes < 1:
+        raise InvalidArgumentError(f"modes = {modes}; at least 1 is needed")
+    if isinstance(where, int):
+        places: SearchStrategy[Grid] = st.just(Grid.torus((8,) * where))
+    elif isinstance(where, Grid):
+        places = st.just(where)
+    else:
+        places = where
+    return st.builds(
+        perturbed_euclidean,
+        places,
+        amplitude=st.floats(0.0, amplitude),
+        seed=st.integers(0, 2**32 - 1),
+        modes=st.just(modes),
+    )
+
+
+def weight_vectors(
+    n: int | SearchStrategy[int],
+    norm2: float | SearchStrategy[float] = 0.5,
+    tau: float = 1.0,
+) -> SearchStrategy[np.ndarray]:
+    """Weights x with a chosen |tanh(tau x)|^2, the quantity that decides all of LNE geometry.
+
+    A point t is drawn on the sphere |t|^2 = norm2 with every |t_i| < 1, and x = atanh(t) / tau.
+    Then I - t t^T has the determinant 1 - norm2: it is positive definite exactly if norm2 < 1.
+    |tanh(tau x)|^2 equals norm2 to rounding.
+
+    Parameters
+    ----------
+    n : int or strategy of int
+        Number of weights, at least 1.
+    norm2 : float or strategy of float
+        The squared norm wanted, 0 <= norm2 < n (dimensionless).
+    tau : float
+        The temperature, > 0, in 1 / unit of the weights.
+
+    Returns
+    -------
+    strategy of arrays (n,), float64, finite
+
+    Raises
+    ------
+    InvalidArgumentError
+        If tau is not positive and finite, or the sphere has no point with every |t_i| < 1. For
+        drawn values it is raised when the example is drawn.
+
+    Examples
+    --------
+    >>> from hypothesis import given, settings
+    >>> @settings(max_examples=10, database=None)
+    ... @given(weight_vectors(5, norm2=0.9, tau=2.0))
+    ... def metric_is_positive_definite(x):
+    ...     t = np.tanh(2.0 * x)
+    ...     assert np.linalg.eigvalsh(np.eye(5) - np.outer(t, t))[0] > 0.09
+    >>> metric_is_positive_definite()
+    """
+    if not (math.isfinite(tau) and tau > 0):
+        raise InvalidArgumentError(f"tau = {tau}; a positive number is needed")
+    sizes = _sizes(n, "n", 1)
+    if isinstance(norm2, (int, float)):
+        if isinstance(n, int):
+            _require_sphere(n, float(norm2))
+        targets: SearchStrategy[float] = st.just(float(norm2))
+    else:
+        targets = norm2
+
+    @st.composite
+    def build(draw: DrawFn) -> np.ndarray:
+        size, target = draw(sizes), float(draw(targets))
+        _require_sphere(size, target)
+        shares = np.array(draw(st.lists(st.floats(0.0, 1.0), min_size=size, max_size=size)))
+        signs = np.array(draw(st.lists(st.sampled_from([1.0, -1.0]), min_size=size, max_size=size)))
+        return np.asarray(np.arctanh(signs * np.sqrt(_squares(shares, target))) / tau)
+
+    return build()
+
+
+def grids(
+    min_dim: int = 1,
+    max_dim: int = 3,
+    kind: str = "mixed",
+    min_points: int = _SMALLEST_AXIS,
+    max_points: int = 4096,
+) -> SearchStrategy[Grid]:
+    """Grids of random dimension, shape, ends and periodicity.
+
+    An axis of N points spans [a, a + L) or [a, a + L], with L in [1/2, 8] and a in [-4, 4]
+    (lengths). The product of all N is at most ``max_points``.
+
+    Parameters
+    ----------
+    min_dim, max_dim : int
+        Range of the dimension, 1 to 4.
+    kind : {"mixed", "torus", "box"}
+        Whether each axis is drawn periodic or bounded, or all are the one or the other.
+    min_points : int
+        Fewest points along an axis (order + 2 lets differences of an order fit on any axis).
+    max_points : int
+        Most points of a whole grid, at least min_points ** max_dim.
+
+    Returns
+    -------
+    strategy of Grid
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the ranges make no sense.
+
+    Examples
+    --------
+    >>> from hypothesis import given, settings
+    >>> @settings(max_examples=10, database=None)
+    ... @given(grids(2, 3, kind="box", max_points=500))
+    ... def spacing_fills_the_box(grid):
+    ...     for h, size, length in zip(grid.spacing, grid.shape, grid.lengths):
+    ...         assert abs(h * (size - 1) - length) < 1e-12
+    >>> spacing_fills_the_box()
+    """
+    if kind not in ("mixed", "torus", "box"):
+        raise InvalidArgumentError(f"kind = {kind!r}; give 'mixed', 'torus' or 'box'")
+    if not 1 <= min_dim <= max_dim <= 4:
+        raise InvalidArgumentError(
+            f"dimensions {min_dim} to {max_dim}; 1 <= min_dim <= max_dim <= 4 is needed"
+        )
+    if min_points < 2 or max_points < min_points**max_dim:
+        raise InvalidArgumentError(
+            f"min_points = {min_points}, max_points = {max_points}; at least 2 points along an "
+            f"axis and min_points**{max_dim} in all are needed"
+        )
+
+    @st.composite
+    def build(draw: DrawFn) -> Grid:
+        n = draw(st.integers(min_dim, max_dim))
+        shape: list[int] = []
+        left = max_points
+        for axis in range(n):
+            # Leave enough for the axes that are still to come.
+            most = left // min_points ** (n - 1 - axis)
+            shape.append(draw(st.integers(min_points, most)))
+            left //= shape[-1]
+        lower = [draw(st.floats(-4.0, 4.0)) for _ in range(n)]
+        sides = [draw(st.floats(0.5, 8.0)) for _ in range(n)]
+        choice = st.booleans() if kind == "mixed" else st.just(kind == "torus")
+        periodic = [draw(choice) for _ in range(n)]
+        upper = [a + side for a, side in zip(lower, sides, strict=True)]
+        return Grid(tuple(shape), tuple(lower), tuple(upper), tuple(periodic))
+
+    return build()
+
+
+def _sizes(n: int | SearchStrategy[int], name: str, smallest: int) -> SearchStrategy[int]:
+    if not isinstance(n, int):
+        return n
+    if n < smallest:
+        raise InvalidArgumentError(f"{name} = {n}; at least {smallest} is needed")
+    return st.just(n)
+
+
+def _require_sphere(n: int, norm2: float) -> None:
+    if not 0 <= norm2 < n:
+        raise InvalidArgumentError(
+            f"norm2 = {norm2} with {n} weights: |tanh|^2 lies in [0, {n}); choose it there"
+        )
+
+
+def _squares(shares: Sequence[float] | np.ndarray, norm2: float) -> Any:
+    """Numbers in [0, 1) in about the ratio of the shares, with the sum norm2 < len(shares)."""
+    shares = np.asarray(shares, dtype=float)
+    top = float(np.max(shares))
+    # All equal is always possible; mix in as much of the shares as keeps every square below 1.
+    even = np.full(shares.shape, norm2 / shares.size)
+    if top < 1e-100:
+        return even
+    wanted = shares / top
+    wanted *= norm2 / np.sum(wanted)
+    # Stay away from 1, where atanh would lose the digits that make the norm exact.
+    ceiling = max(0.999, 0.5 * (1.0 + norm2 / shares.size))
+    excess = float(np.max(wanted)) - norm2 / shares.size
+    room = ceiling - norm2 / shares.size
+    blend = 1.0 if excess <= room else room / excess
+    return even + blend * (wanted - even)
