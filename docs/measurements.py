@@ -1,0 +1,241 @@
+"""The numbers of the pages design-decisions.md, integrators.md and exact.md.
+
+Run ``python docs/measurements.py [NAME ...]``. It reaches into private parts of the library to
+measure what it does *not* do; it is no example of its use.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import riemann_lne as rl
+from riemann_lne import stencils
+from riemann_lne.flows.base import Flow
+from riemann_lne.integrators import semidiscrete, solve
+
+
+def largest(a: np.ndarray) -> float:
+    """Largest absolute entry."""
+    return float(np.abs(a).max())
+
+
+def compact() -> None:
+    """Ricci from compact second differences, and from differences of Christoffel symbols."""
+    sausage = rl.exact.periodic_sausage((1, 0))
+    for order in (2, 4):
+        for points in (32, 64, 128):
+            grid = sausage.grid(points)
+            g, exact = sausage.field(1.0, grid), sausage.ricci(1.0, *grid.coordinates())
+            gamma = g.christoffel(order)
+            d = stencils.gradient(gamma, grid, order)
+            through = (
+                np.einsum("iijk...->jk...", d)
+                - np.einsum("jiik...->jk...", d)
+                + np.einsum("pjk...,iip...->jk...", gamma, gamma)
+                - np.einsum("pik...,ijp...->jk...", gamma, gamma)
+            )
+            one, two = largest(g.ricci(order) - exact), largest(through - exact)
+            print(f"order {order} N {points:3d}: compact {one:.2e}, through Gamma {two:.2e}")
+
+
+def single() -> None:
+    """Ricci in single precision: truncation falls, rounding grows as eps / h^2."""
+    sausage = rl.exact.periodic_sausage((1, 0))
+    eps = float(np.finfo(np.float32).eps)
+    for points in (32, 64, 128, 256, 512):
+        grid = sausage.grid(points)
+        exact = sausage.ricci(1.0, *grid.coordinates())
+        double = sausage.field(1.0, grid).ricci(4)
+        half = sausage.field(1.0, grid, dtype=np.float32).ricci(4)
+        noise = largest(half - double)
+        print(
+            f"N {points:3d}: float64 {largest(double - exact):.1e}, float32 "
+            f"{largest(half - exact):.1e}, difference * h^2 / eps "
+            f"{noise * grid.spacing[0] ** 2 / eps:.1f}"
+        )
+
+
+def tiles() -> None:
+    """Time and memory of a right-hand side on 64^3 points for tiles of different size."""
+    g = rl.perturbed_euclidean(rl.Grid.torus((64, 64, 64)), 0.2, modes=1)
+    before = stencils._TILE_POINTS_CPU
+
+    def call() -> None:
+        rl.RicciDeTurckFlow().rhs(0.0, g.packed, g.grid, 4)
+
+    for points in (4096, 16384, 65536, g.grid.size):
+        stencils._TILE_POINTS_CPU = points
+        call()
+        seconds = []
+        for _ in range(7):
+            start = time.perf_counter()
+            call()
+            seconds.append(time.perf_counter() - start)
+        tracemalloc.start()
+        call()
+        peak = tracemalloc.get_traced_memory()[1] / g.packed.nbytes
+        tracemalloc.stop()
+        print(f"{points:6d} points: {np.median(seconds):.2f} s, peak {peak:.1f} times the metric")
+    stencils._TILE_POINTS_CPU = before
+
+
+class _ExactStages(semidiscrete.SemiDiscreteFlow):
+    """Every stage gets the exact boundary values instead of their rate."""
+
+    def __call__(self, t: float, y: Any) -> Any:
+        self.nfev += 1
+        y = y.copy()
+        assert self._held is not None
+        self._held.set_values(t, y)
+        rate = self.flow.rhs(t, y, self.grid, self.order)
+        for where, _ in self._held._faces:
+            rate[where] = 0.0
+        return rate
+
+
+def boundary() -> None:
+    """Errors in time of RK4 on a box with moving ends: boundary rate against stage values."""
+    cigar = rl.exact.cigar()
+    grid, end = cigar.grid(17), 0.1
+
+    def run(steps: int) -> np.ndarray:
+        solution = rl.solve_flow(
+            cigar.field(0.0, grid),
+            rl.RicciFlow(),
+            (0, end),
+            "rk4",
+            [end],
+            end / steps,
+            boundary=cigar.metric,
+        )
+        return solution[-1].packed
+
+    counts = (123, 246, 492)
+    reference = run(32 * counts[0])
+    usual = solve.SemiDiscreteFlow
+    for name, kind in (("rate", usual), ("stage values", _ExactStages)):
+        solve.SemiDiscreteFlow = kind  # type: ignore[misc]
+        errors = [largest(run(steps) - reference) for steps in counts]
+        print(name, "steps", counts, "errors", [f"{e:.1e}" for e in errors])
+    solve.SemiDiscreteFlow = usual  # type: ignore[misc]
+
+
+def high_modes() -> None:
+    """A mode above 2/3 of the Nyquist one: linear flow (the library), and rate zero."""
+    grid, m = rl.Grid.torus((32, 32)), 12
+    start = rl.MetricField.from_function(
+        grid, lambda x, y: [[1 + 1e-3 * np.cos(m * x), 0], [0, 1 + 1e-3 * np.cos(m * x)]]
+    )
+    usual = semidiscrete._HighModes.__call__
+
+    def frozen(self: Any, rate: Any, y: Any) -> Any:
+        return stencils.dealias(rate, self._grid)
+
+    for name, rule in (("linear flow", usual), ("rate zero", frozen)):
+        semidiscrete._HighModes.__call__ = rule  # type: ignore[method-assign]
+        solution = rl.solve_flow(
+            start, rl.RicciDeTurckFlow(), (0, 0.05), t_eval=[0, 0.05], order="fourier"
+        )
+        sizes = [rl.mode_amplitude(g, (m, 0)) for g in solution.metrics]
+        print(f"{name}: {sizes[0]:.3e} -> {sizes[1]:.3e}")
+    semidiscrete._HighModes.__call__ = usual  # type: ignore[method-assign]
+    print(f"e^(-m^2 t) times the start: {math.exp(-(m**2) * 0.05) * sizes[0]:.3e}")
+
+
+class _Forced(rl.RicciFlow):
+    """RicciFlow that says it is parabolic, so that etdrk4 takes it."""
+
+    parabolic = True
+
+
+def etdrk4_on_ricci_flow() -> None:
+    """What ETDRK4 would do with the Ricci flow, beside what it does with Ricci-DeTurck flow."""
+    for shape, end in (((48, 48), 4.0), ((24, 24, 24), 1.0)):
+        start = rl.perturbed_euclidean(rl.Grid.torus(shape), 0.3, modes=2)
+        limit = 2.785 / rl.RicciFlow().spectral_radius(start.packed, start.grid, 4)
+        cases: list[tuple[Flow, Flow]] = [
+            (rl.RicciFlow(), _Forced()),
+            (rl.RicciDeTurckFlow(), rl.RicciDeTurckFlow()),
+        ]
+        for plain, flow in cases:
+            exact = rl.solve_flow(start, plain, (0, end), "tsit5", [end], rtol=1e-6)[-1].packed
+            errors = []
+            for factor in (5, 10, 20):
+                run = rl.solve_flow(start, flow, (0, end), "etdrk4", [end], factor * limit)
+                errors.append(f"{largest(run[-1].packed - exact):.1e}" if run.success else "failed")
+            print(f"{shape} {plain!r}: errors at 5, 10, 20 times the limit of rk4: {errors}")
+
+
+def methods() -> None:
+    """Evaluations of the right-hand side from t = 1 to 4 on the sausage, rtol = 1e-6."""
+    sausage = rl.exact.periodic_sausage((1, 0))
+    for points in (64, 128):
+        grid = sausage.grid(points)
+        exact = sausage.metric(4.0, *grid.coordinates())
+        for method in ("rk4", "bs32", "tsit5", "rkl2", "etdrk4"):
+            run = rl.solve_flow(
+                sausage.field(1.0, grid), rl.RicciDeTurckFlow(), (1, 4), method, [4.0]
+            )
+            error = largest(run[-1].components - exact)
+            print(f"N {points:3d} {method:6s}: {run.nfev:6d} evaluations, error {error:.1e}")
+
+
+def exact_solutions() -> None:
+    """Largest |g' + 2 Ric - L_W g| of the exact solutions, g' by differences in time of order 6."""
+    cases = {
+        "periodic_sausage((2, 1))": (rl.exact.periodic_sausage((2, 1)), 0.5, 96, "fourier"),
+        "gauge_family()": (rl.exact.gauge_family(), 0.1, 96, "fourier"),
+        "linear_mode, amplitude 1e-6": (
+            rl.exact.linear_mode((1, 2), [[1, 0.5], [0.5, -1]]),
+            0.1,
+            96,
+            "fourier",
+        ),
+        "round_sphere(3)": (rl.exact.round_sphere(3), 0.1, 33, 8),
+        "hyperbolic(3)": (rl.exact.hyperbolic(3), 0.1, 33, 8),
+        "cigar()": (rl.exact.cigar(), 0.1, 65, 8),
+        "nil()": (rl.exact.nil(), 0.1, 9, 2),
+    }
+    for name, (solution, t, points, order) in cases.items():
+        grid = solution.grid(points)
+        x = grid.coordinates()
+        h = 1e-2
+        rate = sum(
+            (c / (60 * h)) * (solution.metric(t + j * h, *x) - solution.metric(t - j * h, *x))
+            for j, c in ((1, 45), (2, -9), (3, 1))
+        )
+        g = solution.metric(t, *x)
+        flow = rl.RicciFlow() if "ricci" in solution.solves else rl.RicciDeTurckFlow()
+        right = rl.MetricField.from_packed(
+            grid, flow.rhs(t, rl.MetricField(grid, g).packed, grid, order), check=False
+        ).components
+        print(
+            f"{name}: {type(flow).__name__}, order {order}, N {points}: {largest(rate - right):.0e}"
+        )
+
+
+ALL: dict[str, Callable[[], None]] = {
+    f.__name__: f
+    for f in (
+        compact,
+        single,
+        tiles,
+        boundary,
+        high_modes,
+        etdrk4_on_ricci_flow,
+        methods,
+        exact_solutions,
+    )
+}
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or ALL:
+        print(f"\n{name}: {(ALL[name].__doc__ or '').splitlines()[0]}")
+        ALL[name]()
