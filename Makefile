@@ -39,10 +39,10 @@ verify: $(VENV)/.verify
 # The tests run in two processes: one linear-algebra thread each, or they wait for one another.
 test test-all: export OMP_NUM_THREADS = 1
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-all: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 -m 'not gpu'
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not gpu'
 
 test-gpu: $(VENV)/.test
 	$(BIN)/python -m pytest -m gpu -rs

@@ -67,7 +67,7 @@ def draw(solution: rl.FlowSolution, index: int = 2) -> Figure:
     limit = np.abs(maps[0]).max()
     for axes, values, i in ((before, maps[0], 0), (after, maps[1], index)):
         image = axes.pcolormesh(
-            *grid.axes(), values.T, cmap="RdBu_r", vmin=-limit, vmax=limit, shading="gouraud"
+            *grid.axes(), values.T, cmap="RdBu_r", vmin=-limit, vmax=limit, shading="nearest"
         )
         axes.set_title(f"t = {solution.t[i]:g}: largest |R| {np.abs(values).max():.2f}")
         axes.set_xlabel("x (length)")

@@ -159,7 +159,8 @@ def predicted_decay_rates(
 
     Returns
     -------
-    list of ModeRate, slowest first. Unit: 1 / length^2.
+    list of ModeRate
+        Slowest first, in 1 / length^2.
 
     Examples
     --------

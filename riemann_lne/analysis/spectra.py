@@ -46,8 +46,9 @@ def lichnerowicz_spectrum(metric: MetricField, k: int = 10, order: Order = "four
 
     Returns
     -------
-    (k,) real eigenvalues, largest first (imaginary parts are those of the discretisation and
-    are dropped). Unit: 1 / length^2.
+    ndarray, (k,)
+        Real eigenvalues in 1 / length^2, largest first (imaginary parts are those of the
+        discretisation and are dropped).
 
     Raises
     ------

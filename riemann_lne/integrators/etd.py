@@ -41,7 +41,8 @@ class ETDRK4:
         if not system.flow.parabolic:
             raise InvalidArgumentError(
                 f"method 'etdrk4' splits off a Laplacian, which {system.flow!r} does not have on "
-                "every component; use RicciDeTurckFlow, or 'rkl2', 'tsit5' or 'rk4'"
+                "every component: long steps would be inaccurate; use RicciDeTurckFlow, or "
+                "'rkl2', 'tsit5' or 'rk4'"
             )
         self._grid: Grid = grid
         self._axes = tuple(range(1, grid.ndim + 1))

@@ -136,8 +136,8 @@ def _held(
 class _HeldBoundary:
     """Metric prescribed on the end points of bounded axes: constant, or a function of time.
 
-    The rate of the boundary points is the prescribed one, so that every stage of a Runge-Kutta
-    step sees consistent values (setting stages to exact values would lower the order in time).
+    The rate of the boundary points is the prescribed one, so that the boundary is integrated by the
+    method like every other point and every stage sees values that fit together.
     A function's rate comes from five-point differences in time, which never look beyond the span
     of the flow: the function may not exist there. After every step the values are set exactly, so
     nothing accumulates.

@@ -28,7 +28,7 @@ class FlowSolution:
     Attributes
     ----------
     t : ndarray, (k,)
-        Times, the first being the start.
+        Times at which a metric is kept.
     metrics : list of MetricField
         The metric at each time.
     success : bool

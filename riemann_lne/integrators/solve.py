@@ -46,6 +46,7 @@ def solve_flow(
     order: Order = 4,
     boundary: str | BoundaryFunction | None = None,
     progress: bool = False,
+    max_steps: int = 100_000,
 ) -> FlowSolution:
     """Integrate a geometric flow, in the manner of ``scipy.integrate.solve_ivp``.
 
@@ -76,9 +77,13 @@ def solve_flow(
         Order of the differences in space (2, 4, 6, 8), or Fourier derivatives with the 2/3 rule.
     boundary : "held", "free" or function, optional
         On bounded axes: the metric of the end points held at its start (default), evolved with
-        one-sided differences, or given by a function (t, *coordinates) -> components.
+        one-sided differences, or given by a function (t, *coordinates) -> components. With
+        "free" ends the problem itself is not well posed: for short times and smooth metrics.
     progress : bool
         Show a progress bar on a terminal (needs rich, extra ``verify``).
+    max_steps : int
+        End the flow with status -1 after so many steps, rejected ones included: a flow close to a
+        singularity can ask for ever shorter steps.
 
     Returns
     -------
@@ -124,7 +129,9 @@ def solve_flow(
     y = xp.asarray(metric.packed, copy=True)
     system = SemiDiscreteFlow(flow, metric.grid, order, boundary, y, (t0, t1))
     integrator = make_integrator(method, system, y)
-    run = _Run(system, integrator, t0, t1, outputs, rtol, atol)
+    if max_steps < 1:
+        raise InvalidArgumentError(f"max_steps = {max_steps}; at least 1 is needed")
+    run = _Run(system, integrator, t0, t1, outputs, rtol, atol, max_steps)
     with _progress_bar(progress, t0, t1) as report:
         return run.go(y, dt, report)
 
@@ -162,10 +169,11 @@ class _Run:
         outputs: list[float] | None,
         rtol: float,
         atol: float,
+        max_steps: int,
     ) -> None:
         self.system, self.integrator = system, integrator
         self.t0, self.t1, self.outputs = t0, t1, outputs
-        self.rtol, self.atol = rtol, atol
+        self.rtol, self.atol, self.max_steps = rtol, atol, max_steps
         self.times: list[float] = []
         self.kept: list[Array] = []
         self.accepted = self.rejected = 0
@@ -230,6 +238,7 @@ class _Run:
         count = max(1, math.ceil((target - start) / dt * (1 - 1e-12)))
         size = (target - start) / count
         for k in range(count):
+            self._count_step()
             step = self.integrator.step(self.system, self._t, y, self._rate, size, False)
             t = target if k == count - 1 else start + (k + 1) * size
             new = self.system.settle(t, step.y)
@@ -241,6 +250,7 @@ class _Run:
     def _adapted(self, y: Array, target: float) -> Iterator[Array]:
         """Steps under error control to the target."""
         while self._t < target:
+            self._count_step()
             limit = self._stability_limit(y)
             size = min(self._next, limit)
             left = target - self._t
@@ -289,6 +299,14 @@ class _Run:
         span = self.t1 - self.t0
         # A start at rest says nothing about later: not the whole span in one step.
         return min(span, 0.01 / speed) if speed > 0 and math.isfinite(speed) else span / 50
+
+    def _count_step(self) -> None:
+        """End the flow where it has taken all the steps it may."""
+        if self.accepted + self.rejected >= self.max_steps:
+            raise _StepError(
+                f"max_steps = {self.max_steps} steps were taken and t = {self._t:.6g} was reached; "
+                "raise max_steps, loosen rtol, or take a method for stiff grids ('rkl2', 'etdrk4')"
+            )
 
     def _accept(self, t: float, y: Array, rate: Array | None) -> Array:
         self._t, self._y, self._rate = t, y, rate

@@ -64,6 +64,17 @@ def test_the_last_good_metric_is_kept_where_a_step_fails():
     assert np.all(np.linalg.eigvalsh(np.moveaxis(solution[0].components, (0, 1), (-2, -1))) > 0)
 
 
+@pytest.mark.parametrize("dt", [None, 0.001])
+def test_a_flow_ends_after_as_many_steps_as_it_may_take(dt):
+    start = rl.perturbed_euclidean(rl.Grid.torus((16, 16)), 0.3)
+    solution = rl.solve_flow(start, rl.RicciDeTurckFlow(), (0, 1), "rk4", dt=dt, max_steps=7)
+    assert solution.status == -1
+    assert "max_steps = 7" in solution.message
+    assert len(solution) == 8
+    with pytest.raises(InvalidArgumentError, match="max_steps = 0"):
+        rl.solve_flow(start, rl.RicciDeTurckFlow(), (0, 1), max_steps=0)
+
+
 def test_what_is_no_metric_or_no_flow_is_refused():
     start = rl.flat_metric(rl.Grid.torus((8, 8)))
     with pytest.raises(DTypeError, match=r"make a MetricField\(grid, components\)"):
