@@ -15,6 +15,7 @@ from .errors import GridTooSmallError, InvalidArgumentError, ShapeError
 from .grids import Grid
 from .tensors import (
     inverse_and_determinant,
+    l2_norm_of_packed,
     packed_metric,
     pairs,
     table,
@@ -154,14 +155,11 @@ class MetricField:
         Norm and measure are the reference's, so that the distance of a flow to its limit is
         measured by the limit. See ``analysis.l2_norm``.
         """
-        from .analysis.norms import l2_norm  # analysis builds on metrics; only this call turns back
-
-        return l2_norm(self._packed - self._other(reference), reference)
-
-    def _other(self, reference: MetricField) -> Array:
         if reference.grid != self._grid:
-            raise ShapeError("the two metrics live on different grids")
-        return reference.packed
+            raise ShapeError(
+                f"the metrics live on different grids, {self._grid} and {reference.grid}"
+            )
+        return l2_norm_of_packed(self._packed - reference.packed, reference.packed, self._grid)
 
     def mean(self) -> MetricField:
         """Constant metric with the grid average of every component."""

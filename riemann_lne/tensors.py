@@ -6,6 +6,7 @@ row order. Component tables (see ``arrays.Components``) are views into it.
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from itertools import combinations_with_replacement
 
@@ -120,6 +121,15 @@ def squared_norm(h: Components, inverse: Components, n: int) -> Array:
     """|h|^2_g = g^ik g^jl h_ij h_kl of a symmetric table, at every grid point (dimensionless)."""
     mixed = contract("ik,kj->ij", inverse, h, n=n)
     return total((1.0, (mixed[i, j], mixed[j, i])) for i in range(n) for j in range(n))
+
+
+def l2_norm_of_packed(h: Array, g: Array, grid: Grid, order: int = 4) -> float:
+    """(integral of |h|^2_g sqrt(det g) dx)^(1/2) of packed tensors; see ``analysis.l2_norm``."""
+    n = grid.ndim
+    inverse, det = inverse_and_determinant(table(g, n), n)
+    density = squared_norm(table(h, n), inverse, n) * namespace(g).sqrt(det)
+    # Rounding can make the integral of a tiny square negative.
+    return math.sqrt(max(float(grid.integrate(density, order)), 0.0))
 
 
 def smallest_eigenvalue(packed: Array, n: int) -> tuple[float, tuple[int, ...]]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 from ..arrays import Array, namespace, require_finite
 from ..errors import ShapeError
 from ..metrics import MetricField
-from ..tensors import inverse_and_determinant, packed_size, packed_symmetric, squared_norm, table
+from ..tensors import (
+    inverse_and_determinant,
+    l2_norm_of_packed,
+    packed_size,
+    packed_symmetric,
+    squared_norm,
+    table,
+)
 
 
 def _packed(h: Array, metric: MetricField) -> Array:
@@ -54,7 +59,4 @@ def l2_norm(h: Array, metric: MetricField, order: int = 4) -> float:
     >>> round(l2_norm(0.1 * g.components, g), 12)
     0.141421356237
     """
-    packed, n = _packed(h, metric), metric.n
-    inverse, _ = inverse_and_determinant(table(metric.packed, n), n)
-    square = squared_norm(table(packed, n), inverse, n) * metric.volume_element()
-    return math.sqrt(max(float(metric.grid.integrate(square, order)), 0.0))
+    return l2_norm_of_packed(_packed(h, metric), metric.packed, metric.grid, order)

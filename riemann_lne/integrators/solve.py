@@ -41,6 +41,7 @@ def solve_flow(
     method: str = "auto",
     t_eval: Sequence[float] | None = None,
     dt: float | None = None,
+    *,
     rtol: float = 1e-6,
     atol: float = 1e-9,
     order: Order = 4,

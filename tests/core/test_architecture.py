@@ -1,0 +1,59 @@
+"""Arrows point one way: a module imports only from layers below its own."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import riemann_lne
+
+ROOT = Path(riemann_lne.__file__).parent
+LAYERS = [
+    {"errors"},
+    {"arrays", "weights"},
+    {"grids", "lne"},
+    {"stencils", "tensors"},
+    {"jets"},
+    {"curvature"},
+    {"metrics"},
+    {"flows", "exact"},
+    {"integrators"},
+    {"analysis"},
+    {"testing", "cli"},
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+MODULES = sorted(p.relative_to(ROOT) for p in ROOT.rglob("*.py") if p.parent != ROOT or (
+    p.name != "__init__.py"
+))  # fmt: skip
+
+
+def imported_rooms(path):
+    """First-level names of this package that a module imports, at any depth of its code."""
+    depth = len(path.parts)
+    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            if node.level == depth:  # relative to the package itself
+                yield from (
+                    [node.module.split(".")[0]]
+                    if node.module
+                    else (alias.name for alias in node.names)
+                )
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("riemann_lne"):
+            parts = node.module.split(".")
+            yield from parts[1:2] or (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_a_module_imports_only_from_below(path):
+    own = path.parts[0].removesuffix(".py")
+    assert own in LEVEL, f"{own} has no layer yet: add it to LAYERS"
+    for room in imported_rooms(path):
+        if room in LEVEL and room != own:
+            assert LEVEL[room] < LEVEL[own], f"{path} imports {room}, which lies above or beside it"
+
+
+def test_the_core_knows_nothing_of_what_builds_on_it():
+    for path in MODULES:
+        text = (ROOT / path).read_text(encoding="utf-8")
+        assert "import riemann_lne_" not in text
+        assert "from riemann_lne_" not in text
