@@ -58,6 +58,15 @@ def test_a_crash_inside_a_check_is_its_outcome():
     assert outcome.evidence is None
 
 
+def test_a_check_that_could_not_measure_is_unresolved_with_its_reason():
+    def check(backend, n):
+        raise audit.UnresolvedError("the flow broke off")
+
+    outcome = run_claim(claim_of(check))
+    assert outcome.verdict is Verdict.UNRESOLVED
+    assert outcome.problem == "the flow broke off"
+
+
 def test_parameters_come_from_the_length_of_the_run_and_the_user():
     seen = []
 

@@ -24,7 +24,7 @@ SMALL = {
 
 def verdict(id):
     outcome = run_claim(known_claims()[id], overrides=SMALL.get(id, {}))
-    assert not outcome.problem, outcome.problem
+    assert outcome.verdict is not Verdict.ERROR, outcome.problem
     return outcome.verdict
 
 
@@ -47,8 +47,11 @@ def test_the_small_parameters_give_the_pinned_verdicts():
 def test_the_sign_of_ricci_flipped_is_noticed(monkeypatch):
     right = ricci_module.ricci_tensor
     monkeypatch.setattr(ricci_module, "ricci_tensor", lambda jet: [-r for r in right(jet)])
-    outcome = run_claim(known_claims()["curvature-blow-up"], overrides=SMALL["curvature-blow-up"])
-    assert outcome.verdict is not Verdict.HOLDS
+    claim = known_claims()["curvature-blow-up"]
+    outcome = run_claim(claim, overrides=SMALL[claim.id])
+    # A heat equation run backwards: the flow breaks off.
+    assert outcome.verdict is Verdict.UNRESOLVED
+    assert "broke off" in outcome.problem
 
 
 def test_a_factor_two_dropped_from_the_flow_is_noticed(monkeypatch):

@@ -141,6 +141,10 @@ def judge(evidence: Evidence) -> Verdict:
     return Verdict.CONDITIONS if evidence.condition.true else Verdict.UNRESOLVED
 
 
+class UnresolvedError(Exception):
+    """Raised by a check that could not measure: a flow that broke off, say. No verdict follows."""
+
+
 CheckFunction = Callable[..., Evidence]
 
 
@@ -251,6 +255,8 @@ def run_claim(
     try:
         evidence = claim.check(backend or Backend("numpy"), **parameters)
         verdict, problem = judge(evidence), ""
+    except UnresolvedError as reason:
+        evidence, verdict, problem = None, Verdict.UNRESOLVED, str(reason)
     except Exception:  # whatever goes wrong in one check must not hide the others
         evidence, verdict, problem = None, Verdict.ERROR, traceback.format_exc(limit=-3)
     return Outcome(claim, verdict, evidence, parameters, time.perf_counter() - start, problem)

@@ -128,7 +128,8 @@ class Terminal:
             f"  {outcome.claim.where}: {outcome.claim.statement}"
         )
         if outcome.problem:
-            self.say(f"  crashed:\n{outcome.problem}")
+            word = "crashed" if outcome.verdict is Verdict.ERROR else "could not be measured"
+            self.say(f"  {word}:\n{outcome.problem}")
         for kind, m in labelled(outcome.evidence) if outcome.evidence else []:
             mark = "yes" if m.true else "no "
             self.say(

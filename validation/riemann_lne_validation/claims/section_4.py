@@ -24,7 +24,7 @@ from riemann_lne import (
 )
 from riemann_lne.arrays import to_numpy
 
-from ..audit import Evidence, Line, Measurement, Plot, claim, relative
+from ..audit import Evidence, Line, Measurement, Plot, UnresolvedError, claim, relative
 from ..backends import Backend
 
 _SIDES = (2 * math.pi, 5.0, 7.0, 6.0)
@@ -267,13 +267,13 @@ def _random_start(
 
 
 def _flow(start: MetricField, times: np.ndarray, dt: float, order: int) -> FlowSolution:
-    """Ricci-DeTurck flow by ETDRK4; a flow that breaks off is an error of the check."""
+    """Ricci-DeTurck flow by ETDRK4; a flow that breaks off leaves the claim unresolved."""
     span = (0.0, float(times[-1]))
     solution = solve_flow(
         start, RicciDeTurckFlow(), span, "etdrk4", times.tolist(), dt, order=order
     )
     if not solution.success:
-        raise RuntimeError(solution.message)
+        raise UnresolvedError(f"the flow broke off: {solution.message}")
     return solution
 
 
@@ -422,5 +422,5 @@ def _bump(
         order=order,
     )
     if not solution.success:
-        raise RuntimeError(solution.message)
+        raise UnresolvedError(f"the flow broke off: {solution.message}")
     return solution

@@ -18,7 +18,7 @@ from riemann_lne import (
 )
 from riemann_lne.arrays import to_numpy
 
-from ..audit import Evidence, Line, Measurement, Plot, claim, relative
+from ..audit import Evidence, Line, Measurement, Plot, UnresolvedError, claim, relative
 from ..backends import Backend
 
 
@@ -137,9 +137,10 @@ def _blow_up(
         rtol=1e-6,
         order=order,
         boundary=sphere.metric,
+        max_steps=2000,  # ten times what it takes
     )
     if not solution.success:
-        raise RuntimeError(solution.message)
+        raise UnresolvedError(f"the flow broke off: {solution.message}")
     size = np.array([_largest_riemann(g, order) for g in solution.metrics])
     # 1 / |Rm| is linear in t: the last stretch, closest to the singular time, is extrapolated.
     slope = (1 / size[-1] - 1 / size[-2]) / (solution.t[-1] - solution.t[-2])
