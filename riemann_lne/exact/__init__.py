@@ -2,17 +2,12 @@
 
 ``solution.metric(t, *coordinates)``, ``solution.field(t, grid)``, ``solution.grid(points)``, and,
 where it is known, ``solution.scalar_curvature(t, *coordinates)`` and ``solution.ricci(...)``.
-``solution.solves`` names the flows, and the open interval (``t_min``, ``t_max``) the times.
 """
 
 from .base import ExactSolution
-from .cigar import cigar
-from .gauge import gauge_family
-from .homogeneous import nil, sol
-from .linear import linear_mode
-from .rosenau import rosenau
+from .gauge import gauge_family, linear_mode
+from .homogeneous import cigar, hyperbolic, nil, round_sphere
 from .sausage import periodic_sausage
-from .space_forms import hyperbolic, round_sphere
 
 __all__ = [
     "ExactSolution",
@@ -22,7 +17,5 @@ __all__ = [
     "linear_mode",
     "nil",
     "periodic_sausage",
-    "rosenau",
     "round_sphere",
-    "sol",
 ]

@@ -1,4 +1,4 @@
-"""Left-invariant metrics on three-dimensional groups, in closed form: Nil and Sol."""
+"""Spaces that shrink or grow by a factor: round sphere, hyperbolic space, Nil; and the cigar."""
 
 from __future__ import annotations
 
@@ -9,7 +9,184 @@ from typing import Any
 from ..arrays import Array, namespace
 from ..errors import InvalidArgumentError
 from ..grids import Grid
-from .base import BOTH, ExactSolution, stacked
+from .base import ExactSolution, conformal
+
+
+def _dimension(n: int, what: str) -> int:
+    if n not in (2, 3, 4):
+        raise InvalidArgumentError(f"n = {n}; {what} comes in 2, 3 and 4 dimensions")
+    return n
+
+
+def _conformally_flat_solves(n: int) -> tuple[str, ...]:
+    """In 2-D the DeTurck field of v delta_ij, (2 - n) d_k v / (2 v^2), vanishes."""
+    return ("ricci", "ricci-deturck") if n == 2 else ("ricci",)
+
+
+def _square(x: tuple[Array, ...]) -> Array:
+    """|x|^2."""
+    result = x[0] ** 2
+    for xa in x[1:]:
+        result = result + xa**2
+    return result
+
+
+@dataclass(frozen=True)
+class RoundSphere(ExactSolution):
+    """See ``round_sphere``."""
+
+    n: int
+    radius: float
+
+    @property
+    def solves(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The Ricci flow; in 2-D also the Ricci-DeTurck flow."""
+        return _conformally_flat_solves(self.n)
+
+    @property
+    def singular_time(self) -> float:
+        """T = r0^2 / (2 (n - 1)), in length^2."""
+        return self.radius**2 / (2 * (self.n - 1))
+
+    @property
+    def t_max(self) -> float:  # type: ignore[override]
+        """The singular time."""
+        return self.singular_time
+
+    def squared_radius(self, t: float) -> float:
+        """r0^2 - 2 (n - 1) t."""
+        return self.radius**2 - 2 * (self.n - 1) * t
+
+    def _components(self, t: float, *x: Array) -> Any:
+        return conformal(4 * self.squared_radius(t) / (1 + _square(x)) ** 2, self.n)
+
+    def scalar_curvature(self, t: float, *x: Array) -> Array:
+        """Scalar curvature n (n - 1) / r(t)^2, shape of the coordinates; 1 / length^2."""
+        self._check(t, x)
+        value = self.n * (self.n - 1) / self.squared_radius(t)
+        return namespace(*x).full_like(x[0], value)
+
+    def ricci(self, t: float, *x: Array) -> Array:
+        """(n - 1) g_ij / r(t)^2, (n, n, *shape); 1 / length^2."""
+        return self.metric(t, *x) * ((self.n - 1) / self.squared_radius(t))
+
+    def grid(self, points: int) -> Grid:
+        """Box [-1/2, 1/2]^n of the stereographic coordinates."""
+        return Grid.box(-0.5, 0.5, (points,) * self.n)
+
+
+def round_sphere(n: int = 2, radius: float = 1.0) -> RoundSphere:
+    """Shrinking round sphere in stereographic coordinates,
+
+    g = 4 (r0^2 - 2 (n - 1) t) / (1 + |x|^2)^2 delta_ij, t < T = r0^2 / (2 (n - 1)).
+
+    Solves the Ricci flow; |Rm| (T - t) is constant.
+
+    Parameters
+    ----------
+    n : int
+        2 to 4.
+    radius : float
+        r0 > 0, in units of length (the coordinates of the sphere are dimensionless).
+
+    Examples
+    --------
+    >>> round_sphere(3, radius=2.0).singular_time
+    1.0
+    """
+    if not (math.isfinite(radius) and radius > 0):
+        raise InvalidArgumentError(f"radius = {radius}; a positive length is needed")
+    return RoundSphere(_dimension(n, "the sphere"), float(radius))
+
+
+@dataclass(frozen=True)
+class Hyperbolic(ExactSolution):
+    """See ``hyperbolic``."""
+
+    n: int
+
+    @property
+    def solves(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The Ricci flow; in 2-D also the Ricci-DeTurck flow."""
+        return _conformally_flat_solves(self.n)
+
+    @property
+    def t_min(self) -> float:  # type: ignore[override]
+        """-1 / (2 (n - 1))."""
+        return -1 / (2 * (self.n - 1))
+
+    def _growth(self, t: float) -> float:
+        return 1 + 2 * (self.n - 1) * t
+
+    def _components(self, t: float, *x: Array) -> Any:
+        return conformal(self._growth(t) / x[-1] ** 2, self.n)
+
+    def scalar_curvature(self, t: float, *x: Array) -> Array:
+        """-n (n - 1) / (1 + 2 (n - 1) t), shape of the coordinates; 1 / length^2."""
+        self._check(t, x)
+        return namespace(*x).full_like(x[0], -self.n * (self.n - 1) / self._growth(t))
+
+    def ricci(self, t: float, *x: Array) -> Array:
+        """-(n - 1) g_ij / (1 + 2 (n - 1) t), (n, n, *shape); 1 / length^2."""
+        return self.metric(t, *x) * (-(self.n - 1) / self._growth(t))
+
+    def grid(self, points: int) -> Grid:
+        """Box [1, 2]^n: away from the boundary at infinity, z = 0."""
+        return Grid.box(1.0, 2.0, (points,) * self.n)
+
+
+def hyperbolic(n: int = 2) -> Hyperbolic:
+    """Growing hyperbolic space in the upper half-space, the last coordinate z > 0:
+
+    g = (1 + 2 (n - 1) t) delta_ij / z^2, t > -1 / (2 (n - 1)). Solves the Ricci flow.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> one = np.ones(1)
+    >>> float(hyperbolic(3).scalar_curvature(0.0, one, one, one)[0])
+    -6.0
+    """
+    return Hyperbolic(_dimension(n, "hyperbolic space"))
+
+
+@dataclass(frozen=True)
+class Cigar(ExactSolution):
+    """See ``cigar``."""
+
+    n = 2
+    solves = ("ricci", "ricci-deturck")
+
+    def _components(self, t: float, *x: Array) -> Any:
+        return conformal(1 / (math.exp(4 * t) + _square(x)), 2)
+
+    def scalar_curvature(self, t: float, *x: Array) -> Array:
+        """4 e^(4t) / (e^(4t) + r^2), shape of the coordinates; 1 / length^2."""
+        self._check(t, x)
+        c = math.exp(4 * t)
+        return 4 * c / (c + _square(x))
+
+    def ricci(self, t: float, *x: Array) -> Array:
+        """R g_ij / 2, (2, 2, *shape); 1 / length^2."""
+        return 0.5 * self.scalar_curvature(t, *x) * self.metric(t, *x)
+
+    def grid(self, points: int) -> Grid:
+        """Box [-1, 1]^2."""
+        return Grid.box(-1.0, 1.0, (points, points))
+
+
+def cigar() -> Cigar:
+    """The cigar, delta_ij / (e^(4t) + r^2) in the plane: a steady soliton (Hamilton 1988).
+
+    Solves the Ricci flow for all times, moving by a change of coordinates alone.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(cigar().scalar_curvature(0.0, np.zeros(1), np.zeros(1))[0])
+    4.0
+    """
+    return Cigar()
 
 
 @dataclass(frozen=True)
@@ -17,39 +194,38 @@ class Nil(ExactSolution):
     """See ``nil``."""
 
     n = 3
-    solves = BOTH
+    solves = ("ricci",)
     t_min = -1 / 3
 
     def _scales(self, t: float) -> tuple[float, float]:
-        """A = (1 + 3 t)^(1/3) and B = 1 / A; A written so that it is positive for t > t_min."""
-        a = math.cbrt(3 * (t - self.t_min))
+        """A = (1 + 3 t)^(1/3) and B = 1 / A."""
+        a = (1 + 3 * t) ** (1 / 3)
         return a, 1 / a
 
     def _components(self, t: float, *x: Array) -> Any:
         a, b = self._scales(t)
-        return _heisenberg(a, b, x[0])
+        return _left_invariant(a, b, x[0])
 
     def scalar_curvature(self, t: float, *x: Array) -> Array:
-        """-1 / (2 (1 + 3 t)), shape of the coordinates; 1 / length^2."""
-        t = self._check(t, x)
+        """-B / (2 A^2), shape of the coordinates; 1 / length^2."""
+        self._check(t, x)
         a, b = self._scales(t)
         return namespace(*x).full_like(x[0], -b / (2 * a**2))
 
     def ricci(self, t: float, *x: Array) -> Array:
-        """-B / (2 A) (dx^2 + dy^2) + B^2 / (2 A^2) (dz - x dy)^2, (3, 3, *shape); 1 / length^2.
-
-        A and B are the coefficients of the two squares in the metric.
-        """
-        t = self._check(t, x)
+        """-B / (2 A) (dx^2 + dy^2) + B^2 / (2 A^2) (dz - x dy)^2, (3, 3, *shape); 1 / length^2."""
+        self._check(t, x)
         a, b = self._scales(t)
-        return stacked(_heisenberg(-b / (2 * a), b**2 / (2 * a**2), x[0]), x[0])
+        xp, zero = namespace(*x), namespace(*x).zeros_like(x[0])
+        rows = _left_invariant(-b / (2 * a), b**2 / (2 * a**2), x[0])
+        return xp.stack([xp.stack([zero + e for e in row], axis=0) for row in rows], axis=0)
 
     def grid(self, points: int) -> Grid:
         """Box [-1/2, 1/2]^3."""
         return Grid.box(-0.5, 0.5, (points,) * 3)
 
 
-def _heisenberg(a: float, b: float, x: Array) -> list[list[Any]]:
+def _left_invariant(a: float, b: float, x: Array) -> list[list[Any]]:
     """Rows of a (dx^2 + dy^2) + b (dz - x dy)^2."""
     return [[a, 0.0, 0.0], [0.0, a + b * x**2, -b * x], [0.0, -b * x, b]]
 
@@ -59,8 +235,7 @@ def nil() -> Nil:
 
     (1 + 3t)^(1/3) (dx^2 + dy^2) + (1 + 3t)^(-1/3) (dz - x dy)^2, t > -1/3.
 
-    Solves Ricci and Ricci-DeTurck flow (Isenberg & Jackson, J. Differential Geom. 35 (1992) 723).
-    Quadratic in x, so that second-order differences are exact.
+    Solves the Ricci flow. Quadratic in x, so that second-order differences are exact.
 
     Examples
     --------
@@ -69,70 +244,3 @@ def nil() -> Nil:
     True
     """
     return Nil()
-
-
-@dataclass(frozen=True)
-class Sol(ExactSolution):
-    """See ``sol``."""
-
-    C0: float
-
-    n = 3
-    solves = BOTH
-
-    @property
-    def t_min(self) -> float:  # type: ignore[override]
-        """-C0 / 4."""
-        return -self.C0 / 4
-
-    def _stretch(self, t: float) -> float:
-        """C0 + 4 t, written so that it is positive for all t > t_min."""
-        return 4 * (t - self.t_min)
-
-    def _components(self, t: float, *x: Array) -> Any:
-        xp = namespace(*x)
-        wide, thin = xp.exp(2 * x[2]), xp.exp(-2 * x[2])
-        return [[wide, 0.0, 0.0], [0.0, thin, 0.0], [0.0, 0.0, self._stretch(t)]]
-
-    def scalar_curvature(self, t: float, *x: Array) -> Array:
-        """-2 / (C0 + 4 t), shape of the coordinates; 1 / length^2."""
-        t = self._check(t, x)
-        return namespace(*x).full_like(x[0], -2 / self._stretch(t))
-
-    def ricci(self, t: float, *x: Array) -> Array:
-        """-2 dz^2, (3, 3, *shape); 1 / length^2."""
-        self._check(t, x)
-        return stacked([[0.0] * 3, [0.0] * 3, [0.0, 0.0, -2.0]], x[0])
-
-    def grid(self, points: int) -> Grid:
-        """Box [-1/2, 1/2]^3."""
-        return Grid.box(-0.5, 0.5, (points,) * 3)
-
-
-def sol(C0: float = 1.0) -> Sol:
-    """Left-invariant metric on the group Sol, growing along its third axis:
-
-    e^(2z) dx^2 + e^(-2z) dy^2 + (C0 + 4 t) dz^2, t > -C0 / 4.
-
-    Solves Ricci and Ricci-DeTurck flow (Isenberg & Jackson, J. Differential Geom. 35 (1992) 723).
-    Diagonal, yet its curvature is not: only Ric_zz = -2 differs from 0.
-
-    Parameters
-    ----------
-    C0 : float
-        g_zz at t = 0, positive; dimensionless, as the coordinates are lengths.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If C0 is not positive and finite.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> float(sol(2.0).scalar_curvature(0.5, *np.zeros((3, 1)))[0])
-    -0.5
-    """
-    if not (math.isfinite(C0) and C0 > 0):
-        raise InvalidArgumentError(f"C0 = {C0}; a positive number is needed")
-    return Sol(float(C0))
