@@ -16,6 +16,7 @@ from .flows import RicciDeTurckFlow, RicciFlow
 from .grids import Grid
 from .integrators import FlowSolution, solve_flow
 from .lne import (
+    FlowedLNEMetric,
     HessianLNEMetric,
     LNEMetric,
     auto_tau,
@@ -30,6 +31,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "FlowSolution",
+    "FlowedLNEMetric",
     "Grid",
     "HessianLNEMetric",
     "LNEMetric",

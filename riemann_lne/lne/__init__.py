@@ -6,12 +6,14 @@ axis. Nothing here builds an n-by-n matrix unless ``matrix`` is called.
 
 from .discrete_flow import discrete_flow_defect
 from .divergence import lne_divergence, lne_potential
+from .flowed import FlowedLNEMetric
 from .hessian import HessianLNEMetric
 from .metric import LNEMetric
 from .ricci import LNERicci
 from .scale import auto_tau, max_tau
 
 __all__ = [
+    "FlowedLNEMetric",
     "HessianLNEMetric",
     "LNEMetric",
     "LNERicci",

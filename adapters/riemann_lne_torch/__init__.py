@@ -1,0 +1,18 @@
+"""The LNE geometry in the training of quantised networks with PyTorch."""
+
+from . import estimators, optimizers, quantization, quantizers
+from .corrector import LNECorrector
+from .estimators import *  # noqa: F403
+from .optimizers import *  # noqa: F403
+from .quantization import *  # noqa: F403
+from .quantizers import *  # noqa: F403
+from .statistics import LayerStatistics
+
+__all__ = [
+    "LNECorrector",
+    "LayerStatistics",
+    *estimators.__all__,
+    *optimizers.__all__,
+    *quantization.__all__,
+    *quantizers.__all__,
+]

@@ -1,0 +1,153 @@
+"""The metrics of the corrector, as solves that may be done piece by piece.
+
+Each works in rounds: sums over every block, from which come the values that the next round or
+the last pass needs. The formulas are the core's; here is only the order of the work.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from riemann_lne.lne import FlowedLNEMetric, HessianLNEMetric, LNEMetric, auto_tau
+from riemann_lne.lne.pieces import PieceSums, inverse_coefficient
+
+from .sums import Rows
+
+METRICS = ("lne", "hessian", "dual", "flowed")
+INVERSES = ("exact", "weak")
+
+
+class RankOne:
+    """g^-1 v = v + c t for g = I - t t^T: the metric of Eq. 16 on blocks of several weights."""
+
+    needs_positive_definite: ClassVar[bool] = True
+
+    @staticmethod
+    def sums(x: Tensor, v: Tensor, tau: Any) -> tuple[Tensor, ...]:
+        return PieceSums(tau).solve(x, v)
+
+    @staticmethod
+    def coefficient(sums: Tensor, exact: Tensor) -> Rows:
+        """The c of every row: of the exact inverse where asked, of the weak one elsewhere."""
+        norm2, along = sums[:, 0], sums[:, 1]
+        weak = inverse_coefficient(norm2, along, "weak")
+        return torch.where(exact, inverse_coefficient(norm2, along, "exact"), weak)
+
+    @staticmethod
+    def finish(x: Tensor, v: Tensor, tau: Any, coefficient: Any) -> Tensor:
+        return PieceSums(tau).finish(x, v, coefficient)
+
+    @staticmethod
+    def change(sums: Tensor, coefficient: Rows) -> Tensor:
+        """Sums v . v, v . d and d . d for the change d = c t, without another pass."""
+        norm2, along, square = sums[:, 0], sums[:, 1], sums[:, 2]
+        return torch.stack([square, coefficient * along, coefficient**2 * norm2], -1)
+
+
+class Flowed:
+    """The metric after one step of the Ricci flow: two rounds of sums.
+
+    T = flow_time/(n tau^2) for a block of n weights, so that the step's size does not depend on
+    the size of the block: at the origin the metric becomes (1 + 2 flow_time (n - 1)/n) I.
+    """
+
+    needs_positive_definite: ClassVar[bool] = True
+
+    @staticmethod
+    def curvature_sums(x: Tensor, v: Tensor, tau: Any, time: Any) -> tuple[Tensor, ...]:
+        return (*FlowedLNEMetric(tau, time).curvature_sums(x), (v.to(x.dtype) * v).sum(-1))
+
+    @staticmethod
+    def solve_sums(x: Tensor, v: Tensor, tau: Any, time: Any, *known: Any) -> tuple[Tensor, ...]:
+        return FlowedLNEMetric(tau, time).solve_sums(x, v, (known[0], known[1], known[2]))
+
+    @staticmethod
+    def finish(x: Tensor, v: Tensor, tau: Any, time: Any, *known: Any) -> Tensor:
+        first = (known[0], known[1], known[2])
+        return FlowedLNEMetric(tau, time).finish(x, v, first, tuple(known[3:]))
+
+
+class Diagonal:
+    """Metrics that act on every weight by itself.
+
+    The Hessian metric, its dual, and Eq. 16 on blocks of one weight, where it is sech^2(tau w).
+
+    Parameters
+    ----------
+    metric : str
+        "lne" or "flowed" (blocks of one weight, on which the flow does nothing), "hessian", "dual".
+    inverse : str
+        Of "lne" only.
+    largest_factor : float
+        Bound on the factor cosh^2(tau w) of "hessian".
+    """
+
+    needs_positive_definite: ClassVar[bool] = False
+
+    def __init__(self, metric: str, inverse: str, largest_factor: float) -> None:
+        self.metric, self.inverse = metric, inverse
+        self.reach = float(torch.tensor(largest_factor, dtype=torch.float64).sqrt().arccosh())
+
+    @staticmethod
+    def extremes(x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """The largest |w| and minus the smallest one."""
+        size = x.abs()
+        return size.amax(-1), -size.amin(-1)
+
+    @staticmethod
+    def square(x: Tensor, v: Tensor) -> tuple[Tensor]:
+        v = v.to(torch.promote_types(v.dtype, torch.float32))
+        return ((v * v).sum(-1),)
+
+    def finish(self, x: Tensor, v: Tensor, tau: Any) -> Tensor:
+        if self.metric == "hessian":
+            limit = self.reach / tau
+            if isinstance(limit, Tensor):
+                limit = limit[..., None]
+            # cosh^2 grows with |x|: to bound the argument is to bound the factor
+            return HessianLNEMetric(tau).solve(x.clamp(-limit, limit), v)
+        if self.metric == "dual":
+            return HessianLNEMetric(tau).apply(x, v)
+        x, v = x.unsqueeze(-1), v.unsqueeze(-1)
+        if isinstance(tau, Tensor):
+            tau = tau[..., None]
+        return LNEMetric(tau).solve(x, v, self.inverse, check=False).squeeze(-1)
+
+
+class Weightwise(Diagonal):
+    """A diagonal metric with a tau of its own for every weight: |tanh(tau w)|^2 is the target.
+
+    A weight of zero gets tau = 1, where the metric is the identity for every tau.
+    """
+
+    def __init__(self, metric: str, inverse: str, largest_factor: float, target: float) -> None:
+        super().__init__(metric, inverse, largest_factor)
+        self.target = target
+
+    def finish(self, x: Tensor, v: Tensor, tau: Any) -> Tensor:
+        one = x.unsqueeze(-1)
+        own = auto_tau(one, self.target, check=False)
+        shape = x.shape
+        result = super().finish(one.flatten(0, -2), v.reshape(-1, 1), own.reshape(-1))
+        return result.reshape(shape)
+
+
+def measure_change(before: Tensor, after: Tensor) -> tuple[Tensor, ...]:
+    """Sums v . v, v . d and d . d of a piece for the change d."""
+    wide = torch.promote_types(before.dtype, torch.float32)
+    v = before.to(wide)
+    d = after.to(wide) - v
+    return (v * v).sum(-1), (v * d).sum(-1), (d * d).sum(-1)
+
+
+def angle_and_change(square: float, along: float, change: float) -> tuple[float, float]:
+    """Angle between v and v + d, in radians, and |d|/|v|, from v . v, v . d and d . d."""
+    if not 0.0 < square < math.inf:
+        return 0.0, 0.0
+    across = math.sqrt(max(change - along * along / square, 0.0))
+    angle = math.atan2(across, math.sqrt(square) + along / math.sqrt(square))
+    return angle, math.sqrt(change / square)

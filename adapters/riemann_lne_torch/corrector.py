@@ -1,0 +1,484 @@
+"""The gradient corrector: dL/dw := g(w)^-1 dL/dQ, in place, between backward and step."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.hooks import RemovableHandle
+
+from riemann_lne.errors import (
+    InvalidArgumentError,
+    NotPositiveDefiniteError,
+    UnknownNameError,
+)
+
+from . import grouped
+from .corrections import (
+    INVERSES,
+    METRICS,
+    Diagonal,
+    Flowed,
+    RankOne,
+    Weightwise,
+    angle_and_change,
+    measure_change,
+)
+from .hooks import attach
+from .pieces import BLOCKS, shard_groups
+from .scale import Follower, given_tau, require_usable
+from .selection import Select, Source, Weight, find_weights
+from .statistics import LayerStatistics, mean, worst
+from .sums import Blocks, Rows, add_over, at_rows
+
+_ON_INDEFINITE = ("rescale", "weak", "raise")
+
+
+class LNECorrector:
+    """Replaces the gradients of latent weights by natural gradients of the LNE geometry.
+
+    The gradient v of each block of latent weights w becomes g(w)^-1 v, where g(w) = I - t t^T,
+    t = tanh(tau w) (Eq. 16), or one of the metrics below: v + c t with c = (t . v)/(1 - |t|^2)
+    for the exact inverse, c = t . v for the weak one of Eq. 29. It works on `Parameter.grad`, in
+    place, in time and memory O(n) with temporaries of a fraction of the largest layer.
+
+    The correction is linear in v: it commutes with the scaling of the loss, the accumulation of
+    gradients and their averaging over processes, but not with clipping. The order is: unscale,
+    correct, clip, step.
+
+    Parameters
+    ----------
+    model_or_parameters : nn.Module, or iterable of tensors or of (name, tensor)
+        Of a model, the latent weights of the layers that `select` says; of parameters, all.
+    tau : float, mapping from name patterns to float, or "auto"
+        Scale in one over the unit of the weights. "auto" chooses it in every block, at every
+        call, so that |tanh(tau w)|^2 equals `target`: `riemann_lne.auto_tau`.
+    target : float
+        Wanted |t|^2 for "auto" (and "rescale"), between 0 and 1.
+    inverse : {"exact", "weak"}
+        Of Eq. 16; the paper trains with the weak one.
+    block : {"layer", "channel", "network", "weight"}
+        What one metric spans: a layer (the paper), each output channel, all layers together, or
+        each weight by itself, where Eq. 16 is sech^2(tau w) and positive definite for every tau.
+        With tau="auto" and blocks of one weight the exact correction is a factor 1/(1 - target):
+        give a number there.
+    metric : {"lne", "hessian", "dual", "flowed"}
+        Eq. 16; the Hessian metric of the LNE potential, v' = cosh^2(tau w) v; its dual,
+        v' = sech^2(tau w) v; Eq. 16 after one step of its own Ricci flow
+        (`riemann_lne.FlowedLNEMetric`).
+    select : None, "all", name patterns, or callable (name, module) -> bool
+        Which layers. None: the quantised ones (of `quantize_`, Brevitas, torchao, torch.ao).
+    on_indefinite : {"rescale", "weak", "raise"}
+        What to do where a tau that was given makes Eq. 16 indefinite (|t|^2 >= 1): set that
+        block's tau as "auto" does, take the weak inverse there, or raise an error before any
+        gradient is changed. The first two warn once for each layer. The weak inverse needs no
+        positive-definite metric: with inverse="weak" nothing is done but to report it.
+    flow_time : float
+        For metric="flowed": the step is T = flow_time/(n tau^2), so that a block of n weights
+        has (1 + 2 flow_time (n - 1)/n) I at the origin. Dimensionless, at least 0.
+    largest_factor : float
+        For metric="hessian": bound on cosh^2(tau w), greater than 1.
+    statistics : bool
+        Keep `statistics`; without them metrics other than "lne" save a pass.
+
+    Attributes
+    ----------
+    statistics : dict from layer name to LayerStatistics
+        Of the last call.
+
+    Raises
+    ------
+    InvalidArgumentError, UnknownNameError
+        If an option makes no sense, or the model has no such layers (the message says how to
+        select).
+    DTypeError, ShapeError
+        If a selected weight is not real floating point, is a scalar, or has no entries.
+
+    Notes
+    -----
+    A call waits for the device once or twice: sums over the blocks are brought to the host.
+    With sharded parameters (FSDP2, DTensor) they are added in one collective for all layers; an
+    "auto" tau takes one or two more, and "flowed" another. Half-precision gradients are summed
+    in float32. Gradients that are not finite pass through as they are, so that a GradScaler
+    still finds them. Parameters without a gradient are skipped, with a warning the first time.
+
+    References
+    ----------
+    Eq. 5, 16, 26, 27 and 29 of arXiv 2302.03390 v3.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from riemann_lne_torch import LNECorrector, QuantConfig, quantize_
+    >>> _ = torch.manual_seed(0)
+    >>> model = quantize_(torch.nn.Linear(4, 2), QuantConfig(weight_bits=1))
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    >>> corrector = LNECorrector(model, target=0.5)
+    >>> handle = corrector.attach(optimizer)
+    >>> model(torch.randn(3, 4)).square().sum().backward()
+    >>> optimizer.step()
+    >>> round(corrector.statistics["Linear"].norm2, 6)
+    0.5
+    """
+
+    def __init__(
+        self,
+        model_or_parameters: Source,
+        tau: float | Mapping[str, float] | str = "auto",
+        target: float = 0.5,
+        *,
+        inverse: str = "exact",
+        block: str = "layer",
+        metric: str = "lne",
+        select: Select = None,
+        on_indefinite: str = "rescale",
+        flow_time: float = 0.5,
+        largest_factor: float = 100.0,
+        statistics: bool = True,
+    ) -> None:
+        for kind, value, known in (
+            ("inverse", inverse, INVERSES),
+            ("block", block, BLOCKS),
+            ("metric", metric, METRICS),
+            ("on_indefinite", on_indefinite, _ON_INDEFINITE),
+        ):
+            if value not in known:
+                raise UnknownNameError(kind, value, known)
+        _check_number("target", target, 0.0, 1.0)
+        _check_number("largest_factor", largest_factor, 1.0, float("inf"))
+        if not (isinstance(flow_time, (int, float)) and 0.0 <= flow_time < float("inf")):
+            raise InvalidArgumentError(f"flow_time must be at least 0 and finite, got {flow_time}")
+        if inverse == "weak" and metric != "lne":
+            raise InvalidArgumentError(
+                f"the weak inverse belongs to metric='lne'; metric={metric!r} has only 'exact'"
+            )
+        self.weights = find_weights(model_or_parameters, select)
+        self.tau, self.target, self.inverse = tau, float(target), inverse
+        self.block, self.metric, self.on_indefinite = block, metric, on_indefinite
+        self.flow_time, self.largest_factor = float(flow_time), float(largest_factor)
+        self.keep_statistics = bool(statistics)
+        self.statistics: dict[str, LayerStatistics] = {}
+        self._given = {w.name: given_tau(tau, w.name) for w in self.weights}
+        self._follower = Follower(self.target)
+        self._warned: set[tuple[str, str]] = set()
+        if block == "weight" and tau != "auto" and None in self._given.values():
+            raise InvalidArgumentError(
+                "blocks of one weight take tau='auto' for all layers or a number for each"
+            )
+        if block == "network" and len(set(self._given.values())) > 1:
+            raise InvalidArgumentError(
+                "block='network' is one block with one tau; give a single number or 'auto'"
+            )
+
+    def __repr__(self) -> str:
+        options = (self.tau, self.target, self.inverse, self.block, self.metric)
+        names = ("tau", "target", "inverse", "block", "metric")
+        listing = ", ".join(f"{n}={v!r}" for n, v in zip(names, options, strict=True))
+        return f"{type(self).__name__}({len(self.weights)} layers, {listing})"
+
+    def attach(self, optimizer: torch.optim.Optimizer) -> RemovableHandle:
+        """Correct before every ``optimizer.step()``; ``handle.remove()`` ends it.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If the optimiser holds none of the corrected parameters. Later, at the step, if it is
+            called with a closure: the hook would then run before the backward pass, on stale
+            gradients. The message names the callbacks for Lightning.
+        """
+        return attach(self, optimizer)
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @torch.no_grad()
+    def correct_(self) -> None:
+        """Correct the gradients now: after the backward pass, before clipping and the step.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If a block of zeros meets tau="auto", or a sharded gradient has another layout.
+        NotFiniteError
+            If a weight is not finite.
+        NotPositiveDefiniteError
+            With on_indefinite="raise"; no gradient has been changed then. Names the layer.
+        DTypeError
+            If a gradient is sparse.
+        """
+        self.statistics = {}
+        weights = self._with_gradients()
+        if not weights:
+            return
+        blocks = Blocks(weights, self.block)
+        if self._diagonal:
+            self._correct_diagonal(blocks)
+        elif self.metric == "lne":
+            self._correct_rank_one(blocks)
+        else:
+            self._correct_flowed(blocks)
+        for layer in blocks.layers:
+            layer.local.write_back()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Options, and the followed tau of every layer, as plain values and tensors."""
+        return {"options": self._options(), **self._follower.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up the followed tau of a `state_dict`.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If the options differ from this corrector's, or it holds other layers.
+        """
+        mine, theirs = self._options(), dict(state["options"])
+        different = [k for k in mine if mine[k] != theirs.get(k)]
+        if different:
+            pairs = [f"{k}: {theirs.get(k)!r} there, {mine[k]!r} here" for k in different]
+            raise InvalidArgumentError(
+                f"the state is that of a corrector with other options ({', '.join(pairs)})"
+            )
+        unknown = sorted(set(state["tau"]) - set(self._given))
+        if unknown:
+            raise InvalidArgumentError(
+                f"the state holds layers that are not corrected here: {', '.join(unknown)}"
+            )
+        self._follower.load_state_dict(state)
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    @property
+    def _diagonal(self) -> bool:
+        return self.block == "weight" or self.metric in ("hessian", "dual")
+
+    @property
+    def _weightwise(self) -> bool:
+        """Every weight has a tau of its own, found on the way."""
+        return self.block == "weight" and self.tau == "auto"
+
+    def _options(self) -> dict[str, Any]:
+        names = ("tau", "target", "inverse", "block", "metric", "on_indefinite")
+        options = {name: getattr(self, name) for name in names}
+        options.update(flow_time=self.flow_time, largest_factor=self.largest_factor)
+        return options
+
+    def _with_gradients(self) -> list[Weight]:
+        """The weights that have a gradient; a warning, once, about the others."""
+        present: list[Weight] = []
+        missing: list[Weight] = []
+        for weight in self.weights:
+            (missing if weight.parameter.grad is None else present).append(weight)
+        new = [w.name for w in missing if ("missing", w.name) not in self._warned]
+        if new:
+            self._warned.update(("missing", name) for name in new)
+            warnings.warn(
+                f"no gradient, not corrected: {', '.join(new)} (not used in the loss, or the "
+                "corrector ran before the backward pass; said once a layer)",
+                stacklevel=3,
+            )
+        return present
+
+    def _given_scales(self, blocks: Blocks) -> tuple[Rows, Rows]:
+        """The tau of every row as given, and where it is to follow the target."""
+        tau = torch.ones(blocks.rows, dtype=torch.float64)
+        auto = torch.zeros(blocks.rows, dtype=torch.bool)
+        for layer in blocks.layers:
+            given = self._given[layer.name]
+            auto[layer.span] = given is None and not self._weightwise
+            tau[layer.span] = 1.0 if given is None else given
+        return tau, auto
+
+    def _scales(self, blocks: Blocks) -> Rows:
+        """The tau of every row, where no sum over a block is needed to correct."""
+        tau, auto = self._given_scales(blocks)
+        return self._follow(blocks, tau, auto) if bool(auto.any()) else tau
+
+    def _follow(self, blocks: Blocks, tau: Rows, wanted: Rows) -> Rows:
+        """Tau with the wanted rows replaced by what meets the target."""
+        return self._follower.solve(blocks, self._follower.predict(blocks, tau, wanted), wanted)
+
+    def _definite(
+        self, blocks: Blocks, sums: Callable[[Rows], Tensor]
+    ) -> tuple[Rows, Tensor, Rows]:
+        """Tau, the first round of sums, and where the tau that was given is too large.
+
+        The sums begin with |t|^2. A followed tau is predicted, and found only where they show that
+        the prediction misses; one that was given is treated as `on_indefinite` says.
+        """
+        tau, auto = self._given_scales(blocks)
+        if bool(auto.any()):
+            tau = self._follower.predict(blocks, tau, auto)
+        total = sums(tau)
+        require_usable(blocks, total[:, 0], auto)
+        if not self._follower.is_met(blocks, total[:, 0], auto):
+            tau = self._follower.solve(blocks, tau, auto)
+            total = sums(tau)
+        bad = (total[:, 0] >= 1.0) & ~auto
+        if not bool(bad.any()) or self.inverse == "weak":
+            return tau, total, bad
+        rescales = self.on_indefinite == "rescale" or self.metric == "flowed"
+        self._tell_indefinite(blocks, tau, total[:, 0], bad, rescales)
+        if rescales:
+            tau = self._follow(blocks, tau, bad)
+            total = sums(tau)
+        return tau, total, bad
+
+    def _tell_indefinite(
+        self, blocks: Blocks, tau: Rows, norm2: Rows, bad: Rows, rescales: bool
+    ) -> None:
+        """Raise, or warn once a layer, about a tau that is too large; the worst block is named."""
+        layers = [la for la in blocks.layers if bool(bad[la.span].any())]
+        worst_row = int(torch.where(bad, norm2, -torch.inf).argmax())
+        text = (
+            f"tau = {float(tau[worst_row]):.6g} makes g = I - t t^T indefinite in "
+            f"{', '.join(repr(la.name) for la in layers)}: in {blocks.row_name(worst_row)}, "
+            f"|t|^2 = {float(norm2[worst_row]):.6g} (it must be below 1)"
+        )
+        if self.on_indefinite == "raise":
+            raise NotPositiveDefiniteError(
+                f"{text}; choose a smaller tau or tau='auto'",
+                index=(worst_row,),
+                eigenvalue=1.0 - float(norm2[worst_row]),
+            )
+        new = {("indefinite", la.name) for la in layers} - self._warned
+        if new:
+            self._warned |= new
+            done = "tau is set as by 'auto' there" if rescales else "the weak inverse is taken"
+            warnings.warn(f"{text}; {done} (said once a layer)", stacklevel=5)
+
+    def _correct_rank_one(self, blocks: Blocks) -> None:
+        def sums(tau: Rows) -> Tensor:
+            return blocks.collect(RankOne.sums, tau, grouped=grouped.solve_sums, width=3)
+
+        tau, total, bad = self._definite(blocks, sums)
+        exact = (total[:, 0] < 1.0) & (self.inverse == "exact")
+        coefficient = RankOne.coefficient(total, exact)
+        finite = torch.isfinite(total).all(-1)
+        self._finish(blocks, finite, RankOne.finish, tau, coefficient, grouped_=grouped.finish_)
+        condition = torch.where(total[:, 0] < 1.0, 1.0 / (1.0 - total[:, 0]), torch.inf)
+        condition = torch.where(self._block_sizes(blocks) > 1.0, condition, 1.0)
+        change = RankOne.change(total, coefficient)
+        self._report(blocks, tau, total[:, 0], condition, change, bad, finite)
+
+    def _correct_flowed(self, blocks: Blocks) -> None:
+        count = self._block_sizes(blocks)
+
+        def sums(tau: Rows) -> Tensor:
+            time = self.flow_time / (count * tau**2)
+            return blocks.collect(Flowed.curvature_sums, tau, time, width=4)
+
+        tau, first, bad = self._definite(blocks, sums)
+        known = (tau, self.flow_time / (count * tau**2), *first[:, :3].unbind(-1))
+        second = blocks.collect(Flowed.solve_sums, *known, width=5)
+        finite = torch.isfinite(first).all(-1) & torch.isfinite(second).all(-1)
+        known = (*known, *second.unbind(-1))
+        change = self._finish_measured(blocks, finite, Flowed.finish, *known)
+        self._report(blocks, tau, first[:, 0], None, change, bad, finite)
+
+    def _correct_diagonal(self, blocks: Blocks) -> None:
+        tau = self._scales(blocks)
+        options = (self.metric, self.inverse, self.largest_factor)
+        method = Weightwise(*options, self.target) if self._weightwise else Diagonal(*options)
+        square = blocks.collect(method.square, width=1, whole=False)
+        finite = torch.isfinite(square[:, 0])
+        change = self._finish_measured(blocks, finite, method.finish, tau)
+        if not self.keep_statistics:
+            return
+        ends = blocks.collect(method.extremes, width=2, largest=True, whole=False)
+        largest, smallest = ends[:, 0], -ends[:, 1]
+        condition = (tau * largest).cosh() ** 2 / (tau * smallest).cosh() ** 2
+        norm2 = (tau * largest).tanh() ** 2
+        if self._weightwise:
+            condition, norm2 = torch.ones_like(tau), torch.full_like(tau, self.target)
+            tau = torch.full_like(tau, torch.nan)
+        self._report(blocks, tau, norm2, condition, change, torch.zeros_like(finite), finite)
+
+    def _block_sizes(self, blocks: Blocks) -> Rows:
+        """Number of weights in the block of every row."""
+        sizes = [layer.weight.parameter.numel() for layer in blocks.layers]
+        count = torch.empty(blocks.rows, dtype=torch.float64)
+        for layer, size in zip(blocks.layers, sizes, strict=True):
+            if self.block == "channel":
+                size //= layer.weight.parameter.shape[layer.weight.channel_axis]
+            count[layer.span] = sum(sizes) if blocks.whole else size
+        return count
+
+    def _finish(
+        self, blocks: Blocks, finite: Rows, finish: Any, *known: Rows, grouped_: Any = None
+    ) -> None:
+        """The last pass: new gradients, where the sums of the row are finite."""
+        if grouped_ is not None and blocks.single_rows and bool(finite.all()):
+            for places, xs, vs in blocks.groups_of_pieces():
+                grouped_(xs, vs, *(k[places].tolist() for k in known))
+            return
+        for rows, x, v in blocks.pieces():
+            self._finish_piece(rows, x, v, finite, finish, known)
+
+    @staticmethod
+    def _finish_piece(
+        rows: slice, x: Tensor, v: Tensor, finite: Rows, finish: Any, known: Sequence[Rows]
+    ) -> None:
+        here = finite[rows]
+        if not bool(here.any()):
+            return
+        new = finish(x, v, *(at_rows(k, rows, x) for k in known))
+        v.copy_(new if bool(here.all()) else torch.where(here.to(v.device)[:, None], new, v))
+
+    def _finish_measured(
+        self, blocks: Blocks, finite: Rows, finish: Any, *known: Rows
+    ) -> Tensor | None:
+        """The last pass, and the sums that tell how much it changed, if they are asked for."""
+        if not self.keep_statistics:
+            self._finish(blocks, finite, finish, *known)
+            return None
+        position = torch.arange(blocks.rows, dtype=torch.float64)
+
+        def change(x: Tensor, v: Tensor, row: Any) -> tuple[Tensor, ...]:
+            start = int(row) if isinstance(row, float) else int(row[0])
+            before = v.clone()
+            rows = slice(start, start + x.shape[0])
+            self._finish_piece(rows, x, v, finite, finish, known)
+            return measure_change(before, v)
+
+        return blocks.collect(change, position, width=3, whole=False)
+
+    def _report(
+        self,
+        blocks: Blocks,
+        tau: Rows,
+        norm2: Rows,
+        condition: Rows | None,
+        change: Tensor | None,
+        indefinite: Rows,
+        finite: Rows,
+    ) -> None:
+        if not self.keep_statistics or change is None:
+            return
+        changes = torch.stack([change[layer.span].sum(0) for layer in blocks.layers])
+        for index, layer in enumerate(blocks.layers):
+            if self.block == "channel":  # whole channels lie on different processes
+                for group in shard_groups(layer.weight):
+                    part = changes[index].to(blocks.device)
+                    add_over(part, group)
+                    changes[index] = part.cpu()
+        for layer, sums in zip(blocks.layers, changes.tolist(), strict=True):
+            angle, relative = angle_and_change(*sums)
+            span = layer.span
+            self.statistics[layer.name] = LayerStatistics(
+                tau=mean(tau[span]),
+                norm2=worst(norm2[span]),
+                condition=None if condition is None else worst(condition[span]),
+                relative_change=relative,
+                angle=angle,
+                indefinite=int(indefinite[span].sum()),
+                corrected=bool(finite[span].all()),
+            )
+
+
+def _check_number(name: str, value: Any, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low < value < high:
+        raise InvalidArgumentError(
+            f"{name} must be a number between {low:g} and {high:g}, got {value!r}"
+        )

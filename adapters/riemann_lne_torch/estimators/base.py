@@ -1,0 +1,164 @@
+"""What an estimator is: a value for the forward pass and a gradient for the backward pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..levels import quantize_tensor
+
+__all__ = ["Estimator", "Site", "estimate"]
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where an estimator is applied: what it may need to know beside the tensor.
+
+    Attributes
+    ----------
+    bits : int
+        Number of bits k; the quantiser has 2^k levels.
+    channel_axis : int
+        Axis of the output channels (1 for transposed convolutions, 0 for all other layers).
+    progress : float or Tensor of shape ()
+        Fraction of the training that is done, 0 to 1; schedules depend on it.
+
+    Examples
+    --------
+    >>> from riemann_lne_torch.estimators import Site
+    >>> Site(bits=2).progress
+    0.0
+    """
+
+    bits: int = 1
+    channel_axis: int = 0
+    progress: float | Tensor = 0.0
+
+
+class Estimator:
+    """Base class: the value Q(w) of the forward pass and the stand-in for dL/dw of the backward.
+
+    A subclass gives at least `backward`. Both methods are plain functions of tensors, without
+    state; options are fields of a frozen dataclass. `estimate` joins the two for autograd.
+
+    Attributes
+    ----------
+    scheduled : bool
+        Whether it uses ``site.progress``. Quantisers then keep the progress in a buffer, set by
+        `set_progress`.
+    scales : bool
+        Whether the value has a scale of its own, so that no other may be asked for.
+    per_channel : bool
+        Whether the result depends on which axis holds the channels.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from riemann_lne_torch.estimators import Estimator, estimate, register_estimator
+    >>> @register_estimator("cosine")
+    ... class Cosine(Estimator):
+    ...     def backward(self, w, q, grad, site):
+    ...         return grad * torch.cos(w)
+    >>> w = torch.tensor([0.0, 1.0], requires_grad=True)
+    >>> estimate(w, Cosine()).sum().backward()
+    >>> w.grad
+    tensor([1.0000, 0.5403])
+    """
+
+    scheduled: bool = False
+    scales: bool = False
+    per_channel: bool = False
+
+    def forward(self, w: Tensor, site: Site) -> Tensor:
+        """Value Q(w), shape of w: Q1 or Qk of Eq. 37 and 38 unless a subclass says otherwise."""
+        return quantize_tensor(w, site.bits)
+
+    def transformed(self, w: Tensor, site: Site) -> Tensor:
+        """What is rounded: w itself unless the estimator transforms it first (A(w) of MetaQuant).
+
+        Shape of w, dimensionless or in the unit of w.
+        """
+        return w
+
+    def backward(self, w: Tensor, q: Tensor, grad: Tensor, site: Site) -> Tensor:
+        """Stand-in for dL/dw, shape of w.
+
+        Parameters
+        ----------
+        w : Tensor
+            Latent weights.
+        q : Tensor
+            Value that `forward` gave for them.
+        grad : Tensor
+            Gradient dL/dQ with respect to that value.
+        site : Site
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no backward")
+
+
+class _Estimate(torch.autograd.Function):
+    """Drives every estimator. The progress is an argument of its own since it is a tensor."""
+
+    @staticmethod
+    def forward(w: Tensor, progress: Tensor | None, estimator: Estimator, site: Site) -> Tensor:
+        return estimator.forward(w, _at(site, progress))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        w, progress, ctx.estimator, ctx.site = inputs
+        ctx.timed = progress is not None
+        ctx.save_for_backward(w, output, *((progress,) if ctx.timed else ()))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+        w, q, *rest = ctx.saved_tensors
+        site = _at(ctx.site, rest[0] if ctx.timed else None)
+        return ctx.estimator.backward(w, q, grads[0], site), None, None, None
+
+
+def _at(site: Site, progress: Tensor | None) -> Site:
+    return site if progress is None else Site(site.bits, site.channel_axis, progress)
+
+
+def estimate(w: Tensor, estimator: Estimator, site: Site | None = None) -> Tensor:
+    """Value ``estimator.forward(w)``; autograd gets ``estimator.backward`` for its derivative.
+
+    Parameters
+    ----------
+    w : Tensor, any shape
+        Latent weights or activations.
+    estimator : Estimator
+    site : Site, optional
+        Bits, channel axis and progress; one bit and no progress by default.
+
+    Returns
+    -------
+    Tensor, shape and type of w
+
+    Raises
+    ------
+    InvalidArgumentError, DTypeError, ShapeError
+        As `quantize_tensor`, or as the estimator says.
+
+    References
+    ----------
+    The straight-through idea: Eq. 1 and 25 of arXiv 2302.03390 v3.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from riemann_lne_torch.estimators import STE, estimate
+    >>> w = torch.tensor([-0.2, 1.5], requires_grad=True)
+    >>> q = estimate(w, STE())
+    >>> q.backward(torch.tensor([3.0, 4.0]))
+    >>> w.grad
+    tensor([3., 4.])
+    """
+    site = Site() if site is None else site
+    progress = site.progress if isinstance(site.progress, Tensor) else None
+    plain = Site(site.bits, site.channel_axis) if progress is not None else site
+    result: Tensor = _Estimate.apply(w, progress, estimator, plain)  # type: ignore[no-untyped-call]
+    return result

@@ -1,0 +1,115 @@
+"""Estimators by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from riemann_lne.errors import InvalidArgumentError, UnknownNameError
+
+from .base import Estimator
+
+__all__ = ["available_estimators", "get_estimator", "register_estimator"]
+
+Factory = TypeVar("Factory", bound=Callable[..., Estimator])
+
+_REGISTRY: dict[str, Callable[..., Estimator]] = {}
+
+
+def register_estimator(name: str) -> Callable[[Factory], Factory]:
+    """Decorator: make an estimator known by a name, for configurations and the command line.
+
+    Parameters
+    ----------
+    name : str
+        Not yet taken.
+
+    Returns
+    -------
+    decorator
+        For a subclass of `Estimator`, or a function that returns one.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If another estimator has the name. The same definition run again (as notebooks do)
+        replaces the earlier one.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from riemann_lne_torch.estimators import Estimator, get_estimator, register_estimator
+    >>> @register_estimator("half")
+    ... class Half(Estimator):
+    ...     def backward(self, w, q, grad, site):
+    ...         return 0.5 * grad
+    >>> type(get_estimator("half")).__name__
+    'Half'
+    """
+
+    def decorate(factory: Factory) -> Factory:
+        known = _REGISTRY.get(name)
+        if known is not None and _origin(known) != _origin(factory):
+            raise InvalidArgumentError(
+                f"the name {name!r} belongs to the estimator {known!r}; choose another one"
+            )
+        _REGISTRY[name] = factory
+        return factory
+
+    return decorate
+
+
+def _origin(factory: Any) -> tuple[Any, Any]:
+    return getattr(factory, "__module__", None), getattr(factory, "__qualname__", repr(factory))
+
+
+def available_estimators() -> list[str]:
+    """Names of all registered estimators, sorted.
+
+    >>> from riemann_lne_torch.estimators import available_estimators
+    >>> "ste" in available_estimators()
+    True
+    """
+    return sorted(_REGISTRY)
+
+
+def get_estimator(name: str | Estimator, **options: Any) -> Estimator:
+    """The estimator of that name with the given options; an estimator is passed on as it is.
+
+    Parameters
+    ----------
+    name : str or Estimator
+    **options
+        Of the estimator's constructor.
+
+    Returns
+    -------
+    Estimator
+
+    Raises
+    ------
+    UnknownNameError
+        If no estimator has the name; the message lists those there are.
+    InvalidArgumentError
+        If what was given is neither a name nor an estimator (or is its class), or an option
+        does not exist.
+
+    Examples
+    --------
+    >>> from riemann_lne_torch.estimators import get_estimator
+    >>> get_estimator("ewgs", delta=0.01)
+    EWGS(delta=0.01)
+    """
+    if isinstance(name, Estimator):
+        if options:
+            raise InvalidArgumentError(f"options are for a name, and {name!r} is an estimator")
+        return name
+    if not isinstance(name, str):
+        hint = f"; write {name.__name__}()" if isinstance(name, type) else ""
+        raise InvalidArgumentError(f"expected an estimator or its name, got {name!r}{hint}")
+    if name not in _REGISTRY:
+        raise UnknownNameError("estimator", name, _REGISTRY)
+    try:
+        return _REGISTRY[name](**options)
+    except TypeError as error:
+        raise InvalidArgumentError(f"estimator {name!r}: {error}") from error

@@ -1,0 +1,176 @@
+"""What the optimiser wrappers share: an optimiser that holds another one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from riemann_lne.errors import InvalidArgumentError
+
+from ..config import QuantConfig
+from ..levels import require_floating
+
+__all__ = ["OptimizerWrapper", "quantizable_parameters"]
+
+
+def quantizable_parameters(model: nn.Module, skip: Iterable[Any] = ()) -> list[nn.Parameter]:
+    """The weights that `quantize_` would take, for methods that run the model in float.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Not quantised.
+    skip : sequence of str or types
+        As for `QuantConfig`.
+
+    Returns
+    -------
+    list of nn.Parameter
+        Each once.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If there are none, an entry of skip matches none, or the model is quantised.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from riemann_lne_torch.optimizers import quantizable_parameters
+    >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 1))
+    >>> [tuple(p.shape) for p in quantizable_parameters(model, skip=["1"])]
+    [(3, 2)]
+    """
+    found: dict[int, nn.Parameter] = {}
+    for name, layer, _ in QuantConfig(skip=skip).select(model):
+        weight = layer._parameters.get("weight")
+        if weight is None:
+            raise InvalidArgumentError(
+                f"layer {name!r}: its weight is parametrised (quantised?); this method runs the "
+                "model in float and rounds the weights itself: call dequantize_(model) first"
+            )
+        found[id(weight)] = weight
+    return list(found.values())
+
+
+class OptimizerWrapper(torch.optim.Optimizer):
+    """An optimiser that lets another one take the step and acts before and after it.
+
+    It is a `torch.optim.Optimizer` with the same parameter groups and state as the inner one, so
+    that learning-rate schedulers, gradient scalers and hooks work with it. Its state dict is that
+    of the inner one, plus an entry ``"wrapper"``. A closure is evaluated once, before anything
+    else.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+        Takes the step. Not LBFGS, which evaluates its closure inside of the step.
+    params : iterable of nn.Parameter
+        The weights that are to become discrete; the optimiser must hold them.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If there are no such weights, the optimiser does not hold them, or is LBFGS.
+    DTypeError
+        If a weight is complex.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, params: Iterable[nn.Parameter]) -> None:
+        name = type(self).__name__
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise InvalidArgumentError(
+                f"{name} wraps an optimiser such as torch.optim.SGD(...), got {optimizer!r}"
+            )
+        if isinstance(optimizer, torch.optim.LBFGS):
+            raise InvalidArgumentError(
+                f"{name} cannot wrap LBFGS: it evaluates the loss several times inside of a step"
+            )
+        super().__init__(optimizer.param_groups, dict(optimizer.defaults))
+        self.inner = optimizer
+        self.targets = list(params)
+        self._link()
+        foreign = sum(id(p) not in self._group_of for p in self.targets)
+        if not self.targets or foreign:
+            what = f"{foreign} of them are" if self.targets else "there are none"
+            raise InvalidArgumentError(
+                f"{name} needs weights that the optimiser holds; {what}"
+                f"{' not in its parameter groups' if foreign else ''}"
+            )
+        for p in self.targets:
+            require_floating(p, f"{name}: ")
+
+    def _link(self) -> None:
+        """Share groups and state with the inner optimiser, which replaces them when it loads."""
+        self.param_groups = self.inner.param_groups
+        self.state = self.inner.state
+        self._group_of = {id(p): group for group in self.param_groups for p in group["params"]}
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group to the inner optimiser. Its weights do not become discrete."""
+        if not hasattr(self, "inner"):  # called by the constructor of the base class
+            super().add_param_group(param_group)
+            return
+        self.inner.add_param_group(param_group)
+        self._link()
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step of the inner optimiser, with what this method adds; returns the closure's loss.
+
+        The closure, if given, is evaluated once, with gradients, before the step.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        self._before()
+        self.inner.step()
+        self._after()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """The inner optimiser's state dict, plus ``"wrapper"``: tensors and numbers only."""
+        return {**self.inner.state_dict(), "wrapper": self._own_state()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load what `state_dict` gave.
+
+        Raises InvalidArgumentError for the state dict of a plain optimiser: a schedule would
+        start anew without a word.
+        """
+        if "wrapper" not in state_dict:
+            raise InvalidArgumentError(
+                f"this state dict is not of {type(self).__name__}; load the state dict of a plain "
+                "optimiser into .inner"
+            )
+        own = state_dict["wrapper"]
+        self.inner.load_state_dict({k: v for k, v in state_dict.items() if k != "wrapper"})
+        self._link()
+        self._load_own_state(own)
+
+    def _before(self) -> None:
+        """What happens before the inner step."""
+
+    def _after(self) -> None:
+        """What happens after the inner step."""
+
+    def _own_state(self) -> dict[str, Any]:
+        return {}
+
+    def _load_own_state(self, state: dict[str, Any]) -> None:
+        pass
+
+    def _learning_rate(self, p: Tensor) -> float:
+        """The learning rate of the group that holds the parameter."""
+        return float(self._group_of[id(p)]["lr"])
+
+
+def require_positive(**numbers: float) -> None:
+    """Refuse numbers that are not greater than 0."""
+    for name, number in numbers.items():
+        if not number > 0:
+            raise InvalidArgumentError(f"{name} must be greater than 0, got {number}")

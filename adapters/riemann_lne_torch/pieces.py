@@ -1,0 +1,139 @@
+"""A parameter and its gradient seen as blocks, in pieces small enough to compute with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributed.tensor import DTensor, Replicate, Shard
+
+from riemann_lne.errors import DTypeError, InvalidArgumentError
+
+from .selection import Weight
+
+BLOCKS = ("layer", "channel", "network", "weight")
+
+# A piece is at most this many numbers: a few MiB of temporaries, whatever the layer's size.
+_LARGEST_PIECE = 1 << 18
+_SMALLEST_PIECE = 1 << 12
+
+
+@dataclass(frozen=True)
+class Local:
+    """What this process holds of a weight and its gradient, as (rows, columns), both writable.
+
+    A row is a block, or a part of one; `write_back` brings a gradient that could not be seen as
+    such without a copy back into place.
+    """
+
+    weight: Tensor
+    gradient: Tensor
+    target: Tensor | None = None
+
+    def write_back(self) -> None:
+        if self.target is not None:
+            self.target.copy_(self.gradient.view(self.target.shape))
+
+    def pieces(self, limit: int) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Rows that a piece covers, and its weights and gradients.
+
+        Whole rows where they are short; else parts of one row.
+        """
+        rows, columns = self.weight.shape
+        if not self.weight.numel():  # a process may hold nothing of a sharded layer
+            return
+        if columns <= limit:
+            step = max(1, limit // max(columns, 1))
+            for start in range(0, rows, step):
+                part = slice(start, min(start + step, rows))
+                yield part, self.weight[part], self.gradient[part]
+            return
+        for row in range(rows):
+            for start in range(0, columns, limit):
+                part = slice(row, row + 1)
+                columns_part = slice(start, start + limit)
+                yield part, self.weight[part, columns_part], self.gradient[part, columns_part]
+
+
+def piece_limit(weights: Sequence[Weight]) -> int:
+    """Size of a piece: a third of the largest layer, within bounds; two are held at a time."""
+    largest = max(_local(w.parameter).numel() for w in weights)
+    return min(max(largest // 3, _SMALLEST_PIECE), _LARGEST_PIECE)
+
+
+def open_weight(weight: Weight, block: str) -> Local:
+    """This process's part of a weight and of its gradient as rows: one a channel, or one in all.
+
+    Raises
+    ------
+    DTypeError
+        If the gradient is sparse.
+    InvalidArgumentError
+        If the gradient of a sharded parameter is laid out differently from the parameter, or
+        channels are cut by the sharding.
+    """
+    parameter, gradient = weight.parameter.detach(), weight.parameter.grad
+    assert gradient is not None
+    if gradient.layout is not torch.strided:
+        raise DTypeError(
+            f"layer {weight.name!r}: its gradient has layout {gradient.layout}; make it dense "
+            "(for an embedding: sparse=False)"
+        )
+    if isinstance(parameter, DTensor):
+        if not isinstance(gradient, DTensor) or gradient.placements != parameter.placements:
+            raise InvalidArgumentError(
+                f"layer {weight.name!r}: its gradient is not sharded as the parameter is; call "
+                "the corrector after the backward pass has reduced the gradients"
+            )
+        axes = {p.dim for p in parameter.placements if isinstance(p, Shard)}
+        if block == "channel" and axes - {weight.channel_axis}:
+            raise InvalidArgumentError(
+                f"layer {weight.name!r}: sharded along axes {sorted(axes)}, which cuts its output "
+                f"channels (axis {weight.channel_axis}); use block='layer'"
+            )
+    return _rows(_local(parameter), _local(gradient.detach()), weight.channel_axis, block)
+
+
+def _rows(parameter: Tensor, gradient: Tensor, channel_axis: int, block: str) -> Local:
+    by_channel = block == "channel"
+    if by_channel and channel_axis:
+        parameter, gradient = (a.movedim(channel_axis, 0) for a in (parameter, gradient))
+    target: Tensor | None = None
+    first = min(parameter.ndim, 1)
+    # In memory order of the weight, so that channels-last layers need no copy either.
+    strides = parameter.stride()
+    inner = sorted(range(first, parameter.ndim), key=lambda axis: -strides[axis])
+    order = [*range(first), *inner]
+    w, g = parameter.permute(order), gradient.permute(order)
+    if not g.is_contiguous():
+        target = g
+    rows = parameter.shape[0] if by_channel else 1
+    columns = parameter.numel() // max(rows, 1)
+    return Local(
+        w.reshape(rows, columns),
+        g.reshape(rows, columns) if target is None else g.contiguous().view(rows, columns),
+        target,
+    )
+
+
+def _local(tensor: Tensor) -> Tensor:
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def shard_groups(weight: Weight) -> list[Any]:
+    """Process groups over which sums of this parameter's parts have to be added."""
+    parameter = weight.parameter
+    if not isinstance(parameter, DTensor):
+        return []
+    mesh, groups = parameter.device_mesh, []
+    for axis, placement in enumerate(parameter.placements):
+        if isinstance(placement, Shard):
+            groups.append(mesh.get_group(axis))
+        elif not isinstance(placement, Replicate):
+            raise InvalidArgumentError(
+                f"layer {weight.name!r}: placement {placement} is neither a shard nor a replica"
+            )
+    return groups

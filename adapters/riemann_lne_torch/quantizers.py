@@ -1,0 +1,214 @@
+"""Quantisers as modules: what `quantize_` puts on weights and in front of layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from riemann_lne.errors import InvalidArgumentError, UnknownNameError
+
+from .estimators import STE, ClippedSTE, Estimator, Site, estimate, get_estimator
+from .levels import (
+    SCALES,
+    Scale,
+    check_bits,
+    quantize_binary,
+    quantize_tensor,
+    quantize_uniform,
+    scale_factor,
+)
+
+__all__ = [
+    "ActivationQuantizer",
+    "WeightQuantizer",
+    "quantize_binary",
+    "quantize_tensor",
+    "quantize_uniform",
+    "scale_factor",
+]
+
+ACTIVATION_SCALES = ("none", "max")
+
+
+class _Quantizer(nn.Module):
+    """What both share: bits, estimator, the progress that schedules need."""
+
+    progress: Tensor | None
+
+    def __init__(self, bits: int, estimator: Estimator | str, scale: Scale) -> None:
+        super().__init__()
+        self.bits = check_bits(bits)
+        self.estimator = get_estimator(estimator)
+        if self.estimator.scales and scale != "none":
+            raise InvalidArgumentError(
+                f"{self.estimator!r} has a scale of its own; leave the other one at 'none'"
+            )
+        self.scale: Scale = scale
+        # in a buffer, and only where it matters: training resumes where it was
+        progress = torch.zeros(()) if self.estimator.scheduled else None
+        self.register_buffer("progress", progress)
+
+    def set_progress(self, fraction: float) -> None:
+        """Set the fraction of training that is done, for estimators with a schedule.
+
+        Raises InvalidArgumentError if it is not between 0 and 1.
+
+        >>> from riemann_lne_torch.quantizers import WeightQuantizer
+        >>> quantizer = WeightQuantizer(1, "ede")
+        >>> quantizer.set_progress(0.5)
+        >>> quantizer.progress
+        tensor(0.5000)
+        """
+        if not 0.0 <= float(fraction) <= 1.0:
+            raise InvalidArgumentError(
+                f"progress is the fraction of training done, from 0 to 1, got {fraction}"
+            )
+        if self.progress is not None:
+            self.progress.fill_(float(fraction))
+
+    def site(self) -> Site:
+        """What the estimator is told beside the tensor: see `Site`."""
+        return Site(self.bits, 0, 0.0 if self.progress is None else self.progress)
+
+    def value(self, x: Tensor) -> Tensor:
+        """The discrete values of x, without a gradient."""
+        site = self.site()
+        with torch.no_grad():
+            q = self.estimator.forward(x, site)
+            a = scale_factor(x, self.scale, site.channel_axis)
+            return q if a is None else a * q
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The discrete values of x, with the estimator's gradient; shape and type of x."""
+        site = self.site()
+        q = estimate(x, self.estimator, site)
+        a = scale_factor(x, self.scale, site.channel_axis)
+        return q if a is None else a * q
+
+    def extra_repr(self) -> str:
+        """Bits, estimator and scale."""
+        return f"bits={self.bits}, estimator={self.estimator!r}, scale={self.scale!r}"
+
+
+class WeightQuantizer(_Quantizer):
+    """Quantiser of a weight tensor: a Q(w), with an estimator for the gradient.
+
+    A parametrisation in the sense of `torch.nn.utils.parametrize`. a is 1 or the scale, held
+    constant, so that the estimator is given dL/dQ = a dL/d(a Q).
+
+    Parameters
+    ----------
+    bits : int
+        From 1 to 16.
+    estimator : Estimator or str
+    scale : {"none", "mean", "mean-channel", "max"}
+        ``"none"`` is the paper's form; the others bring the levels to the size of the weights:
+        see `scale_factor`.
+    channel_axis : int
+        Axis of the output channels.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If bits is not an integer from 1 to 16, or the estimator has a scale of its own and
+        another one is asked for.
+    UnknownNameError
+        If the estimator or the scale is not known.
+
+    References
+    ----------
+    Eq. 37 and 38 of arXiv 2302.03390 v3.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from riemann_lne_torch.quantizers import WeightQuantizer
+    >>> quantizer = WeightQuantizer(1, "ste", scale="mean")
+    >>> quantizer(torch.tensor([1.0, -3.0]))
+    tensor([ 2., -2.])
+    """
+
+    def __init__(
+        self,
+        bits: int = 1,
+        estimator: Estimator | str = STE(),  # noqa: B008  a frozen value
+        scale: Scale = "none",
+        channel_axis: int = 0,
+    ) -> None:
+        if scale not in SCALES:
+            raise UnknownNameError("scale of weights", scale, SCALES)
+        super().__init__(bits, estimator, scale)
+        self.channel_axis = channel_axis
+
+    def site(self) -> Site:
+        """What the estimator is told beside the weights."""
+        progress = 0.0 if self.progress is None else self.progress
+        return Site(self.bits, self.channel_axis, progress)
+
+    def right_inverse(self, w: Tensor) -> Tensor:
+        """Assigning to ``layer.weight`` sets the latent weights."""
+        return w
+
+    def settings(self) -> tuple[Any, ...]:
+        """What must agree between layers that share one weight."""
+        by_channel = self.estimator.per_channel or self.scale == "mean-channel"
+        axis = self.channel_axis if by_channel else None
+        return self.bits, repr(self.estimator), self.scale, axis
+
+
+class ActivationQuantizer(_Quantizer):
+    """Quantiser of the input of a layer: a Q(x), the maximum taken over each batch.
+
+    Parameters
+    ----------
+    bits : int
+        From 1 to 16.
+    estimator : Estimator or str, optional
+        By default the clipped straight-through estimator for one bit, Eq. 25, and the plain one
+        for more: Qk is scaled to the largest input and clips nothing.
+    scale : {"none", "max"}
+        ``"none"``: levels on [-1, 1] as in Eq. 38. ``"max"``: times max|x|, so that the values
+        keep their size.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If bits is not an integer from 1 to 16.
+    UnknownNameError
+        If the estimator or the scale is not known.
+
+    Notes
+    -----
+    The maximum is that of the tensor at hand: for more than one bit the result for one sample
+    depends on the others of its batch, in evaluation too.
+
+    References
+    ----------
+    Eq. 37 and 38 of arXiv 2302.03390 v3.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from riemann_lne_torch.quantizers import ActivationQuantizer
+    >>> ActivationQuantizer(2, scale="max")(torch.tensor([0.2, 1.8, 3.0]))
+    tensor([1., 1., 3.])
+    """
+
+    def __init__(
+        self,
+        bits: int = 1,
+        estimator: Estimator | str | None = None,
+        scale: Scale = "none",
+    ) -> None:
+        if scale not in ACTIVATION_SCALES:
+            raise UnknownNameError("scale of activations", scale, ACTIVATION_SCALES)
+        if estimator is None:
+            estimator = ClippedSTE() if bits == 1 else STE()
+        super().__init__(bits, estimator, scale)
+        self.frozen = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The discrete values of x; without a gradient once the model is finalised."""
+        return self.value(x) if self.frozen else super().forward(x)

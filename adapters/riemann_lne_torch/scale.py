@@ -1,0 +1,176 @@
+"""The scale tau of every block: given, or following a target for |tanh(tau w)|^2."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from riemann_lne.errors import InvalidArgumentError, NotFiniteError
+from riemann_lne.lne.pieces import PieceSums
+
+from . import grouped
+from .sums import Blocks, Rows
+
+_MOST_ROUNDS = 60
+
+
+def given_tau(tau: float | Mapping[str, float] | str, name: str) -> float | None:
+    """The tau asked for a layer, or None for "auto"."""
+    if isinstance(tau, Mapping):
+        for pattern, value in tau.items():
+            if fnmatchcase(name, pattern):
+                return given_tau(value, name)
+        raise InvalidArgumentError(
+            f"tau has no entry for layer {name!r}; its patterns are {sorted(tau)}: add one, or "
+            "'*' for all others"
+        )
+    if isinstance(tau, str):
+        if tau != "auto":
+            raise InvalidArgumentError(f"tau must be a number, a mapping or 'auto', got {tau!r}")
+        return None
+    if isinstance(tau, bool) or not isinstance(tau, (int, float)):
+        raise InvalidArgumentError(f"tau must be a number, a mapping or 'auto', got {tau!r}")
+    if not (math.isfinite(tau) and tau > 0.0):
+        raise InvalidArgumentError(
+            f"tau must be finite and greater than 0, got {tau} for layer {name!r}"
+        )
+    return float(tau)
+
+
+class Follower:
+    """The tau with |tanh(tau w)|^2 = target in every block, followed from call to call.
+
+    Between two steps of training the weights move little. The last tau times |w| then over |w|
+    now is right but for the change of the weights' distribution, and usually to rounding: where
+    tau w is small |t|^2 is nearly tau^2 |w|^2. Where the sums show that it is not, Newton's method
+    in log tau goes on from there.
+    """
+
+    def __init__(self, target: float) -> None:
+        self.target = target
+        self.tau: dict[str, Rows] = {}
+        self.norm2: dict[str, Rows] = {}
+
+    def predict(self, blocks: Blocks, tau: Rows, wanted: Rows) -> Rows:
+        """Tau with the wanted rows replaced by a prediction.
+
+        The first time it is sqrt(target)/|w|, which is below the root.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If a wanted block holds only zeros. Names the layer and the channel.
+        NotFiniteError
+            If a weight is not finite. Names the layer.
+        """
+        norm2 = blocks.collect(_norm2, grouped=grouped.squares, width=1)[:, 0]
+        require_usable(blocks, norm2, wanted)
+        last_tau, last_norm2 = torch.full_like(tau, torch.nan), torch.full_like(tau, torch.nan)
+        for layer in blocks.layers:
+            known = self.tau.get(layer.name)
+            if known is not None and len(known) == layer.rows:
+                last_tau[layer.span], last_norm2[layer.span] = known, self.norm2[layer.name]
+        guess = last_tau * (last_norm2 / norm2).sqrt()
+        guess = torch.where(guess.isnan(), (self.target / norm2).sqrt(), guess)
+        tau = torch.where(wanted, guess, tau)
+        self._keep(blocks, tau, norm2, wanted)
+        return tau
+
+    def is_met(self, blocks: Blocks, norm2: Rows, wanted: Rows) -> bool:
+        """Whether |t|^2 is the target in all wanted rows, as well as their precision can tell."""
+        tolerance = 1e-13 if _double(blocks) else 3e-6
+        return not bool((wanted & ~((norm2 / self.target - 1.0).abs() < tolerance)).any())
+
+    def solve(self, blocks: Blocks, tau: Rows, wanted: Rows) -> Rows:
+        """Newton's method from a prediction, for logit |t|^2 = logit target, inside a bracket."""
+        bracket = _Bracket(tau.log(), self.target)
+        tolerance = 3e-7 if _double(blocks) else 1e-3  # Newton squares the error of log tau
+        for _ in range(_MOST_ROUNDS):
+            trial = torch.where(wanted, bracket.u.exp(), 1.0)
+            sums = blocks.collect(_scale_sums, trial, grouped=grouped.scale_sums, width=2)
+            require_usable(blocks, sums[:, 0], wanted)
+            if not bool((wanted & (bracket.step(sums[:, 0], sums[:, 1]) > tolerance)).any()):
+                break
+        tau = torch.where(wanted, bracket.u.exp(), tau)
+        self._keep(blocks, tau, None, wanted)
+        return tau
+
+    def _keep(self, blocks: Blocks, tau: Rows, norm2: Rows | None, wanted: Rows) -> None:
+        for layer in blocks.layers:
+            here = wanted[layer.span]
+            if bool(here.any()):
+                self.tau[layer.name] = torch.where(here, tau[layer.span], torch.nan)
+                if norm2 is not None:
+                    self.norm2[layer.name] = norm2[layer.span].clone()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"tau": dict(self.tau), "norm2": dict(self.norm2)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for mine, theirs in ((self.tau, state["tau"]), (self.norm2, state["norm2"])):
+            mine.clear()
+            for name, values in theirs.items():
+                mine[name] = torch.as_tensor(values, dtype=torch.float64).cpu().clone()
+
+
+def _double(blocks: Blocks) -> bool:
+    return all(layer.local.weight.dtype is torch.float64 for layer in blocks.layers)
+
+
+class _Bracket:
+    """Newton's method for one unknown a row, falling back to bisection."""
+
+    def __init__(self, u: Rows, target: float) -> None:
+        self.u = u
+        self.wanted = math.log(target) - math.log1p(-target)
+        self.low = torch.full_like(u, -math.inf)
+        self.high = torch.full_like(u, math.inf)
+
+    def step(self, norm2: Rows, half_slope: Rows) -> Rows:
+        """One step; the change of log tau that it made."""
+        residual = norm2.log() - torch.log1p(-norm2) - self.wanted
+        residual = torch.where(norm2 < 1.0, residual, torch.inf)
+        self.low = torch.where(residual <= 0.0, self.u, self.low)
+        self.high = torch.where(residual >= 0.0, self.u, self.high)
+        new = self.u - residual * norm2 * (1.0 - norm2) / (2.0 * half_slope)
+        middle = torch.where(
+            torch.isinf(self.high),
+            self.u + 1.0,
+            torch.where(torch.isinf(self.low), self.u - 1.0, 0.5 * (self.low + self.high)),
+        )
+        inside = torch.isfinite(new) & (new >= self.low) & (new <= self.high)
+        new = torch.where(inside, new, middle)
+        change = (new - self.u).abs()
+        self.u = new
+        return change
+
+
+def _scale_sums(x: Tensor, v: Tensor, tau: Any) -> tuple[Tensor, Tensor]:
+    return PieceSums(tau).scale(x)
+
+
+def _norm2(x: Tensor, v: Tensor) -> tuple[Tensor]:
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    return ((x * x).sum(-1),)
+
+
+def require_usable(blocks: Blocks, norm2: Rows, wanted: Rows) -> None:
+    """Refuse non-finite weights and, where tau follows a target, blocks of zeros, by name."""
+    broken = ~torch.isfinite(norm2)
+    if bool(broken.any()):
+        raise NotFiniteError(
+            f"{blocks.row_name(int(broken.nonzero()[0]))}: the weights hold NaN or infinite "
+            "values (or values whose squares overflow): training has diverged"
+        )
+    zero = wanted & (norm2 == 0.0)
+    if bool(zero.any()):
+        raise InvalidArgumentError(
+            f"{blocks.row_name(int(zero.nonzero()[0]))}: all weights are zero, so that no tau "
+            "brings |tanh(tau w)|^2 to the target; leave the layer out with select, or give tau "
+            "as a number"
+        )

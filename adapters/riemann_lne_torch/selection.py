@@ -1,0 +1,192 @@
+"""Which weights of a model are corrected, and under which names."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from riemann_lne.errors import DTypeError, InvalidArgumentError, ShapeError
+
+from .quantizers import WeightQuantizer
+
+Select: TypeAlias = str | Sequence[str] | Callable[[str, nn.Module], bool] | None
+"""Which layers: None (the quantised ones), "all", name patterns, or a predicate."""
+
+Source: TypeAlias = nn.Module | Iterable[Tensor | tuple[str, Tensor]]
+
+# The layers whose weights a float model would have quantised: "all" of `select`.
+_WEIGHTED = (nn.Linear, nn.Embedding, nn.modules.conv._ConvNd)
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+_ADVICE = (
+    "quantize the model first, or say which layers to take with select: name patterns such as "
+    "('layer1.*',), a function of (name, module), or 'all' for every convolution, linear layer "
+    "and embedding"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Weight:
+    """A latent weight: its layer's name, the parameter, and the axis of the output channels."""
+
+    name: str
+    parameter: Tensor
+    channel_axis: int = 0
+
+
+def find_weights(source: Source, select: Select = None) -> list[Weight]:
+    """The latent weights to work on, each once, in the order of the model.
+
+    Parameters
+    ----------
+    source : nn.Module, or iterable of tensors or of (name, tensor)
+        All of an iterable is taken; of a model, the layers that `select` says.
+    select : None, "all", sequence of str, or callable
+        None takes the quantised layers: those of `quantize_`, Brevitas, torchao's fake
+        quantisation and torch.ao's. Strings are fnmatch patterns of module names. A callable gets
+        (name, module) and says whether the module's weight is taken.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If nothing is selected, or a pattern matches nothing.
+    DTypeError, ShapeError
+        If a weight is not real floating point, is a scalar, or has no entries. Names the layer.
+
+    Warns
+    -----
+    UserWarning
+        If a selected layer is frozen (``requires_grad=False``); it is left out.
+    """
+    if isinstance(source, nn.Module):
+        found = list(_from_model(source, select))
+    else:
+        if select is not None:
+            raise InvalidArgumentError(
+                "select chooses among the layers of a model; parameters were given, which are all "
+                "taken: leave select out, or give the model"
+            )
+        found = list(_from_parameters(source))
+    weights: list[Weight] = []
+    seen: set[int] = set()
+    frozen = []
+    for weight in found:
+        if id(weight.parameter) in seen:  # tied weights have one gradient
+            continue
+        seen.add(id(weight.parameter))
+        _check(weight)
+        if weight.parameter.requires_grad:
+            weights.append(weight)
+        else:
+            frozen.append(weight.name)
+    if frozen:
+        warnings.warn(
+            f"these layers are frozen (requires_grad=False) and left out: {', '.join(frozen)}",
+            stacklevel=3,
+        )
+    if not weights:
+        raise InvalidArgumentError(
+            "every selected layer is frozen (requires_grad=False), so that there is nothing to "
+            "correct"
+            if frozen
+            else f"there are no parameters to work on: {_ADVICE}"
+        )
+    return weights
+
+
+def latent_parameter(module: nn.Module) -> Tensor | None:
+    """The parameter behind a module's weight: under a parametrisation, its original."""
+    if parametrize.is_parametrized(module, "weight"):
+        original = getattr(module.parametrizations["weight"], "original", None)  # type: ignore[index]
+        return original if isinstance(original, Tensor) else None
+    weight = module._parameters.get("weight")
+    return weight if isinstance(weight, Tensor) else None
+
+
+def is_quantized(module: nn.Module) -> bool:
+    """Whether a layer's weight goes through a quantiser of a library that is known here."""
+    if parametrize.is_parametrized(module, "weight"):
+        chain = module.parametrizations["weight"]  # type: ignore[index]
+        return any(isinstance(step, WeightQuantizer) for step in chain)
+    if getattr(module, "is_weight_quant_enabled", False):  # Brevitas
+        return True
+    # torchao, torch.ao
+    for name in ("weight_fake_quantizer", "weight_fake_quant"):
+        if getattr(module, name, None) is not None:
+            return True
+    return False
+
+
+def _from_model(model: nn.Module, select: Select) -> Iterator[Weight]:
+    modules = [(name, m) for name, m in model.named_modules() if latent_parameter(m) is not None]
+    wanted = _predicate(select, [name for name, _ in modules])
+    none = True
+    for name, module in modules:
+        if wanted(name, module):
+            parameter = latent_parameter(module)
+            assert parameter is not None
+            none = False
+            axis = 1 if isinstance(module, _TRANSPOSED) else 0
+            yield Weight(name or type(module).__name__, parameter, axis)
+    if none:
+        kind = "quantised layers" if select is None else f"layers selected by {select!r}"
+        names = ", ".join(name or "(the model itself)" for name, _ in modules) or "none"
+        raise InvalidArgumentError(
+            f"the model {type(model).__name__} has no {kind}: {_ADVICE}. "
+            f"Its layers with a weight: {names}"
+        )
+
+
+def _predicate(select: Select, names: list[str]) -> Callable[[str, nn.Module], bool]:
+    if select is None:
+        return lambda name, module: is_quantized(module)
+    if callable(select):
+        return select
+    if isinstance(select, str):
+        if select == "all":
+            return lambda name, module: isinstance(module, _WEIGHTED)
+        select = (select,)
+    patterns = tuple(select)
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise InvalidArgumentError(
+                f"no layer matches the pattern {pattern!r} of select; layers with a weight: "
+                f"{', '.join(names) or 'none'}"
+            )
+    return lambda name, module: any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _from_parameters(source: Any) -> Iterator[Weight]:
+    if isinstance(source, Tensor):
+        source = [source]
+    for position, item in enumerate(source):
+        name, parameter = item if isinstance(item, tuple) else (f"parameter {position}", item)
+        if not isinstance(parameter, Tensor):
+            raise InvalidArgumentError(
+                f"expected tensors or (name, tensor) pairs, got {type(parameter).__name__} as "
+                f"{name!r}; parameter groups are lists of tensors under their key 'params'"
+            )
+        yield Weight(name, parameter)
+
+
+def _check(weight: Weight) -> None:
+    p, where = weight.parameter, f"layer {weight.name!r}: "
+    if isinstance(p, nn.parameter.UninitializedParameter):
+        raise ShapeError(f"{where}its weight has no shape yet; run the model once on an input")
+    if not p.dtype.is_floating_point or p.dtype.itemsize < 2:
+        raise DTypeError(
+            f"{where}its weight has dtype {p.dtype}; the LNE metric is one of real floating-point "
+            "weights (float64, float32, bfloat16 or float16): leave the layer out with select"
+        )
+    if p.ndim == 0 or p.numel() == 0:
+        kind = "is a scalar" if p.ndim == 0 else f"has shape {tuple(p.shape)}, no entries"
+        raise ShapeError(f"{where}its weight {kind}; leave the layer out with select")
+    if p.layout is not torch.strided:
+        raise DTypeError(f"{where}its weight has layout {p.layout}; a dense one is needed")

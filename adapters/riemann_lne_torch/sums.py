@@ -1,0 +1,168 @@
+"""Sums over blocks, wherever their pieces lie, brought to the host in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from .pieces import Local, open_weight, piece_limit, shard_groups
+from .selection import Weight
+
+Rows: TypeAlias = Tensor
+"""One number for each block of all layers: float64, on the host, shape (rows,)."""
+
+PieceFunction: TypeAlias = Callable[..., Sequence[Tensor]]
+"""From weights, gradients and row values of a piece to sums of shape (rows of the piece,)."""
+
+GroupFunction: TypeAlias = Callable[..., Tensor]
+"""The same for a list of pieces of one row each, with lists of floats: (pieces, sums)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A weight, opened: the rows that this process holds of it, or of which it holds a part."""
+
+    weight: Weight
+    local: Local
+    span: slice
+    """Its place among the rows of all layers."""
+
+    groups: tuple[Any, ...]
+    """Process groups over which its rows are spread; empty where every row is whole here."""
+
+    @property
+    def name(self) -> str:
+        return self.weight.name
+
+    @property
+    def rows(self) -> int:
+        return int(self.local.weight.shape[0])
+
+
+class Blocks:
+    """The opened layers of one call, and sums over their blocks."""
+
+    def __init__(self, weights: Sequence[Weight], block: str) -> None:
+        self.whole = block == "network"
+        self.limit = piece_limit(weights)
+        self.layers: list[Layer] = []
+        start = 0
+        for weight in weights:
+            local = open_weight(weight, block)
+            span = slice(start, start + int(local.weight.shape[0]))
+            groups = () if block == "channel" else tuple(shard_groups(weight))
+            self.layers.append(Layer(weight, local, span, groups))
+            start = span.stop
+        self.rows = start
+        self.device = self.layers[0].local.weight.device
+
+    def row_name(self, row: int) -> str:
+        """The layer, and the channel if it has several rows, for messages."""
+        layer = next(la for la in self.layers if la.span.start <= row < la.span.stop)
+        channel = f", channel {row - layer.span.start}" if layer.rows > 1 else ""
+        return f"layer {layer.name!r}{channel}"
+
+    def collect(
+        self,
+        function: PieceFunction,
+        *known: Rows,
+        grouped: GroupFunction | None = None,
+        width: int,
+        largest: bool = False,
+        whole: bool | None = None,
+    ) -> Tensor:
+        """Sums (or maxima) over every block: (rows, width), float64, on the host.
+
+        Parameters
+        ----------
+        function : callable
+            ``function(x, v, *values)`` of a piece, with the known values of its rows.
+        *known : Rows
+        grouped : callable, optional
+            The same for many pieces in few operations, taken where every piece is one row.
+        width : int
+            Number of sums.
+        largest : bool
+            Maxima in place of sums.
+        whole : bool, optional
+            Whether to add the rows of all layers; by default if the block is the network.
+        """
+        fill = -torch.inf if largest else 0.0
+        wide = torch.float32 if self.device.type == "mps" else torch.float64
+        total = torch.full((self.rows, width), fill, dtype=wide, device=self.device)
+        if grouped is not None and self.single_rows:
+            for places, xs, vs in self.groups_of_pieces():
+                index = torch.tensor(places)
+                values = [k[index].tolist() for k in known]
+                total.index_add_(0, index.to(self.device), grouped(xs, vs, *values).to(total))
+        else:
+            for rows, x, v in self.pieces():
+                values = [at_rows(k, rows, x) for k in known]
+                sums = torch.stack(list(function(x, v, *values)), -1).to(total)
+                total[rows] = torch.maximum(total[rows], sums) if largest else total[rows] + sums
+        self._add_over_processes(total, largest)
+        total = total.cpu().double()
+        if self.whole if whole is None else whole:
+            total = total.amax(0) if largest else total.sum(0)
+            total = total.expand(self.rows, width)
+        return total
+
+    @property
+    def single_rows(self) -> bool:
+        return self.rows == len(self.layers)
+
+    def pieces(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Rows, weights and gradients of every piece."""
+        for layer in self.layers:
+            for part, x, v in layer.local.pieces(self.limit):
+                start = layer.span.start
+                yield slice(start + part.start, start + part.stop), x, v
+
+    def groups_of_pieces(self) -> Iterator[tuple[list[int], list[Tensor], list[Tensor]]]:
+        """Pieces of one row each, gathered up to the size of the largest piece."""
+        rows: list[int] = []
+        xs: list[Tensor] = []
+        vs: list[Tensor] = []
+        size = 0
+        for part, x, v in self.pieces():
+            if xs and (size + x.numel() > self.limit or x.dtype is not xs[0].dtype):
+                yield rows, xs, vs
+                rows, xs, vs, size = [], [], [], 0
+            rows.append(part.start)
+            xs.append(x)
+            vs.append(v)
+            size += x.numel()
+        if xs:
+            yield rows, xs, vs
+
+    def _add_over_processes(self, total: Tensor, largest: bool) -> None:
+        """One collective for each mesh that the layers are sharded over."""
+        meshes: dict[tuple[Any, ...], list[int]] = {}
+        for layer in self.layers:
+            if layer.groups:
+                rows = range(layer.span.start, layer.span.stop)
+                meshes.setdefault(layer.groups, []).extend(rows)
+        for groups, places in meshes.items():
+            part = total[places]
+            for group in groups:
+                add_over(part, group, largest)
+            total[places] = part
+
+
+def add_over(total: Tensor, group: Any, largest: bool = False) -> None:
+    """All-reduce in place."""
+    operation = dist.ReduceOp.MAX if largest else dist.ReduceOp.SUM
+    dist.all_reduce(total, op=operation, group=group)
+
+
+def at_rows(values: Rows, rows: slice, like: Tensor) -> Any:
+    """Values for the rows of a piece: a Python float for a single row, else an array."""
+    if rows.stop - rows.start == 1:
+        return float(values[rows.start])
+    dtype = like.dtype if like.dtype.itemsize >= 4 else torch.float32
+    return values[rows].to(device=like.device, dtype=dtype)
