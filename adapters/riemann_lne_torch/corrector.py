@@ -120,7 +120,7 @@ class LNECorrector:
     >>> handle = corrector.attach(optimizer)
     >>> model(torch.randn(3, 4)).square().sum().backward()
     >>> optimizer.step()
-    >>> round(corrector.statistics["Linear"].norm2, 6)
+    >>> round(corrector.statistics["weight"].norm2, 6)
     0.5
     """
 

@@ -134,7 +134,7 @@ def _from_model(model: nn.Module, select: Select) -> Iterator[Weight]:
             assert parameter is not None
             none = False
             axis = 1 if isinstance(module, _TRANSPOSED) else 0
-            yield Weight(name or type(module).__name__, parameter, axis)
+            yield Weight(name or "weight", parameter, axis)
     if none:
         kind = "quantised layers" if select is None else f"layers selected by {select!r}"
         names = ", ".join(name or "(the model itself)" for name, _ in modules) or "none"

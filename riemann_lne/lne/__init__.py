@@ -4,7 +4,7 @@ Weight vectors have shape (..., n): batch dimensions first, one block of weights
 axis. Nothing here builds an n-by-n matrix unless ``matrix`` is called.
 """
 
-from .discrete_flow import discrete_flow_defect
+from .discrete_flow import discrete_flow_defect, discrete_flow_defect_of_steps
 from .divergence import lne_divergence, lne_potential
 from .flowed import FlowedLNEMetric
 from .hessian import HessianLNEMetric
@@ -19,6 +19,7 @@ __all__ = [
     "LNERicci",
     "auto_tau",
     "discrete_flow_defect",
+    "discrete_flow_defect_of_steps",
     "lne_divergence",
     "lne_potential",
     "max_tau",

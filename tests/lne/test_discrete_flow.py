@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from riemann_lne.errors import InvalidArgumentError
-from riemann_lne.lne import discrete_flow_defect
+from riemann_lne.lne import discrete_flow_defect, discrete_flow_defect_of_steps
 
 N, DK, DJ = 40, 2, -3
 
@@ -100,3 +100,25 @@ def test_derivative(torch, with_center):
 def test_shifts_must_differ(dk, dj, name):
     with pytest.raises(InvalidArgumentError, match=f"^{name} is the difference"):
         discrete_flow_defect(*vectors(0.1), dk, dj)
+
+
+@pytest.mark.parametrize("relative_step", [1.0, 1e-2, 1e-4, 1e-6])
+def test_from_steps_single_precision_is_kept_however_small(backend, relative_step):
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal(500).astype(np.float32)
+    steps = (relative_step * rng.standard_normal((5, 500))).astype(np.float32)
+    exact = discrete_flow_defect_of_steps(x.astype(float), *steps.astype(float), DK, DJ, tau=0.03)
+    value = discrete_flow_defect_of_steps(
+        backend(x), *(backend(s) for s in steps), DK, DJ, tau=0.03
+    )
+    assert float(value) == pytest.approx(float(exact), rel=1e-6, abs=0.0)
+
+
+def test_from_steps_is_the_same_as_from_vectors():
+    rng = np.random.default_rng(4)
+    x, steps, tau = rng.standard_normal((2, N)), rng.standard_normal((5, 2, N)), 0.1
+    expected = discrete_flow_defect(*np.tanh(tau * (x + steps)), DK, DJ)
+    found = discrete_flow_defect_of_steps(x, *steps, DK, DJ, tau=np.asarray([tau, tau]))
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    with pytest.raises(InvalidArgumentError, match="dk is the difference of two shifts"):
+        discrete_flow_defect_of_steps(x, *steps, 0, DJ, tau=tau)

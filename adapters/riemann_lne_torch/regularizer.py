@@ -1,0 +1,429 @@
+"""The discrete Ricci flow on the weights of a network: the regulariser N and its gate."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from riemann_lne.errors import InvalidArgumentError, NotPositiveDefiniteError, UnknownNameError
+from riemann_lne.lne import LNEMetric, auto_tau, discrete_flow_defect_of_steps
+
+from .hooks import attach
+from .scale import given_tau
+from .selection import Select, find_weights
+from .shifts import FILLS, Translate, check_shifts, copies, translate
+from .virtual import VirtualPasses
+
+_NEXT = ("virtual", "previous", "update")
+_DERIVATIVES = ("first", "second", "none")
+_GATES = ("off", "hard", "soft")
+_DENOMINATORS = ("constant", "differentiated")
+_REDUCTIONS = ("mean", "sum")
+
+# Calls in a row with every layer gated after which a deadlock is warned of.
+_PATIENCE = 3
+
+
+@dataclass(frozen=True)
+class LayerDefect:
+    """N of one layer at the last evaluation. Dimensionless.
+
+    Attributes
+    ----------
+    value : float
+        N as it enters the penalty and the gate: divided by |t|^4 if ``relative``.
+    norm2 : float
+        |t|^2 of the layer.
+    factor : float
+        What the gate multiplies the layer's gradient by: 1 where it is open.
+    """
+
+    value: float
+    norm2: float
+    factor: float
+
+
+class RicciFlowRegularizer:
+    """The defect N of one step of the discrete Ricci flow on the weights (Eq. 35, Algorithm 2).
+
+    Four copies c = k1, k2, j1, j2 of the batch, translated along rows and columns, each give a
+    virtual step w|c = w - step * dL_c/dw of the latent weights w of each layer, and
+    g|c = I - t_c t_c^T, t_c = tanh(tau w|c). With dk = k1 - k2 and dj = j1 - j2
+
+    N = | g(t+1)|k1 - g|k1 - (g|k1 - g|k2)/dk + (g|j1 - g|j2)/dj |_F^2,
+
+    in O(n) for a layer of n weights. Call it for the penalty, ``loss + alpha * penalty(x, y)``;
+    with a gate, attach it to the optimiser (or call `gate_`) as well.
+
+    Everything that the paper leaves open is an option; the default comes first.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Of DistributedDataParallel the inner module.
+    loss_fn : callable (output, y) -> scalar Tensor
+    shifts : ((k1, k2), (j1, j2))
+        In whole pixels; the paper takes fewer than 4.
+    step : float, or Optimizer
+        Length of the virtual step, or an optimiser whose learning rate (that of each weight's
+        group) is read at every call. The step is the plain gradient's, without momentum. The
+        default is the paper's first learning rate.
+    tau : "auto", float, or mapping from name patterns to float
+        Scale in one over the unit of the weights, constant under differentiation. "auto": for
+        every layer |tanh(tau w)|^2 = `target` at the current weights.
+    target : float
+    next_step : {"virtual", "previous", "update"}
+        g(t+1)|k1: from a second virtual step at w|k1 on copy k1; this iteration's g|k1, against
+        all four metrics of the iteration before (no fifth pass); or, after the real update, from
+        a virtual step on the copy k1 of the batch before, against the four metrics of that batch.
+        The latter two have N = 0 at the first call.
+    derivative : {"first", "second", "none"}
+        Whether virtual gradients are constant under differentiation, or not (memory for all
+        passes), or N is only a number, for the gate.
+    gate : {"off", "hard", "soft"}
+        What `gate_` multiplies each layer's gradient by: 1, [N <= eps] (Eq. 36), min(1, eps/N).
+    eps : float
+        Threshold of the gate; needed by "hard" and "soft".
+    relative : bool
+        Divide N by s^2 = |t|^4 of the current weights, which makes layers comparable.
+    denominator : {"constant", "differentiated"}
+        Whether s is constant under differentiation. At small steps N/s^2 is the squared relative
+        step, and a differentiated denominator pushes |w| up.
+    reduction : {"mean", "sum"}
+        Over layers; the paper sums.
+    every : int
+        N is computed on every ``every``-th call; the other calls return 0 and keep the gate.
+    part : float
+        Fraction of the batch, from its start, on which N is computed; at least one sample.
+    fill : {"zero", "roll"}
+        What comes in at the edge of a translated image.
+    translate : callable (x, rows, columns) -> x, optional
+        For inputs whose last two axes are not rows and columns.
+    select : None, "all", name patterns, or callable
+        Which layers; by default the quantised ones, as `LNECorrector`.
+
+    Attributes
+    ----------
+    statistics : dict from layer name to LayerDefect
+        Of the last evaluation.
+    gated_fraction : float
+        Fraction of the layers whose gate was shut (factor 0) or reduced (factor below 1).
+
+    Raises
+    ------
+    InvalidArgumentError, UnknownNameError
+        If an option makes no sense. At a call: shifts as large as the image (ShapeError), a layer
+        of zeros with tau="auto".
+
+    Warns
+    -----
+    UserWarning
+        If a hard gate has been shut in all layers for three calls in a row: gradients are zero,
+        weights stay, N stays, and training may never go on.
+
+    Notes
+    -----
+    Virtual passes leave gradients, batch-norm buffers and the random state as they were. Cost:
+    five passes with "virtual" and "update", four with "previous", each about a training step.
+
+    At small steps N/s^2 is 2 step^2 |g' - (g_k1 - g_k2)/dk + (g_j1 - g_j2)/dj|^2/|w|^2 for the
+    gradients g: a penalty on the squared relative step, not only on differences of gradients. Its
+    first-order derivative is nearly parallel to w, a data-dependent weight decay.
+
+    References
+    ----------
+    Eq. 30 to 36 and Algorithm 2 of arXiv 2302.03390 v3.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from riemann_lne_torch import QuantConfig, RicciFlowRegularizer, quantize_
+    >>> _ = torch.manual_seed(0)
+    >>> model = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.Flatten(),
+    ...                             torch.nn.Linear(72, 3))
+    >>> model = quantize_(model, QuantConfig(weight_bits=1))
+    >>> penalty = RicciFlowRegularizer(model, torch.nn.functional.cross_entropy, step=0.01)
+    >>> x, y = torch.randn(4, 1, 8, 8), torch.tensor([0, 1, 2, 0])
+    >>> n = penalty(x, y)
+    >>> bool(n > 0), n.requires_grad
+    (True, True)
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss_fn: Callable[[Any, Any], Tensor],
+        shifts: tuple[tuple[int, int], tuple[int, int]] = ((1, -1), (1, -1)),
+        *,
+        step: float | torch.optim.Optimizer = 0.1,
+        tau: Any = "auto",
+        target: float = 0.5,
+        next_step: str = "virtual",
+        derivative: str = "first",
+        gate: str = "off",
+        eps: float | None = None,
+        relative: bool = True,
+        denominator: str = "constant",
+        reduction: str = "mean",
+        every: int = 1,
+        part: float = 1.0,
+        fill: str = "zero",
+        translate: Translate | None = None,
+        select: Select = None,
+    ) -> None:
+        for kind, value, known in (
+            ("next_step", next_step, _NEXT),
+            ("derivative", derivative, _DERIVATIVES),
+            ("gate", gate, _GATES),
+            ("denominator", denominator, _DENOMINATORS),
+            ("reduction", reduction, _REDUCTIONS),
+            ("fill", fill, FILLS),
+        ):
+            if value not in known:
+                raise UnknownNameError(kind, value, known)
+        if gate != "off" and not (isinstance(eps, (int, float)) and 0.0 < eps < math.inf):
+            raise InvalidArgumentError(f"gate={gate!r} needs eps, a number above 0; got {eps!r}")
+        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+            raise InvalidArgumentError(f"every must be an integer of at least 1, got {every!r}")
+        if not (isinstance(part, (int, float)) and 0.0 < part <= 1.0):
+            raise InvalidArgumentError(f"part must be above 0 and at most 1, got {part!r}")
+        if not (isinstance(target, (int, float)) and 0.0 < target < 1.0):
+            raise InvalidArgumentError(f"target must lie between 0 and 1, got {target!r}")
+        self.shifts = check_shifts(shifts)
+        self.weights = find_weights(model, select)
+        self._passes = VirtualPasses(model, loss_fn, self.weights)
+        self._tau = [given_tau(tau, w.name) for w in self.weights]
+        self._step = _check_step(step)
+        self.target, self.next_step, self.derivative = float(target), next_step, derivative
+        self.gate, self.eps = gate, eps
+        self.relative, self.denominator, self.reduction = bool(relative), denominator, reduction
+        self.every, self.part, self.fill = every, float(part), fill
+        self._translate = translate
+        self.statistics: dict[str, LayerDefect] = {}
+        self._calls = 0
+        self._shut_in_a_row = 0
+        self._warned = False
+        self._before: _Before | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({len(self.weights)} layers, shifts={self.shifts}, "
+            f"next_step={self.next_step!r}, derivative={self.derivative!r}, gate={self.gate!r})"
+        )
+
+    def __call__(self, x: Tensor, y: Any) -> Tensor:
+        """N over the layers for a batch, a scalar tensor to be added to the loss.
+
+        Parameters
+        ----------
+        x : Tensor, shape (batch, ..., height, width)
+        y : whatever `loss_fn` takes, with the batch first if `part` is below 1
+        """
+        self._calls += 1
+        if (self._calls - 1) % self.every:
+            return self._zero()
+        values = self.defects(x, y)
+        if values is None:
+            return self._zero()
+        self._remember(values)
+        total = torch.stack([v.to(values[0].device) for v in values])
+        total = total.mean() if self.reduction == "mean" else total.sum()
+        return total.detach() if self.derivative == "none" else total
+
+    def defects(self, x: Tensor, y: Any) -> list[Tensor] | None:
+        """N of every layer, divided by s^2 if `relative`; None where there is no iteration before.
+
+        Differentiable as `derivative` says, whatever `every` is.
+        """
+        x, y = self._cut(x, y)
+        second = self.derivative == "second"
+        now: list[Tensor] = [w.parameter for w in self.weights]
+        if not second:
+            now = [w.detach() for w in now]
+        batches = copies(x, self.shifts, self._move)
+        # the gradient of "update" is that of the real step's result, before the new virtual ones
+        late = self._late_steps(now, second)
+        steps = [self._steps(batch, y, now, second) for batch in batches]
+        before, self._before = self._before, self._keep(now, steps, batches[0], y)
+        if self.next_step == "virtual":
+            moved = [w + s for w, s in zip(now, steps[0], strict=True)]
+            again = self._steps(batches[0], y, moved, second)
+            following = [a + b for a, b in zip(steps[0], again, strict=True)]
+            return self._values(following, steps)
+        if before is None:
+            return None
+        # All is measured from the current weights; under differentiation the old ones stay put.
+        moved = [w.parameter - b for w, b in zip(self.weights, before.weights, strict=True)]
+        if self.derivative == "none":
+            moved = [m.detach() for m in moved]
+        old = [[s - m for s, m in zip(c, moved, strict=True)] for c in before.steps]
+        return self._values(steps[0] if late is None else late, old)
+
+    def gate_(self) -> None:
+        """Multiply the gradients by the gate's factors, as Algorithm 2 does after the correction.
+
+        Nothing happens before the first evaluation of N, or with gate="off".
+        """
+        for weight in self.weights:
+            found = self.statistics.get(weight.name)
+            gradient = weight.parameter.grad
+            if found is None or gradient is None or found.factor == 1.0:
+                continue
+            if found.factor == 0.0:
+                gradient.zero_()
+            else:
+                gradient.mul_(found.factor)
+
+    def correct_(self) -> None:
+        """The same as `gate_`: what an optimiser's hook calls."""
+        self.gate_()
+
+    def attach(self, optimizer: torch.optim.Optimizer) -> RemovableHandle:
+        """Call `gate_` before every step of the optimiser; ``handle.remove()`` ends it.
+
+        Attach the corrector first: hooks run in the order in which they were attached.
+        """
+        return attach(self, optimizer)
+
+    @property
+    def gated_fraction(self) -> float:
+        """Fraction of the layers whose gradient the gate reduces or removes."""
+        found = [s.factor < 1.0 for s in self.statistics.values()]
+        return sum(found) / len(found) if found else 0.0
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _zero(self) -> Tensor:
+        p = self.weights[0].parameter
+        return torch.zeros((), device=p.device, dtype=torch.promote_types(p.dtype, torch.float32))
+
+    def _cut(self, x: Tensor, y: Any) -> tuple[Tensor, Any]:
+        if self.part == 1.0:
+            return x, y
+        count = max(1, round(self.part * x.shape[0]))
+        return x[:count], y[:count]
+
+    def _move(self, x: Tensor, rows: int, columns: int) -> Tensor:
+        if self._translate is not None:
+            return self._translate(x, rows, columns)
+        return translate(x, rows, columns, self.fill)
+
+    def _steps(
+        self, x: Tensor, y: Any, values: Sequence[Tensor], create_graph: bool
+    ) -> list[Tensor]:
+        """Virtual steps -step * dL/dw of all layers, at given weights on one batch."""
+        gradients = self._passes.gradients(x, y, values, create_graph=create_graph)
+        steps = []
+        for g, weight in zip(gradients, self.weights, strict=True):
+            wide = torch.promote_types(g.dtype, torch.float32)
+            steps.append(-self._step(weight.parameter) * g.to(wide))
+        return steps
+
+    def _late_steps(self, now: list[Tensor], second: bool) -> list[Tensor] | None:
+        """For "update": virtual steps at the updated weights on copy k1 of the batch before."""
+        if self.next_step != "update" or self._before is None:
+            return None
+        return self._steps(self._before.x, self._before.y, now, second)
+
+    def _keep(
+        self, now: list[Tensor], steps: list[list[Tensor]], x: Tensor, y: Any
+    ) -> _Before | None:
+        if self.next_step == "virtual":
+            return None
+        constant = [[s.detach() for s in c] for c in steps]
+        return _Before([w.detach().clone() for w in now], constant, x, y)
+
+    def _values(self, following: list[Tensor], steps: list[list[Tensor]]) -> list[Tensor]:
+        (k1, k2), (j1, j2) = self.shifts
+        values = []
+        for i, weight in enumerate(self.weights):
+            w = weight.parameter
+            w = w.detach() if self.derivative == "none" else w
+            flat = w.reshape(-1)
+            tau = self._scale(i, flat)
+            next_k1, *others = (s[i].reshape(-1) for s in (following, *steps))
+            at_k1, at_k2, at_j1, at_j2 = others
+            n = discrete_flow_defect_of_steps(
+                flat, next_k1, at_k1, at_k2, at_j1, at_j2, k1 - k2, j1 - j2, tau
+            )
+            if self.relative:
+                s = LNEMetric(tau).norm2(flat)
+                n = n / (s.detach() if self.denominator == "constant" else s) ** 2
+            values.append(n)
+        return values
+
+    def _scale(self, index: int, flat: Tensor) -> float:
+        given = self._tau[index]
+        name = self.weights[index].name
+        if given is None:
+            try:
+                return float(auto_tau(flat.detach(), self.target))
+            except InvalidArgumentError as error:
+                raise InvalidArgumentError(f"layer {name!r}: {error}") from error
+        if not bool(LNEMetric(given).is_positive_definite(flat.detach())):
+            raise NotPositiveDefiniteError(
+                f"layer {name!r}: tau = {given:.6g} makes g = I - t t^T indefinite; choose a "
+                "smaller tau or tau='auto'"
+            )
+        return given
+
+    def _remember(self, values: Sequence[Tensor]) -> None:
+        numbers = torch.stack([v.detach().double().cpu() for v in values]).tolist()
+        self.statistics = {}
+        for i, (weight, value) in enumerate(zip(self.weights, numbers, strict=True)):
+            flat = weight.parameter.detach().reshape(-1)
+            norm2 = float(LNEMetric(self._scale(i, flat)).norm2(flat))
+            self.statistics[weight.name] = LayerDefect(value, norm2, self._factor(value))
+        shut = all(s.factor == 0.0 for s in self.statistics.values())
+        self._shut_in_a_row = self._shut_in_a_row + 1 if shut else 0
+        if self._shut_in_a_row >= _PATIENCE and not self._warned:
+            self._warned = True
+            least = min(numbers)
+            warnings.warn(
+                f"the hard gate has been shut in all {len(numbers)} layers for {_PATIENCE} "
+                f"evaluations in a row (smallest N {least:.3g}, eps {self.eps:.3g}): gradients are "
+                "zero, so that N may never change. Choose a larger eps or gate='soft'",
+                stacklevel=3,
+            )
+
+    def _factor(self, value: float) -> float:
+        if self.gate == "off" or self.eps is None or value <= self.eps:
+            return 1.0
+        return 0.0 if self.gate == "hard" else self.eps / value
+
+
+@dataclass(frozen=True, eq=False)
+class _Before:
+    """What "previous" and "update" need of the iteration before."""
+
+    weights: list[Tensor]
+    steps: list[list[Tensor]]
+    x: Tensor
+    y: Any
+
+
+def _check_step(step: Any) -> Callable[[Tensor], float]:
+    if isinstance(step, torch.optim.Optimizer):
+        return lambda parameter: _rate(step, parameter)
+    if isinstance(step, bool) or not isinstance(step, (int, float)) or not 0.0 < step < math.inf:
+        raise InvalidArgumentError(
+            f"step must be a number above 0, or an optimiser to read it from, got {step!r}"
+        )
+    return lambda parameter: float(step)
+
+
+def _rate(optimizer: torch.optim.Optimizer, parameter: Tensor) -> float:
+    for group in optimizer.param_groups:
+        if any(p is parameter for p in group["params"]):
+            return float(group["lr"])
+    raise InvalidArgumentError(
+        f"the optimiser given as step does not hold the parameter of shape "
+        f"{tuple(parameter.shape)}; give a number"
+    )
