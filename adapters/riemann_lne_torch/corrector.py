@@ -31,7 +31,7 @@ from .hooks import attach
 from .pieces import BLOCKS, shard_groups
 from .scale import Follower, given_tau, require_usable
 from .selection import Select, Source, Weight, find_weights
-from .statistics import LayerStatistics, mean, worst
+from .statistics import LayerStatistics, mean
 from .sums import Blocks, Rows, add_over, at_rows
 
 _ON_INDEFINITE = ("rescale", "weak", "raise")
@@ -282,13 +282,10 @@ class LNECorrector:
 
     def _given_scales(self, blocks: Blocks) -> tuple[Rows, Rows]:
         """The tau of every row as given, and where it is to follow the target."""
-        tau = torch.ones(blocks.rows, dtype=torch.float64)
-        auto = torch.zeros(blocks.rows, dtype=torch.bool)
-        for layer in blocks.layers:
-            given = self._given[layer.name]
-            auto[layer.span] = given is None and not self._weightwise
-            tau[layer.span] = 1.0 if given is None else given
-        return tau, auto
+        given = [self._given[name] for name, rows in blocks.layout for _ in range(rows)]
+        tau = [1.0 if g is None else g for g in given]
+        auto = [g is None and not self._weightwise for g in given]
+        return torch.tensor(tau, dtype=torch.float64), torch.tensor(auto, dtype=torch.bool)
 
     def _scales(self, blocks: Blocks) -> Rows:
         """The tau of every row, where no sum over a block is needed to correct."""
@@ -350,7 +347,7 @@ class LNECorrector:
 
     def _correct_rank_one(self, blocks: Blocks) -> None:
         def sums(tau: Rows) -> Tensor:
-            return blocks.collect(RankOne.sums, tau, grouped=grouped.solve_sums, width=3)
+            return blocks.collect(RankOne.sums, tau, grouped=grouped.solve_sums, width=3, held=1)
 
         tau, total, bad = self._definite(blocks, sums)
         exact = (total[:, 0] < 1.0) & (self.inverse == "exact")
@@ -367,11 +364,11 @@ class LNECorrector:
 
         def sums(tau: Rows) -> Tensor:
             time = self.flow_time / (count * tau**2)
-            return blocks.collect(Flowed.curvature_sums, tau, time, width=4)
+            return blocks.collect(Flowed.curvature_sums, tau, time, width=4, held=5)
 
         tau, first, bad = self._definite(blocks, sums)
         known = (tau, self.flow_time / (count * tau**2), *first[:, :3].unbind(-1))
-        second = blocks.collect(Flowed.solve_sums, *known, width=5)
+        second = blocks.collect(Flowed.solve_sums, *known, width=5, held=8)
         finite = torch.isfinite(first).all(-1) & torch.isfinite(second).all(-1)
         known = (*known, *second.unbind(-1))
         change = self._finish_measured(blocks, finite, Flowed.finish, *known)
@@ -410,10 +407,10 @@ class LNECorrector:
     ) -> None:
         """The last pass: new gradients, where the sums of the row are finite."""
         if grouped_ is not None and blocks.single_rows and bool(finite.all()):
-            for places, xs, vs in blocks.groups_of_pieces():
+            for places, xs, vs in blocks.groups_of_pieces(held=1):
                 grouped_(xs, vs, *(k[places].tolist() for k in known))
             return
-        for rows, x, v in blocks.pieces():
+        for rows, x, v in blocks.pieces(held=3):
             self._finish_piece(rows, x, v, finite, finish, known)
 
     @staticmethod
@@ -442,7 +439,7 @@ class LNECorrector:
             self._finish_piece(rows, x, v, finite, finish, known)
             return measure_change(before, v)
 
-        return blocks.collect(change, position, width=3, whole=False)
+        return blocks.collect(change, position, width=3, held=8, whole=False)
 
     def _report(
         self,
@@ -456,24 +453,29 @@ class LNECorrector:
     ) -> None:
         if not self.keep_statistics or change is None:
             return
-        changes = torch.stack([change[layer.span].sum(0) for layer in blocks.layers])
+        changes = change
+        if not blocks.single_rows:
+            changes = torch.stack([change[layer.span].sum(0) for layer in blocks.layers])
         for index, layer in enumerate(blocks.layers):
             if self.block == "channel":  # whole channels lie on different processes
                 for group in shard_groups(layer.weight):
                     part = changes[index].to(blocks.device)
                     add_over(part, group)
                     changes[index] = part.cpu()
+        # one list each, as tensor operations a layer would take longer than the correction
+        taus, norms, bad, whole = (a.tolist() for a in (tau, norm2, indefinite, finite))
+        conditions = None if condition is None else condition.tolist()
         for layer, sums in zip(blocks.layers, changes.tolist(), strict=True):
             angle, relative = angle_and_change(*sums)
             span = layer.span
             self.statistics[layer.name] = LayerStatistics(
-                tau=mean(tau[span]),
-                norm2=worst(norm2[span]),
-                condition=None if condition is None else worst(condition[span]),
+                tau=mean(taus[span]),
+                norm2=max(norms[span], default=0.0),
+                condition=None if conditions is None else max(conditions[span], default=1.0),
                 relative_change=relative,
                 angle=angle,
-                indefinite=int(indefinite[span].sum()),
-                corrected=bool(finite[span].all()),
+                indefinite=sum(bad[span]),
+                corrected=all(whole[span]),
             )
 
 

@@ -59,9 +59,9 @@ class Local:
 
 
 def piece_limit(weights: Sequence[Weight]) -> int:
-    """Size of a piece: a third of the largest layer, within bounds; two are held at a time."""
+    """Size of what is held at a time: less than the largest layer, within bounds."""
     largest = max(_local(w.parameter).numel() for w in weights)
-    return min(max(largest // 3, _SMALLEST_PIECE), _LARGEST_PIECE)
+    return min(max(3 * largest // 4, _SMALLEST_PIECE), _LARGEST_PIECE)
 
 
 def open_weight(weight: Weight, block: str) -> Local:

@@ -53,8 +53,9 @@ class Follower:
 
     def __init__(self, target: float) -> None:
         self.target = target
-        self.tau: dict[str, Rows] = {}
-        self.norm2: dict[str, Rows] = {}
+        self._layout: tuple[tuple[str, int], ...] = ()
+        self._tau = torch.empty(0, dtype=torch.float64)
+        self._norm2 = torch.empty(0, dtype=torch.float64)
 
     def predict(self, blocks: Blocks, tau: Rows, wanted: Rows) -> Rows:
         """Tau with the wanted rows replaced by a prediction.
@@ -68,13 +69,9 @@ class Follower:
         NotFiniteError
             If a weight is not finite. Names the layer.
         """
-        norm2 = blocks.collect(_norm2, grouped=grouped.squares, width=1)[:, 0]
+        norm2 = blocks.collect(_norm2, grouped=grouped.squares, width=1, held=1)[:, 0]
         require_usable(blocks, norm2, wanted)
-        last_tau, last_norm2 = torch.full_like(tau, torch.nan), torch.full_like(tau, torch.nan)
-        for layer in blocks.layers:
-            known = self.tau.get(layer.name)
-            if known is not None and len(known) == layer.rows:
-                last_tau[layer.span], last_norm2[layer.span] = known, self.norm2[layer.name]
+        last_tau, last_norm2 = self._last(blocks)
         guess = last_tau * (last_norm2 / norm2).sqrt()
         guess = torch.where(guess.isnan(), (self.target / norm2).sqrt(), guess)
         tau = torch.where(wanted, guess, tau)
@@ -92,7 +89,7 @@ class Follower:
         tolerance = 3e-7 if _double(blocks) else 1e-3  # Newton squares the error of log tau
         for _ in range(_MOST_ROUNDS):
             trial = torch.where(wanted, bracket.u.exp(), 1.0)
-            sums = blocks.collect(_scale_sums, trial, grouped=grouped.scale_sums, width=2)
+            sums = blocks.collect(_scale_sums, trial, grouped=grouped.scale_sums, width=2, held=2)
             require_usable(blocks, sums[:, 0], wanted)
             if not bool((wanted & (bracket.step(sums[:, 0], sums[:, 1]) > tolerance)).any()):
                 break
@@ -100,22 +97,45 @@ class Follower:
         self._keep(blocks, tau, None, wanted)
         return tau
 
-    def _keep(self, blocks: Blocks, tau: Rows, norm2: Rows | None, wanted: Rows) -> None:
+    def _last(self, blocks: Blocks) -> tuple[Rows, Rows]:
+        """Tau and |w|^2 of the last call for these rows, NaN where there was none."""
+        if blocks.layout == self._layout:
+            return self._tau, self._norm2
+        known = self.state_dict()
+        last = torch.full((2, blocks.rows), torch.nan, dtype=torch.float64)
         for layer in blocks.layers:
-            here = wanted[layer.span]
-            if bool(here.any()):
-                self.tau[layer.name] = torch.where(here, tau[layer.span], torch.nan)
-                if norm2 is not None:
-                    self.norm2[layer.name] = norm2[layer.span].clone()
+            for row, values in zip(last, (known["tau"], known["norm2"]), strict=True):
+                if len(values.get(layer.name, ())) == layer.rows:
+                    row[layer.span] = values[layer.name]
+        return last[0], last[1]
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"tau": dict(self.tau), "norm2": dict(self.norm2)}
+    def _keep(self, blocks: Blocks, tau: Rows, norm2: Rows | None, wanted: Rows) -> None:
+        if norm2 is not None:
+            self._norm2 = norm2.clone()
+        self._tau = torch.where(wanted, tau, torch.nan)
+        self._layout = blocks.layout
+
+    def state_dict(self) -> dict[str, dict[str, Tensor]]:
+        """Tau and |w|^2 of every layer; NaN in blocks whose tau is not followed."""
+        sizes = [rows for _, rows in self._layout]
+        names = [name for name, _ in self._layout]
+        pair = (self._tau, self._norm2)
+        tau, norm2 = (dict(zip(names, torch.split(a, sizes), strict=True)) for a in pair)
+        followed = [name for name, values in tau.items() if not bool(values.isnan().all())]
+        return {
+            "tau": {name: tau[name].clone() for name in followed},
+            "norm2": {name: norm2[name].clone() for name in followed},
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        for mine, theirs in ((self.tau, state["tau"]), (self.norm2, state["norm2"])):
-            mine.clear()
-            for name, values in theirs.items():
-                mine[name] = torch.as_tensor(values, dtype=torch.float64).cpu().clone()
+        """Take up what `state_dict` gave."""
+        values = [
+            {name: torch.as_tensor(a, dtype=torch.float64).cpu() for name, a in part.items()}
+            for part in (state["tau"], state["norm2"])
+        ]
+        self._layout = tuple((name, len(a)) for name, a in values[0].items())
+        empty = torch.empty(0, dtype=torch.float64)
+        self._tau, self._norm2 = (torch.cat([empty, *part.values()]) for part in values)
 
 
 def _double(blocks: Blocks) -> bool:

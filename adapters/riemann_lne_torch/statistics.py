@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 
 @dataclass(frozen=True)
 class LayerStatistics:
@@ -54,11 +52,6 @@ class LayerStatistics:
         return {name: float(value) for name, value in values.items() if value is not None}
 
 
-def worst(values: torch.Tensor) -> float:
-    """Largest value; 0 if there is none on this process."""
-    return float(values.amax()) if values.numel() else 0.0
-
-
-def mean(values: torch.Tensor) -> float:
+def mean(values: list[float]) -> float:
     """Mean; 0 if there is none on this process."""
-    return float(values.mean()) if values.numel() else 0.0
+    return sum(values) / len(values) if values else 0.0

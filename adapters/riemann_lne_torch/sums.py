@@ -59,6 +59,7 @@ class Blocks:
             self.layers.append(Layer(weight, local, span, groups))
             start = span.stop
         self.rows = start
+        self.layout = tuple((layer.name, layer.rows) for layer in self.layers)
         self.device = self.layers[0].local.weight.device
 
     def row_name(self, row: int) -> str:
@@ -73,6 +74,7 @@ class Blocks:
         *known: Rows,
         grouped: GroupFunction | None = None,
         width: int,
+        held: int = 3,
         largest: bool = False,
         whole: bool | None = None,
     ) -> Tensor:
@@ -87,6 +89,8 @@ class Blocks:
             The same for many pieces in few operations, taken where every piece is one row.
         width : int
             Number of sums.
+        held : int
+            Arrays of a piece's size that the function holds at a time: pieces are smaller by that.
         largest : bool
             Maxima in place of sums.
         whole : bool, optional
@@ -96,12 +100,12 @@ class Blocks:
         wide = torch.float32 if self.device.type == "mps" else torch.float64
         total = torch.full((self.rows, width), fill, dtype=wide, device=self.device)
         if grouped is not None and self.single_rows:
-            for places, xs, vs in self.groups_of_pieces():
+            for places, xs, vs in self.groups_of_pieces(held):
                 index = torch.tensor(places)
                 values = [k[index].tolist() for k in known]
                 total.index_add_(0, index.to(self.device), grouped(xs, vs, *values).to(total))
         else:
-            for rows, x, v in self.pieces():
+            for rows, x, v in self.pieces(held):
                 values = [at_rows(k, rows, x) for k in known]
                 sums = torch.stack(list(function(x, v, *values)), -1).to(total)
                 total[rows] = torch.maximum(total[rows], sums) if largest else total[rows] + sums
@@ -116,21 +120,23 @@ class Blocks:
     def single_rows(self) -> bool:
         return self.rows == len(self.layers)
 
-    def pieces(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    def pieces(self, held: int) -> Iterator[tuple[slice, Tensor, Tensor]]:
         """Rows, weights and gradients of every piece."""
+        limit = max(self.limit // held, 1)
         for layer in self.layers:
-            for part, x, v in layer.local.pieces(self.limit):
+            for part, x, v in layer.local.pieces(limit):
                 start = layer.span.start
                 yield slice(start + part.start, start + part.stop), x, v
 
-    def groups_of_pieces(self) -> Iterator[tuple[list[int], list[Tensor], list[Tensor]]]:
+    def groups_of_pieces(self, held: int) -> Iterator[tuple[list[int], list[Tensor], list[Tensor]]]:
         """Pieces of one row each, gathered up to the size of the largest piece."""
         rows: list[int] = []
         xs: list[Tensor] = []
         vs: list[Tensor] = []
         size = 0
-        for part, x, v in self.pieces():
-            if xs and (size + x.numel() > self.limit or x.dtype is not xs[0].dtype):
+        limit = max(self.limit // held, 1)
+        for part, x, v in self.pieces(held):
+            if xs and (size + x.numel() > limit or x.dtype is not xs[0].dtype):
                 yield rows, xs, vs
                 rows, xs, vs, size = [], [], [], 0
             rows.append(part.start)

@@ -6,6 +6,8 @@ printed with them. Nothing here asserts anything.
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
 import math
 import platform
@@ -196,10 +198,30 @@ def bench_lne() -> list[Row]:
     return rows
 
 
+def bench_torch(name: str) -> list[Row]:
+    """A benchmark of the torch adapter, or a row that says why it was not run."""
+    if importlib.util.find_spec("torch") is None:
+        return [{"what": "not run: torch is not installed (extra 'torch')"}]
+    module = importlib.import_module(".torch_benchmarks", __package__)
+    return list(getattr(module, name)())
+
+
+def bench_corrector() -> list[Row]:
+    """The gradient corrector on a ResNet-20 training step: share of the step, and memory."""
+    return bench_torch("bench_corrector")
+
+
+def bench_regularizer() -> list[Row]:
+    """The discrete-flow regulariser on a ResNet-20 training step: multiple of the step."""
+    return bench_torch("bench_regularizer")
+
+
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "right-hand-side": bench_right_hand_side,
     "integrators": bench_integrators,
     "lne": bench_lne,
+    "corrector": bench_corrector,
+    "regularizer": bench_regularizer,
 }
 
 

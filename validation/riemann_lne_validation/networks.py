@@ -1,0 +1,74 @@
+"""The networks of the comparisons: the residual networks of CIFAR, and a small MLP."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from riemann_lne.errors import InvalidArgumentError
+
+__all__ = ["cifar_resnet"]
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with batch norm; the shortcut has no parameters."""
+
+    def __init__(self, inside: int, outside: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inside, outside, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(outside)
+        self.conv2 = nn.Conv2d(outside, outside, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(outside)
+        self.stride, self.missing = stride, outside - inside
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.norm1(self.conv1(x)))
+        y = self.norm2(self.conv2(y))
+        if self.stride > 1:
+            x = x[..., :: self.stride, :: self.stride]
+        if self.missing:
+            x = nn.functional.pad(x, (0, 0, 0, 0, self.missing // 2, -(-self.missing // 2)))
+        return torch.relu(x + y)
+
+
+def cifar_resnet(depth: int = 20, classes: int = 10, width: int = 16) -> nn.Sequential:
+    """The residual network for 32 x 32 images of He et al. (2016, section 4.2), shortcuts A.
+
+    Parameters
+    ----------
+    depth : int
+        6 k + 2 for k blocks a stage: 8, 14, 20, 32, 44, 56, 110.
+    classes : int
+    width : int
+        Channels of the first stage; the others have twice and four times as many.
+
+    Returns
+    -------
+    nn.Sequential
+        Input (batch, 3, height, width), output (batch, classes).
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the depth is not 6 k + 2.
+
+    Examples
+    --------
+    >>> from riemann_lne_validation.networks import cifar_resnet
+    >>> sum(p.numel() for p in cifar_resnet(20).parameters())
+    269722
+    """
+    count, rest = divmod(depth - 2, 6)
+    if rest or count < 1:
+        raise InvalidArgumentError(f"depth must be 6 k + 2 (8, 14, 20, 32, ...), got {depth}")
+    layers: list[nn.Module] = [nn.Conv2d(3, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width)]
+    layers.append(nn.ReLU())
+    inside = width
+    for stage in range(3):
+        outside = width << stage
+        for block in range(count):
+            stride = 2 if stage and not block else 1
+            layers.append(ResidualBlock(inside, outside, stride))
+            inside = outside
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inside, classes)]
+    return nn.Sequential(*layers)
