@@ -58,7 +58,15 @@ sphinx_gallery_conf = {
     "gallery_dirs": "_build/gallery",
     "filename_pattern": r"plot_",
     "within_subsection_order": ExplicitOrder(
-        ["plot_first_flow.py", "plot_order_of_accuracy.py", "plot_lne_metric.py"]
+        [
+            "plot_first_flow.py",
+            "plot_order_of_accuracy.py",
+            "plot_embedding_flow.py",
+            "plot_perelman_lambda.py",
+            "plot_lne_metric.py",
+            "plot_corrector_digits.py",
+            "plot_algorithm_2.py",
+        ]
     ),
     "abort_on_example_error": True,
     "write_computation_times": False,

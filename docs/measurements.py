@@ -89,14 +89,13 @@ def tiles() -> None:
 class _ExactStages(semidiscrete.SemiDiscreteFlow):
     """Every stage gets the exact boundary values instead of their rate."""
 
-    def __call__(self, t: float, y: Any) -> Any:
-        self.nfev += 1
+    def metric_rate(self, t: float, y: Any) -> Any:
         y = y.copy()
-        assert self._held is not None
-        self._held.set_values(t, y)
+        self.boundary.set_values(t, y)
         rate = self.flow.rhs(t, y, self.grid, self.order)
-        for where, _ in self._held._faces:
-            rate[where] = 0.0
+        for axis in (1, 2):
+            for end in (0, -1):
+                rate[(slice(None),) * axis + (end,)] = 0.0
         return rate
 
 
@@ -187,6 +186,104 @@ def methods() -> None:
             print(f"N {points:3d} {method:6s}: {run.nfev:6d} evaluations, error {error:.1e}")
 
 
+def precision() -> None:
+    """Error at t = 2 of the sausage from t = 1 in double and in single precision."""
+    sausage = rl.exact.periodic_sausage((1, 0))
+    for points in (32, 64, 128):
+        for method, rtol in (("rk4", 1e-4), ("etdrk4", 1e-4), ("rkl2", 1e-4), ("rkl2", 1e-5)):
+            found = []
+            for dtype in (np.float64, np.float32):
+                start = sausage.field(1.0, sausage.grid(points), dtype=dtype)
+                run = rl.solve_flow(start, rl.RicciDeTurckFlow(), (1, 2), method, [2], rtol=rtol)
+                exact = sausage.field(2.0, start.grid).packed
+                error = largest(run[-1].packed.astype(float) - exact)
+                found.append(f"{run.nfev:5d} evaluations, error {error:.1e}")
+            print(
+                f"N {points:3d} {method:6s} rtol {rtol:.0e}: double {found[0]}; single {found[1]}"
+            )
+
+
+def closures() -> None:
+    """Steps of rkl2 to t = 20 with held and with reflecting ends, and eigenvalues of the former."""
+    for order in (2, 4, 6, 8):
+        for points in (13, 25):
+            grid = rl.Grid.box(0, math.pi, (points, points))
+            x, y = grid.coordinates()
+            bump = 0.2 * np.cos(x) * np.cos(2 * y)
+            even = rl.MetricField(grid, np.eye(2).reshape(2, 2, 1, 1) * (1 + bump))
+            starts = {"held": rl.perturbed_euclidean(grid, 0.2, 6, 1), "reflecting": even}
+            steps = {
+                kind: rl.solve_flow(
+                    start, rl.RicciDeTurckFlow(), (0, 20), "rkl2", [20], order=order, rtol=1e-5,
+                    boundary=kind,
+                ).n_accepted
+                for kind, start in starts.items()
+            }  # fmt: skip
+            units = np.repeat(np.eye(points)[:, :, None], points, axis=2)
+            second = stencils.hessian(units, grid, order)[0, 0, :, 1:-1, 0].T[:, 1:-1]
+            values = np.linalg.eigvals(second) * grid.spacing[0] ** 2
+            print(
+                f"order {order} N {points}: steps {steps}; eigenvalues of h^2 D^2 between "
+                f"{values.real.min():.2f} and {values.real.max():.3f}, imaginary parts up to "
+                f"{np.abs(values.imag).max():.2f}"
+            )
+
+
+def checkpoints() -> None:
+    """Cost of a checkpoint at every step at 64^3: pairs of steps with and without, in one run."""
+    import tempfile
+
+    from riemann_lne.integrators.checkpoint import CheckpointFile
+
+    start = rl.perturbed_euclidean(rl.Grid.torus((64, 64, 64)), 0.2)
+    due = CheckpointFile.due
+    cases = (
+        ("rk4", 1e-3, 0.04),
+        ("tsit5", None, 10.0),
+        ("rkl2", None, 10.0),
+        ("etdrk4", 0.02, 0.8),
+    )
+    for method, dt, end in cases:
+        stamps: list[float] = []
+
+        def every_other_pair(self: CheckpointFile, steps: int, stamps: Any = stamps) -> bool:
+            stamps.append(time.perf_counter())
+            return (len(stamps) // 2) % 2 == 0
+
+        CheckpointFile.due = every_other_pair  # type: ignore[method-assign]
+        with tempfile.TemporaryDirectory() as folder:
+            rl.solve_flow(
+                start, rl.RicciDeTurckFlow(), (0, end), method, dt=dt, store="last", max_steps=40,
+                checkpoint=rl.Checkpoint(folder, steps=1),
+            )  # fmt: skip
+        CheckpointFile.due = due  # type: ignore[method-assign]
+        seconds = np.diff(stamps)
+        with_one = ((np.arange(len(seconds)) + 1) // 2) % 2 == 0
+        one, two = np.median(seconds[with_one]), np.median(seconds[~with_one])
+        print(f"{method:6s}: {one:.3f} s a step with, {two:.3f} s without: {one / two - 1:+.1%}")
+
+
+def streaming(gigabytes: float = 1.0) -> None:
+    """Peak memory of a run on 64 x 64 points whose metrics are streamed to the disk."""
+    import resource
+    import tempfile
+
+    class Fading(rl.RicciFlow):
+        def rhs(self, t: float, packed: Any, grid: Any, order: Any) -> Any:
+            return -0.1 * packed  # the disk is what is measured
+
+    start = rl.perturbed_euclidean(rl.Grid.torus((64, 64)), 0.1)
+    count = int(gigabytes * 1e9 / start.packed.nbytes)
+    with tempfile.TemporaryDirectory() as folder:
+        run = rl.solve_flow(
+            start, Fading(), (0, 1), "bs32", dt=1 / count, store=f"{folder}/run.zarr",
+            observe={"volume": lambda g: g.volume()}, max_steps=2 * count,
+        )  # fmt: skip
+        written = len(run) * start.packed.nbytes / 1e9
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(f"{len(run)} metrics, {written:.1f} GB: peak resident memory {peak:.2f} GB")
+
+
 def exact_solutions() -> None:
     """Largest |g' + 2 Ric - L_W g| of the exact solutions, g' by differences in time of order 6."""
     cases = {
@@ -231,6 +328,10 @@ ALL: dict[str, Callable[[], None]] = {
         high_modes,
         etdrk4_on_ricci_flow,
         methods,
+        precision,
+        closures,
+        checkpoints,
+        streaming,
         exact_solutions,
     )
 }

@@ -1,20 +1,32 @@
 """Ricci flow of metric fields on grids, and the LNE geometry of weight space."""
 
-from . import analysis, curvature, exact
+from . import analysis, curvature, exact, plotting
 from .analysis import (
+    bianchi_residual,
     check_order,
+    curvature_max,
+    euler_characteristic,
+    fit_blow_up,
     fit_decay_rate,
     fit_power_law,
     l2_norm,
     lichnerowicz_spectrum,
     mode_amplitude,
+    perelman_f,
+    perelman_lambda,
+    perelman_lambda_rate,
+    perelman_w,
     predicted_decay_rates,
+    scalar_curvature_max,
+    scalar_curvature_min,
     sup_norm,
+    total_scalar_curvature,
+    volume,
 )
 from .errors import RiemannLNEError
-from .flows import RicciDeTurckFlow, RicciFlow
+from .flows import NormalizedRicciFlow, RicciDeTurckFlow, RicciFlow, ScaledFlow
 from .grids import Grid
-from .integrators import FlowSolution, solve_flow
+from .integrators import Checkpoint, FlowSolution, events, solve_flow
 from .lne import (
     FlowedLNEMetric,
     HessianLNEMetric,
@@ -30,21 +42,29 @@ from .metrics import MetricField, flat_metric, perturbed_euclidean
 __version__ = "0.1.0"
 
 __all__ = [
+    "Checkpoint",
     "FlowSolution",
     "FlowedLNEMetric",
     "Grid",
     "HessianLNEMetric",
     "LNEMetric",
     "MetricField",
+    "NormalizedRicciFlow",
     "RicciDeTurckFlow",
     "RicciFlow",
     "RiemannLNEError",
+    "ScaledFlow",
     "analysis",
     "auto_tau",
+    "bianchi_residual",
     "check_order",
     "curvature",
+    "curvature_max",
     "discrete_flow_defect",
+    "euler_characteristic",
+    "events",
     "exact",
+    "fit_blow_up",
     "fit_decay_rate",
     "fit_power_law",
     "flat_metric",
@@ -54,8 +74,17 @@ __all__ = [
     "lne_potential",
     "max_tau",
     "mode_amplitude",
+    "perelman_f",
+    "perelman_lambda",
+    "perelman_lambda_rate",
+    "perelman_w",
     "perturbed_euclidean",
+    "plotting",
     "predicted_decay_rates",
+    "scalar_curvature_max",
+    "scalar_curvature_min",
     "solve_flow",
     "sup_norm",
+    "total_scalar_curvature",
+    "volume",
 ]

@@ -129,6 +129,15 @@ def background_field(jet: MetricJet, background: MetricJet) -> tuple[Components,
     return v, {index: direct[index] - falling[index] for index in direct}
 
 
+def deturck_field(jet: MetricJet, background: MetricJet | None) -> list[Array]:
+    """W^k = g^pq (Gamma^k_pq - Gammabar^k_pq); without a background Gammabar = 0."""
+    w = jet.contracted_christoffel
+    if background is None:
+        return [w[k,] for k in range(jet.n)]
+    v = contract("pq,kpq->k", jet.inverse, background.christoffel, n=jet.n)
+    return [w[k,] - v[k,] for k in range(jet.n)]
+
+
 def lichnerowicz_tensor(jet: MetricJet, local_h: LocalField) -> list[Array]:
     """Packed Lichnerowicz Laplacian of a symmetric tensor; see ``lichnerowicz``."""
     n, gamma, inverse = jet.n, jet.christoffel, jet.inverse
@@ -348,12 +357,7 @@ def deturck_vector(
         fields.append(packed_metric(background, grid, "background"))
 
     def formula(metric: LocalField, bar: LocalField | None = None) -> list[Array]:
-        jet = MetricJet(metric, n)
-        w = jet.contracted_christoffel
-        if bar is None:
-            return [w[k,] for k in range(n)]
-        v = contract("pq,kpq->k", jet.inverse, MetricJet(bar, n).christoffel, n=n)
-        return [w[k,] - v[k,] for k in range(n)]
+        return deturck_field(MetricJet(metric, n), None if bar is None else MetricJet(bar, n))
 
     return evaluate(formula, tuple(fields), grid, order, n)
 

@@ -69,6 +69,21 @@ class UnknownNameError(RiemannLNEError, ValueError):
         super().__init__(f"unknown {kind} {name!r}; known: {', '.join(names)}.{hint}")
 
 
+class StorageError(RiemannLNEError, OSError):
+    """A file could not be written or read; the message says what is still good.
+
+    ``errno`` is the system's number, if the system gave one.
+    """
+
+    def __init__(self, message: str, errno: int | None = None) -> None:
+        super().__init__(message)
+        self.errno = errno
+
+
+class ConvergenceError(RiemannLNEError, RuntimeError):
+    """An iteration did not reach its tolerance; the message says how far it came."""
+
+
 class MissingDependencyError(RiemannLNEError, ImportError):
     """An optional library is not installed; the message names the extra that brings it."""
 

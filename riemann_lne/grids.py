@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,9 @@ class Grid:
         Ends of each axis, in the user's length unit.
     periodic : tuple of bool
         Whether the axis closes on itself.
+    mirrors : set of (axis, side), side 0 for lower and 1 for upper
+        Ends of bounded axes across which differences continue fields by reflection; see
+        ``with_mirrors``. Grids that differ in this alone are equal: they have the same points.
 
     Raises
     ------
@@ -54,6 +57,7 @@ class Grid:
     lower: tuple[float, ...]
     upper: tuple[float, ...]
     periodic: tuple[bool, ...]
+    mirrors: frozenset[tuple[int, int]] = field(default=frozenset(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         shape = _as_tuple("shape", self.shape, int, None)
@@ -106,6 +110,31 @@ class Grid:
             _as_tuple("upper", upper, float, n),
             (False,) * n,
         )
+
+    def with_mirrors(self, faces: Iterable[tuple[int, int]]) -> Grid:
+        """The same points, with reflection at the given (axis, side) in place of closures.
+
+        Differences then see scalars continued evenly through the end point, the components of a
+        vector or a symmetric tensor with the sign (-1)^(number of indices equal to the axis).
+
+        Raises
+        ------
+        InvalidArgumentError
+            If a face is not an end of a bounded axis.
+
+        Examples
+        --------
+        >>> Grid.box(0.0, 1.0, (5, 5)).with_mirrors([(0, 1)]).mirrors
+        frozenset({(0, 1)})
+        """
+        chosen = frozenset(faces)
+        for axis, side in chosen:
+            if not (0 <= axis < self.ndim and side in (0, 1)) or self.periodic[axis]:
+                raise InvalidArgumentError(
+                    f"({axis}, {side}) is no face of this grid: give (axis, 0 or 1) with a bounded "
+                    f"axis; periodic is {self.periodic}"
+                )
+        return replace(self, mirrors=chosen)
 
     @property
     def ndim(self) -> int:

@@ -1,10 +1,10 @@
 """Derivatives of fields on grids: compact central differences of any even order, and Fourier.
 
-Along a periodic axis a field is
-padded by wrapping; along a bounded axis by polynomial extrapolation of degree order + 1, which
-makes the central stencils one-sided closures of the same order (both the first and the second
-derivative of every polynomial of degree <= order + 1 are exact up to the ends, where the central
-stencil itself is exact). One code path then serves both.
+Along a periodic axis a field is padded by wrapping, at a mirror (``Grid.with_mirrors``) by
+reflection, at other bounded ends by polynomial extrapolation of degree order + 1, which makes the
+central stencils one-sided closures of the same order (both the first and the second derivative of
+every polynomial of degree <= order + 1 are exact up to the ends, where the central stencil itself
+is exact). One code path then serves all.
 
 Second derivatives along one axis use the compact stencil, which damps the Nyquist mode;
 mixed ones are products of first differences.
@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from itertools import combinations_with_replacement
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -66,9 +67,10 @@ def take(f: Array, axis: int, start: int, stop: int | None) -> Array:
 
 
 def pad(f: Array, grid: Grid, order: int) -> Array:
-    """Field with ghost points around it: wrapped on periodic axes, extrapolated on bounded ones.
+    """Field with ghost points: wrapped, reflected at mirrors, else extrapolated.
 
-    Shapes: (c, *shape) -> (c, *(N_a + 2 half_width)).
+    Shapes: (c, *shape) -> (c, *(N_a + 2 half_width)). At mirrors c tells what the field is: see
+    ``reflection_signs``.
     """
     xp = namespace(f)
     w = half_width(order)
@@ -76,20 +78,55 @@ def pad(f: Array, grid: Grid, order: int) -> Array:
         if wraps:
             low, high = take(f, axis, f.shape[axis] - w, None), take(f, axis, 0, w)
         else:
-            low, high = _ghosts(f, axis, w, order, xp)
+            low, high = (
+                _mirrored(f, grid, axis, side, w)
+                if (axis - 1, side) in grid.mirrors
+                else _extrapolated(f, axis, side, w, order, xp)
+                for side in (0, 1)
+            )
         f = xp.concat([low, f, high], axis=axis)
     return f
 
 
-def _ghosts(f: Array, axis: int, w: int, order: int, xp: Any) -> tuple[Array, Array]:
-    """Ghost points beyond both ends by extrapolation through the order + 2 nearest points."""
+def _extrapolated(f: Array, axis: int, side: int, w: int, order: int, xp: Any) -> Array:
+    """Ghost points beyond an end by extrapolation through the order + 2 nearest points."""
     points, size = order + 2, f.shape[axis]
-    low, high = [], []
+    ghosts = []
     for distance in range(1, w + 1):
         weights = [float(c) for c in extrapolation_weights(points, distance)]
-        low.append(sum(c * take(f, axis, j, j + 1) for j, c in enumerate(weights)))
-        high.append(sum(c * take(f, axis, size - 1 - j, size - j) for j, c in enumerate(weights)))
-    return xp.concat(low[::-1], axis=axis), xp.concat(high, axis=axis)
+        ghosts.append(
+            sum(
+                c * (take(f, axis, size - 1 - j, size - j) if side else take(f, axis, j, j + 1))
+                for j, c in enumerate(weights)
+            )
+        )
+    return xp.concat(ghosts if side else ghosts[::-1], axis=axis)
+
+
+def _mirrored(f: Array, grid: Grid, axis: int, side: int, w: int) -> Array:
+    """Ghost points beyond an end by reflection in the end point, which lies on the mirror."""
+    size = f.shape[axis]
+    inner = take(f, axis, size - 1 - w, size - 1) if side else take(f, axis, 1, w + 1)
+    signs = reflection_signs(f.shape[0], grid.ndim, axis - 1)
+    shaped = like(np.reshape(signs, (-1,) + (1,) * grid.ndim), f)
+    return namespace(f).flip(inner, axis=axis) * shaped
+
+
+@cache
+def reflection_signs(count: int, n: int, axis: int) -> tuple[float, ...]:
+    """Signs of the components under a reflection of an axis: -1 for each index equal to it.
+
+    The number of components says what the field is: 1 a scalar, n a vector, n (n + 1) / 2 a
+    packed symmetric tensor.
+    """
+    for rank in (0, 1, 2):
+        indices = list(combinations_with_replacement(range(n), rank))
+        if len(indices) == count:
+            return tuple(float((-1) ** index.count(axis)) for index in indices)
+    raise ShapeError(
+        f"a field of {count} components has no known reflection in {n} dimensions; scalars (1), "
+        f"vectors ({n}) and packed symmetric tensors ({n * (n + 1) // 2}) have"
+    )
 
 
 def difference(f: Array, axis: int, derivative: int, order: int, h: float) -> Array:

@@ -7,15 +7,23 @@ where it is known, ``solution.scalar_curvature(t, *coordinates)`` and ``solution
 from .base import ExactSolution
 from .gauge import gauge_family, linear_mode
 from .homogeneous import cigar, hyperbolic, nil, round_sphere
-from .sausage import periodic_sausage
+from .products import flat, product
+from .sausage import periodic_sausage, rosenau
+from .solvable import sol
+from .su2 import berger
 
 __all__ = [
     "ExactSolution",
+    "berger",
     "cigar",
+    "flat",
     "gauge_family",
     "hyperbolic",
     "linear_mode",
     "nil",
     "periodic_sausage",
+    "product",
+    "rosenau",
     "round_sphere",
+    "sol",
 ]

@@ -55,7 +55,7 @@ class ExactSolution(ABC):
             If there are not n coordinates of one shape and a floating type.
         """
         self._check(t, coordinates)
-        return _stacked(self._components(float(t), *coordinates), coordinates[0])
+        return stacked(self._components(float(t), *coordinates), coordinates[0])
 
     def field(
         self, t: float, grid: Grid, xp: Any = np, dtype: Any = None, device: Any = None
@@ -81,6 +81,9 @@ class ExactSolution(ABC):
         shapes = {tuple(x.shape) for x in coordinates}
         if len(shapes) > 1:
             raise ShapeError(f"the coordinates differ in shape: {sorted(shapes)}")
+        self._check_time(t)
+
+    def _check_time(self, t: float) -> None:
         if not self.t_min < t < self.t_max:
             raise InvalidArgumentError(
                 f"{type(self).__name__} exists for {self.t_min:g} < t < {self.t_max:g}, not at "
@@ -88,7 +91,7 @@ class ExactSolution(ABC):
             )
 
 
-def _stacked(rows: Any, reference: Array) -> Array:
+def stacked(rows: Any, reference: Array) -> Array:
     """Components (n, n, *shape) from rows of arrays and numbers, or the array itself."""
     if not isinstance(rows, list):
         return rows

@@ -85,6 +85,10 @@ class GaugeFamily(ExactSolution):
         self._check(t, x)
         return namespace(*x).zeros_like(x[0])
 
+    def ricci(self, t: float, *x: Array) -> Array:
+        """Zero, (n, n, *shape)."""
+        return self.metric(t, *x) * 0.0
+
     def grid(self, points: int) -> Grid:
         """Torus of side 2 pi."""
         return Grid.torus((points,) * self.n)

@@ -9,7 +9,7 @@ from typing import Any
 from ..arrays import Array, namespace
 from ..errors import InvalidArgumentError
 from ..grids import Grid
-from .base import ExactSolution, conformal
+from .base import ExactSolution, conformal, stacked
 
 
 def _dimension(n: int, what: str) -> int:
@@ -194,7 +194,7 @@ class Nil(ExactSolution):
     """See ``nil``."""
 
     n = 3
-    solves = ("ricci",)
+    solves = ("ricci", "ricci-deturck")
     t_min = -1 / 3
 
     def _scales(self, t: float) -> tuple[float, float]:
@@ -216,9 +216,7 @@ class Nil(ExactSolution):
         """-B / (2 A) (dx^2 + dy^2) + B^2 / (2 A^2) (dz - x dy)^2, (3, 3, *shape); 1 / length^2."""
         self._check(t, x)
         a, b = self._scales(t)
-        xp, zero = namespace(*x), namespace(*x).zeros_like(x[0])
-        rows = _left_invariant(-b / (2 * a), b**2 / (2 * a**2), x[0])
-        return xp.stack([xp.stack([zero + e for e in row], axis=0) for row in rows], axis=0)
+        return stacked(_left_invariant(-b / (2 * a), b**2 / (2 * a**2), x[0]), x[0])
 
     def grid(self, points: int) -> Grid:
         """Box [-1/2, 1/2]^3."""
@@ -235,7 +233,8 @@ def nil() -> Nil:
 
     (1 + 3t)^(1/3) (dx^2 + dy^2) + (1 + 3t)^(-1/3) (dz - x dy)^2, t > -1/3.
 
-    Solves the Ricci flow. Quadratic in x, so that second-order differences are exact.
+    Solves Ricci and Ricci-DeTurck flow (its DeTurck field vanishes). Quadratic in x, so that
+    second-order differences are exact.
 
     Examples
     --------

@@ -2,5 +2,13 @@
 
 from .base import Flow, laplacian_spectral_radius
 from .ricci import RicciDeTurckFlow, RicciFlow
+from .scaled import NormalizedRicciFlow, ScaledFlow
 
-__all__ = ["Flow", "RicciDeTurckFlow", "RicciFlow", "laplacian_spectral_radius"]
+__all__ = [
+    "Flow",
+    "NormalizedRicciFlow",
+    "RicciDeTurckFlow",
+    "RicciFlow",
+    "ScaledFlow",
+    "laplacian_spectral_radius",
+]

@@ -24,6 +24,13 @@ class Flow(Protocol):
         """Upper bound of the spectral radius of the differenced right-hand side, 1 / time."""
 
 
+class GaugedFlow(Flow, Protocol):
+    """A flow that differs from a geometric one by a Lie derivative, g' = F(g) + L_W g."""
+
+    def vector(self, t: float, packed: Array, grid: Grid, order: Order) -> Array:
+        """The field W, (n, *shape)."""
+
+
 def laplacian_spectral_radius(packed: Array, grid: Grid, order: Order) -> float:
     """Bound for g^ab d_a d_b as differenced: sup over the grid of
 

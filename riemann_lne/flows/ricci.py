@@ -2,31 +2,79 @@
 
 from __future__ import annotations
 
-from ..arrays import Array
+from collections.abc import Callable
+from typing import Any
+
+from ..arrays import Array, device, namespace
 from ..curvature import (
     background_field,
+    deturck_field,
     deturck_flow_tensor,
     lie_derivative_tensor,
     ricci_tensor,
 )
-from ..errors import ShapeError
+from ..errors import InvalidArgumentError, ShapeError, UnknownNameError
 from ..grids import Grid
 from ..jets import MetricJet
-from ..metrics import MetricField
+from ..metrics import MetricField, assemble
 from ..stencils import LocalField, evaluate
-from ..tensors import metric_dimension, packed_size
+from ..tensors import metric_dimension, packed_metric, packed_size
 from ..weights import Order
 from .base import laplacian_spectral_radius
+from .describe import describe
+
+BackgroundFunction = Callable[..., Any]
+"""(t, *coordinates) -> components of a metric, as arrays (n, n, *shape) or nested sequences."""
 
 
 class RicciFlow:
     """Ricci flow, g' = -2 Ric(g) (Hamilton 1982). Time has the unit length^2.
 
     Only weakly parabolic: it does not damp a change of coordinates, so a perturbation of the flat
-    metric decays in its curvature alone. Use explicit integrators, or RicciDeTurckFlow.
+    metric decays in its curvature alone.
+
+    Parameters
+    ----------
+    gauge : None or "deturck"
+        How ``solve_flow`` integrates it. None: as it stands, for explicit integrators. "deturck":
+        by the strictly parabolic Ricci-DeTurck flow, together with the diffeomorphism
+        phi' = -W(phi, t) along which it is pulled back, g = phi^* g_RDT (DeTurck 1983). The result
+        is the Ricci flow in the coordinates of the start; every integrator can be used. Every axis
+        must be periodic or reflecting.
+    background : MetricField or function, optional
+        Of the DeTurck field; see RicciDeTurckFlow.
+
+    Raises
+    ------
+    UnknownNameError
+        If the gauge is not known.
+    InvalidArgumentError
+        If there is a background without a gauge.
+
+    Examples
+    --------
+    A flat metric in wavy coordinates does not move under Ricci flow:
+
+    >>> from riemann_lne import exact, solve_flow
+    >>> wavy = exact.gauge_family(ndim=2, amplitude=0.3)
+    >>> g = wavy.field(0.0, wavy.grid(24))
+    >>> end = solve_flow(g, RicciFlow(gauge="deturck"), (0, 1), order="fourier", t_eval=[1])[-1]
+    >>> bool(abs(end.components - g.components).max() < 1e-4)
+    True
     """
 
     parabolic = False
+
+    def __init__(
+        self, gauge: str | None = None, background: MetricField | BackgroundFunction | None = None
+    ) -> None:
+        if gauge not in (None, "deturck"):
+            raise UnknownNameError("gauge", gauge, ["deturck"])
+        if gauge is None and background is not None:
+            raise InvalidArgumentError(
+                "a background belongs to a gauge; write RicciFlow(gauge='deturck', background=...)"
+            )
+        self.deturck = None if gauge is None else RicciDeTurckFlow(background)
 
     def rhs(self, t: float, packed: Array, grid: Grid, order: Order) -> Array:
         """-2 R_ij, packed."""
@@ -48,7 +96,11 @@ class RicciFlow:
         return laplacian_spectral_radius(packed, grid, order) * max(1.0, 2 * (n - 1) / n)
 
     def __repr__(self) -> str:
-        return "RicciFlow()"
+        if self.deturck is None:
+            return "RicciFlow()"
+        background = describe(self.deturck.background)
+        more = "" if background == "None" else f", background={background}"
+        return f"RicciFlow(gauge='deturck'{more})"
 
 
 class RicciDeTurckFlow:
@@ -59,31 +111,64 @@ class RicciDeTurckFlow:
 
     Parameters
     ----------
-    background : MetricField, optional
-        The metric whose Christoffel symbols are Gammabar. None: the flat metric, Gammabar = 0.
+    background : MetricField or function, optional
+        The metric whose Christoffel symbols are Gammabar: on the grid of the flow, or a function
+        (t, *coordinates) -> components, which may be curved and change in time, such as the
+        ``metric`` of an exact solution. None: the flat metric, Gammabar = 0.
+
+    Raises
+    ------
+    ShapeError
+        When the flow starts, if a background field lives on another grid than the metric.
+    NotPositiveDefiniteError, NotSymmetricError, NotFiniteError
+        If what a background function returns is no metric; the message names the time and place.
 
     Examples
     --------
-    >>> from riemann_lne import Grid, perturbed_euclidean, solve_flow
+    >>> from riemann_lne import Grid, exact, perturbed_euclidean, solve_flow
     >>> g = perturbed_euclidean(Grid.torus((16, 16)), amplitude=0.1)
     >>> solution = solve_flow(g, RicciDeTurckFlow(), (0, 2), dt=0.05)
     >>> solution.success
+    True
+
+    With the solution itself as background the field W vanishes, and the Ricci flow is left:
+
+    >>> sphere = exact.round_sphere(2)
+    >>> flow = RicciDeTurckFlow(background=sphere.metric)
+    >>> g = sphere.field(0.0, sphere.grid(17))
+    >>> end = solve_flow(g, flow, (0, 0.1), order=8, boundary=sphere.metric)[-1]
+    >>> bool(abs(end.components - sphere.field(0.1, g.grid).components).max() < 1e-5)
     True
     """
 
     parabolic = True
 
-    def __init__(self, background: MetricField | None = None) -> None:
+    def __init__(self, background: MetricField | BackgroundFunction | None = None) -> None:
         self.background = background
+        self._known: tuple[tuple[Any, ...], Array] | None = None
+
+    def packed_background(self, t: float, packed: Array, grid: Grid) -> Array | None:
+        """The background at a time, packed, in the library and precision of the metric."""
+        if self.background is None:
+            return None
+        if isinstance(self.background, MetricField):
+            if self.background.grid != grid:
+                raise ShapeError("the DeTurck background lives on another grid than the metric")
+            return self.background.packed
+        # Stages share their times: the last one is kept.
+        key = (t, grid, packed.dtype, device(packed))
+        if self._known is None or self._known[0] != key:
+            coordinates = grid.coordinates(namespace(packed), packed.dtype, device(packed))
+            components = assemble(self.background(t, *coordinates), coordinates[0], grid)
+            name = f"the DeTurck background at t = {t:.6g}"
+            self._known = (key, packed_metric(components, grid, name))
+        return self._known[1]
 
     def rhs(self, t: float, packed: Array, grid: Grid, order: Order) -> Array:
         """-2 R_ij + (L_W g)_ij, packed."""
         n = metric_dimension(grid)
-        fields: tuple[Array, ...] = (packed,)
-        if self.background is not None:
-            if self.background.grid != grid:
-                raise ShapeError("the DeTurck background lives on another grid than the metric")
-            fields = (packed, self.background.packed)
+        background = self.packed_background(t, packed, grid)
+        fields = (packed,) if background is None else (packed, background)
 
         def formula(local: LocalField, bar: LocalField | None = None) -> list[Array]:
             jet = MetricJet(local, n)
@@ -97,9 +182,20 @@ class RicciDeTurckFlow:
 
         return evaluate(formula, fields, grid, order, packed_size(n))
 
+    def vector(self, t: float, packed: Array, grid: Grid, order: Order) -> Array:
+        """The DeTurck field W^k, (n, *shape)."""
+        n = metric_dimension(grid)
+        background = self.packed_background(t, packed, grid)
+        fields = (packed,) if background is None else (packed, background)
+
+        def formula(local: LocalField, bar: LocalField | None = None) -> list[Array]:
+            return deturck_field(MetricJet(local, n), None if bar is None else MetricJet(bar, n))
+
+        return evaluate(formula, fields, grid, order, n)
+
     def spectral_radius(self, packed: Array, grid: Grid, order: Order) -> float:
         """The Laplacian's bound: see ``laplacian_spectral_radius``."""
         return laplacian_spectral_radius(packed, grid, order)
 
     def __repr__(self) -> str:
-        return f"RicciDeTurckFlow(background={self.background!r})"
+        return f"RicciDeTurckFlow(background={describe(self.background)})"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..arrays import Array, namespace
-from ..tensors import inverse_and_determinant, squared_norm, table
+import numpy as np
+
+from ..arrays import Array
 from .semidiscrete import SemiDiscreteFlow
 
 
@@ -62,15 +62,19 @@ class Integrator(Protocol):
     def stable_step(self, radius: float) -> float:
         """Largest step that is linearly stable for a spectral radius; infinite if any is."""
 
+    def memory(self) -> dict[str, np.ndarray]:
+        """What later steps depend on besides the state; for checkpoints."""
 
-def scaled_error(error: Array, y: Array, n: int, rtol: float, atol: float) -> float:
-    """Largest over the grid of |error|_g / (atol + rtol |g|_g), |g|_g = sqrt(n): dimensionless.
+    def recall(self, memory: dict[str, np.ndarray]) -> None:
+        """Take over what ``memory`` gave."""
 
-    Weighted by the metric of the state itself, so that it does not depend on coordinates.
-    """
-    xp = namespace(error)
-    inverse, _ = inverse_and_determinant(table(y, n), n)
-    square = squared_norm(table(error, n), inverse, n)
-    worst = float(xp.max(square))
-    # Rounding can make the square of a tiny error negative.
-    return math.sqrt(max(worst, 0.0)) / (atol + rtol * math.sqrt(n)) if worst == worst else math.inf
+
+class WithoutMemory:
+    """For methods whose steps depend on the state alone."""
+
+    def memory(self) -> dict[str, np.ndarray]:
+        """Nothing."""
+        return {}
+
+    def recall(self, memory: dict[str, np.ndarray]) -> None:
+        """Nothing to take over."""

@@ -35,3 +35,11 @@ class PIController:
         if error == float("inf"):
             return self._smallest
         return max(self._smallest, min(0.9, self._safety * error ** (-1.0 / self._k)))
+
+    def memory(self) -> list[float]:
+        """What later factors depend on, as plain values."""
+        return [self._previous, float(self._rejected)]
+
+    def recall(self, memory: list[float]) -> None:
+        """Go on from what ``memory`` gave."""
+        self._previous, self._rejected = memory[0], bool(memory[1])

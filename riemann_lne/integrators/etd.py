@@ -2,7 +2,8 @@
 
 Cox & Matthews, J. Comput. Phys. 176 (2002) 430, with the coefficients by contour integrals of
 Kassam & Trefethen, SIAM J. Sci. Comput. 26 (2005) 1214. The constant-coefficient Laplacian of the
-mean metric is integrated exactly; the rest is treated explicitly.
+mean metric is integrated exactly; the rest is treated explicitly. The splitting follows the mean
+metric as it drifts.
 """
 
 from __future__ import annotations
@@ -13,11 +14,16 @@ import numpy as np
 
 from ..arrays import Array, like, namespace
 from ..errors import InvalidArgumentError
+from ..flows.base import laplacian_spectral_radius
 from ..grids import Grid
+from ..tensors import pairs
 from .base import Step
-from .semidiscrete import SemiDiscreteFlow, mean_laplacian_symbol
+from .semidiscrete import SemiDiscreteFlow, laplacian_symbol, mean_metric
 
 _CONTOUR_POINTS = 32
+# Largest relative change of the splitting's metric before the splitting follows: a remainder of
+# this size is far from unstable, and new coefficients cost about as much as a step.
+_LARGEST_DRIFT = 0.1
 
 
 class ETDRK4:
@@ -45,10 +51,30 @@ class ETDRK4:
                 "'rkl2', 'tsit5' or 'rk4'"
             )
         self._grid: Grid = grid
+        self._order = system.order
         self._axes = tuple(range(1, grid.ndim + 1))
-        self._symbol = mean_laplacian_symbol(y, grid, system.order)
+        self._split(_splitting_metric(system, y), y)
+
+    def _split(self, mean: np.ndarray, y: Array) -> None:
+        """Take the Laplacian of a constant metric as the part that is integrated exactly."""
+        self._mean = mean
+        self._symbol = laplacian_symbol(mean, self._grid, self._order)
         self._linear = like(self._symbol, y)
         self._coefficients: dict[float, tuple[Array, ...]] = {}
+
+    def _follow(self, system: SemiDiscreteFlow, y: Array) -> None:
+        """Split anew where the metric has drifted away from that of the splitting."""
+        mean = _splitting_metric(system, y)
+        if _relative_drift(mean, self._mean, self._grid.ndim) > _LARGEST_DRIFT:
+            self._split(mean, y)
+
+    def memory(self) -> dict[str, np.ndarray]:
+        """The metric of the splitting."""
+        return {"mean": self._mean}
+
+    def recall(self, memory: dict[str, np.ndarray]) -> None:
+        """Split as it was; the coefficients follow from that."""
+        self._split(memory["mean"], self._linear)
 
     def stable_step(self, radius: float) -> float:
         return math.inf
@@ -62,6 +88,7 @@ class ETDRK4:
         dt: float,
         estimate: bool,
     ) -> Step:
+        self._follow(system, y)
         v = self._forward(y)
         start = self._nonlinear(system, t, v, y, rate)
         if not estimate:
@@ -102,7 +129,8 @@ class ETDRK4:
 
     def _weights(self, dt: float, v: Array) -> tuple[Array, ...]:
         """Coefficients for a step, kept for the few steps that are in use at a time."""
-        # Steps that differ by rounding alone share their coefficients.
+        # Steps that differ by rounding alone share their coefficients, which are those of the
+        # rounded step: they must not depend on which of them came first.
         key = float(f"{dt:.12e}")
         if key not in self._coefficients:
             while len(self._coefficients) >= 4:
@@ -110,9 +138,44 @@ class ETDRK4:
             xp = namespace(v)
             reference = xp.real(v[..., :1])
             self._coefficients[key] = tuple(
-                like(c, reference) for c in etdrk4_coefficients(self._symbol, dt)
+                like(c, reference) for c in etdrk4_coefficients(self._symbol, key)
             )
         return self._coefficients[key]
+
+
+def _splitting_metric(system: SemiDiscreteFlow, y: Array) -> np.ndarray:
+    """Packed constant metric whose Laplacian is integrated exactly.
+
+    The mean metric, unless the largest g^ab exceeds twice that of the mean: then scaled down such
+    that its Laplacian is half as strong as the strongest. A remainder that is stronger than the
+    part integrated exactly would be unstable in long steps.
+    """
+    n = system.grid.ndim
+    mean = mean_metric(system.metric_part(y), n)
+    constant = mean.reshape(-1, *(1,) * n)
+    strongest = system.spectral_radius(y)
+    usual = laplacian_spectral_radius(constant, system.grid, system.order)
+    return mean / max(1.0, 0.5 * strongest / usual) if strongest < math.inf else mean
+
+
+def _relative_drift(mean: np.ndarray, reference: np.ndarray, n: int) -> float:
+    """|mean - reference| in the norm of the reference: the largest relative change of a length^2.
+
+    Zero where the mean is not finite: a broken state must not become the splitting.
+    """
+    matrix, change = (_matrix(v, n) for v in (reference, mean - reference))
+    if not np.all(np.isfinite(change)):
+        return 0.0
+    root = np.linalg.cholesky(matrix)
+    scaled = np.linalg.solve(root, np.linalg.solve(root, change).T)
+    return float(np.max(np.abs(np.linalg.eigvalsh(scaled))))
+
+
+def _matrix(packed: np.ndarray, n: int) -> np.ndarray:
+    result = np.empty((n, n))
+    for value, (i, j) in zip(packed, pairs(n), strict=True):
+        result[i, j] = result[j, i] = value
+    return result
 
 
 def etdrk4_coefficients(symbol: np.ndarray, dt: float) -> tuple[np.ndarray, ...]:

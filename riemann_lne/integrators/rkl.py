@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from ..arrays import Array, total
-from .base import Step
+from .base import Step, WithoutMemory
 from .semidiscrete import SemiDiscreteFlow
 
 # The bound is for the Laplacian frozen at the start of the step: leave room for what changes.
@@ -26,7 +26,7 @@ def stage_count(radius: float, dt: float) -> int:
     return max(3, s + 1 - s % 2)
 
 
-class RKL2:
+class RKL2(WithoutMemory):
     """Runge-Kutta-Legendre method of order 2.
 
     Parameters

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ..arrays import Array, total
-from .base import Step
+from .base import Step, WithoutMemory
 from .semidiscrete import SemiDiscreteFlow
 
 
@@ -24,7 +24,7 @@ class Tableau:
     """Length of the stability interval on the negative real axis."""
 
 
-class ExplicitRungeKutta:
+class ExplicitRungeKutta(WithoutMemory):
     """One-step method of a tableau; if its last row is b, the last stage serves the next step."""
 
     def __init__(self, name: str, tableau: Tableau) -> None:

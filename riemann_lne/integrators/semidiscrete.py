@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import math
 
 import numpy as np
 
-from ..arrays import Array, device, like, namespace, total
-from ..errors import InvalidArgumentError, UnknownNameError
+from ..arrays import Array, like, namespace
 from ..flows.base import Flow
 from ..grids import Grid
-from ..metrics import assemble
 from ..stencils import dealias_mask, second_derivative_symbol
-from ..tensors import (
-    inverse_and_determinant,
-    is_positive_definite,
-    pack,
-    pairs,
-    require_symmetric,
-    table,
-)
-from ..weights import Order, fd_weights
+from ..tensors import inverse_and_determinant, is_positive_definite, pairs, squared_norm, table
+from ..weights import Order
+from .boundaries import Boundary, BoundaryConditions, BoundaryFunction
 
-BoundaryFunction = Callable[..., Any]
+__all__ = ["BoundaryFunction", "SemiDiscreteFlow", "mean_laplacian_symbol", "scaled_error"]
 
 
 class SemiDiscreteFlow:
     """Right-hand side on a grid, with its boundary values, dealiasing and call count.
 
+    The state is the packed metric, (n (n + 1) / 2, *shape).
+
     Attributes
     ----------
+    flow, order
+        What is differenced, and how.
+    asked : Flow
+        The flow that the user asked for, which may be had from another one.
+    grid : Grid
+        With the mirrors of its reflecting ends, for differences of the metric.
+    plain_grid : Grid
+        As given, for the metrics that users see.
     nfev : int
         Evaluations of the right-hand side so far.
     """
@@ -40,49 +41,86 @@ class SemiDiscreteFlow:
         flow: Flow,
         grid: Grid,
         order: Order,
-        boundary: str | BoundaryFunction | None,
+        boundary: Boundary,
         initial: Array,
         span: tuple[float, float],
     ) -> None:
-        self.flow, self.grid, self.order = flow, grid, order
+        self.flow, self.order, self.plain_grid = flow, order, grid
+        self.asked = flow
         self.nfev = 0
-        # On a torus nothing is held, but a wrong name is refused there too.
-        wanted = not grid.is_torus or boundary is not None
-        self._held = _held(boundary, grid, initial, span) if wanted else None
+        self.boundary = BoundaryConditions(boundary, grid, initial, span)
+        self.grid = self.boundary.grid
         self._damping = _HighModes(grid, initial) if order == "fourier" else None
 
     def __call__(self, t: float, y: Array) -> Array:
-        """Time derivative of the packed metric."""
+        """Time derivative of the state."""
         self.nfev += 1
+        return self.metric_rate(t, y)
+
+    def metric_rate(self, t: float, y: Array) -> Array:
+        """Time derivative of the packed metric."""
         rate = self.flow.rhs(t, y, self.grid, self.order)
         if self._damping is not None:
             rate = self._damping(rate, y)
-        if self._held is not None:
-            self._held.set_rate(t, rate)
+        self.boundary.set_rate(t, rate)
         return rate
+
+    def start(self, packed: Array) -> Array:
+        """The state that a metric is the start of."""
+        return packed
+
+    def metric_part(self, y: Array) -> Array:
+        """The packed metric that is integrated, a view of the state."""
+        return y
+
+    def metric(self, t: float, y: Array) -> Array:
+        """The packed metric that the flow asked for has at a state."""
+        return y
 
     def settle(self, t: float, y: Array) -> Array:
         """The state with the boundary values of the time put in, after a step."""
-        if self._held is not None:
-            self._held.set_values(t, y)
+        self.boundary.set_values(t, y)
         return y
 
     def spectral_radius(self, y: Array) -> float:
         """Bound of the spectral radius at a state."""
-        return self.flow.spectral_radius(y, self.grid, self.order)
+        return self.flow.spectral_radius(self.metric_part(y), self.grid, self.order)
 
     def admissible(self, y: Array) -> bool:
         """Whether a state is a finite metric."""
         xp = namespace(y)
         # NaN fails the first test; infinity can pass it and fails the second.
-        good = is_positive_definite(y, self.grid.ndim)
+        good = is_positive_definite(self.metric_part(y), self.grid.ndim)
         return bool(xp.all(good)) and bool(xp.all(xp.isfinite(y)))
 
+    def scaled_size(self, error: Array, y: Array, rtol: float, atol: float) -> float:
+        """Size of an error estimate in units of the tolerance; see ``scaled_error``."""
+        return scaled_error(error, y, self.grid.ndim, rtol, atol)
 
-def mean_laplacian_symbol(y: Array, grid: Grid, order: Order, safety: float = 1.0) -> np.ndarray:
-    """Symbol of gbar^ab d_a d_b (<= 0) for the mean metric gbar, over the real-FFT spectrum."""
-    n, xp = grid.ndim, namespace(y)
-    mean = xp.mean(y, axis=tuple(range(1, n + 1)))
+
+def scaled_error(error: Array, y: Array, n: int, rtol: float, atol: float) -> float:
+    """Largest over the grid of |error|_g / (atol + rtol |g|_g), |g|_g = sqrt(n): dimensionless.
+
+    Weighted by the metric of the state itself, so that it does not depend on coordinates.
+    """
+    xp = namespace(error)
+    inverse, _ = inverse_and_determinant(table(y, n), n)
+    square = squared_norm(table(error, n), inverse, n)
+    worst = float(xp.max(square))
+    # Rounding can make the square of a tiny error negative.
+    return math.sqrt(max(worst, 0.0)) / (atol + rtol * math.sqrt(n)) if worst == worst else math.inf
+
+
+def mean_metric(packed: Array, n: int) -> np.ndarray:
+    """Grid average of every packed component, on the host in double precision."""
+    xp = namespace(packed)
+    mean = xp.mean(packed, axis=tuple(range(1, n + 1)))
+    return np.array([float(mean[c]) for c in range(mean.shape[0])])
+
+
+def laplacian_symbol(mean: np.ndarray, grid: Grid, order: Order) -> np.ndarray:
+    """Symbol of gbar^ab d_a d_b (<= 0) for a constant metric gbar, over the real-FFT spectrum."""
+    n = grid.ndim
     inverse, _ = inverse_and_determinant(table(mean, n), n)
     symbol = np.zeros(grid.shape[:-1] + (grid.shape[-1] // 2 + 1,))
     for a, b in pairs(n):
@@ -90,7 +128,12 @@ def mean_laplacian_symbol(y: Array, grid: Grid, order: Order, safety: float = 1.
         symbol = symbol - weight * float(inverse[a, b]) * second_derivative_symbol(
             grid, order, a, b
         )
-    return safety * symbol
+    return symbol
+
+
+def mean_laplacian_symbol(y: Array, grid: Grid, order: Order) -> np.ndarray:
+    """The Laplacian's symbol for the mean of a packed metric."""
+    return laplacian_symbol(mean_metric(y, grid.ndim), grid, order)
 
 
 class _HighModes:
@@ -105,90 +148,11 @@ class _HighModes:
         self._axes = tuple(range(1, grid.ndim + 1))
         mask = dealias_mask(grid)
         self._keep = like(mask, y)
-        self._linear = like((1 - mask) * mean_laplacian_symbol(y, grid, "fourier"), y)
+        symbol = mean_laplacian_symbol(y, grid, "fourier")
+        self._linear = like((1 - mask) * symbol, y)
 
     def __call__(self, rate: Array, y: Array) -> Array:
         fft = namespace(y).fft
         hat = fft.rfftn(rate, axes=self._axes) * self._keep
         hat += fft.rfftn(y, axes=self._axes) * self._linear
         return fft.irfftn(hat, s=self._grid.shape, axes=self._axes)
-
-
-def _held(
-    boundary: str | BoundaryFunction | None,
-    grid: Grid,
-    initial: Array,
-    span: tuple[float, float],
-) -> _HeldBoundary | None:
-    if boundary is None or (isinstance(boundary, str) and boundary == "held"):
-        return _HeldBoundary(grid, initial, None, span)
-    if callable(boundary):
-        return _HeldBoundary(grid, initial, boundary, span)
-    if isinstance(boundary, str):
-        if boundary == "free":
-            return None
-        raise UnknownNameError("boundary", boundary, ["held", "free"])
-    raise InvalidArgumentError(
-        f"boundary = {boundary!r}; give 'held', 'free' or a function (t, *coordinates) -> metric"
-    )
-
-
-class _HeldBoundary:
-    """Metric prescribed on the end points of bounded axes: constant, or a function of time.
-
-    The rate of the boundary points is the prescribed one, so that the boundary is integrated by the
-    method like every other point and every stage sees values that fit together.
-    A function's rate comes from five-point differences in time, which never look beyond the span
-    of the flow: the function may not exist there. After every step the values are set exactly, so
-    nothing accumulates.
-    """
-
-    def __init__(
-        self,
-        grid: Grid,
-        initial: Array,
-        function: BoundaryFunction | None,
-        span: tuple[float, float],
-    ) -> None:
-        self._grid, self._function, self._span = grid, function, span
-        self._step = 1e-4 * (span[1] - span[0])
-        self._faces: list[tuple[Any, Any]] = []
-        xp = namespace(initial)
-        coordinates = grid.coordinates(xp, initial.dtype, device(initial))
-        for axis, wraps in enumerate(grid.periodic):
-            if wraps:
-                continue
-            for part in (slice(0, 1), slice(grid.shape[axis] - 1, grid.shape[axis])):
-                face = tuple(part if a == axis else slice(None) for a in range(grid.ndim))
-                where = (slice(None), *face)
-                known = (
-                    tuple(x[face] for x in coordinates)
-                    if function is not None
-                    else xp.asarray(initial[where], copy=True)
-                )
-                self._faces.append((where, known))
-
-    def _metric(self, t: float, coordinates: tuple[Array, ...]) -> Array:
-        assert self._function is not None
-        components = assemble(self._function(t, *coordinates), coordinates[0], self._grid)
-        return pack(require_symmetric(components, "the boundary function's metric"))
-
-    def set_rate(self, t: float, rate: Array) -> None:
-        for where, known in self._faces:
-            if self._function is None:
-                rate[where] = 0.0
-                continue
-            h = self._step
-            # How many of the five points lie before t, such that all lie within the span.
-            before = 2 if t - 2 * h >= self._span[0] else 0
-            before = 4 if t + 2 * h > self._span[1] else before
-            offsets = tuple(range(-before, 5 - before))
-            rate[where] = total(
-                (float(w) / h, (self._metric(t + j * h, known),))
-                for j, w in zip(offsets, fd_weights(1, offsets), strict=True)
-                if w
-            )
-
-    def set_values(self, t: float, y: Array) -> None:
-        for where, known in self._faces:
-            y[where] = known if self._function is None else self._metric(t, known)

@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 import math
-import sys
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import suppress
+from os import PathLike
+from types import NoneType
+from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, namespace
-from ..errors import DTypeError, InvalidArgumentError, RiemannLNEError, UnknownNameError
+from ..arrays import namespace, to_numpy
+from ..errors import DTypeError, InvalidArgumentError, StorageError
 from ..flows.base import Flow
+from ..flows.describe import checksum, describe
 from ..metrics import MetricField
-from ..tensors import smallest_eigenvalue
 from ..weights import Order, validate_order
-from .base import Integrator, scaled_error
-from .controller import PIController
-from .etd import ETDRK4
-from .rkl import RKL2
-from .runge_kutta import BS32, RK4, TSIT5, ExplicitRungeKutta
-from .semidiscrete import BoundaryFunction, SemiDiscreteFlow
+from .base import Integrator
+from .boundaries import Boundary
+from .checkpoint import Checkpoint, CheckpointFile
+from .events import Event, EventWatch
+from .methods import METHODS, make_integrator
+from .progress import progress_bar
+from .pullback import PulledBackFlow
+from .recorder import Observables, Recorder
+from .run import Outputs, Run
+from .semidiscrete import SemiDiscreteFlow
 from .solution import FlowSolution, as_times
+from .stepper import Control, Stepper
 
-METHODS = ("auto", "rk4", "tsit5", "bs32", "rkl2", "etdrk4")
-"""Names that ``solve_flow`` knows."""
+__all__ = ["METHODS", "solve_flow"]
 
-# Explicit steps are kept this far below the linear stability limit.
-_STABILITY_MARGIN = 0.9
-# A step below this fraction of the span means that the solution is about to cease to exist.
-_SMALLEST_STEP = 1e-12
-_MEMORY_WARNING_BYTES = 2**31
+# Smallest relative tolerance in units of the precision, that of SciPy's solvers.
+_LEAST_RTOL = 100
 
 
 def solve_flow(
@@ -45,7 +47,14 @@ def solve_flow(
     rtol: float = 1e-6,
     atol: float = 1e-9,
     order: Order = 4,
-    boundary: str | BoundaryFunction | None = None,
+    boundary: Boundary = None,
+    events: Event | Sequence[Event] | None = None,
+    observe: Observables | None = None,
+    observe_at: str = "steps",
+    store: str | PathLike[str] = "metrics",
+    dense_output: bool = False,
+    checkpoint: str | PathLike[str] | Checkpoint | None = None,
+    resume: bool = False,
     progress: bool = False,
     max_steps: int = 100_000,
 ) -> FlowSolution:
@@ -56,7 +65,8 @@ def solve_flow(
     metric : MetricField
         The start; its array library, device and precision are those of the computation.
     flow : Flow
-        RicciFlow(), RicciDeTurckFlow(background), or an object of one's own with their methods.
+        RicciFlow(), RicciDeTurckFlow(background), NormalizedRicciFlow(), ScaledFlow(flow, c), or
+        an object of one's own with their methods.
     t_span : (float, float)
         Start and end, start < end. Time has the unit length^2.
     method : str
@@ -65,7 +75,8 @@ def solve_flow(
         DeTurck flow). "auto": "etdrk4" where it applies, else "rkl2" for Ricci-DeTurck flow and
         "tsit5" for other flows.
     t_eval : sequence of float, optional
-        Times at which the metric is kept; steps are cut to end on them. By default every step is
+        Times at which the metric is kept; steps are cut to end on them (but see
+        ``dense_output``). By default every step is
         kept, the start included, as solve_ivp does.
     dt : float, optional
         Fixed step: every stretch between output times is cut into equal steps of at most dt. By
@@ -73,13 +84,36 @@ def solve_flow(
         its stability limit).
     rtol, atol : float
         A step is accepted if the estimated error e has |e|_g <= atol + rtol sqrt(n) at every grid
-        point, the norm being that of the metric itself (dimensionless).
+        point, the norm being that of the metric itself (dimensionless). As in SciPy, an rtol
+        below 100 eps of the precision is taken as that: 1.2e-5 in float32.
     order : int or "fourier"
         Order of the differences in space (2, 4, 6, 8), or Fourier derivatives with the 2/3 rule.
-    boundary : "held", "free" or function, optional
-        On bounded axes: the metric of the end points held at its start (default), evolved with
-        one-sided differences, or given by a function (t, *coordinates) -> components. With
-        "free" ends the problem itself is not well posed: for short times and smooth metrics.
+    boundary : str, function, dict or sequence, optional
+        At the ends of bounded axes: "held" (default), the metric of the end points as at the
+        start; a function (t, *coordinates) -> components; "reflecting", the metric continued by
+        reflection, g_ij with the sign (-1)^(number of indices equal to the axis); or "free",
+        evolved with one-sided differences, which is no well-posed problem: for short times and
+        smooth metrics. One choice for all ends; or a sequence with one for each axis (None on
+        periodic ones) or pairs (lower, upper); or a dict {axis: choice, (axis, "lower"): choice}.
+    events : callable or sequence of callables, optional
+        ``event(t, metric) -> float``; sign changes are located to 0.1 rtol times the step.
+        Attributes ``terminal`` and ``direction`` as in solve_ivp. ``rl.events`` has ready-made
+        ones: Degenerate, CurvatureAbove, SteadyState.
+    observe : dict from str to callable, optional
+        ``{"name": function(metric) -> float}``: recorded in ``solution.observed``.
+    observe_at : "steps" or "t_eval"
+        Whether that is at the start and after every step, or whenever a metric is kept.
+    store : "metrics", "last" or path
+        All metrics at output times in memory; the last one alone; or streamed to a zarr group at
+        a path that ends in .zarr, memory staying bounded (extra ``io``).
+    dense_output : bool
+        Metrics at ``t_eval`` by interpolation within steps, which then are not cut: for many
+        output times. Its error is O(dt^5), O(dt^4) with "bs32" and "rkl2": the order is kept.
+    checkpoint : path or Checkpoint, optional
+        Folder for what a run needs to go on after a crash; a path alone: every 60 seconds.
+    resume : bool
+        Go on from the checkpoint, if there is one yet. The result is the same to the last bit.
+        All other arguments must be as they were, but ``max_steps`` and how often is saved.
     progress : bool
         Show a progress bar on a terminal (needs rich, extra ``verify``).
     max_steps : int
@@ -90,14 +124,19 @@ def solve_flow(
     -------
     FlowSolution
         A step that fails ends the flow with a status and a message; what was computed is kept,
-        and the last good metric besides. Ctrl-C does the same.
+        and the last good metric besides. Ctrl-C does the same, and so does an error of a function
+        of yours or of the disk once the first step has been taken.
 
     Raises
     ------
-    UnknownNameError, InvalidArgumentError, GridTooSmallError
-        If the arguments make no sense together.
+    UnknownNameError, InvalidArgumentError, ShapeError, GridTooSmallError
+        If the arguments make no sense together, or the checkpoint is that of another run.
     DTypeError
         If ``metric`` is not a MetricField or ``flow`` not a flow object.
+    NotPositiveDefiniteError, NotFiniteError
+        If a boundary function, an event or an observable is no metric or number at the start.
+    StorageError
+        If the checkpoint or the store cannot be written from the start, or not be read.
 
     Examples
     --------
@@ -116,258 +155,140 @@ def solve_flow(
         )
     if isinstance(flow, type) or not hasattr(flow, "rhs"):
         raise DTypeError(f"flow = {flow!r}; give a flow object such as RicciDeTurckFlow()")
-    t0, t1, outputs = as_times(t_span, t_eval)
+    t0, t1, times = as_times(t_span, t_eval)
     order = validate_order(order)
     metric.grid.require_stencil(order)
+    if resume and checkpoint is None:
+        raise InvalidArgumentError("resume=True needs checkpoint=path, to know what to resume")
+    control = _control(t0, t1, dt, rtol, atol, max_steps, metric)
+    system = make_system(flow, metric, order, boundary, (t0, t1))
+    y = system.start(namespace(metric.packed).asarray(metric.packed, copy=True))
+    integrator = make_integrator(method, system, y)
+    recorder = Recorder(metric.grid, to_numpy(y).dtype, store, observe, observe_at)
+    watch = EventWatch(events)
+    parameters = _parameters(control, system, integrator, method, times, dense_output)
+    plan = checkpoint if isinstance(checkpoint, (Checkpoint, NoneType)) else Checkpoint(checkpoint)
+    file = None
+    if plan is not None:
+        more = {
+            "start": describe(metric),
+            "events": str([describe(e) for e in watch.events]),
+            "observe": f"{list(recorder.observe)} at {observe_at}",
+            "store": "zarr" if str(store).endswith(".zarr") else str(store),
+        }
+        identity = {name: str(value) for name, value in {**parameters, **more}.items()}
+        file = CheckpointFile(plan, identity)
+    stepper = Stepper(system, integrator, control, y)
+    run = Run(stepper, recorder, watch, Outputs(times, dense_output), file, parameters)
+    try:
+        with progress_bar(progress, t0, t1) as report:
+            run.go(report, resume)
+    finally:
+        if file is not None:
+            file.close()
+    return _solution(run, parameters)
+
+
+def make_system(
+    flow: Flow,
+    metric: MetricField,
+    order: Order,
+    boundary: Boundary,
+    span: tuple[float, float],
+) -> SemiDiscreteFlow:
+    """The differenced flow from a metric."""
+    gauged = getattr(flow, "deturck", None)
+    if gauged is not None:
+        return PulledBackFlow(flow, gauged, metric.grid, order, boundary, metric.packed, span)
+    return SemiDiscreteFlow(flow, metric.grid, order, boundary, metric.packed, span)
+
+
+def _control(
+    t0: float,
+    t1: float,
+    dt: float | None,
+    rtol: float,
+    atol: float,
+    max_steps: int,
+    metric: MetricField,
+) -> Control:
+    """Checked parameters of the steps."""
     for name, value in (("rtol", rtol), ("atol", atol)):
         if not (math.isfinite(value) and value >= 0) or rtol + atol == 0:
             raise InvalidArgumentError(f"{name} = {value}; finite, not negative, not both zero")
     if dt is not None and not (math.isfinite(dt) and dt > 0):
         raise InvalidArgumentError(f"dt = {dt}; a positive step is needed")
-    # NumPy's own scalars would promote float32 states to float64.
-    rtol, atol, dt = float(rtol), float(atol), None if dt is None else float(dt)
-    xp = namespace(metric.packed)
-    y = xp.asarray(metric.packed, copy=True)
-    system = SemiDiscreteFlow(flow, metric.grid, order, boundary, y, (t0, t1))
-    integrator = make_integrator(method, system, y)
     if max_steps < 1:
         raise InvalidArgumentError(f"max_steps = {max_steps}; at least 1 is needed")
-    run = _Run(system, integrator, t0, t1, outputs, rtol, atol, max_steps)
-    with _progress_bar(progress, t0, t1) as report:
-        return run.go(y, dt, report)
+    # Below that, error estimates are rounding, and steps would shrink to no avail.
+    least = _LEAST_RTOL * float(namespace(metric.packed).finfo(metric.packed.dtype).eps)
+    # NumPy's own scalars would promote float32 states to float64.
+    step = None if dt is None else float(dt)
+    return Control(t0, t1, step, max(float(rtol), least), float(atol), int(max_steps))
 
 
-def make_integrator(method: str, system: SemiDiscreteFlow, y: Array) -> Integrator:
-    """The integrator of a name, set up for a system and its start."""
-    if method not in METHODS:
-        raise UnknownNameError("method", method, METHODS)
-    if method == "auto":
-        if not system.flow.parabolic:
-            method = "tsit5"
-        else:
-            method = "etdrk4" if system.grid.is_torus else "rkl2"
-    if method == "etdrk4":
-        return ETDRK4(system, y)
-    if method == "rkl2":
-        return RKL2()
-    tableau = {"rk4": RK4, "tsit5": TSIT5, "bs32": BS32}[method]
-    return ExplicitRungeKutta(method, tableau)
+def _parameters(
+    control: Control,
+    system: SemiDiscreteFlow,
+    integrator: Integrator,
+    method: str,
+    times: list[float] | None,
+    dense_output: bool,
+) -> dict[str, Any]:
+    """How the flow was asked for, as plain values: provenance, and what identifies a run."""
+    from .. import __version__
+
+    ends = {
+        f"axis {axis} {('lower', 'upper')[side]}": describe(choice).strip("'")
+        for (axis, side), choice in system.boundary.choices.items()
+    }
+    outputs = "every step" if times is None else f"{len(times)} times"
+    return {
+        "version": __version__,
+        "flow": describe(system.asked),
+        "method": integrator.name,
+        "order": system.order,
+        "boundary": ends,
+        "t_span": [control.t0, control.t1],
+        "t_eval": f"{outputs}, crc32 {checksum(np.array(times or [])):08x}",
+        "dense_output": dense_output,
+        "dt": control.dt,
+        "rtol": control.rtol,
+        "atol": control.atol,
+        "grid_shape": list(system.grid.shape),
+        "grid_lower": list(system.grid.lower),
+        "grid_upper": list(system.grid.upper),
+        "grid_periodic": list(system.grid.periodic),
+    }
 
 
-class _StepError(Exception):
-    """A step that ends the flow, with the message for the user."""
-
-
-class _Run:
-    """One integration: the loop over steps, and what it keeps."""
-
-    def __init__(
-        self,
-        system: SemiDiscreteFlow,
-        integrator: Integrator,
-        t0: float,
-        t1: float,
-        outputs: list[float] | None,
-        rtol: float,
-        atol: float,
-        max_steps: int,
-    ) -> None:
-        self.system, self.integrator = system, integrator
-        self.t0, self.t1, self.outputs = t0, t1, outputs
-        self.rtol, self.atol, self.max_steps = rtol, atol, max_steps
-        self.times: list[float] = []
-        self.kept: list[Array] = []
-        self.accepted = self.rejected = 0
-        self._t = t0
-        self._rate: Array | None = None
-        self._warned = False
-
-    def go(self, y: Array, dt: float | None, report: Callable[[float], None]) -> FlowSolution:
-        """Integrate to the end, or to where it ends."""
-        status, message = 0, "reached the end of t_span"
-        self._y = y
-        try:
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                # Overflow is what an unstable step does: it is found by the check of the result.
-                self._integrate(y, dt, report)
-        except _StepError as failure:
-            status, message = -1, str(failure)
-        except RiemannLNEError as error:
-            # Raised by the boundary function or the flow. At the start it is the caller's mistake
-            # and theirs to see; later on it must not cost what was computed.
-            if self.accepted == 0:
-                raise
-            status, message = -1, f"stopped at t = {self._t:.6g}: {error}"
-        except KeyboardInterrupt:
-            status, message = -2, f"interrupted after t = {self._t:.6g}; what was kept is usable"
-        if status != 0 and (not self.times or self.times[-1] < self._t):
-            self._keep(self._t, self._y)
-        grid = self.system.grid
-        return FlowSolution(
-            t=np.array(self.times),
-            metrics=[MetricField.from_packed(grid, p, check=False) for p in self.kept],
-            success=status == 0,
-            status=status,
-            message=message,
-            nfev=self.system.nfev,
-            n_accepted=self.accepted,
-            n_rejected=self.rejected,
-            method=self.integrator.name,
-        )
-
-    def _integrate(self, y: Array, dt: float | None, report: Callable[[float], None]) -> None:
-        wanted = [self.t0] if self.outputs is None else self.outputs
-        if self.t0 in wanted:
-            self._keep(self.t0, y)
-        # The flow runs to the end of t_span also where the last output time comes before it.
-        targets = [t for t in wanted if self.t0 < t < self.t1] + [self.t1]
-        if dt is None:
-            self._controller = PIController(self.integrator.error_exponent)
-            self._next = self._first_step(y)
-        for target in targets:
-            steps = self._fixed(y, target, dt) if dt is not None else self._adapted(y, target)
-            for y in steps:
-                if self.outputs is None:
-                    self._keep(self._t, y)
-                report(self._t)
-            if self.outputs is not None and target in self.outputs:
-                self._keep(target, y)
-
-    def _fixed(self, y: Array, target: float, dt: float) -> Iterator[Array]:
-        """Equal steps of at most dt to the target."""
-        start = self._t
-        count = max(1, math.ceil((target - start) / dt * (1 - 1e-12)))
-        size = (target - start) / count
-        for k in range(count):
-            self._count_step()
-            step = self.integrator.step(self.system, self._t, y, self._rate, size, False)
-            t = target if k == count - 1 else start + (k + 1) * size
-            new = self.system.settle(t, step.y)
-            if not self.system.admissible(new):
-                raise _StepError(self._degenerate(y, new, t, size))
-            y = self._accept(t, new, step.rate)
-            yield y
-
-    def _adapted(self, y: Array, target: float) -> Iterator[Array]:
-        """Steps under error control to the target."""
-        while self._t < target:
-            self._count_step()
-            limit = self._stability_limit(y)
-            size = min(self._next, limit)
-            left = target - self._t
-            last = size >= left * (1 - 1e-12)
-            # Two equal steps rather than a long and a tiny one.
-            size = left if last else (left / 2 if size > left / 2 else size)
-            step = self.integrator.step(
-                self.system, self._t, y, self._rate, size, self.integrator.adaptive
-            )
-            t = target if last else self._t + size
-            new = self.system.settle(t, step.y)
-            error = self._error(step.error, new)
-            if error <= 1.0:
-                y = self._accept(t, new, step.rate)
-                if self.integrator.adaptive:
-                    grown = size * self._controller.after_accepted(error)
-                    # A step cut short to end on an output time says little about the next one.
-                    self._next = max(grown, self._next) if last and error < 0.1 else grown
-                yield y
-                continue
-            self.rejected += 1
-            size *= self._controller.after_rejected(error)
-            self._next = size
-            if size < _SMALLEST_STEP * (self.t1 - self.t0):
-                raise _StepError(self._step_too_small(y, new, t, size))
-
-    def _error(self, error: Array | None, new: Array) -> float:
-        """Scaled error of a step; infinite where the result is no metric."""
-        if not self.system.admissible(new):
-            return math.inf
-        if error is None:
-            return 0.0
-        return scaled_error(error, new, self.system.grid.ndim, self.rtol, self.atol)
-
-    def _stability_limit(self, y: Array) -> float:
-        if math.isinf(self.integrator.stable_step(1.0)):
-            return math.inf
-        return _STABILITY_MARGIN * self.integrator.stable_step(self.system.spectral_radius(y))
-
-    def _first_step(self, y: Array) -> float:
-        """A hundredth of the time in which the metric changes by its own size."""
-        if not self.integrator.adaptive:
-            return self.t1 - self.t0  # the stability limit alone decides
-        self._rate = self.system(self.t0, y)
-        speed = scaled_error(self._rate, y, self.system.grid.ndim, 1.0, 0.0)
-        span = self.t1 - self.t0
-        # A start at rest says nothing about later: not the whole span in one step.
-        return min(span, 0.01 / speed) if speed > 0 and math.isfinite(speed) else span / 50
-
-    def _count_step(self) -> None:
-        """End the flow where it has taken all the steps it may."""
-        if self.accepted + self.rejected >= self.max_steps:
-            raise _StepError(
-                f"max_steps = {self.max_steps} steps were taken and t = {self._t:.6g} was reached; "
-                "raise max_steps, loosen rtol, or take a method for stiff grids ('rkl2', 'etdrk4')"
-            )
-
-    def _accept(self, t: float, y: Array, rate: Array | None) -> Array:
-        self._t, self._y, self._rate = t, y, rate
-        self.accepted += 1
-        return y
-
-    def _keep(self, t: float, y: Array) -> None:
-        self.times.append(t)
-        self.kept.append(y)
-        size = math.prod(y.shape) * 8 * len(self.kept)
-        if size > _MEMORY_WARNING_BYTES and not self._warned:
-            self._warned = True
-            warnings.warn(
-                f"{len(self.kept)} metrics are kept and take over 2 GiB; pass t_eval to keep fewer",
-                stacklevel=2,
-            )
-
-    def _place(self, y: Array) -> str:
-        """Where and how a state fails to be a metric."""
-        xp, n = namespace(y), self.system.grid.ndim
-        if not bool(xp.all(xp.isfinite(y))):
-            return "it is not finite"
-        value, index = smallest_eigenvalue(y, n)
-        return f"smallest eigenvalue {value:.4g} at grid index {index}"
-
-    def _degenerate(self, y: Array, new: Array, t: float, dt: float) -> str:
-        limit = self._stability_limit(y)
-        advice = (
-            f"dt = {dt:.4g} is above the stability limit {limit:.4g} of {self.integrator.name!r}: "
-            "take a smaller step, or method 'rkl2' or 'etdrk4'"
-            if dt > limit
-            else "take a smaller dt or leave dt out to have it adapted; if that stops here too, "
-            "the flow becomes singular"
-        )
-        return (
-            f"the metric stopped being positive definite in the step to t = {t:.6g} "
-            f"({self._place(new)}); {advice}"
-        )
-
-    def _step_too_small(self, y: Array, new: Array, t: float, dt: float) -> str:
-        return (
-            f"the step fell to {dt:.3g} at t = {self._t:.6g} without meeting rtol = {self.rtol:g}, "
-            f"atol = {self.atol:g}; the flow is about to become singular, or the tolerance asks "
-            "for more than the precision gives"
-        )
-
-
-@contextmanager
-def _progress_bar(wanted: bool, t0: float, t1: float) -> Iterator[Callable[[float], None]]:
-    """A function to report the time reached to; shows a bar on a terminal."""
-    if not wanted or not sys.stderr.isatty():
-        yield lambda t: None
-        return
-    try:
-        from rich.console import Console
-        from rich.progress import Progress
-    except ImportError:
-        from ..errors import MissingDependencyError
-
-        raise MissingDependencyError("rich", "verify", "progress=True") from None
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("flow", total=t1 - t0)
-        yield lambda t: bar.update(task, completed=t - t0)
+def _solution(run: Run, parameters: dict[str, Any]) -> FlowSolution:
+    """What a run leaves."""
+    recorder, grid = run.recorder, run.recorder.grid
+    groups = [[o for o in run.events.found if o.index == k] for k in range(len(run.events.events))]
+    record: dict[str, Any] = {
+        "success": run.status >= 0,
+        "status": run.status,
+        "message": run.message,
+        "nfev": run.stepper.system.nfev,
+        "n_accepted": run.accepted,
+        "n_rejected": run.stepper.rejected,
+        "method": run.stepper.integrator.name,
+    }
+    if recorder.disk is not None:
+        # A full disk has been reported already.
+        with suppress(StorageError):
+            recorder.disk.describe({**parameters, **record})
+    return FlowSolution(
+        t=np.array(recorder.times),
+        metrics=recorder.metrics(),
+        t_events=[np.array([o.t for o in group]) for group in groups],
+        metrics_events=[
+            [MetricField.from_packed(grid, o.packed, check=False) for o in group]
+            for group in groups
+        ],
+        t_observed=np.array(recorder.observed_times),
+        observed=recorder.table(),
+        parameters=parameters,
+        **record,
+    )

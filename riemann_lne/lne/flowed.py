@@ -61,7 +61,7 @@ class FlowedLNEMetric:
         return f"{type(self).__name__}(tau={self.tau}, time={self.time})"
 
     def matrix(self, x: Array, *, check: bool = True) -> Array:
-        """Metric g - 2 T Ric as an array (..., n, n), dimensionless. For small n. Errors as `solve`.
+        """Metric g - 2 T Ric as an array (..., n, n). For small n. Errors as `solve`.
 
         >>> import numpy as np
         >>> from riemann_lne.lne import FlowedLNEMetric

@@ -16,9 +16,10 @@ LAYERS = [
     {"jets"},
     {"curvature"},
     {"metrics"},
-    {"flows", "exact"},
+    {"flows", "exact", "io"},
     {"integrators"},
     {"analysis"},
+    {"plotting"},
     {"testing", "cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -292,7 +292,8 @@ def test_a_mixed_grid_holds_its_bounded_axis_alone() -> None:
 
 @pytest.mark.parametrize("grid", [BOX, TORUS], ids=["box", "torus"])
 def test_an_unknown_boundary_lists_the_known_ones(grid: Grid) -> None:
-    with pytest.raises(UnknownNameError, match=r"'heldd'; known: free, held. Did you mean 'held'"):
+    message = r"'heldd'; known: free, held, reflecting. Did you mean 'held'"
+    with pytest.raises(UnknownNameError, match=message):
         solve_flow(flat_metric(grid), RicciFlow(), (0, 1), boundary="heldd")
 
 

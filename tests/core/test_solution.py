@@ -116,8 +116,8 @@ def rewrite(path: Path, **changes: Any) -> None:
 def test_missing_parts_and_other_formats_are_named(solution: FlowSolution, tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     solution.save(path)
-    rewrite(path, record=None, upper=None)
-    with pytest.raises(InvalidArgumentError, match="missing: record, upper"):
+    rewrite(path, record=None, grid=None)
+    with pytest.raises(InvalidArgumentError, match="missing: grid, record"):
         FlowSolution.load(path)
     solution.save(path)
     rewrite(path, format=np.int64(99))

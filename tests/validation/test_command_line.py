@@ -102,7 +102,7 @@ def test_list_names_claims_and_parameters():
 def test_bench_runs_one_benchmark_and_refuses_unknown_ones(tmp_path):
     done = run("bench", "--only", "no-such")
     assert done.returncode == 2
-    assert "known: integrators, lne, right-hand-side" in done.stderr
+    assert "known: corrector, integrators, lne, regularizer, right-hand-side" in done.stderr
 
 
 def test_settings_are_literals_and_nothing_else():

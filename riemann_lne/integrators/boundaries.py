@@ -1,0 +1,288 @@
+"""What happens at the ends of bounded axes: held, driven by a function, reflecting or free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+from ..arrays import Array, device, first_true, namespace, total
+from ..errors import (
+    InvalidArgumentError,
+    NotFiniteError,
+    NotPositiveDefiniteError,
+    ShapeError,
+    UnknownNameError,
+)
+from ..grids import Grid
+from ..metrics import assemble
+from ..stencils import reflection_signs
+from ..tensors import (
+    is_positive_definite,
+    pack,
+    packed_size,
+    pairs,
+    require_symmetric,
+    smallest_eigenvalue,
+)
+from ..weights import fd_weights
+
+BoundaryFunction: TypeAlias = Callable[..., Any]
+FaceChoice: TypeAlias = str | BoundaryFunction
+Boundary: TypeAlias = (
+    FaceChoice
+    | Mapping[int | tuple[int, str], FaceChoice]
+    | Sequence[FaceChoice | tuple[FaceChoice, FaceChoice] | None]
+    | None
+)
+"""What ``solve_flow`` takes: one choice for all ends, or one an axis, or one a face."""
+
+Face: TypeAlias = tuple[int, int]
+_CHOICES = ("held", "free", "reflecting")
+_SIDES = {"lower": 0, "upper": 1}
+
+
+def choices(boundary: Boundary, grid: Grid) -> dict[Face, FaceChoice]:
+    """The choice at every (axis, side) of the bounded axes.
+
+    Raises
+    ------
+    UnknownNameError, InvalidArgumentError, ShapeError
+        If a choice is not known, or names an axis that is periodic or does not exist.
+    """
+    faces = [(a, side) for a, wraps in enumerate(grid.periodic) if not wraps for side in (0, 1)]
+    if boundary is None:
+        return dict.fromkeys(faces, "held")
+    if isinstance(boundary, str) or callable(boundary):
+        # On a torus nothing has a boundary, but a wrong name is refused there too.
+        chosen = _checked(boundary)
+        return dict.fromkeys(faces, chosen)
+    result: dict[Face, FaceChoice] = dict.fromkeys(faces, "held")
+    if isinstance(boundary, Mapping):
+        # Axes first, so that single faces can differ from what is said of their axis.
+        for key in sorted(boundary, key=lambda k: isinstance(k, tuple)):
+            for face in _faces_of_key(key, grid):
+                result[face] = _checked(boundary[key])
+        return result
+    if isinstance(boundary, Sequence):
+        if len(boundary) != grid.ndim:
+            raise ShapeError(
+                f"boundary has {len(boundary)} entries; this grid has {grid.ndim} axes"
+            )
+        for axis, entry in enumerate(boundary):
+            if grid.periodic[axis]:
+                if entry not in (None, "periodic"):
+                    raise InvalidArgumentError(_has_no_ends(axis, entry))
+                continue
+            pair = entry if isinstance(entry, (tuple, list)) else (entry, entry)
+            if len(pair) != 2:
+                raise ShapeError(f"boundary of axis {axis} is {entry!r}; give (lower, upper)")
+            for side, choice in enumerate(pair):
+                result[axis, side] = _checked(choice)
+        return result
+    return {face: _checked(boundary) for face in faces}
+
+
+def _checked(choice: Any) -> FaceChoice:
+    if callable(choice):
+        return choice
+    if isinstance(choice, str):
+        if choice not in _CHOICES:
+            raise UnknownNameError("boundary", choice, _CHOICES)
+        return choice
+    raise InvalidArgumentError(
+        f"boundary = {choice!r}; give 'held', 'free', 'reflecting' or a function "
+        "(t, *coordinates) -> metric, for all ends, for each axis or for each face"
+    )
+
+
+def _faces_of_key(key: Any, grid: Grid) -> list[Face]:
+    axis, side = key if isinstance(key, tuple) and len(key) == 2 else (key, None)
+    known = isinstance(axis, (int, np.integer)) and 0 <= axis < grid.ndim
+    if not known or (side is not None and side not in _SIDES):
+        raise InvalidArgumentError(
+            f"boundary names {key!r}; give an axis from 0 to {grid.ndim - 1}, or (axis, 'lower') "
+            "or (axis, 'upper')"
+        )
+    if grid.periodic[axis]:
+        raise InvalidArgumentError(_has_no_ends(int(axis), key))
+    return [(int(axis), s) for s in ((0, 1) if side is None else (_SIDES[side],))]
+
+
+def _has_no_ends(axis: int, given: Any) -> str:
+    return f"axis {axis} is periodic and has no ends, but boundary names {given!r} for it"
+
+
+class _FaceCondition(Protocol):
+    def set_rate(self, t: float, rate: Array) -> None: ...
+
+    def set_values(self, t: float, y: Array) -> None: ...
+
+
+class BoundaryConditions:
+    """The conditions at all ends of a grid, as the solver applies them.
+
+    Attributes
+    ----------
+    grid : Grid
+        The grid with the mirrors of its reflecting ends.
+    choices : dict
+        What was chosen at each (axis, side).
+    """
+
+    def __init__(
+        self, boundary: Boundary, grid: Grid, initial: Array, span: tuple[float, float]
+    ) -> None:
+        self.choices = choices(boundary, grid)
+        mirrors = [face for face, choice in self.choices.items() if choice == "reflecting"]
+        self.grid = grid.with_mirrors(mirrors) if mirrors else grid
+        coordinates = grid.coordinates(namespace(initial), initial.dtype, device(initial))
+        # Where faces meet, what is prescribed wins over what follows from a symmetry.
+        self._conditions: list[_FaceCondition] = [_Mirror(grid, face, initial) for face in mirrors]
+        self._conditions += [
+            _Held(grid, face, initial) for face, c in self.choices.items() if c == "held"
+        ]
+        self._conditions += [
+            _Driven(grid, face, coordinates, choice, span)
+            for face, choice in self.choices.items()
+            if callable(choice)
+        ]
+
+    def set_rate(self, t: float, rate: Array) -> None:
+        """Put the prescribed rates into a rate of change."""
+        for condition in self._conditions:
+            condition.set_rate(t, rate)
+
+    def set_values(self, t: float, y: Array) -> None:
+        """Put the prescribed values into a state."""
+        for condition in self._conditions:
+            condition.set_values(t, y)
+
+
+def _face_slices(grid: Grid, face: Face) -> tuple[slice, ...]:
+    axis, side = face
+    start = grid.shape[axis] - 1 if side else 0
+    part = slice(start, start + 1)
+    return tuple(part if a == axis else slice(None) for a in range(grid.ndim))
+
+
+class _Held:
+    """The metric of the end points stays as it was at the start."""
+
+    def __init__(self, grid: Grid, face: Face, initial: Array) -> None:
+        self._where = (slice(None), *_face_slices(grid, face))
+        self._known = namespace(initial).asarray(initial[self._where], copy=True)
+
+    def set_rate(self, t: float, rate: Array) -> None:
+        rate[self._where] = 0.0
+
+    def set_values(self, t: float, y: Array) -> None:
+        # Schemes that combine several states do not give back a constant to the last bit.
+        y[self._where] = self._known
+
+
+class _Mirror:
+    """Reflection: the components that change sign vanish on the mirror.
+
+    The stencils do the rest (``Grid.with_mirrors``).
+    """
+
+    def __init__(self, grid: Grid, face: Face, initial: Array) -> None:
+        n = grid.ndim
+        signs = reflection_signs(packed_size(n), n, face[0])
+        place = _face_slices(grid, face)
+        odd = [c for c, sign in enumerate(signs) if sign < 0]
+        self._odd: list[tuple[Any, ...]] = [(c, *place) for c in odd]
+        xp = namespace(initial)
+        # Start values that miss zero by rounding are meant to be zero.
+        limit = float(xp.finfo(initial.dtype).eps) ** 0.5 * float(xp.max(xp.abs(initial)))
+        for where in self._odd:
+            at = first_true(xp.abs(initial[where]) > limit)
+            if at is None:
+                continue
+            index = tuple(k + (s.start or 0) for k, s in zip(at, place, strict=True))
+            raise InvalidArgumentError(
+                f"the start has g_{pairs(n)[where[0]]} = {float(initial[where][at]):.3g} at grid "
+                f"index {index}, on the reflecting {('lower', 'upper')[face[1]]} end of axis "
+                f"{face[0]}, where it must vanish: a reflection changes its sign"
+            )
+
+    def set_rate(self, t: float, rate: Array) -> None:
+        self.set_values(t, rate)
+
+    def set_values(self, t: float, y: Array) -> None:
+        for where in self._odd:
+            y[where] = 0.0
+
+
+class _Driven:
+    """The metric of the end points is a function of time.
+
+    The rate of the boundary points is the prescribed one, so that the boundary is integrated by the
+    method like every other point and every stage sees values that fit together.
+    The function's rate comes from five-point differences in time, which never look beyond the span
+    of the flow: the function may not exist there. After every step the values are set exactly, so
+    nothing accumulates.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        face: Face,
+        coordinates: tuple[Array, ...],
+        function: BoundaryFunction,
+        span: tuple[float, float],
+    ) -> None:
+        self._grid, self._function, self._span = grid, function, span
+        self._step = 1e-4 * (span[1] - span[0])
+        self._place = _face_slices(grid, face)
+        self._where = (slice(None), *self._place)
+        self._coordinates = tuple(x[self._place] for x in coordinates)
+        # What is wrong from the start is said before the first step.
+        self._require_metric(span[0], self._metric(span[0]))
+
+    def _metric(self, t: float) -> Array:
+        x = self._coordinates
+        components = assemble(self._function(t, *x), x[0], self._grid)
+        return pack(require_symmetric(components, f"the boundary function's metric at t = {t:.6g}"))
+
+    def set_rate(self, t: float, rate: Array) -> None:
+        h = self._step
+        # How many of the five points lie before t, such that all lie within the span.
+        before = 2 if t - 2 * h >= self._span[0] else 0
+        before = 4 if t + 2 * h > self._span[1] else before
+        offsets = tuple(range(-before, 5 - before))
+        rate[self._where] = total(
+            (float(w) / h, (self._metric(t + j * h),))
+            for j, w in zip(offsets, fd_weights(1, offsets), strict=True)
+            if w
+        )
+
+    def set_values(self, t: float, y: Array) -> None:
+        values = self._metric(t)
+        self._require_metric(t, values)
+        y[self._where] = values
+
+    def _require_metric(self, t: float, values: Array) -> None:
+        xp, n = namespace(values), self._grid.ndim
+        name = f"the boundary function's metric at t = {t:.6g}"
+        at = first_true(~xp.isfinite(values))
+        if at is not None:
+            raise NotFiniteError(
+                f"{name} has g_{pairs(n)[at[0]]} = {float(values[at])} at grid index "
+                f"{self._index(at[1:])}"
+            )
+        if first_true(~is_positive_definite(values, n)) is None:
+            return
+        eigenvalue, at = smallest_eigenvalue(values, n)
+        raise NotPositiveDefiniteError(
+            f"{name} is not positive definite: smallest eigenvalue {eigenvalue:.6g} at grid index "
+            f"{self._index(at)}",
+            self._index(at),
+            eigenvalue,
+        )
+
+    def _index(self, at: tuple[int, ...]) -> tuple[int, ...]:
+        """Index on the grid of an index on the face."""
+        return tuple(k + (s.start or 0) for k, s in zip(at, self._place, strict=True))

@@ -1,0 +1,251 @@
+"""Checkpoints: what a killed run needs to go on as if nothing had happened.
+
+A checkpoint is a folder with two generations of the state, ``a.npz`` and ``b.npz``, and the
+``journal`` of what was recorded. The older generation is written anew each time, to a temporary
+file that is renamed when it is on the disk, so that at every moment one of them is whole. Each is
+checked by the CRC-32 of its members when it is read, and remembers length and CRC-32 of the
+journal. Nothing in it is code.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from ..arrays import Array, to_numpy
+from ..errors import InvalidArgumentError, StorageError
+from ..io import Journal, storage_errors, write_atomically
+
+_FORMAT = 1
+_GENERATIONS = ("a.npz", "b.npz")
+# What reading a file with wrong bytes in it ends with, depending on where they are.
+_DAMAGE = (BadZipFile, ValueError, EOFError, KeyError, OSError, RuntimeError, struct.error)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where and how often ``solve_flow`` saves what it needs to go on after a crash.
+
+    Parameters
+    ----------
+    path : str or path
+        A folder; made if it does not exist.
+    steps : int, optional
+        After every so many accepted steps.
+    seconds : float, optional
+        When so much time has passed since the last one (looked at after every step). By default
+        60 if ``steps`` is not given. With both, whichever comes first.
+
+    A checkpoint is also written at the start, at the end, and after Ctrl-C.
+
+    Examples
+    --------
+    >>> Checkpoint("run.checkpoint", steps=100)
+    Checkpoint(path='run.checkpoint', steps=100, seconds=None)
+    """
+
+    path: str | PathLike[str]
+    steps: int | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps is None and self.seconds is None:
+            object.__setattr__(self, "seconds", 60.0)
+        if (self.steps is not None and not self.steps >= 1) or (
+            self.seconds is not None and not self.seconds >= 0
+        ):
+            raise InvalidArgumentError(
+                f"steps = {self.steps}, seconds = {self.seconds}; give at least 1 step, and no "
+                "negative time"
+            )
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything a run consists of: plain values, and arrays by name."""
+
+    plain: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+    records: list[tuple[str, int, float, bytes]]
+
+
+class CheckpointFile:
+    """Writes and reads the checkpoints of one run.
+
+    Parameters
+    ----------
+    plan : Checkpoint
+        Where and how often.
+    identity : dict of str
+        What run this is; a checkpoint of another one is refused.
+    """
+
+    def __init__(self, plan: Checkpoint, identity: Mapping[str, str]) -> None:
+        self.plan, self.identity = plan, dict(identity)
+        self.folder = Path(fspath(plan.path))
+        self._journal = Journal(self.folder / "journal")
+        self._count = 0
+        self._writer = ThreadPoolExecutor(max_workers=1)
+        self._pending: Future[None] | None = None
+        self._written_at, self._written_steps = time.monotonic(), 0
+
+    def claim(self, store: Path) -> bool:
+        """Note that this run is about to make a store; True if that was noted before.
+
+        A run that is killed before its first checkpoint leaves a store that nothing else can tell
+        from that of another run.
+        """
+        note = self.folder / "store"
+        name = str(store.resolve())
+        if note.exists() and note.read_text(encoding="utf-8") == name:
+            return True
+        if not store.exists():
+            with storage_errors("the checkpoint", self.folder):
+                write_atomically(note, lambda file: file.write(name.encode()))
+        return False
+
+    def begin(self) -> None:
+        """Prepare the folder for a new run; one that holds another run's work is left alone."""
+        if any((self.folder / name).exists() for name in _GENERATIONS):
+            raise InvalidArgumentError(
+                f"{self.folder} holds the checkpoint of an earlier run; pass resume=True to go on "
+                "with it, remove it, or choose another path"
+            )
+        with storage_errors("the checkpoint", self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._journal.begin()
+
+    def due(self, steps: int) -> bool:
+        """Whether it is time after so many accepted steps."""
+        plan = self.plan
+        if plan.steps is not None and steps - self._written_steps >= plan.steps:
+            return True
+        return plan.seconds is not None and time.monotonic() - self._written_at >= plan.seconds
+
+    def write(
+        self,
+        steps: int,
+        plain: Mapping[str, Any],
+        arrays: Mapping[str, Array],
+        records: Sequence[tuple[str, int, float, np.ndarray]],
+    ) -> None:
+        """Add to the journal and write the older generation anew, while the run goes on.
+
+        What is on the disk is thus at most one checkpoint behind. The arrays must not be written
+        to any more. Raises StorageError if the checkpoint before could not be written.
+        """
+        self.wait()
+        hosted = {name: to_numpy(values) for name, values in arrays.items()}
+        self._pending = self._writer.submit(self._write, dict(plain), hosted, records)
+        self._written_at, self._written_steps = time.monotonic(), steps
+
+    def wait(self) -> None:
+        """Wait until what was handed over is on the disk.
+
+        Raises StorageError if it cannot be; the generation before is then intact.
+        """
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def close(self) -> None:
+        """Let the writing thread finish and go; errors have been raised by ``wait``."""
+        self._writer.shutdown()
+
+    def _write(
+        self,
+        plain: dict[str, Any],
+        arrays: dict[str, np.ndarray],
+        records: Sequence[tuple[str, int, float, np.ndarray]],
+    ) -> None:
+        with storage_errors("the checkpoint", self.folder):
+            self._journal.append(records)
+            record = {
+                "format": _FORMAT,
+                "count": self._count + 1,
+                "identity": self.identity,
+                "journal": self._journal.mark(),
+                "plain": plain,
+            }
+            content: dict[str, Any] = {"record": np.array(json.dumps(record)), **arrays}
+            # Stored, not compressed: random digits do not shrink, and it would take longer than
+            # a step.
+            write_atomically(
+                self.folder / _GENERATIONS[self._count % 2],
+                lambda file: np.savez(file, **content),
+            )
+        self._count += 1
+
+    def read(self) -> Snapshot | None:
+        """The newest checkpoint that is whole; None if there is none at all.
+
+        Warns where the newest is damaged and the one before it is used.
+
+        Raises
+        ------
+        StorageError
+            If there are checkpoints and none of them can be read.
+        InvalidArgumentError
+            If it belongs to another run; the message says what differs.
+        """
+        found, damaged = [], []
+        for name in _GENERATIONS:
+            path = self.folder / name
+            if not path.exists():
+                continue
+            try:
+                found.append(_load(path))
+            except _DAMAGE as error:
+                damaged.append(f"{path} ({error})")
+        found.sort(key=lambda item: item[0]["count"], reverse=True)
+        for record, arrays in found:
+            self._require_same(record)
+            try:
+                records = self._journal.restore(record["journal"])
+            except StorageError as error:
+                damaged.append(str(error))
+                continue
+            if damaged:
+                warnings.warn(
+                    f"damaged: {'; '.join(damaged)}; going on from the checkpoint before, at "
+                    f"t = {record['plain']['stepper']['t']:.6g}",
+                    stacklevel=2,
+                )
+            self._count = record["count"]
+            self._written_steps = record["plain"]["stepper"]["accepted"]
+            return Snapshot(record["plain"], arrays, records)
+        if damaged:
+            raise StorageError(f"no checkpoint in {self.folder} can be read: {'; '.join(damaged)}")
+        return None
+
+    def _require_same(self, record: dict[str, Any]) -> None:
+        theirs = record["identity"]
+        different = [
+            f"{name} is {theirs.get(name)} there and {self.identity.get(name)} here"
+            for name in {**theirs, **self.identity}
+            if theirs.get(name) != self.identity.get(name)
+        ]
+        if record["format"] != _FORMAT:
+            different.append(f"its format is {record['format']}, this version reads {_FORMAT}")
+        if different:
+            raise InvalidArgumentError(
+                f"{self.folder} is the checkpoint of another run: {'; '.join(different)}"
+            )
+
+
+def _load(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Plain values and arrays of a generation, read to the end so that damage is seen."""
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as data:
+        arrays = {name: data[name] for name in data.files}
+    return json.loads(str(arrays.pop("record"))), arrays

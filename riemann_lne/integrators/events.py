@@ -1,0 +1,272 @@
+"""Events: functions of the flow whose sign changes are found, and that can end it.
+
+An event is a callable ``event(t, metric) -> float``, as in ``scipy.integrate.solve_ivp``. It may
+have the attributes ``terminal`` (end the flow there; default False) and ``direction`` (find changes
+from negative to positive only if > 0, the other way if < 0; default 0, both). This module has
+ready-made ones, reached as ``rl.events``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from scipy.optimize import brentq
+
+from ..arrays import Array, namespace
+from ..curvature import ricci_tensor
+from ..errors import DTypeError, InvalidArgumentError, NotFiniteError
+from ..jets import MetricJet
+from ..metrics import MetricField
+from ..stencils import LocalField, evaluate
+from ..tensors import smallest_eigenvalue
+from ..weights import Order
+from .semidiscrete import SemiDiscreteFlow, scaled_error
+from .stepper import State, Stepper
+
+Event: TypeAlias = Callable[[float, MetricField], float]
+
+
+class Degenerate:
+    """The smallest eigenvalue of g_ij over the grid falls to a floor (dimensionless).
+
+    Parameters
+    ----------
+    floor : float
+        Above zero, where the metric stops being one.
+    terminal : bool
+        Whether the flow ends there.
+
+    Examples
+    --------
+    >>> from riemann_lne import RicciFlow, events, exact, solve_flow
+    >>> sphere = exact.round_sphere(2)      # g(t) = (1 - 2 t) g(0); smallest at the box's corners
+    >>> g = sphere.field(0.0, sphere.grid(17))
+    >>> half = g.components[0, 0].min() / 2
+    >>> solution = solve_flow(
+    ...     g, RicciFlow(), (0, 0.4), boundary=sphere.metric, events=events.Degenerate(half)
+    ... )
+    >>> solution.message
+    'event Degenerate ended the flow at t = 0.25'
+    """
+
+    direction = -1
+
+    def __init__(self, floor: float, terminal: bool = True) -> None:
+        if not floor > 0:
+            raise InvalidArgumentError(f"floor = {floor}; a metric has positive eigenvalues")
+        self.floor, self.terminal = floor, terminal
+
+    def __call__(self, t: float, metric: MetricField) -> float:
+        """Smallest eigenvalue less the floor."""
+        return smallest_eigenvalue(metric.packed, metric.n)[0] - self.floor
+
+
+class CurvatureAbove:
+    """The largest |R| over the grid, or |Ric|_g, rises above a threshold (1 / length^2).
+
+    Parameters
+    ----------
+    threshold : float
+        Of the curvature, positive.
+    measure : "scalar" or "ricci"
+        |R|, or |Ric|_g = (g^ik g^jl R_ij R_kl)^(1/2), which bounds it: |R| <= sqrt(n) |Ric|_g.
+    terminal : bool
+        Whether the flow ends there.
+    order : int or "fourier"
+        Of the differences.
+    """
+
+    direction = 1
+
+    def __init__(
+        self, threshold: float, measure: str = "scalar", terminal: bool = True, order: Order = 4
+    ) -> None:
+        if not (threshold > 0 and measure in ("scalar", "ricci")):
+            raise InvalidArgumentError(
+                f"threshold = {threshold}, measure = {measure!r}; give a positive threshold and "
+                "'scalar' or 'ricci'"
+            )
+        self.threshold, self.measure = threshold, measure
+        self.terminal, self.order = terminal, order
+
+    def __call__(self, t: float, metric: MetricField) -> float:
+        """Largest curvature less the threshold."""
+        n = metric.n
+
+        def formula(local: LocalField) -> list[Array]:
+            jet = MetricJet(local, n)
+            if self.measure == "scalar":
+                return [jet.scalar_curvature]
+            return ricci_tensor(jet)
+
+        count = 1 if self.measure == "scalar" else metric.packed.shape[0]
+        values = evaluate(formula, (metric.packed,), metric.grid, self.order, count)
+        if self.measure == "scalar":
+            xp = namespace(values)
+            return float(xp.max(xp.abs(values))) - self.threshold
+        return scaled_error(values, metric.packed, n, 0.0, 1.0) - self.threshold
+
+
+class SteadyState:
+    """The flow comes to rest: the largest |g'|_g over the grid falls to a tolerance (1 / time).
+
+    |g'|_g / 2 bounds the relative rate at which any length changes.
+    """
+
+    direction = -1
+
+    def __init__(self, tolerance: float, terminal: bool = True) -> None:
+        if not tolerance > 0:
+            raise InvalidArgumentError(f"tolerance = {tolerance}; a positive rate is needed")
+        self.tolerance, self.terminal = tolerance, terminal
+
+    def from_rate(self, packed: Array, rate: Array, n: int) -> float:
+        """Largest |g'|_g less the tolerance."""
+        return scaled_error(rate, packed, n, 0.0, 1.0) - self.tolerance
+
+    def __call__(self, t: float, metric: MetricField) -> float:
+        """Not to be had from a metric alone: the solver asks ``from_rate``."""
+        raise DTypeError("SteadyState needs the rate of a flow; pass it to solve_flow as an event")
+
+
+@dataclass(frozen=True)
+class Occurrence:
+    """A sign change: which event, when, and the packed metric there."""
+
+    index: int
+    t: float
+    packed: Array
+
+
+class EventWatch:
+    """Follows the events of one flow and locates their sign changes."""
+
+    def __init__(self, events: Event | Sequence[Event] | None) -> None:
+        listed = [] if events is None else ([events] if callable(events) else list(events))
+        for event in listed:
+            if not callable(event):
+                raise DTypeError(f"event {event!r} is not callable as event(t, metric)")
+        self.events: list[Any] = listed
+        self.names = [_name(event) for event in listed]
+        self.found: list[Occurrence] = []
+        self.values: list[float] = []
+
+    def start(self, stepper: Stepper) -> None:
+        """Values at the start."""
+        self.values = [self._value(k, stepper, stepper.state) for k in range(len(self.events))]
+
+    def after(
+        self, stepper: Stepper, before: State, state: State
+    ) -> tuple[list[float], list[Occurrence], State | None]:
+        """What happened in a step: the values at its end, the sign changes, where it must end.
+
+        The values and occurrences are only taken over by ``commit``.
+        """
+        values = [self._value(k, stepper, state) for k in range(len(self.events))]
+        changed: list[tuple[float, int, State]] = []
+        for k, (old, new) in enumerate(zip(self.values, values, strict=True)):
+            if _crosses(old, new, float(getattr(self.events[k], "direction", 0))):
+                place = self._locate(k, stepper, before, state, old, new)
+                changed.append((place.t, k, place))
+        changed.sort(key=lambda item: item[:2])
+        occurrences, last = [], None
+        counts = [sum(o.index == k for o in self.found) for k in range(len(self.events))]
+        for t, k, place in changed:
+            occurrences.append(Occurrence(k, t, stepper.system.metric(t, place.y)))
+            counts[k] += 1
+            # As in SciPy: a number is the count of occurrences after which the flow ends.
+            wanted = int(getattr(self.events[k], "terminal", False))
+            if wanted and counts[k] >= wanted:
+                last = place
+                break
+        return values, occurrences, last
+
+    def commit(self, values: list[float], occurrences: list[Occurrence]) -> None:
+        """Take over what ``after`` gave."""
+        self.values = values
+        self.found.extend(occurrences)
+
+    def never(self) -> str:
+        """The events that did not occur, for the message."""
+        seen = {o.index for o in self.found}
+        missing = [name for k, name in enumerate(self.names) if k not in seen]
+        if not missing:
+            return ""
+        return f"event {', '.join(missing)} never changed sign" + (
+            " in its direction" if any(self._directed(n) for n in missing) else ""
+        )
+
+    def _directed(self, name: str) -> bool:
+        return bool(getattr(self.events[self.names.index(name)], "direction", 0))
+
+    def _value(self, index: int, stepper: Stepper, state: State) -> float:
+        event, system = self.events[index], stepper.system
+        if isinstance(event, SteadyState):
+            part = system.metric_part(state.y)
+            rate = system.metric_part(stepper.rate_at(state))
+            return event.from_rate(part, rate, system.grid.ndim)
+        return as_number(
+            event(state.t, metric_at(system, state)),
+            f"event {self.names[index]} at t = {state.t:.6g}",
+        )
+
+    def _locate(
+        self, index: int, stepper: Stepper, before: State, state: State, old: float, new: float
+    ) -> State:
+        """Where in a step an event changes sign.
+
+        Every candidate is a step of the method itself from the start of the step, so that the
+        state at the event is as good as any other.
+        """
+        size = state.t - before.t
+        seen: dict[float, tuple[float, State]] = {0.0: (old, before), 1.0: (new, state)}
+
+        def value(fraction: float) -> float:
+            if fraction not in seen:
+                place = stepper.probe(before, fraction * size)
+                seen[fraction] = (self._value(index, stepper, place), place)
+            return seen[fraction][0]
+
+        # A tenth of what the tolerance means for the length of this step, but never below what
+        # the time itself resolves.
+        tolerance = 0.1 * stepper.control.rtol + 4 * np.finfo(float).eps * (
+            1 + abs(before.t) / size
+        )
+        root = float(brentq(value, 0.0, 1.0, xtol=tolerance, rtol=4 * np.finfo(float).eps))
+        value(root)
+        return seen[root][1]
+
+
+def metric_at(system: SemiDiscreteFlow, state: State) -> MetricField:
+    """The metric of a state, for the functions of the user."""
+    return MetricField.from_packed(system.plain_grid, system.metric(state.t, state.y), check=False)
+
+
+def as_number(value: Any, what: str) -> float:
+    """A finite float, or an error that names where the value came from."""
+    shape = tuple(getattr(value, "shape", ()))
+    if shape != ():
+        raise InvalidArgumentError(f"{what} is an array of shape {shape}; return one number")
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise DTypeError(f"{what} is {value!r}; return one number") from error
+    if not math.isfinite(number):
+        raise NotFiniteError(f"{what} is {number}; return a finite number")
+    return number
+
+
+def _crosses(old: float, new: float, direction: float) -> bool:
+    rises, falls = old < 0 <= new, old > 0 >= new
+    return (rises and direction >= 0) or (falls and direction <= 0)
+
+
+def _name(event: Any) -> str:
+    return str(getattr(event, "__name__", type(event).__name__))
+
+
+__all__ = ["CurvatureAbove", "Degenerate", "SteadyState"]

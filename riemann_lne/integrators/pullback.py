@@ -1,0 +1,112 @@
+"""Ricci flow by way of Ricci-DeTurck flow: the metric and the diffeomorphism that undoes the gauge.
+
+If g solves the Ricci-DeTurck flow, g' = -2 Ric + L_W g, and phi' = -W(phi, t), phi(0) = id, then
+phi^* g solves the Ricci flow: (phi^* g)' = phi^*(g' - L_W g) = -2 Ric(phi^* g) (DeTurck 1983).
+"""
+
+from __future__ import annotations
+
+import math
+
+from ..arrays import Array, first_true, like, namespace
+from ..errors import InvalidArgumentError, NotPositiveDefiniteError
+from ..flows.base import Flow, GaugedFlow
+from ..flows.diffeomorphism import interpolate, jacobian_determinant, pull_back
+from ..grids import Grid
+from ..weights import Order
+from .boundaries import Boundary
+from .semidiscrete import SemiDiscreteFlow
+
+
+class PulledBackFlow(SemiDiscreteFlow):
+    """The Ricci-DeTurck flow with the displacement u = phi - x of its diffeomorphism.
+
+    The state is the packed metric followed by u, (n (n + 1) / 2 + n, *shape); both are integrated
+    by the method as one system.
+    """
+
+    def __init__(
+        self,
+        asked: Flow,
+        gauged: GaugedFlow,
+        grid: Grid,
+        order: Order,
+        boundary: Boundary,
+        initial: Array,
+        span: tuple[float, float],
+    ) -> None:
+        super().__init__(gauged, grid, order, boundary, initial, span)
+        self.asked, self._gauged = asked, gauged
+        wrong = {face: c for face, c in self.boundary.choices.items() if c != "reflecting"}
+        if wrong:
+            raise InvalidArgumentError(
+                f"{asked!r} follows points that move along, which would leave or enter through the "
+                f"boundary; make every axis periodic or reflecting (now: {wrong}), or use "
+                "RicciFlow()"
+            )
+        self._size = initial.shape[0]
+        self._known: tuple[Array, Array] | None = None
+
+    def start(self, packed: Array) -> Array:
+        """The metric with the identity map."""
+        xp = namespace(packed)
+        return xp.concat([packed, xp.zeros_like(packed[: self.grid.ndim, ...])], axis=0)
+
+    def metric_part(self, y: Array) -> Array:
+        """The metric in DeTurck gauge."""
+        return y[: self._size, ...]
+
+    def displacement(self, y: Array) -> Array:
+        """U = phi - x, (n, *shape)."""
+        return y[self._size :, ...]
+
+    def metric(self, t: float, y: Array) -> Array:
+        """phi^* g, the metric of the Ricci flow.
+
+        Raises NotPositiveDefiniteError if the map has folded.
+        """
+        if self._known is not None and self._known[0] is y:
+            return self._known[1]
+        u = self.displacement(y)
+        determinant = jacobian_determinant(u, self.grid, self.order)
+        folded = first_true(~(determinant > 0))
+        if folded is not None:
+            raise NotPositiveDefiniteError(
+                f"the diffeomorphism of {self.asked!r} is no longer one at t = {t:.6g}: the "
+                f"determinant of its Jacobian is {float(determinant[folded]):.3g} at grid index "
+                f"{folded}; refine the grid, or use RicciFlow()",
+                folded,
+            )
+        result = pull_back(self.metric_part(y), u, self.grid, self.order)
+        self._known = (y, result)
+        return result
+
+    def __call__(self, t: float, y: Array) -> Array:
+        """Rates of the metric and of the displacement, -W(x + u)."""
+        self.nfev += 1
+        g, u = self.metric_part(y), self.displacement(y)
+        w = self._gauged.vector(t, g, self.grid, self.order)
+        velocity = -interpolate(w, u, self.grid, self.order)
+        self._hold_mirrors(velocity)
+        return namespace(y).concat([self.metric_rate(t, g), velocity], axis=0)
+
+    def settle(self, t: float, y: Array) -> Array:
+        """Boundary values of the metric; points of a mirror stay on it."""
+        super().settle(t, y)
+        self._hold_mirrors(self.displacement(y))
+        return y
+
+    def _hold_mirrors(self, vector: Array) -> None:
+        for axis, side in self.grid.mirrors:
+            index = self.grid.shape[axis] - 1 if side else 0
+            vector[(axis, *(slice(None),) * axis, index)] = 0.0
+
+    def scaled_size(self, error: Array, y: Array, rtol: float, atol: float) -> float:
+        """The larger one of the metric's and of the map's, which is in units of the sides."""
+        metric = super().scaled_size(self.metric_part(error), self.metric_part(y), rtol, atol)
+        u = self.displacement(error)
+        xp = namespace(u)
+        sides = like(list(self.grid.lengths), u)
+        worst = float(xp.max(xp.abs(u) / xp.reshape(sides, (-1,) + (1,) * self.grid.ndim)))
+        size = worst / (atol + rtol)
+        return max(metric, size) if size == size else math.inf

@@ -1,0 +1,296 @@
+"""One integration: the loop over steps, and what happens after each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, like, to_numpy
+from ..errors import RiemannLNEError, StorageError
+from ..metrics import MetricField
+from .checkpoint import CheckpointFile
+from .dense import Interpolant
+from .diagnosis import stiffness_hint
+from .events import EventWatch, Occurrence
+from .progress import uninterrupted
+from .recorder import Recorder
+from .stepper import State, StepError, Stepper
+
+_REACHED = "reached the end of t_span"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """When metrics are kept: at every step (``times`` None), or at given times.
+
+    ``dense``: at times within steps, by interpolation, in place of steps cut to end there.
+    """
+
+    times: list[float] | None
+    dense: bool
+
+    def targets(self, t0: float, t1: float) -> list[float]:
+        """Times that steps must end on. The flow runs to t1 also if the last output is earlier."""
+        inner = [] if self.dense or self.times is None else self.times
+        return [t for t in inner if t0 < t < t1] + [t1]
+
+
+@dataclass(frozen=True)
+class _Arrival:
+    """What is to be recorded of a step, computed before anything of it is."""
+
+    state: State
+    metrics: list[tuple[float, Array]]
+    observed: list[tuple[float, tuple[float, ...]]]
+    event_values: list[float]
+    occurrences: list[Occurrence]
+    ended: bool
+
+
+class Run:
+    """An integration from its start, or from a checkpoint, to its end."""
+
+    def __init__(
+        self,
+        stepper: Stepper,
+        recorder: Recorder,
+        events: EventWatch,
+        outputs: Outputs,
+        file: CheckpointFile | None,
+        parameters: dict[str, Any],
+    ) -> None:
+        self._parameters = parameters
+        self.stepper, self.recorder, self.events = stepper, recorder, events
+        self.outputs, self._file = outputs, file
+        recorder.journaled = file is not None
+        control = stepper.control
+        self._targets = outputs.targets(control.t0, control.t1)
+        # What a partial solution and a checkpoint are made of; never from amidst a step.
+        self.state = stepper.state
+        self.accepted = self.rejected = 0
+        self._arrays: dict[str, Array] = {}
+        self._plain: dict[str, Any] = {}
+        self._unsaved_events: list[Occurrence] = []
+        self.status, self.message = 0, ""
+        self._finished = self._begun = False
+
+    def go(self, report: Callable[[float], None], resume: bool) -> None:
+        """Integrate to the end, or to where it ends."""
+        try:
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                # Overflow is what an unstable step does: it is found by the check of the result.
+                if not (resume and self._resume()):
+                    self._begin()
+                if not self._finished:
+                    self._march(report)
+        except StepError as failure:
+            self.status, self.message = -1, str(failure)
+        except RiemannLNEError as error:
+            # Raised by a function of the user, the flow or the disk. At the start it is the
+            # caller's to see; later on it must not cost what was computed.
+            if not self._begun or self.accepted == 0:
+                raise
+            self.status, self.message = -1, f"stopped at t = {self.state.t:.6g}: {error}"
+            if isinstance(error, StorageError):
+                self._file = None  # not again
+        except KeyboardInterrupt:
+            self.status = -2
+            self.message = f"interrupted after t = {self.state.t:.6g}; what was kept is usable"
+        if not self._finished:
+            self._close()
+
+    # ---- from the start to the end ----------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Record the start, once all functions of the user have worked on it."""
+        state = self.stepper.state
+        self.events.start(self.stepper)
+        wanted = self.outputs.times is None or state.t in self.outputs.times
+        metrics = [(state.t, self._metric(state))] if wanted else []
+        arrival = self._arrival(state, metrics, self.events.values, [], False)
+        with uninterrupted():
+            mode = "w-"
+            if self._file is not None:
+                self._file.begin()
+                if self.recorder.path is not None and self._file.claim(self.recorder.path):
+                    mode = "w"
+            self.recorder.open(self._parameters, mode)
+            self._begun = True
+            self._commit(arrival)
+            self._save(wait=True)
+
+    def _march(self, report: Callable[[float], None]) -> None:
+        for target in self._targets:
+            while self.stepper.state.t < target:
+                before = self.stepper.state
+                after = self.stepper.advance(target)
+                arrival = self._inspect(before, after)
+                with uninterrupted():
+                    self._commit(arrival)
+                    if self._file is not None and self._file.due(self.stepper.accepted):
+                        self._save()
+                report(arrival.state.t)
+                if arrival.ended:
+                    name = self.events.names[arrival.occurrences[-1].index]
+                    self.status = 1
+                    self.message = f"event {name} ended the flow at t = {arrival.state.t:.6g}"
+                    return
+        hints = (self.events.never(), stiffness_hint(self.stepper))
+        self.message = "; ".join([_REACHED, *(h for h in hints if h)])
+
+    def _inspect(self, before: State, after: State) -> _Arrival:
+        """What the functions of the user say of a step, and what is to be kept of it."""
+        values, occurrences, last = self.events.after(self.stepper, before, after)
+        end = after if last is None else last
+        times = self.outputs.times
+        metrics: list[tuple[float, Array]] = []
+        if times is None:
+            metrics.append((end.t, self._metric(end)))
+        else:
+            due = [t for t in times if before.t < t <= end.t]
+            inner = (
+                Interpolant(self.stepper, before, after) if any(t < end.t for t in due) else None
+            )
+            for t in due:
+                y = end.y if t == end.t or inner is None else inner(t)
+                metrics.append((t, self.stepper.system.metric(t, y)))
+        return self._arrival(end, metrics, values, occurrences, last is not None)
+
+    def _arrival(
+        self,
+        state: State,
+        metrics: list[tuple[float, Array]],
+        values: list[float],
+        occurrences: list[Occurrence],
+        ended: bool,
+    ) -> _Arrival:
+        recorder = self.recorder
+        observed: list[tuple[float, tuple[float, ...]]] = []
+        if recorder.observe:
+            places = [(state.t, self._metric(state))] if recorder.observes_steps else metrics
+            observed = [(t, recorder.measure(t, self._field(packed))) for t, packed in places]
+        return _Arrival(state, metrics, observed, values, occurrences, ended)
+
+    def _metric(self, state: State) -> Array:
+        return self.stepper.system.metric(state.t, state.y)
+
+    def _field(self, packed: Array) -> MetricField:
+        return MetricField.from_packed(self.recorder.grid, packed, check=False)
+
+    def _commit(self, arrival: _Arrival) -> None:
+        """Record a step; all of it or, if it is never called, nothing."""
+        if arrival.ended:
+            self.stepper.state = arrival.state
+        for t, packed in arrival.metrics:
+            self.recorder.keep(t, packed)
+        for t, values in arrival.observed:
+            self.recorder.note(t, values)
+        self.events.commit(arrival.event_values, arrival.occurrences)
+        self._unsaved_events.extend(arrival.occurrences)
+        self.state = self.stepper.state
+        self.accepted, self.rejected = self.stepper.accepted, self.stepper.rejected
+        if self._file is not None:
+            self._snapshot()
+
+    def _close(self) -> None:
+        """Keep the last metric, and the last checkpoint.
+
+        What did not finish can be resumed, for another try or with more steps or space. Its last
+        metric is for the solution alone: the run as asked for would not have kept it.
+        """
+        self._finished = self.status >= 0
+        try:
+            with uninterrupted():
+                if not self._finished:
+                    self._save(wait=True)
+                self._keep_last()
+                if self._finished:
+                    self._save(wait=True)
+                if self.recorder.disk is not None:
+                    self.recorder.disk.flush()
+        except StorageError as error:
+            self.status = -1
+            self.message = f"{self.message}; {error}"
+
+    def _keep_last(self) -> None:
+        recorder, last = self.recorder, self.state
+        early = self.status != 0 or recorder.only_last
+        if early and (not recorder.times or recorder.times[-1] < last.t):
+            recorder.keep(last.t, self._metric(last))
+
+    # ---- checkpoints ------------------------------------------------------------------------
+
+    def _snapshot(self) -> None:
+        """What the run consists of now; arrays of states are never written to again."""
+        self._arrays = {"y": self.state.y}
+        if self.state.rate is not None:
+            self._arrays["rate"] = self.state.rate
+        for name, values in self.stepper.integrator.memory().items():
+            self._arrays[f"integrator_{name}"] = values
+        self._plain = {
+            "stepper": self.stepper.memory(),
+            "nfev": self.stepper.system.nfev,
+            "event_values": list(self.events.values),
+        }
+
+    def _save(self, wait: bool = False) -> None:
+        if self._file is None or not self._plain:
+            return
+        records = list(self.recorder.unsaved)
+        records += [("e", o.index, o.t, to_numpy(o.packed)) for o in self._unsaved_events]
+        ended = {"finished": self._finished, "status": self.status, "message": self.message}
+        plain = {**self._plain, **ended, "store": self.recorder.memory()}
+        self._file.write(self.accepted, plain, self._arrays, records)
+        self.recorder.unsaved.clear()
+        self._unsaved_events.clear()
+        if wait:
+            self._file.wait()
+
+    def _resume(self) -> bool:
+        """Take everything over from the checkpoint; False if there is none."""
+        snapshot = None if self._file is None else self._file.read()
+        if snapshot is None:
+            return False
+        stepper, recorder, start = self.stepper, self.recorder, self.stepper.state.y
+        arrays, plain = snapshot.arrays, snapshot.plain
+        rate = like(arrays["rate"], start) if "rate" in arrays else None
+        stepper.recall(plain["stepper"], like(arrays["y"], start), rate)
+        stepper.system.nfev = plain["nfev"]
+        stepper.integrator.recall(
+            {
+                name.removeprefix("integrator_"): values
+                for name, values in arrays.items()
+                if name.startswith("integrator_")
+            }
+        )
+        recorder.open(self._parameters, "r+")
+        recorder.recall(plain["store"])
+        recorder.journaled = False
+        for kind, index, t, payload in snapshot.records:
+            if kind == "o":
+                recorder.note(t, tuple(np.frombuffer(payload).tolist()))
+                continue
+            packed = self._packed(payload, arrays["y"].dtype)
+            if kind == "m":
+                recorder.keep(t, packed)
+            else:
+                self.events.found.append(Occurrence(index, t, packed))
+        recorder.journaled = True
+        self.events.values = list(plain["event_values"])
+        self.state, self._begun = stepper.state, True
+        self.accepted, self.rejected = stepper.accepted, stepper.rejected
+        self._finished = plain["finished"]
+        if self._finished:
+            self.status, self.message = plain["status"], plain["message"]
+            self._keep_last()
+        self._snapshot()
+        return True
+
+    def _packed(self, payload: bytes, dtype: Any) -> Array:
+        """A packed metric of the journal, in the library of the run."""
+        shape = (-1, *self.recorder.grid.shape)
+        values = np.frombuffer(payload, dtype).reshape(shape).copy()
+        return like(values, self.stepper.state.y)

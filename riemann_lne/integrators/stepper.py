@@ -1,0 +1,206 @@
+"""One accepted step after another: equal steps, or steps under error control."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from ..arrays import Array
+from . import diagnosis
+from .base import Integrator
+from .controller import PIController
+from .semidiscrete import SemiDiscreteFlow
+
+# Explicit steps are kept this far below the linear stability limit.
+_STABILITY_MARGIN = 0.9
+# A step below this fraction of the span means that the solution is about to cease to exist.
+_SMALLEST_STEP = 1e-12
+
+
+@dataclass(frozen=True)
+class Control:
+    """What decides on the steps; see ``solve_flow``."""
+
+    t0: float
+    t1: float
+    dt: float | None
+    rtol: float
+    atol: float
+    max_steps: int
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a flow has arrived; the arrays are never written to again.
+
+    ``rate`` is the right-hand side there, if it is known.
+    """
+
+    t: float
+    y: Array
+    rate: Array | None = None
+
+
+class StepError(Exception):
+    """A step that ends the flow, with the message for the user."""
+
+
+class Stepper:
+    """Takes the steps of one integration.
+
+    Attributes
+    ----------
+    state : State
+        The last accepted one.
+    accepted, rejected : int
+        Steps so far.
+    limited : int
+        Accepted steps that would have been longer but for the stability limit.
+    """
+
+    def __init__(
+        self, system: SemiDiscreteFlow, integrator: Integrator, control: Control, y: Array
+    ) -> None:
+        self.system, self.integrator, self.control = system, integrator, control
+        self.state = State(control.t0, y)
+        self.accepted = self.rejected = self.limited = 0
+        self._controller = PIController(integrator.error_exponent)
+        self._next: float | None = None
+        # Target, start and steps taken of the current stretch of equal steps.
+        self._stretch = (control.t0, control.t0, 0)
+
+    def advance(self, target: float) -> State:
+        """The next accepted state on the way to a time, which is met exactly.
+
+        Raises StepError if there is none.
+        """
+        with_dt = self.control.dt is not None
+        state = self._equal_step(target) if with_dt else self._adapted_step(target)
+        self.accepted += 1
+        self.state = state
+        return state
+
+    def rate_at(self, state: State) -> Array:
+        """Right-hand side at a state; that at the current one serves the next step too."""
+        if state.rate is not None:
+            return state.rate
+        if self.state.rate is not None and self.state.y is state.y:
+            return self.state.rate
+        rate = self.system(state.t, state.y)
+        if self.state.y is state.y:
+            self.state = State(state.t, state.y, rate)
+        return rate
+
+    def probe(self, start: State, size: float) -> State:
+        """The state that one step of a size leads to, without taking it."""
+        step = self.integrator.step(
+            self.system, start.t, start.y, start.rate, size, self._estimates
+        )
+        t = start.t + size
+        return State(t, self.system.settle(t, step.y))
+
+    @property
+    def _estimates(self) -> bool:
+        return self.control.dt is None and self.integrator.adaptive
+
+    def _equal_step(self, target: float) -> State:
+        """One of the equal steps of at most dt to the target."""
+        assert self.control.dt is not None
+        self._count_step()
+        now = self.state
+        if self._stretch[0] != target:
+            self._stretch = (target, now.t, 0)
+        _, start, done = self._stretch
+        count = max(1, math.ceil((target - start) / self.control.dt * (1 - 1e-12)))
+        size = (target - start) / count
+        step = self.integrator.step(self.system, now.t, now.y, now.rate, size, False)
+        t = target if done == count - 1 else start + (done + 1) * size
+        new = self.system.settle(t, step.y)
+        if not self.system.admissible(new):
+            limit = self.stability_limit(now.y)
+            raise StepError(
+                diagnosis.degenerate(self.system, self.integrator.name, new, t, size, limit)
+            )
+        self._stretch = (target, start, done + 1)
+        return State(t, new, step.rate)
+
+    def _adapted_step(self, target: float) -> State:
+        """A step whose estimated error meets the tolerance."""
+        if self._next is None:
+            self._next = self._first_step()
+        now = self.state
+        limit = self.stability_limit(now.y)
+        while True:
+            self._count_step()
+            size = min(self._next, limit)
+            left = target - now.t
+            last = size >= left * (1 - 1e-12)
+            # Two equal steps rather than a long and a tiny one.
+            size = left if last else (left / 2 if size > left / 2 else size)
+            step = self.integrator.step(
+                self.system, now.t, now.y, now.rate, size, self.integrator.adaptive
+            )
+            t = target if last else now.t + size
+            new = self.system.settle(t, step.y)
+            error = self._error(step.error, new)
+            if error <= 1.0:
+                self.limited += limit < self._next
+                if self.integrator.adaptive:
+                    grown = size * self._controller.after_accepted(error)
+                    # A step cut short to end on an output time says little about the next one.
+                    self._next = max(grown, self._next) if last and error < 0.1 else grown
+                return State(t, new, step.rate)
+            self.rejected += 1
+            self._next = size * self._controller.after_rejected(error)
+            if self._next < _SMALLEST_STEP * (self.control.t1 - self.control.t0):
+                raise StepError(diagnosis.step_too_small(now.t, self._next, self.control))
+
+    def _error(self, error: Array | None, new: Array) -> float:
+        """Scaled error of a step; infinite where the result is no metric."""
+        if not self.system.admissible(new):
+            return math.inf
+        if error is None:
+            return 0.0
+        return self.system.scaled_size(error, new, self.control.rtol, self.control.atol)
+
+    def stability_limit(self, y: Array) -> float:
+        """Longest step that is taken at a state for the sake of stability."""
+        if math.isinf(self.integrator.stable_step(1.0)):
+            return math.inf
+        return _STABILITY_MARGIN * self.integrator.stable_step(self.system.spectral_radius(y))
+
+    def _first_step(self) -> float:
+        """A hundredth of the time in which the metric changes by its own size."""
+        span = self.control.t1 - self.control.t0
+        if not self.integrator.adaptive:
+            return span  # the stability limit alone decides
+        speed = self.system.scaled_size(self.rate_at(self.state), self.state.y, 1.0, 0.0)
+        # A start at rest says nothing about later: not the whole span in one step.
+        return min(span, 0.01 / speed) if speed > 0 and math.isfinite(speed) else span / 50
+
+    def _count_step(self) -> None:
+        """End the flow where it has taken all the steps it may."""
+        if self.accepted + self.rejected >= self.control.max_steps:
+            raise StepError(diagnosis.too_many_steps(self.state.t, self.control.max_steps))
+
+    def memory(self) -> dict[str, Any]:
+        """Everything that later steps depend on besides the arrays, as plain values."""
+        return {
+            "t": self.state.t,
+            "accepted": self.accepted,
+            "rejected": self.rejected,
+            "limited": self.limited,
+            "next": self._next,
+            "stretch": list(self._stretch),
+            "controller": self._controller.memory(),
+        }
+
+    def recall(self, memory: dict[str, Any], y: Array, rate: Array | None) -> None:
+        """Go on from what ``memory`` gave and the arrays of the state."""
+        self.state = State(memory["t"], y, rate)
+        self.accepted, self.rejected = memory["accepted"], memory["rejected"]
+        self.limited, self._next = memory["limited"], memory["next"]
+        target, start, done = memory["stretch"]
+        self._stretch = (target, start, done)
+        self._controller.recall(memory["controller"])
