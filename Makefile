@@ -1,15 +1,22 @@
-# Everything runs in its own environment in .venv; nothing is installed outside of this folder.
+# Everything runs in its own environment in .venv (and .venv-hosts, for the tests with libraries that
+# need older ones beside them: numpy < 2.4, setuptools < 81); nothing is installed outside of this folder.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+HOSTS := .venv-hosts
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help verify test test-all test-gpu lint format docs bench clean
+HOST_TESTS := tests/torch_hosts tests/geomstats \
+	tests/torch/test_quantization.py::TestFinalize::test_onnx \
+	adapters/riemann_lne_torch/lightning.py adapters/riemann_lne_torch/transformers.py
+
+.PHONY: help verify test test-all test-hosts test-gpu lint format docs bench clean
 
 help:
 	@echo "make verify    run the theorem audit (quick form) and write verify-report/"
 	@echo "make test      install what the tests need and run them"
 	@echo "make test-all  the same with the slow tests"
+	@echo "make test-hosts  only the tests with Brevitas, torchao, Lightning, transformers, ONNX, geomstats"
 	@echo "make test-gpu  the tests that need a GPU (torch with CUDA or CuPy must be installed in $(VENV))"
 	@echo "make lint      ruff and mypy"
 	@echo "make docs      build the documentation into docs/_build/html"
@@ -36,13 +43,37 @@ $(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
 verify: $(VENV)/.verify
 	$(BIN)/riemann-lne verify --quick --report verify-report --json verify-report/verify.json
 
+$(HOSTS)/.ready: pyproject.toml constraints.txt | $(BIN)/python
+	@test -x $(HOSTS)/bin/python || $(BIN)/python -m venv $(HOSTS)
+	$(HOSTS)/bin/python -m pip --disable-pip-version-check -q install -c constraints.txt \
+		-e '.[hosts,geomstats]' autograd 'hypothesis>=6.100' 'pytest>=8' 'pytest-xdist>=3.6'
+	@touch $@
+
 # The tests run in two processes: one linear-algebra thread each, or they wait for one another.
-test test-all: export OMP_NUM_THREADS = 1
+test test-all test-hosts: export OMP_NUM_THREADS = 1
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+	@$(HOSTS_IF_INSTALLED)
 
 test-all: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not gpu'
+	@$(HOSTS_IF_INSTALLED)
+
+test-hosts: $(HOSTS)/.ready
+	$(HOSTS)/bin/python -m pytest -n 2 --dist worksteal -rs $(HOST_TESTS)
+
+# Where those libraries cannot be had, the other tests decide, and the gap is said. Where they can,
+# a test that fails there fails here.
+define HOSTS_IF_INSTALLED
+if $(MAKE) --no-print-directory $(HOSTS)/.ready; then \
+	$(MAKE) --no-print-directory test-hosts; \
+else \
+	echo; \
+	echo "NOT RUN: the tests with Brevitas, torchao, Lightning, transformers, ONNX and geomstats."; \
+	echo "Their environment $(HOSTS) could not be installed (pip's reason is above); the tests in"; \
+	echo "$(VENV) ran and passed. To try again: make test-hosts"; \
+fi
+endef
 
 test-gpu: $(VENV)/.test
 	$(BIN)/python -m pytest -m gpu -rs
@@ -63,4 +94,4 @@ bench: $(VENV)/.verify
 	$(BIN)/riemann-lne bench --report bench-report
 
 clean:
-	rm -rf $(VENV) verify-report bench-report docs/_build
+	rm -rf $(VENV) $(HOSTS) verify-report bench-report docs/_build

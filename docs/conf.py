@@ -64,6 +64,7 @@ sphinx_gallery_conf = {
             "plot_embedding_flow.py",
             "plot_perelman_lambda.py",
             "plot_lne_metric.py",
+            "plot_lne_geodesics.py",
             "plot_corrector_digits.py",
             "plot_algorithm_2.py",
         ]

@@ -28,11 +28,11 @@ from .corrections import (
     measure_change,
 )
 from .hooks import attach
-from .pieces import BLOCKS, shard_groups
+from .pieces import BLOCKS
 from .scale import Follower, given_tau, require_usable
 from .selection import Select, Source, Weight, find_weights
-from .statistics import LayerStatistics, mean
-from .sums import Blocks, Rows, add_over, at_rows
+from .statistics import LayerStatistics
+from .sums import Blocks, Rows, at_rows
 
 _ON_INDEFINITE = ("rescale", "weak", "raise")
 
@@ -456,26 +456,27 @@ class LNECorrector:
         changes = change
         if not blocks.single_rows:
             changes = torch.stack([change[layer.span].sum(0) for layer in blocks.layers])
-        for index, layer in enumerate(blocks.layers):
-            if self.block == "channel":  # whole channels lie on different processes
-                for group in shard_groups(layer.weight):
-                    part = changes[index].to(blocks.device)
-                    add_over(part, group)
-                    changes[index] = part.cpu()
         # one list each, as tensor operations a layer would take longer than the correction
         taus, norms, bad, whole = (a.tolist() for a in (tau, norm2, indefinite, finite))
-        conditions = None if condition is None else condition.tolist()
+        conditions = [1.0] * len(taus) if condition is None else condition.tolist()
+        table = []
         for layer, sums in zip(blocks.layers, changes.tolist(), strict=True):
-            angle, relative = angle_and_change(*sums)
             span = layer.span
+            counts = (layer.rows, sum(bad[span]), whole[span].count(False))
+            ends = (max(norms[span], default=0.0), max(conditions[span], default=1.0))
+            table.append([*sums, sum(taus[span]), *counts, *ends])
+        if self.block == "channel":  # other channels of a layer may lie on other processes
+            table = blocks.combine(table, added=7)
+        for layer, row in zip(blocks.layers, table, strict=True):
+            angle, relative = angle_and_change(*row[:3])
             self.statistics[layer.name] = LayerStatistics(
-                tau=mean(taus[span]),
-                norm2=max(norms[span], default=0.0),
-                condition=None if conditions is None else max(conditions[span], default=1.0),
+                tau=row[3] / row[4],
+                norm2=row[7],
+                condition=None if condition is None else row[8],
                 relative_change=relative,
                 angle=angle,
-                indefinite=sum(bad[span]),
-                corrected=all(whole[span]),
+                indefinite=int(row[5]),
+                corrected=row[6] == 0,
             )
 
 

@@ -105,8 +105,9 @@ class Follower:
         last = torch.full((2, blocks.rows), torch.nan, dtype=torch.float64)
         for layer in blocks.layers:
             for row, values in zip(last, (known["tau"], known["norm2"]), strict=True):
-                if len(values.get(layer.name, ())) == layer.rows:
-                    row[layer.span] = values[layer.name]
+                found = values.get(layer.name)
+                if found is not None and len(found) == layer.rows:
+                    row[layer.span] = found
         return last[0], last[1]
 
     def _keep(self, blocks: Blocks, tau: Rows, norm2: Rows | None, wanted: Rows) -> None:

@@ -115,7 +115,7 @@ def is_quantized(module: nn.Module) -> bool:
     if parametrize.is_parametrized(module, "weight"):
         chain = module.parametrizations["weight"]  # type: ignore[index]
         return any(isinstance(step, WeightQuantizer) for step in chain)
-    if getattr(module, "is_weight_quant_enabled", False):  # Brevitas
+    if getattr(getattr(module, "weight_quant", None), "is_quant_enabled", False):  # Brevitas
         return True
     # torchao, torch.ao
     for name in ("weight_fake_quantizer", "weight_fake_quant"):

@@ -50,8 +50,3 @@ class LayerStatistics:
         """
         values: dict[str, Any] = vars(self)
         return {name: float(value) for name, value in values.items() if value is not None}
-
-
-def mean(values: list[float]) -> float:
-    """Mean; 0 if there is none on this process."""
-    return sum(values) / len(values) if values else 0.0

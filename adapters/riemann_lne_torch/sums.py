@@ -118,7 +118,8 @@ class Blocks:
 
     @property
     def single_rows(self) -> bool:
-        return self.rows == len(self.layers)
+        # not by their total: of a sharded layer this process may hold two channels or none
+        return all(layer.rows == 1 for layer in self.layers)
 
     def pieces(self, held: int) -> Iterator[tuple[slice, Tensor, Tensor]]:
         """Rows, weights and gradients of every piece."""
@@ -145,6 +146,26 @@ class Blocks:
             size += x.numel()
         if xs:
             yield rows, xs, vs
+
+    def combine(self, table: list[list[float]], added: int) -> list[list[float]]:
+        """Values of every layer, from all processes that hold channels of it.
+
+        The first columns are added, of the others the largest is taken: one collective a mesh.
+        """
+        meshes: dict[tuple[Any, ...], list[int]] = {}
+        for index, layer in enumerate(self.layers):
+            if groups := tuple(shard_groups(layer.weight)):
+                meshes.setdefault(groups, []).append(index)
+        for groups, places in meshes.items():
+            part = torch.tensor([table[i] for i in places], dtype=torch.float64).to(self.device)
+            for group in groups:
+                every = [torch.empty_like(part) for _ in range(dist.get_world_size(group))]
+                dist.all_gather(every, part, group=group)
+                stack = torch.stack(every)
+                part = torch.cat([stack[..., :added].sum(0), stack[..., added:].amax(0)], -1)
+            for i, row in zip(places, part.tolist(), strict=True):
+                table[i] = row
+        return table
 
     def _add_over_processes(self, total: Tensor, largest: bool) -> None:
         """One collective for each mesh that the layers are sharded over."""

@@ -4,23 +4,51 @@ Weight vectors have shape (..., n): batch dimensions first, one block of weights
 axis. Nothing here builds an n-by-n matrix unless ``matrix`` is called.
 """
 
+from .constraints import AffineSet, Box, ConvexSet, Simplex
 from .discrete_flow import discrete_flow_defect, discrete_flow_defect_of_steps
 from .divergence import lne_divergence, lne_potential
+from .duality import lne_dual_divergence, lne_dual_potential
 from .flowed import FlowedLNEMetric
 from .hessian import HessianLNEMetric
+from .hypersurface import minkowski_product
 from .metric import LNEMetric
+from .mirror_descent import (
+    MirrorDescentBound,
+    MirrorDescentResult,
+    mirror_descent,
+    mirror_descent_bound,
+)
+from .potentials import EuclideanPotential, LNEPotential, NegativeEntropy, Potential
 from .ricci import LNERicci
 from .scale import auto_tau, max_tau
+from .strong_inverse import StrongInverse, strong_inverse
 
 __all__ = [
+    "AffineSet",
+    "Box",
+    "ConvexSet",
+    "EuclideanPotential",
     "FlowedLNEMetric",
     "HessianLNEMetric",
     "LNEMetric",
+    "LNEPotential",
     "LNERicci",
+    "MirrorDescentBound",
+    "MirrorDescentResult",
+    "NegativeEntropy",
+    "Potential",
+    "Simplex",
+    "StrongInverse",
     "auto_tau",
     "discrete_flow_defect",
     "discrete_flow_defect_of_steps",
     "lne_divergence",
+    "lne_dual_divergence",
+    "lne_dual_potential",
     "lne_potential",
     "max_tau",
+    "minkowski_product",
+    "mirror_descent",
+    "mirror_descent_bound",
+    "strong_inverse",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from ..arrays import Array, first_true, like
@@ -105,6 +106,41 @@ class GudermannianGeometry:
         u = xp.tan(half)
         step = xp.log1p(u / grown) - xp.log1p(-u * grown)
         return xp.astype(x + step / weight, out, copy=False)
+
+    def geodesic(self, x: Array, v: Array, times: Sequence[float], *, check: bool = True) -> Array:
+        """Points exp(x, time v) of a geodesic, shape (..., len(times), n).
+
+        Times may have any order and sign. Arguments and errors otherwise as for `exp`.
+
+        >>> import numpy as np
+        >>> from riemann_lne.lne import HessianLNEMetric
+        >>> x, v = np.asarray([0.0]), np.asarray([1.0])
+        >>> print(HessianLNEMetric(1.0).geodesic(x, v, [0.0, 0.5, 1.0]).round(4))
+        [[0.    ]
+         [0.5222]
+         [1.2262]]
+        """
+        xp, (x, v), out = prepare(x=x, v=v)
+        points = [self.exp(x, v * float(time), check=check) for time in times]
+        return xp.astype(xp.stack(points, axis=-2), out, copy=False)
+
+    def transport(self, x: Array, v: Array, w: Array, *, check: bool = True) -> Array:
+        """Parallel transport of w along the geodesic exp(x, time v) to time 1, shape (..., n).
+
+        w_i cosh(tau y_i)/cosh(tau x_i) with y = exp(x, v): the components in flat coordinates
+        are constant. In the unit of w. Errors as for `exp`.
+
+        >>> import numpy as np
+        >>> from riemann_lne.lne import HessianLNEMetric
+        >>> zero, one = np.asarray([0.0]), np.asarray([1.0])
+        >>> print(HessianLNEMetric(1.0).transport(zero, one, one).round(4))
+        [1.8508]
+        """
+        xp, (x, v, w), out = prepare(x=x, v=v, w=w)
+        weight = fit_tau(self.tau, x, v, w)[1]
+        y = self.exp(x, v, check=check)
+        ratio = cosh_saturated(xp, y, weight) / cosh_saturated(xp, x, weight)
+        return xp.astype(w * ratio, out, copy=False)
 
     def log(self, x: Array, y: Array) -> Array:
         """The velocity at x of the geodesic that reaches y at unit time, shape (..., n).

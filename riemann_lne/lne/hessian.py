@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..arrays import Array, device
 from ..errors import UnknownNameError
 from ._common import cosh_saturated, fit_tau, log_cosh, prepare, sech2
@@ -181,6 +183,29 @@ class HessianLNEMetric(GudermannianGeometry):
         [0. 0.]
         """
         return self.ricci(x).coefficient
+
+    def riemann(self, x: Array, u: Array, v: Array, w: Array, *, check: bool = True) -> Array:
+        """The vector R(u, v) w: zeros of shape (..., n). Errors as above.
+
+        >>> import numpy as np
+        >>> from riemann_lne.lne import HessianLNEMetric
+        >>> one = np.ones(2)
+        >>> print(HessianLNEMetric(1.0).riemann(one, one, one, one))
+        [0. 0.]
+        """
+        xp, (x, u, v, w), out = prepare(x=x, u=u, v=v, w=w)
+        shape = np.broadcast_shapes(*(tuple(a.shape) for a in (self._z(x), u, v, w)))
+        return xp.zeros(shape, dtype=out, device=device(x))
+
+    def sectional_curvature(self, x: Array, u: Array, v: Array, *, check: bool = True) -> Array:
+        """Sectional curvature of the plane of u and v: zeros of shape (...). Errors as above.
+
+        >>> import numpy as np
+        >>> from riemann_lne.lne import HessianLNEMetric
+        >>> print(HessianLNEMetric(1.0).sectional_curvature(*np.eye(3)))
+        0.0
+        """
+        return self.riemann(x, u, v, v)[..., 0]
 
     def divergence(self, x: Array, y: Array) -> Array:
         """D[x : y] of Eq. 15 for this tau, shape (...): see `lne_divergence`. Errors as there.

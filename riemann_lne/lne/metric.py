@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from ..arrays import Array
 from ._common import column, inner, prepare
-from ._rank_one import RankOneAlgebra
 from .divergence import lne_divergence
+from .hypersurface import HypersurfaceGeometry
 from .ricci import LNERicci
 
 
-class LNEMetric(RankOneAlgebra):
+class LNEMetric(HypersurfaceGeometry):
     """The LNE metric g(x) = I - t t^T, t_i = tanh(tau x_i).
 
     With s = 1 - |t|^2: g is positive definite exactly when s > 0; its inverse is I + t t^T / s,
@@ -18,9 +18,9 @@ class LNEMetric(RankOneAlgebra):
     it is sech^2(tau x), flat and positive definite for every tau.
 
     All methods take weights of shape (..., n), any array library, and follow its device and
-    precision; half precision is computed in float32 inside. Gradients pass through. Inputs are
-    never written to. On float32 and float64, `apply` and `solve` need two arrays of n numbers
-    beyond their inputs, the result among them.
+    precision; half precision is computed in float32 inside. Gradients pass through all but
+    `log`. Inputs are never written to. On float32 and float64, `apply` and `solve` need two
+    arrays of n numbers beyond their inputs, the result among them.
 
     Parameters
     ----------

@@ -9,8 +9,11 @@ from riemann_lne.lne import (
     auto_tau,
     discrete_flow_defect,
     lne_divergence,
+    lne_dual_divergence,
+    lne_dual_potential,
     lne_potential,
     max_tau,
+    minkowski_product,
 )
 
 X, U, V = np.random.default_rng(0).standard_normal((3, 4, 6))
@@ -45,6 +48,19 @@ CALLS = {
     "exp": lambda x, u, v: HESSIAN.exp(x, v * 0.1),
     "log": lambda x, u, v: HESSIAN.log(x, v),
     "distance": lambda x, u, v: HESSIAN.distance(x, v),
+    "hessian geodesic": lambda x, u, v: HESSIAN.geodesic(x, v * 0.1, [0.5, -1.0]),
+    "hessian transport": lambda x, u, v: HESSIAN.transport(x, v * 0.1, u),
+    "lne exp": lambda x, u, v: LNE.exp(x, v * 0.1),
+    "lne geodesic": lambda x, u, v: LNE.geodesic(x, v * 0.1, [0.5, -1.0]),
+    "lne transport": lambda x, u, v: LNE.transport(x, v * 0.1, u),
+    "lne log": lambda x, u, v: LNE.log(x, v),
+    "lne distance": lambda x, u, v: LNE.distance(x, v),
+    "embedding": lambda x, u, v: LNE.embedding(x),
+    "riemann": lambda x, u, v: LNE.riemann(x, u, v, u),
+    "sectional": lambda x, u, v: LNE.sectional_curvature(x, u, v),
+    "minkowski": lambda x, u, v: minkowski_product(u, v),
+    "dual potential": lambda x, u, v: lne_dual_potential(x * 0.3, 0.5),
+    "dual divergence": lambda x, u, v: lne_dual_divergence(x * 0.3, u * 0.3, 0.5),
     "max_tau": lambda x, u, v: max_tau(x),
     "max_tau dominant": lambda x, u, v: max_tau(x, "diagonally-dominant"),
     "auto_tau": lambda x, u, v: auto_tau(x, 0.3),
@@ -98,7 +114,10 @@ def test_batch_shapes(name, shape):
         np.testing.assert_allclose(result[0], first, rtol=1e-12, atol=1e-13)
 
 
-CONSTANT = {"positive definite", "dominant", "hessian definite", "hessian ricci", "hessian scalar"}
+CONSTANT = {
+    "positive definite", "dominant", "hessian definite", "hessian ricci", "hessian scalar",
+    "lne log",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [n for n in CALLS if "tau" not in n and n not in CONSTANT])
