@@ -1,8 +1,9 @@
 """The command line: ``riemann-lne COMMAND``.
 
-Commands are found through the entry-point group ``riemann_lne.commands``, so that the core does not
-import what builds on it. Each entry is a function that adds its parser to the subparsers and sets
-``run``, which takes the parsed arguments and returns an exit code.
+``flow`` is the core's own. Other commands are found through the entry-point group
+``riemann_lne.commands``, so that the core does not import what builds on it. Each command is a
+function that adds its parser to the subparsers and sets ``run``, which takes the parsed arguments
+and returns an exit code.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from importlib.metadata import entry_points
 
 from . import __version__
 from .errors import RiemannLNEError
+from .flow_command import flow
 
 COMMAND_GROUP = "riemann_lne.commands"
 
@@ -26,6 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"riemann-lne {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    flow(commands)
     for entry in sorted(entry_points(group=COMMAND_GROUP), key=lambda e: e.name):
         entry.load()(commands)
     return parser

@@ -20,6 +20,7 @@ LAYERS = [
     {"integrators"},
     {"analysis"},
     {"plotting"},
+    {"flow_command"},
     {"testing", "cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
