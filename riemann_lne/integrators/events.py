@@ -30,7 +30,15 @@ from .stepper import State, Stepper
 Event: TypeAlias = Callable[[float, MetricField], float]
 
 
-class Degenerate:
+class _ReadyMade:
+    """An event with options, which its text shows: checkpoints compare runs by it."""
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({options})"
+
+
+class Degenerate(_ReadyMade):
     """The smallest eigenvalue of g_ij over the grid falls to a floor (dimensionless).
 
     Parameters
@@ -65,7 +73,7 @@ class Degenerate:
         return smallest_eigenvalue(metric.packed, metric.n)[0] - self.floor
 
 
-class CurvatureAbove:
+class CurvatureAbove(_ReadyMade):
     """The largest |R| over the grid, or |Ric|_g, rises above a threshold (1 / length^2).
 
     Parameters
@@ -111,7 +119,7 @@ class CurvatureAbove:
         return scaled_error(values, metric.packed, n, 0.0, 1.0) - self.threshold
 
 
-class SteadyState:
+class SteadyState(_ReadyMade):
     """The flow comes to rest: the largest |g'|_g over the grid falls to a tolerance (1 / time).
 
     |g'|_g / 2 bounds the relative rate at which any length changes.

@@ -538,3 +538,12 @@ def test_a_journal_gives_back_what_was_marked(tmp_path: Path) -> None:
     assert np.array_equal(np.frombuffer(records[0][3]), np.arange(3.0))
     fresh.append([("m", 0, 1.0, np.zeros(1))])
     assert [r[2] for r in Journal(tmp_path / "journal").restore(fresh.mark())] == [0.5, 0.7, 1.0]
+
+
+def test_a_changed_threshold_of_an_event_is_another_run(tmp_path: Path) -> None:
+    asked = options("tsit5")
+    asked["events"] = rl.events.CurvatureAbove(1e6)
+    rl.solve_flow(**asked, checkpoint=tmp_path)
+    asked["events"] = rl.events.CurvatureAbove(2e6)
+    with pytest.raises(InvalidArgumentError, match="another run: .*threshold=1000000.0"):
+        rl.solve_flow(**asked, checkpoint=tmp_path, resume=True)
