@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from riemann_lne.errors import InvalidArgumentError, UnknownNameError
+from riemann_lne.errors import InvalidArgumentError, MissingDependencyError, UnknownNameError
 
 from .backends import Backend
 
@@ -29,6 +29,7 @@ class Verdict(StrEnum):
     FAILS = "does not hold"
     UNRESOLVED = "unresolved"
     OUT_OF_REACH = "out of numerical reach"
+    NOT_RUN = "not run"
     ERROR = "error"
 
 
@@ -145,6 +146,20 @@ class UnresolvedError(Exception):
     """Raised by a check that could not measure: a flow that broke off, say. No verdict follows."""
 
 
+def require(library: str, extra: str, id: str) -> None:
+    """Called first by a check that needs an optional library: without it the check is not run.
+
+    Raises
+    ------
+    MissingDependencyError
+        If the library is not installed; the message has the command that installs it.
+    """
+    try:
+        importlib.import_module(library)
+    except ImportError as error:
+        raise MissingDependencyError(library, extra, f"the check {id}") from error
+
+
 CheckFunction = Callable[..., Evidence]
 
 
@@ -249,7 +264,7 @@ def run_claim(
     backend: Backend | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> Outcome:
-    """Run one check. A crash inside it is reported as its outcome, not raised."""
+    """Run one check. A crash inside it, or a missing library, is its outcome and not raised."""
     parameters = parameters_of(claim, full, overrides or {})
     start = time.perf_counter()
     try:
@@ -257,6 +272,8 @@ def run_claim(
         verdict, problem = judge(evidence), ""
     except UnresolvedError as reason:
         evidence, verdict, problem = None, Verdict.UNRESOLVED, str(reason)
+    except MissingDependencyError as missing:
+        evidence, verdict, problem = None, Verdict.NOT_RUN, str(missing)
     except Exception:  # whatever goes wrong in one check must not hide the others
         evidence, verdict, problem = None, Verdict.ERROR, traceback.format_exc(limit=-3)
     return Outcome(claim, verdict, evidence, parameters, time.perf_counter() - start, problem)

@@ -28,6 +28,7 @@ _COLOURS = {
     Verdict.FAILS: "red",
     Verdict.UNRESOLVED: "magenta",
     Verdict.OUT_OF_REACH: "blue",
+    Verdict.NOT_RUN: "dim",
     Verdict.ERROR: "bold red",
 }
 
@@ -128,7 +129,8 @@ class Terminal:
             f"  {outcome.claim.where}: {outcome.claim.statement}"
         )
         if outcome.problem:
-            word = "crashed" if outcome.verdict is Verdict.ERROR else "could not be measured"
+            words = {Verdict.ERROR: "crashed", Verdict.NOT_RUN: "not run"}
+            word = words.get(outcome.verdict, "could not be measured")
             self.say(f"  {word}:\n{outcome.problem}")
         for kind, m in labelled(outcome.evidence) if outcome.evidence else []:
             mark = "yes" if m.true else "no "
@@ -332,6 +334,7 @@ h2 { font-size: 1.2rem; }
 .v-holds { background: #2e7d32; } .v-holds-with-conditions { background: #8a6100; }
 .v-does-not-hold { background: #b3261e; } .v-unresolved { background: #6a1b9a; }
 .v-out-of-numerical-reach { background: #1558a8; } .v-error { background: #000; }
+.v-not-run { background: #5f6368; }
 </style></head><body>
 <h1>Theorem audit</h1>
 <p>Statements of <i>Learning Discretized Neural Networks under Ricci Flow</i> (arXiv 2302.03390v3),

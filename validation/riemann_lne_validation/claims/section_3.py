@@ -11,6 +11,7 @@ from riemann_lne import HessianLNEMetric, LNEMetric, check_order, lne_divergence
 
 from ..audit import Evidence, Line, Measurement, Plot, claim
 from ..backends import Backend
+from ..differences import central_second_order, second_order_term
 
 
 @claim(
@@ -31,17 +32,21 @@ def lne_metric_of_divergence(
     """
     rng = np.random.default_rng(seed)
     paper, hessian, orders = [], [], []
+
+    def divergence(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return lne_divergence(x, y, tau)
+
     for n in dimensions:
         x = scale * rng.normal(size=n)
-        measured = _second_order_term(x, tau, 0.05)
+        measured = second_order_term(divergence, x, 0.05)
         paper.append(_largest(measured - LNEMetric(tau).matrix(x)))
         hessian.append(_largest(measured - HessianLNEMetric(tau).matrix(x)))
         exact = HessianLNEMetric(tau).matrix(x)
         steps = [0.4, 0.2, 0.1]
-        errors = [_largest(_central(x, tau, h) - exact) for h in steps]
+        errors = [_largest(central_second_order(divergence, x, h) - exact) for h in steps]
         orders.append(check_order(errors, steps, 2).order)
     one = scale * rng.normal(size=1)
-    alone = _largest(_second_order_term(one, tau, 0.05) - LNEMetric(tau).matrix(one))
+    alone = _largest(second_order_term(divergence, one, 0.05) - LNEMetric(tau).matrix(one))
     noise = max(hessian)
     return Evidence(
         Measurement(
@@ -86,29 +91,6 @@ def lne_metric_of_divergence(
 
 def _largest(a: np.ndarray) -> float:
     return float(np.abs(a).max())
-
-
-def _central(x: np.ndarray, tau: float, h: float) -> np.ndarray:
-    """Second-order term of D[x + d : x] by central differences of step h, by polarisation."""
-    n = len(x)
-
-    def even(d: np.ndarray) -> float:
-        return float(lne_divergence(x + d, x, tau) + lne_divergence(x - d, x, tau)) / h**2
-
-    eye = h * np.eye(n)
-    along = [even(eye[i]) for i in range(n)]
-    result = np.diag(along)
-    for i in range(n):
-        for j in range(i):
-            result[i, j] = result[j, i] = (even(eye[i] + eye[j]) - along[i] - along[j]) / 2
-    return result
-
-
-def _second_order_term(x: np.ndarray, tau: float, h: float) -> np.ndarray:
-    """The same to order h^6, by two Richardson steps."""
-    a, b, c = (_central(x, tau, step) for step in (h, h / 2, h / 4))
-    ab, bc = (4 * b - a) / 3, (4 * c - b) / 3
-    return (16 * bc - ab) / 15
 
 
 @claim(

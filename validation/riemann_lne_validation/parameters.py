@@ -1,0 +1,55 @@
+"""Parameters that a user may set: refused with a sentence where they make no sense."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from riemann_lne.errors import InvalidArgumentError
+
+
+def require_numbers(
+    name: str,
+    values: Any,
+    above: float = -math.inf,
+    below: float = math.inf,
+    count: int = 1,
+    whole: bool = False,
+) -> None:
+    """Refuse what is not a sequence of ``count`` or more distinct numbers between the bounds.
+
+    Raises
+    ------
+    InvalidArgumentError
+    """
+    kind = "whole numbers" if whole else "numbers"
+    wanted = (
+        f"give at least {count} different {kind} between {above:g} and {below:g}, both excluded"
+    )
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        raise InvalidArgumentError(f"{name} = {values!r} is not a sequence; {wanted}")
+    good = all(_is_number(v, whole) and above < v < below for v in values)
+    if not good or len(set(values)) < max(count, len(values)):
+        raise InvalidArgumentError(f"{name} = {values!r}; {wanted}")
+
+
+def require_number(
+    name: str, value: Any, above: float = -math.inf, below: float = math.inf, whole: bool = False
+) -> None:
+    """Refuse what is not one number between the bounds.
+
+    Raises
+    ------
+    InvalidArgumentError
+    """
+    if not (_is_number(value, whole) and above < value < below):
+        kind = "a whole number" if whole else "a number"
+        raise InvalidArgumentError(
+            f"{name} = {value!r}; give {kind} between {above:g} and {below:g}, both excluded"
+        )
+
+
+def _is_number(value: Any, whole: bool) -> bool:
+    kinds = int if whole else (int, float)
+    return isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
