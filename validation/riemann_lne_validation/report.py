@@ -197,7 +197,15 @@ def as_record(outcome: Outcome, backend: str) -> dict[str, Any]:
 def write_json(path: Path, outcomes: Sequence[Outcome], backend: str) -> None:
     """The outcomes as a list of records."""
     records = [as_record(outcome, backend) for outcome in outcomes]
-    path.write_text(json.dumps(records, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    text = json.dumps(records, indent=2, allow_nan=False, default=_plain)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy number or truth value as Python's own."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{value!r} of type {type(value).__name__} cannot be written to JSON")
 
 
 def command_for(outcome: Outcome, backend: str) -> str:
