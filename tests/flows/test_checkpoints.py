@@ -545,5 +545,5 @@ def test_a_changed_threshold_of_an_event_is_another_run(tmp_path: Path) -> None:
     asked["events"] = rl.events.CurvatureAbove(1e6)
     rl.solve_flow(**asked, checkpoint=tmp_path)
     asked["events"] = rl.events.CurvatureAbove(2e6)
-    with pytest.raises(InvalidArgumentError, match="another run: .*threshold=1000000.0"):
+    with pytest.raises(InvalidArgumentError, match=r"another run: .*threshold=1000000\.0"):
         rl.solve_flow(**asked, checkpoint=tmp_path, resume=True)
