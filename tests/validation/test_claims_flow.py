@@ -1,0 +1,162 @@
+"""The checks of flows: planted faults are noticed, parameters work, impossible ones are refused."""
+
+import pytest
+
+import riemann_lne.curvature as curvature_module
+import riemann_lne.flows.ricci as ricci_module
+import riemann_lne.integrators.pullback as pullback_module
+from riemann_lne.tensors import pairs
+from riemann_lne_validation.audit import Verdict, known_claims, run_claim
+from riemann_lne_validation.claims import section_4_convergence, section_a_stability
+
+# Smaller than --quick: what is tested is that faults are noticed.
+SMALL = {
+    "ricci-not-parabolic": {
+        "dimensions": (2,),
+        "seeds": (0,),
+        "points": 24,
+        "frequencies": (2, 3, 6),
+    },
+    "linearised-ricci": {"dimensions": (2,), "points": (24,), "seeds": (0,)},
+    "deturck-trick": {"dimensions": (2,), "points": ((12, 18),)},
+    "uniform-equivalence": {"dimensions": (2,), "points": (20,), "amplitudes": (0.3,)},
+    "exponential-decay-box": {"modes": ((1, 1), (2, 1)), "points": (17, 9)},
+    "linf-bound": {"dimensions": (2,), "points": (20,), "amplitudes": (0.1, 0.4)},
+    "epsilon-close": {"dimensions": (2,), "points": (20,), "amplitudes": (0.2,)},
+    "smoothing": {"seeds": (0,), "points": 60},
+    "coercivity": {"bends": (0.2,), "points": (14, 18), "modes": 1, "curved": (0.2,)},
+    "reference-drift": {"dimensions": (2,), "points": (20,)},
+    "evolution-inequality": {"dimensions": (2,), "points": (20,), "seeds": (0,)},
+    "all-time-convergence": {"sizes": (0.5, 1.0), "points": 16, "points_3d": 6},
+    "pullback-decay": {"points": 20},
+}
+
+
+def outcome(id, **more):
+    return run_claim(known_claims()[id], overrides={**SMALL[id], **more})
+
+
+def verdict(id):
+    result = outcome(id)
+    assert result.verdict is not Verdict.ERROR, result.problem
+    return result.verdict
+
+
+@pytest.mark.parametrize("id", SMALL)
+def test_the_small_parameters_give_the_pinned_verdicts(id):
+    wanted = Verdict.FAILS if id == "pullback-decay" else Verdict.HOLDS
+    result = outcome(id)
+    assert result.verdict is wanted, result.problem or result.evidence
+
+
+def test_half_the_ricci_tensor_is_noticed(monkeypatch):
+    right = ricci_module.ricci_tensor
+    monkeypatch.setattr(ricci_module, "ricci_tensor", lambda jet: [0.5 * r for r in right(jet)])
+    for id in ("ricci-not-parabolic", "linearised-ricci", "deturck-trick"):
+        assert verdict(id) is not Verdict.HOLDS, id
+
+
+def test_half_the_deturck_flow_is_noticed(monkeypatch):
+    right = ricci_module.deturck_flow_tensor
+    monkeypatch.setattr(
+        ricci_module, "deturck_flow_tensor", lambda jet: [0.5 * r for r in right(jet)]
+    )
+    for id in ("ricci-not-parabolic", "exponential-decay-box", "smoothing", "evolution-inequality"):
+        assert verdict(id) is not Verdict.HOLDS, id
+
+
+def test_a_flow_that_drives_perturbations_apart_is_noticed(monkeypatch):
+    right = ricci_module.deturck_flow_tensor
+
+    def driven(jet):
+        return [
+            r + 4.0 * (jet.g[i, j] - float(i == j))
+            for r, (i, j) in zip(right(jet), pairs(jet.n), strict=True)
+        ]
+
+    monkeypatch.setattr(ricci_module, "deturck_flow_tensor", driven)
+    for id in ("linf-bound", "epsilon-close", "all-time-convergence"):
+        assert verdict(id) is not Verdict.HOLDS, id
+
+
+def test_half_the_lichnerowicz_operator_is_noticed(monkeypatch):
+    right = curvature_module.lichnerowicz
+    monkeypatch.setattr(
+        curvature_module, "lichnerowicz", lambda g, h, grid, order: 0.5 * right(g, h, grid, order)
+    )
+    for id in ("linearised-ricci", "coercivity"):
+        assert verdict(id) is not Verdict.HOLDS, id
+
+
+def test_a_diffeomorphism_that_runs_the_wrong_way_is_noticed(monkeypatch):
+    right = pullback_module.interpolate
+    monkeypatch.setattr(pullback_module, "interpolate", lambda *a: -right(*a))
+    assert verdict("deturck-trick") is not Verdict.HOLDS
+    assert verdict("pullback-decay") is not Verdict.FAILS
+
+
+def test_a_speed_that_is_too_small_breaks_the_bound(monkeypatch):
+    from riemann_lne_validation.claims import section_a_continuation as module
+
+    right = module.rate
+    monkeypatch.setattr(module, "rate", lambda *a: 0.5 * right(*a))
+    assert verdict("uniform-equivalence") is not Verdict.HOLDS
+
+
+def test_a_drift_beyond_the_quadratic_bound_is_noticed(monkeypatch):
+    right = section_a_stability.rate
+    monkeypatch.setattr(section_a_stability, "rate", lambda *a: 4 * right(*a))
+    assert verdict("reference-drift") is Verdict.FAILS
+
+
+def test_a_start_that_does_not_converge_is_a_counterexample(monkeypatch):
+    right = section_4_convergence._flowed
+
+    def broken(backend, n, points, s, *rest):
+        return (
+            section_4_convergence._End(False, 1.0, "made up")
+            if s > 0.7
+            else right(backend, n, points, s, *rest)
+        )
+
+    monkeypatch.setattr(section_4_convergence, "_flowed", broken)
+    result = outcome("all-time-convergence")
+    assert result.verdict is Verdict.FAILS
+    assert result.evidence.claim.measured["fails at"] == {
+        "n = 2, seed 0": 1.0,
+        "n = 3, seed 0": 1.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("id", "setting", "message"),
+    [
+        ("ricci-not-parabolic", {"dimensions": (5,)}, "dimensions = (5,)"),
+        ("linearised-ricci", {"points": (24, 24)}, "one number for each"),
+        ("uniform-equivalence", {"amplitudes": (1.5,)}, "between 0 and 1"),
+        ("bounded-curvature", {"solutions": ("torus",)}, "known: cigar, hyperbolic, nil, sol"),
+        ("exponential-decay-box", {"modes": ((0, 1),)}, "positive numbers"),
+        ("linf-bound", {"seeds": (0,)}, "at least 2"),
+        ("epsilon-close", {"until": -1.0}, "until = -1.0"),
+        ("smoothing", {"amplitude": 0.9}, "amplitude = 0.9"),
+        ("coercivity", {"bends": (1.0,)}, "bends"),
+        ("all-time-convergence", {"sizes": (3.0, 4.0)}, "within the ball"),
+        ("deturck-trick", {"points": ((12,),)}, "at least 2"),
+    ],
+)
+def test_impossible_parameters_are_refused_with_a_sentence(id, setting, message):
+    result = run_claim(known_claims()[id], overrides=setting)
+    assert result.verdict is Verdict.ERROR
+    assert message in result.problem
+
+
+def test_a_parameter_changes_what_is_measured():
+    one, two = (outcome("exponential-decay-box", amplitude=a) for a in (0.1, 0.4))
+    assert one.verdict is two.verdict is Verdict.HOLDS
+    assert one.evidence.claim.measured != two.evidence.claim.measured
+
+
+def test_the_same_seed_gives_the_same_numbers():
+    first, second = (outcome("reference-drift").evidence for _ in "ab")
+    assert first is not None
+    assert first == second

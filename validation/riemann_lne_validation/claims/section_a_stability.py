@@ -1,0 +1,449 @@
+"""Appendix: the estimates behind stability, coercivity of the linearised flow and what follows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+from scipy.integrate import simpson
+from scipy.linalg import eigh
+from scipy.optimize import minimize
+
+from riemann_lne import (
+    Grid,
+    MetricField,
+    RicciDeTurckFlow,
+    curvature,
+    exact,
+    flat_metric,
+)
+from riemann_lne.arrays import to_numpy
+from riemann_lne.errors import InvalidArgumentError
+
+from ..audit import Evidence, Line, Measurement, Plot, claim
+from ..backends import Backend
+from ..covariant import derivative, nabla
+from ..flowing import perturbation, random_start, rate, run, torus
+from ..parameters import require_number, require_numbers
+
+
+@claim(
+    "coercivity",
+    "Thm 32",
+    quick={"bends": (0.2, 0.4), "modes": 2, "points": (16, 24), "curved": (0.1, 0.3, 0.6)},
+    full={"bends": (0.1, 0.2, 0.4, 0.6), "modes": 3, "points": (24, 36)},
+)
+def coercivity(
+    backend: Backend,
+    bends: Sequence[float],
+    modes: int,
+    points: Sequence[int],
+    curved: Sequence[float],
+) -> Evidence:
+    """Near a linearly stable, integrable g0 the linearised Ricci-DeTurck flow is coercive: (L d, d)
+    <= -alpha |nabla d|^2 in L2 of g0, with one alpha > 0 for all d orthogonal to the kernel.
+
+    Measured: alpha, the smallest -(L d, d) / |nabla d|^2 over the space of trigonometric
+    polynomials d, as the smallest eigenvalue of the one quadratic form with respect to the other; L
+    is the Lichnerowicz operator and nabla d is computed apart from it. Predicted: on flat g0 the
+    curvature terms vanish and alpha = 1, in any coordinates: constant flat metrics in 2 to 4
+    dimensions, and flat metrics in wavy coordinates. On the torus a Ricci-flat g0 is flat in 2 and
+    3 dimensions, so that these are all. Plotted besides: alpha where g0 is curved, to which the
+    theorem does not apply.
+    """
+    require_numbers("bends", bends, 0.0, 1.0)
+    require_numbers("curved", curved, 0.0, 1.0)
+    require_number("modes", modes, 0, 6, whole=True)
+    require_numbers("points", points, 4 * modes, whole=True, count=2)
+    alphas = {}
+    for n in (2, 3, 4):
+        g = flat_metric(torus(n, 2 * modes + 4 if n < 4 else 6), backend.xp)
+        alphas[f"flat, n = {n}"] = _smallest_ratio(backend, g, modes if n == 2 else 1, n < 4)
+    coarse: dict[str, float] = {}
+    fine: dict[str, float] = {}
+    for bend in bends:
+        wavy = exact.gauge_family(ndim=2, amplitude=bend)
+        for found, size in ((coarse, min(points)), (fine, max(points))):
+            g = wavy.field(0.0, wavy.grid(size), xp=backend.xp)
+            found[f"wavy, {bend:g}"] = _smallest_ratio(backend, g, modes, True)
+    alphas |= fine
+    change = max(abs(coarse[k] - fine[k]) for k in fine)
+    outside = [
+        _smallest_ratio(backend, random_start(backend, torus(2, max(points)), a, 0, 1), modes, True)
+        for a in curved
+    ]
+    return Evidence(
+        Measurement(
+            "alpha on flat metrics",
+            alphas,
+            1.0,
+            max(abs(a - 1) for a in alphas.values()),
+            1e-3,
+            "Fourier derivatives of wavy metrics (see resolution)",
+        ),
+        resolution=[
+            Measurement(
+                "change of alpha on the wavy metrics between the two grids",
+                change,
+                0.0,
+                change,
+                5e-2,
+                "the coarser grid has two thirds of the points: the error falls exponentially",
+            )
+        ],
+        plots=[
+            Plot(
+                "alpha where the background is curved",
+                "amplitude of g0 - delta",
+                "smallest -(L d, d) / |nabla d|^2",
+                [
+                    Line("measured", list(curved), outside, "points"),
+                    Line("flat", list(curved), [1.0] * len(curved), "dashed"),
+                ],
+            )
+        ],
+    )
+
+
+def _smallest_ratio(backend: Backend, g: MetricField, modes: int, whole: bool) -> float:
+    """Smallest -(L d, d) / |nabla d|^2 over trigonometric polynomials, constants left out.
+
+    ``whole``: over their space; else over one random element of it, where that would be too large.
+    """
+    grid, n = g.grid, g.n
+    waves = _waves(grid, modes)
+    shapes = []
+    for i in range(n):
+        for j in range(i + 1):
+            e = np.zeros((n, n))
+            e[i, j] = e[j, i] = 1.0
+            shapes.append(e.reshape(n, n, *(1,) * n))
+    basis = [e * w for w in waves for e in shapes]
+    if not whole or n > 2:
+        rng = np.random.default_rng(n)
+        draws = rng.normal(size=(4, len(basis)))
+        basis = [sum(c * b for c, b in zip(row, basis, strict=True)) for row in draws]
+    gamma, inverse = to_numpy(g.christoffel("fourier")), to_numpy(g.inverse())
+    root = np.sqrt(to_numpy(g.volume_element()) * math.prod(grid.spacing))
+    frame = np.moveaxis(
+        np.linalg.cholesky(np.moveaxis(inverse, (0, 1), (-2, -1))), (-2, -1), (0, 1)
+    )
+    fields, images, slopes = [], [], []
+    for d in basis:
+        image = to_numpy(
+            curvature.lichnerowicz(g.components, backend.asarray(d + 0 * root), grid, "fourier")
+        )
+        slope = nabla(d + 0 * root, gamma, grid, "fourier")
+        fields.append((root * _in_frame(d + 0 * root, frame)).ravel())
+        images.append((root * _in_frame(image, frame)).ravel())
+        slopes.append((root * _in_frame(slope, frame)).ravel())
+    a = -np.array(fields) @ np.array(images).T
+    k = np.array(slopes) @ np.array(slopes).T
+    values, vectors = np.linalg.eigh(k)
+    seen = vectors[:, values > 1e-6 * values[-1]]
+    return float(eigh(seen.T @ (a + a.T) @ seen / 2, seen.T @ k @ seen, eigvals_only=True)[0])
+
+
+def _in_frame(tensor: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    """Components in an orthonormal frame e_a = frame[:, a], in which the norm is Euclidean."""
+    for slot in range(tensor.ndim - (frame.ndim - 2)):
+        moved = np.moveaxis(tensor, slot, 0)
+        tensor = np.moveaxis(_apply(frame, moved), 0, slot)
+    return tensor
+
+
+def _apply(frame: np.ndarray, moved: np.ndarray) -> np.ndarray:
+    n = frame.shape[0]
+    points = frame.reshape(n, n, -1)
+    flat = moved.reshape(n, -1, points.shape[-1])
+    # Frame and values at every point; the index that is turned comes first.
+    return np.einsum("iax,imx->amx", points, flat).reshape(moved.shape)
+
+
+def _waves(grid: Grid, modes: int) -> list[np.ndarray]:
+    """Cos and sin of all modes up to a wave number, one of each pair m and -m; no constant."""
+    phases = [
+        2 * np.pi * x / side for x, side in zip(grid.coordinates(), grid.lengths, strict=True)
+    ]
+    result = []
+    for m in product(range(-modes, modes + 1), repeat=len(phases)):
+        if next((k for k in m if k), 0) > 0:
+            phase = sum(k * p for k, p in zip(m, phases, strict=True))
+            result += [np.cos(phase), np.sin(phase)]
+    return result
+
+
+_RUNS = {
+    "dimensions": (2, 3),
+    "points": (24, 12),
+    "amplitudes": (0.05, 0.1, 0.2),
+    "seeds": (0, 1),
+    "until": 0.5,
+}
+_LONG = {
+    "dimensions": (2, 3, 4),
+    "points": (32, 16, 8),
+    "amplitudes": (0.025, 0.05, 0.1, 0.2, 0.4),
+    "seeds": (0, 1, 2, 3),
+}
+
+
+@claim("reference-drift", "Lemma 31", quick=_RUNS, full=_LONG)
+def reference_drift(
+    backend: Backend,
+    dimensions: Sequence[int],
+    points: Sequence[int],
+    amplitudes: Sequence[float],
+    seeds: Sequence[int],
+    until: float,
+) -> Evidence:
+    """The reference d_0(t), the projection of the perturbation d = g - delta onto the kernel of the
+    linearised flow, moves by |d_0'| <= C |nabla (d - d_0)|^2 in L2 norms, one C for all starts
+    close enough to flat.
+
+    Measured: on the torus d_0 is the mean of d; C V^(1/2) = |mean of g'| / mean of |nabla d|^2
+    along Ricci-DeTurck flows of random starts (V the volume), and the power of |nabla d| that
+    |d_0'| goes with as the amplitude changes. Predicted: power 2, since the mean of the linear part
+    vanishes; and the largest C of the quadratic part of the flow, found by maximising over single
+    waves with its formula, written apart from the core.
+    """
+    require_numbers("amplitudes", amplitudes, 0.0, 1.0, count=2)
+    require_number("until", until, 0.0)
+    _paired(points, dimensions)
+    ratios, powers, bounds, curves, change = {}, [], {}, [], []
+    for n, size in zip(dimensions, points, strict=True):
+        bounds[n] = _largest_drift(n)
+        for seed in seeds if n < 4 else seeds[:1]:
+            first = []
+            for amplitude in amplitudes:
+                start = random_start(backend, torus(n, size), amplitude, seed)
+                solution = run(
+                    start, RicciDeTurckFlow(), np.linspace(0, until, 9), dense_output=True
+                )
+                drift, slope = zip(*(_drift(g) for g in solution.metrics), strict=True)
+                name = f"n = {n}, amplitude {amplitude:g}, seed {seed}"
+                ratios[name] = max(a / b for a, b in zip(drift, slope, strict=True)) / bounds[n]
+                first.append((math.sqrt(slope[0]), drift[0]))
+            x, y = np.log(np.array(first[:2])).T
+            powers.append(float((y[1] - y[0]) / (x[1] - x[0])))
+            finer = random_start(backend, torus(n, size + size // 2), amplitudes[-1], seed)
+            a, b = _drift(start), _drift(finer)
+            change.append(abs(a[0] / a[1] * b[1] / b[0] - 1))
+            xs, ys = np.array(first).T
+            curves.append(Line(f"n = {n}, seed {seed}", xs.tolist(), ys.tolist(), "points"))
+    return Evidence(
+        Measurement(
+            "C over the largest C of the quadratic part, along all flows",
+            ratios,
+            "at most 1 + O(amplitude)",
+            max(0.0, max(ratios.values()) - 1),
+            max(amplitudes),
+            "terms of third order change C by the order of the amplitude",
+        ),
+        resolution=[
+            Measurement(
+                "relative change of C at the start on a grid of half as many points again",
+                max(change),
+                0.0,
+                max(change),
+                5e-2,
+                "small beside what is left to the bound",
+            )
+        ],
+        also=[
+            Measurement(
+                "power of |nabla d| in |d_0'|, from the two smallest amplitudes",
+                powers,
+                2.0,
+                max(abs(p - 2) for p in powers),
+                0.3,
+                "the next order in the amplitude, and where the leading one nearly cancels",
+            )
+        ],
+        plots=[
+            Plot(
+                "Drift of the reference against the gradient",
+                "root mean square of |nabla d| (1 / length)",
+                "|mean of g'| (1 / length^2)",
+                curves,
+                log_x=True,
+                log_y=True,
+            )
+        ],
+    )
+
+
+def _paired(points: Sequence[int], dimensions: Sequence[int]) -> None:
+    require_numbers("dimensions", dimensions, 1, 5, whole=True)
+    if len(points) != len(dimensions):
+        raise InvalidArgumentError(
+            f"points = {points!r}; give one number for each of the dimensions {dimensions!r}"
+        )
+
+
+def _drift(g: MetricField) -> tuple[float, float]:
+    """|mean of g'| and mean of |nabla d|^2, both with the flat metric."""
+    axes = tuple(range(2, g.n + 2))
+    moved = rate(RicciDeTurckFlow(), g, 4).mean(axis=axes)
+    return float(np.linalg.norm(moved)), _mean_square(derivative(perturbation(g), g.grid, 4), g.n)
+
+
+def _mean_square(tensor: np.ndarray, n: int) -> float:
+    """Grid mean of the square of a tensor, with the flat metric."""
+    return float((tensor**2).sum() / math.prod(tensor.shape[-n:]))
+
+
+def _quadratic_mean(h: np.ndarray, k: np.ndarray) -> np.ndarray:
+    """Mean over x of the quadratic part of g' at delta + h cos(k.x), over the mean of sin^2(k.x).
+
+    After integration by parts: d_a h_ab d_b h_ij + d_i h_pa d_j h_pa / 2 + d_a h_jp d_p h_ia
+    - d_a h_jp d_a h_ip - d_j h_pa d_a h_ip - d_i h_pa d_a h_jp.
+    """
+    hk, hh = h @ k, h @ h
+    mixed = np.outer(hh @ k, k)
+    return (
+        (k @ hk) * h
+        + np.outer(k, k) * np.trace(hh) / 2
+        + np.outer(hk, hk)
+        - (k @ k) * hh
+        - mixed
+        - mixed.T
+    )
+
+
+def _largest_drift(n: int) -> float:
+    """Largest |quadratic mean| / (|k|^2 |h|^2); k along the first axis, by rotation."""
+    k, rng = np.eye(n)[0], np.random.default_rng(n)
+
+    def value(x: np.ndarray) -> float:
+        h = x.reshape(n, n) + x.reshape(n, n).T
+        return -float(np.linalg.norm(_quadratic_mean(h, k)) / np.sum(h * h))
+
+    return max(-minimize(value, rng.normal(size=n * n)).fun for _ in range(8))
+
+
+@claim(
+    "evolution-inequality",
+    "Cor. 33",
+    quick={**_RUNS, "until": 16.0, "samples": 97},
+    full={**_LONG, "samples": 193},
+)
+def evolution_inequality(
+    backend: Backend,
+    dimensions: Sequence[int],
+    points: Sequence[int],
+    amplitudes: Sequence[float],
+    seeds: Sequence[int],
+    until: float,
+    samples: int,
+) -> Evidence:
+    """There is C > 0 with |d - d_0|^2 (t) >= C times the integral from t on of |nabla (d - d_0)|^2,
+    in L2 norms, for all t: the perturbation less its reference can only decay as its gradient
+    allows.
+
+    Measured: the smallest quotient of the two over t, along Ricci-DeTurck flows of random starts on
+    tori, for several amplitudes. Predicted: 2 alpha = 2 for the linear flow, in which the
+    derivative of |d - d_0|^2 is -2 |nabla d|^2; so C = 2 (1 - O(amplitude)), and C tends to 2 with
+    the amplitude.
+    """
+    require_numbers("amplitudes", amplitudes, 0.0, 1.0, count=2)
+    require_number("until", until, 8.0)
+    require_number("samples", samples, 16, whole=True)
+    _paired(points, dimensions)
+    least, limits, change, rises, curves = {}, [], [], 0, []
+    for n, size in zip(dimensions, points, strict=True):
+        for seed in seeds if n < 4 else seeds[:1]:
+            row = []
+            for amplitude in amplitudes:
+                start = random_start(backend, torus(n, size), amplitude, seed)
+                times, quotient, error, up = _quotients(start, until, samples)
+                row.append(float(quotient.min()))
+                least[f"n = {n}, amplitude {amplitude:g}, seed {seed}"] = row[-1]
+                change.append(error)
+                rises += up
+                if seed == seeds[0]:
+                    name = f"n = {n}, amplitude {amplitude:g}"
+                    curves.append(Line(name, times.tolist(), quotient.tolist()))
+            a, b = amplitudes[:2]
+            limits.append((b * row[0] - a * row[1]) / (b - a))
+    short = max(
+        (1 - least[f"n = {n}, amplitude {a:g}, seed {s}"] / 2) / a
+        for n in dimensions
+        for s in (seeds if n < 4 else seeds[:1])
+        for a in amplitudes
+    )
+    return Evidence(
+        Measurement(
+            "C over all starts and times, and the largest (1 - C / 2) / amplitude",
+            {**least, "(1 - C / 2) / amplitude": short},
+            "C positive, (1 - C / 2) / amplitude at most 1",
+            max(0.0, short),
+            1.0,
+            "what is of first order in the amplitude, with a constant that leaves C positive",
+        ),
+        resolution=[
+            Measurement(
+                "relative change of the integral from half the samples",
+                max(change),
+                0.0,
+                max(change),
+                1e-2,
+                "Simpson's rule is of fourth order: the integral itself is 15 times closer",
+            )
+        ],
+        also=[
+            Measurement(
+                "C for amplitude to 0, from the first two",
+                limits,
+                2.0,
+                max(abs(v - 2) for v in limits),
+                2e-2,
+                "second order in the amplitude, and the integral",
+            ),
+            Measurement(
+                "samples at which |d - d_0| rises",
+                rises,
+                0,
+                float(rises),
+                0.0,
+                "a count",
+            ),
+        ],
+        plots=[
+            Plot(
+                "|d - d_0|^2 over the integral of |nabla d|^2 from t on",
+                "t (length^2)",
+                "quotient",
+                curves,
+            )
+        ],
+    )
+
+
+def _quotients(
+    start: MetricField, until: float, samples: int
+) -> tuple[np.ndarray, np.ndarray, float, int]:
+    """Times, the quotient there, error of the integral, and at how many samples |d - d_0| rises."""
+    n = start.n
+    # Dense where much happens, and an odd number of samples in both rules.
+    s = np.linspace(0.0, 1.0, samples + (1 - samples) % 4)
+    solution = run(start, RicciDeTurckFlow(), until * s**3, dense_output=True, rtol=1e-7)
+    axes = tuple(range(2, n + 2))
+    size, slope = [], []
+    for g in solution.metrics:
+        d = perturbation(g)
+        size.append(_mean_square(d - d.mean(axis=axes, keepdims=True), n))
+        slope.append(_mean_square(derivative(d, g.grid, 4), n))
+    speed = 3 * until * s**2 * np.array(slope) * (s[1] - s[0])
+    rest = np.array([simpson(speed[k:]) for k in range(0, len(s) - 2, 2)])
+    coarse = 2 * float(simpson(speed[::2]))
+    early = slice(0, len(rest) // 2)  # later what the end cuts off is felt
+    values = np.array(size)
+    return (
+        (until * s**3)[::2][early],
+        (values[:-2:2] / rest)[early],
+        float(abs(coarse / rest[0] - 1)),
+        int(np.sum(np.diff(values) > 1e-9 * values[:-1])),
+    )

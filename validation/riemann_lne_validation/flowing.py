@@ -1,0 +1,105 @@
+"""What the checks of flows share: right-hand sides, derivatives of them, runs, eigenvalues."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from riemann_lne import (
+    FlowSolution,
+    Grid,
+    MetricField,
+    flat_metric,
+    perturbed_euclidean,
+    solve_flow,
+)
+from riemann_lne.arrays import like, to_numpy
+from riemann_lne.flows.base import Flow
+from riemann_lne.tensors import pack, unpack
+from riemann_lne.weights import Order
+
+from .audit import UnresolvedError
+from .backends import Backend
+
+SIDES = (2 * np.pi, 5.0, 7.0, 6.0)
+"""Uneven sides of the tori: equal ones would hide an error that exchanges axes."""
+
+
+def torus(n: int, points: int) -> Grid:
+    """Torus of uneven sides with so many points along every axis."""
+    return Grid.torus((points,) * n, SIDES[:n])
+
+
+def random_start(
+    backend: Backend, grid: Grid, amplitude: float, seed: int, modes: int = 2
+) -> MetricField:
+    """Delta + h with h random and smooth, of largest absolute eigenvalue ``amplitude``."""
+    return perturbed_euclidean(grid, amplitude, seed, modes, xp=backend.xp)
+
+
+def run(
+    start: MetricField,
+    flow: Flow,
+    times: Sequence[float] | np.ndarray,
+    method: str = "auto",
+    **options: Any,
+) -> FlowSolution:
+    """The flow at the given times, the first of which is the start.
+
+    Raises
+    ------
+    UnresolvedError
+        If it broke off: what a check wants to know of the rest it cannot measure.
+    """
+    times = [float(t) for t in times]
+    options.setdefault("max_steps", 3000)  # several times what any of them takes
+    solution = solve_flow(start, flow, (times[0], times[-1]), method, times, **options)
+    if not solution.success:
+        raise UnresolvedError(f"the flow broke off: {solution.message}")
+    return solution
+
+
+def rate(flow: Flow, g: MetricField, order: Order, t: float = 0.0) -> np.ndarray:
+    """The right-hand side of a flow at a metric, (n, n, *shape), in NumPy."""
+    return to_numpy(unpack(flow.rhs(t, g.packed, g.grid, order), g.n))
+
+
+def derivative_along(
+    flow: Flow, g: MetricField, h: np.ndarray, order: Order, step: float = 1e-3
+) -> np.ndarray:
+    """Derivative of a flow's right-hand side at g in the direction h, (n, n, *shape).
+
+    Central differences in the direction, of fourth order in the step.
+    """
+    direction = like(to_numpy(pack(h)), g.packed)
+
+    def at(size: float) -> Any:
+        return to_numpy(flow.rhs(0.0, g.packed + size * direction, g.grid, order))
+
+    near, far = at(step) - at(-step), at(2 * step) - at(-2 * step)
+    return unpack((8 * near - far) / (12 * step), g.n)
+
+
+def perturbation(g: MetricField) -> np.ndarray:
+    """G - delta as (n, n, *shape), in NumPy."""
+    return to_numpy(g.components) - to_numpy(flat_metric(g.grid).components)
+
+
+def sup_to_flat(g: MetricField) -> float:
+    """Largest Frobenius norm of g - delta over the grid."""
+    return float(np.sqrt((perturbation(g) ** 2).sum(axis=(0, 1)).max()))
+
+
+def relative_eigenvalues(g: MetricField, reference: MetricField) -> tuple[float, float]:
+    """Smallest and largest eigenvalue over the grid of g with respect to a reference metric."""
+    one, two = (np.moveaxis(to_numpy(m.components), (0, 1), (-2, -1)) for m in (g, reference))
+    root = np.linalg.inv(np.linalg.cholesky(two))
+    values = np.linalg.eigvalsh(root @ one @ np.swapaxes(root, -2, -1))
+    return float(values.min()), float(values.max())
+
+
+def largest(values: np.ndarray) -> float:
+    """Largest absolute value."""
+    return float(np.abs(values).max())
