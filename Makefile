@@ -37,7 +37,7 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@ $(VENV)/.verify
 
 $(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install -c constraints.txt -e '.[docs,verify]'
+	$(PIP) install -c constraints.txt -e '.[docs,verify,io,torch]'
 	@touch $@
 
 verify: $(VENV)/.verify
@@ -46,7 +46,7 @@ verify: $(VENV)/.verify
 $(HOSTS)/.ready: pyproject.toml constraints.txt | $(BIN)/python
 	@test -x $(HOSTS)/bin/python || $(BIN)/python -m venv $(HOSTS)
 	$(HOSTS)/bin/python -m pip --disable-pip-version-check -q install -c constraints.txt \
-		-e '.[hosts,geomstats]' autograd 'hypothesis>=6.100' 'pytest>=8' 'pytest-xdist>=3.6'
+		-e '.[hosts,geomstats]' 'hypothesis>=6.100' 'pytest>=8' 'pytest-xdist>=3.6'
 	@touch $@
 
 # The tests run in two processes: one linear-algebra thread each, or they wait for one another.
@@ -90,7 +90,7 @@ format: $(VENV)/.test
 docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -W -b html docs docs/_build/html
 
-bench: $(VENV)/.verify
+bench: $(VENV)/.test
 	$(BIN)/riemann-lne bench --report bench-report
 
 clean:

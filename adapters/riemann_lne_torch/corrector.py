@@ -136,7 +136,7 @@ class LNECorrector:
         select: Select = None,
         on_indefinite: str = "rescale",
         flow_time: float = 0.5,
-        largest_factor: float = 100.0,
+        largest_factor: float = 10.0,
         statistics: bool = True,
     ) -> None:
         for kind, value, known in (

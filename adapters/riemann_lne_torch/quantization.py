@@ -22,6 +22,7 @@ from riemann_lne.errors import (
 from .config import QuantConfig, Settings
 from .levels import check_bits, require_floating
 from .quantizers import ActivationQuantizer, WeightQuantizer
+from .selection import is_quantized
 
 __all__ = [
     "QuantConfig",
@@ -123,6 +124,11 @@ def _prepare(name: str, layer: Any, settings: Settings) -> _Planned:
     if _quantizer(layer) is not None or hasattr(layer, _INPUT):
         raise InvalidArgumentError(
             f"{where}it is quantised already; call dequantize_(model) first, or name it in skip"
+        )
+    if is_quantized(layer):
+        raise InvalidArgumentError(
+            f"{where}another library quantises its weight already (Brevitas, torchao, torch.ao); "
+            "name it in skip. The corrector works on it as it is"
         )
     if parametrize.is_parametrized(layer, "weight") or "weight" not in layer._parameters:
         raise InvalidArgumentError(

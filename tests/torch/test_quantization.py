@@ -566,3 +566,12 @@ def test_compiled_model_with_activations():
     x = sample((4, 5))
     torch._dynamo.reset()
     assert torch.equal(torch.compile(model, backend="eager")(x), model(x))
+
+
+def test_a_layer_that_another_library_quantises_is_refused() -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2))
+    model[1].weight_fake_quantizer = nn.Identity()  # as torchao's FakeQuantizedLinear
+    with pytest.raises(InvalidArgumentError, match="layer '1': another library quantises"):
+        quantize_(model)
+    assert "0.weight" in model.state_dict()
+    quantize_(model, QuantConfig(skip=("1",)))

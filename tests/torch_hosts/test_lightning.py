@@ -17,13 +17,11 @@ nn = torch.nn
 STEPS, CLIP = 4, 0.05
 CLOSE = {torch.float64: 1e-13, torch.float32: 2e-6}  # equal operations in another order
 
-# Advice about a machine with more cores, and a loader that is a list.
 pytestmark = [
+    # advice that Lightning gives on machines with more cores
     pytest.mark.filterwarnings("ignore:The '.*dataloader' does not have many workers"),
     # torch's own, of what Lightning calls in it
     pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated"),
-    # the tests make checkpoints before any epoch is over
-    pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before"),
 ]
 
 

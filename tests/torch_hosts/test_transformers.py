@@ -169,8 +169,6 @@ def test_a_training_that_broke_off_leaves_the_clipping_to_the_next(tmp_path, han
     assert run.args.max_grad_norm == CLIP
 
 
-# the Trainer hands its own random states from one training to the next
-@pytest.mark.filterwarnings("ignore:.*torch.load.*:FutureWarning")
 def test_a_training_resumes_without_a_state_of_the_callback(tmp_path, hand):
     model = Model()
     save = {"save_strategy": "steps", "save_steps": 2}
