@@ -113,8 +113,6 @@ class RicciFlowRegularizer:
     ----------
     statistics : dict from layer name to LayerDefect
         Of the last evaluation.
-    gated_fraction : float
-        Fraction of the layers whose gate was shut (factor 0) or reduced (factor below 1).
 
     Raises
     ------

@@ -69,7 +69,7 @@ def test_a_parameter_can_be_set_and_is_in_the_command_to_repeat(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--only", "no-such-claim"], "known: curvature-blow-up"),
+        (["--only", "no-such-claim"], "known: all-time-convergence"),
         (["--backend", "fortran"], "known: cupy, numpy, torch"),
         (["--only", "weak-inverse", "--set", "m=1"], "known: n, seed, targets"),
         (["--only", "weak-inverse", "--set", "n"], "give NAME=VALUE"),
