@@ -105,7 +105,7 @@ class Blocks:
                 values = [k[index].tolist() for k in known]
                 total.index_add_(0, index.to(self.device), grouped(xs, vs, *values).to(total))
         else:
-            for rows, x, v in self.pieces(held):
+            for rows, x, v in self.pieces(max(held, 3)):  # the core's functions hold up to three
                 values = [at_rows(k, rows, x) for k in known]
                 sums = torch.stack(list(function(x, v, *values)), -1).to(total)
                 total[rows] = torch.maximum(total[rows], sums) if largest else total[rows] + sums
