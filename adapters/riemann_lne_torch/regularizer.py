@@ -205,6 +205,7 @@ class RicciFlowRegularizer:
         self.every, self.part, self.fill = every, float(part), fill
         self._translate = translate
         self.statistics: dict[str, LayerDefect] = {}
+        self._norm2 = [torch.zeros(()) for _ in self.weights]
         self._calls = 0
         self._shut_in_a_row = 0
         self._warned = False
@@ -351,8 +352,9 @@ class RicciFlowRegularizer:
             n = discrete_flow_defect_of_steps(
                 flat, next_k1, at_k1, at_k2, at_j1, at_j2, k1 - k2, j1 - j2, tau
             )
+            s = LNEMetric(tau).norm2(flat)
+            self._norm2[i] = s.detach()
             if self.relative:
-                s = LNEMetric(tau).norm2(flat)
                 n = n / (s.detach() if self.denominator == "constant" else s) ** 2
             values.append(n)
         return values
@@ -375,9 +377,8 @@ class RicciFlowRegularizer:
     def _remember(self, values: Sequence[Tensor]) -> None:
         numbers = torch.stack([v.detach().double().cpu() for v in values]).tolist()
         self.statistics = {}
-        for i, (weight, value) in enumerate(zip(self.weights, numbers, strict=True)):
-            flat = weight.parameter.detach().reshape(-1)
-            norm2 = float(LNEMetric(self._scale(i, flat)).norm2(flat))
+        norms = torch.stack([s.double().cpu() for s in self._norm2]).tolist()
+        for weight, value, norm2 in zip(self.weights, numbers, norms, strict=True):
             self.statistics[weight.name] = LayerDefect(value, norm2, self._factor(value))
         shut = all(s.factor == 0.0 for s in self.statistics.values())
         self._shut_in_a_row = self._shut_in_a_row + 1 if shut else 0
