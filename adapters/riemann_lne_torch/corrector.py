@@ -102,9 +102,9 @@ class LNECorrector:
     A call waits for the device once or twice: sums over the blocks are brought to the host.
     With sharded parameters (FSDP2, DTensor) they are added in one collective for all layers; an
     "auto" tau takes one more (three more at the first call, or after the weights have jumped),
-    "flowed" and the statistics of metrics other than "lne" one or two. Half-precision gradients are summed
-    in float32. Gradients that are not finite pass through as they are, so that a GradScaler
-    still finds them. Parameters without a gradient are skipped, with a warning the first time.
+    "flowed" and the statistics of metrics other than "lne" one or two. Half-precision gradients
+    are summed in float32. Gradients that are not finite pass through as they are, so that a
+    GradScaler still finds them. Parameters without a gradient are skipped, with a warning the first time.
 
     References
     ----------
