@@ -104,7 +104,8 @@ class LNECorrector:
     "auto" tau takes one more (three more at the first call, or after the weights have jumped),
     "flowed" and the statistics of metrics other than "lne" one or two. Half-precision gradients
     are summed in float32. Gradients that are not finite pass through as they are, so that a
-    GradScaler still finds them. Parameters without a gradient are skipped, with a warning the first time.
+    GradScaler still finds them. Parameters without a gradient are skipped, with a warning the
+    first time.
 
     References
     ----------

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.signal import resample
 
 from riemann_lne import (
     MetricField,
@@ -19,8 +20,11 @@ from riemann_lne.errors import InvalidArgumentError
 
 from ..audit import Evidence, Line, Measurement, Plot, claim
 from ..backends import Backend
-from ..flowing import random_start, relative_eigenvalues, run, sup_to_flat, torus
+from ..flowing import perturbation, random_start, relative_eigenvalues, run, torus
 from ..parameters import require_number, require_numbers
+
+FINE_POINTS = {2: 96, 3: 32, 4: 16}
+"""Points along an axis, at least, among which a supremum is looked for."""
 
 
 @claim(
@@ -28,7 +32,7 @@ from ..parameters import require_number, require_numbers
     "Lemma 14",
     quick={
         "dimensions": (2, 3),
-        "points": (36, 12),
+        "points": (24, 12),
         "amplitudes": (0.05, 0.2, 0.8),
         "seeds": (0, 1),
         "until": 1.0,
@@ -99,7 +103,7 @@ def linf_bound(
                 0.0,
                 max(change),
                 1e-2,
-                "the sup norm is read at grid points",
+                "the truncation error of fourth order",
             )
         ],
         also=[
@@ -147,8 +151,21 @@ def _largest_ratio(
     start = random_start(backend, torus(n, points), amplitude, seed)
     times = until * np.linspace(0.0, 1.0, 25) ** 3  # whatever grows does so at once
     solution = run(start, RicciDeTurckFlow(), times, dense_output=True, rtol=1e-5)
-    sizes = np.array([sup_to_flat(g) for g in solution.metrics]) / sup_to_flat(start)
+    sizes = np.array([_sup_between_points(g) for g in solution.metrics])
+    sizes /= sizes[0]
     return float(sizes.max()), (times.tolist(), sizes.tolist())
+
+
+def _sup_between_points(g: MetricField) -> float:
+    """Largest Frobenius norm of g - delta, of its trigonometric interpolant on a finer grid.
+
+    At the grid's own points the supremum is read too low by O(spacing^2), and by another amount
+    on every grid.
+    """
+    h = perturbation(g)
+    for axis in range(2, h.ndim):
+        h = resample(h, -(-FINE_POINTS[g.n] // h.shape[axis]) * h.shape[axis], axis=axis)
+    return float(np.sqrt((h**2).sum(axis=(0, 1)).max()))
 
 
 @claim(
