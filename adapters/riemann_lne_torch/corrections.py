@@ -6,7 +6,6 @@ the last pass needs. The formulas are the core's; here is only the order of the 
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 import torch
@@ -14,8 +13,6 @@ from torch import Tensor
 
 from riemann_lne.lne import FlowedLNEMetric, HessianLNEMetric, LNEMetric, auto_tau
 from riemann_lne.lne.pieces import PieceSums, inverse_coefficient
-
-from .sums import Rows
 
 METRICS = ("lne", "hessian", "dual", "flowed")
 INVERSES = ("exact", "weak")
@@ -31,7 +28,7 @@ class RankOne:
         return PieceSums(tau).solve(x, v)
 
     @staticmethod
-    def coefficient(sums: Tensor, exact: Tensor) -> Rows:
+    def coefficient(sums: Tensor, exact: Tensor) -> Tensor:
         """The c of every row: of the exact inverse where asked, of the weak one elsewhere."""
         norm2, along = sums[:, 0], sums[:, 1]
         weak = inverse_coefficient(norm2, along, "weak")
@@ -42,18 +39,23 @@ class RankOne:
         return PieceSums(tau).finish(x, v, coefficient)
 
     @staticmethod
-    def change(sums: Tensor, coefficient: Rows) -> Tensor:
+    def change(sums: Tensor, coefficient: Tensor) -> Tensor:
         """Sums v . v, v . d and d . d for the change d = c t, without another pass."""
         norm2, along, square = sums[:, 0], sums[:, 1], sums[:, 2]
         return torch.stack([square, coefficient * along, coefficient**2 * norm2], -1)
 
 
-class Flowed:
-    """The metric after one step of the Ricci flow: two rounds of sums.
+def flow_step(flow_time: float, count: Any, tau: Any) -> Any:
+    """The step T = flow_time/(n tau^2) of the Ricci flow on a block of n weights.
 
-    T = flow_time/(n tau^2) for a block of n weights, so that the step's size does not depend on
-    the size of the block: at the origin the metric becomes (1 + 2 flow_time (n - 1)/n) I.
+    So the step's size does not depend on that of the block: at the origin the metric becomes
+    (1 + 2 flow_time (n - 1)/n) I.
     """
+    return flow_time / (count * tau**2)
+
+
+class Flowed:
+    """The metric after one step of the Ricci flow: two rounds of sums."""
 
     needs_positive_definite: ClassVar[bool] = True
 
@@ -134,20 +136,3 @@ class Weightwise(Diagonal):
         shape = x.shape
         result = super().finish(one.flatten(0, -2), v.reshape(-1, 1), own.reshape(-1))
         return result.reshape(shape)
-
-
-def measure_change(before: Tensor, after: Tensor) -> tuple[Tensor, ...]:
-    """Sums v . v, v . d and d . d of a piece for the change d."""
-    wide = torch.promote_types(before.dtype, torch.float32)
-    v = before.to(wide)
-    d = after.to(wide) - v
-    return (v * v).sum(-1), (v * d).sum(-1), (d * d).sum(-1)
-
-
-def angle_and_change(square: float, along: float, change: float) -> tuple[float, float]:
-    """Angle between v and v + d, in radians, and |d|/|v|, from v . v, v . d and d . d."""
-    if not 0.0 < square < math.inf:
-        return 0.0, 0.0
-    across = math.sqrt(max(change - along * along / square, 0.0))
-    angle = math.atan2(across, math.sqrt(square) + along / math.sqrt(square))
-    return angle, math.sqrt(change / square)

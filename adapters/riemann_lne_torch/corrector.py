@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -24,15 +24,15 @@ from .corrections import (
     Flowed,
     RankOne,
     Weightwise,
-    angle_and_change,
-    measure_change,
+    flow_step,
 )
 from .hooks import attach
+from .passes import measured_update, update
 from .pieces import BLOCKS
 from .scale import Follower, given_tau, require_usable
 from .selection import Select, Source, Weight, find_weights
-from .statistics import LayerStatistics
-from .sums import Blocks, Rows, at_rows
+from .statistics import LayerStatistics, of_layers
+from .sums import Blocks, Rows
 
 _ON_INDEFINITE = ("rescale", "weak", "raise")
 
@@ -355,25 +355,24 @@ class LNECorrector:
         exact = (total[:, 0] < 1.0) & (self.inverse == "exact")
         coefficient = RankOne.coefficient(total, exact)
         finite = torch.isfinite(total).all(-1)
-        self._finish(blocks, finite, RankOne.finish, tau, coefficient, grouped_=grouped.finish_)
+        update(blocks, finite, RankOne.finish, tau, coefficient, grouped=grouped.finish_)
         condition = torch.where(total[:, 0] < 1.0, 1.0 / (1.0 - total[:, 0]), torch.inf)
-        condition = torch.where(self._block_sizes(blocks) > 1.0, condition, 1.0)
+        condition = torch.where(blocks.sizes() > 1.0, condition, 1.0)
         change = RankOne.change(total, coefficient)
         self._report(blocks, tau, total[:, 0], condition, change, bad, finite)
 
     def _correct_flowed(self, blocks: Blocks) -> None:
-        count = self._block_sizes(blocks)
+        count = blocks.sizes()
 
         def sums(tau: Rows) -> Tensor:
-            time = self.flow_time / (count * tau**2)
+            time = flow_step(self.flow_time, count, tau)
             return blocks.collect(Flowed.curvature_sums, tau, time, width=4, held=5)
 
         tau, first, bad = self._definite(blocks, sums)
-        known = (tau, self.flow_time / (count * tau**2), *first[:, :3].unbind(-1))
+        known = (tau, flow_step(self.flow_time, count, tau), *first[:, :3].unbind(-1))
         second = blocks.collect(Flowed.solve_sums, *known, width=5, held=8)
         finite = torch.isfinite(first).all(-1) & torch.isfinite(second).all(-1)
-        known = (*known, *second.unbind(-1))
-        change = self._finish_measured(blocks, finite, Flowed.finish, *known)
+        change = self._update(blocks, finite, Flowed.finish, *known, *second.unbind(-1))
         self._report(blocks, tau, first[:, 0], None, change, bad, finite)
 
     def _correct_diagonal(self, blocks: Blocks) -> None:
@@ -382,8 +381,8 @@ class LNECorrector:
         method = Weightwise(*options, self.target) if self._weightwise else Diagonal(*options)
         square = blocks.collect(method.square, width=1, whole=False)
         finite = torch.isfinite(square[:, 0])
-        change = self._finish_measured(blocks, finite, method.finish, tau)
-        if not self.keep_statistics:
+        change = self._update(blocks, finite, method.finish, tau)
+        if change is None:
             return
         ends = blocks.collect(method.extremes, width=2, largest=True, whole=False)
         largest, smallest = ends[:, 0], -ends[:, 1]
@@ -394,54 +393,12 @@ class LNECorrector:
             tau = torch.full_like(tau, torch.nan)
         self._report(blocks, tau, norm2, condition, change, torch.zeros_like(finite), finite)
 
-    def _block_sizes(self, blocks: Blocks) -> Rows:
-        """Number of weights in the block of every row."""
-        sizes = [layer.weight.parameter.numel() for layer in blocks.layers]
-        count = torch.empty(blocks.rows, dtype=torch.float64)
-        for layer, size in zip(blocks.layers, sizes, strict=True):
-            if self.block == "channel":
-                size //= layer.weight.parameter.shape[layer.weight.channel_axis]
-            count[layer.span] = sum(sizes) if blocks.whole else size
-        return count
-
-    def _finish(
-        self, blocks: Blocks, finite: Rows, finish: Any, *known: Rows, grouped_: Any = None
-    ) -> None:
-        """The last pass: new gradients, where the sums of the row are finite."""
-        if grouped_ is not None and blocks.single_rows and bool(finite.all()):
-            for places, xs, vs in blocks.groups_of_pieces(held=1):
-                grouped_(xs, vs, *(k[places].tolist() for k in known))
-            return
-        for rows, x, v in blocks.pieces(held=3):
-            self._finish_piece(rows, x, v, finite, finish, known)
-
-    @staticmethod
-    def _finish_piece(
-        rows: slice, x: Tensor, v: Tensor, finite: Rows, finish: Any, known: Sequence[Rows]
-    ) -> None:
-        here = finite[rows]
-        if not bool(here.any()):
-            return
-        new = finish(x, v, *(at_rows(k, rows, x) for k in known))
-        v.copy_(new if bool(here.all()) else torch.where(here.to(v.device)[:, None], new, v))
-
-    def _finish_measured(
-        self, blocks: Blocks, finite: Rows, finish: Any, *known: Rows
-    ) -> Tensor | None:
-        """The last pass, and the sums that tell how much it changed, if they are asked for."""
-        if not self.keep_statistics:
-            self._finish(blocks, finite, finish, *known)
-            return None
-        position = torch.arange(blocks.rows, dtype=torch.float64)
-
-        def change(x: Tensor, v: Tensor, row: Any) -> tuple[Tensor, ...]:
-            start = int(row) if isinstance(row, float) else int(row[0])
-            before = v.clone()
-            rows = slice(start, start + x.shape[0])
-            self._finish_piece(rows, x, v, finite, finish, known)
-            return measure_change(before, v)
-
-        return blocks.collect(change, position, width=3, held=8, whole=False)
+    def _update(self, blocks: Blocks, finite: Rows, finish: Any, *known: Rows) -> Tensor | None:
+        """The last pass; how much it changed, if statistics are kept."""
+        if self.keep_statistics:
+            return measured_update(blocks, finite, finish, *known)
+        update(blocks, finite, finish, *known)
+        return None
 
     def _report(
         self,
@@ -453,33 +410,8 @@ class LNECorrector:
         indefinite: Rows,
         finite: Rows,
     ) -> None:
-        if not self.keep_statistics or change is None:
-            return
-        changes = change
-        if not blocks.single_rows:
-            changes = torch.stack([change[layer.span].sum(0) for layer in blocks.layers])
-        # one list each, as tensor operations a layer would take longer than the correction
-        taus, norms, bad, whole = (a.tolist() for a in (tau, norm2, indefinite, finite))
-        conditions = [1.0] * len(taus) if condition is None else condition.tolist()
-        table = []
-        for layer, sums in zip(blocks.layers, changes.tolist(), strict=True):
-            span = layer.span
-            counts = (layer.rows, sum(bad[span]), whole[span].count(False))
-            ends = (max(norms[span], default=0.0), max(conditions[span], default=1.0))
-            table.append([*sums, sum(taus[span]), *counts, *ends])
-        if self.block == "channel":  # other channels of a layer may lie on other processes
-            table = blocks.combine(table, added=7)
-        for layer, row in zip(blocks.layers, table, strict=True):
-            angle, relative = angle_and_change(*row[:3])
-            self.statistics[layer.name] = LayerStatistics(
-                tau=row[3] / row[4],
-                norm2=row[7],
-                condition=None if condition is None else row[8],
-                relative_change=relative,
-                angle=angle,
-                indefinite=int(row[5]),
-                corrected=row[6] == 0,
-            )
+        if self.keep_statistics and change is not None:
+            self.statistics = of_layers(blocks, tau, norm2, condition, change, indefinite, finite)
 
 
 def _check_number(name: str, value: Any, low: float, high: float) -> None:

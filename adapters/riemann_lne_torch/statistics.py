@@ -5,6 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+from torch import Tensor
+
+from .passes import angle_and_change
+from .sums import Blocks, Rows
+
 
 @dataclass(frozen=True)
 class LayerStatistics:
@@ -50,3 +56,44 @@ class LayerStatistics:
         """
         values: dict[str, Any] = vars(self)
         return {name: float(value) for name, value in values.items() if value is not None}
+
+
+def of_layers(
+    blocks: Blocks,
+    tau: Rows,
+    norm2: Rows,
+    condition: Rows | None,
+    change: Tensor,
+    indefinite: Rows,
+    finite: Rows,
+) -> dict[str, LayerStatistics]:
+    """Statistics of every layer, from values of every row of the blocks.
+
+    ``change`` has the sums of `passes.measured_update`.
+    """
+    if not blocks.single_rows:
+        change = torch.stack([change[layer.span].sum(0) for layer in blocks.layers])
+    # one list each, as tensor operations a layer would take longer than the correction
+    taus, norms, bad, whole = (a.tolist() for a in (tau, norm2, indefinite, finite))
+    conditions = [1.0] * len(taus) if condition is None else condition.tolist()
+    table = []
+    for layer, sums in zip(blocks.layers, change.tolist(), strict=True):
+        span = layer.span
+        counts = (layer.rows, sum(bad[span]), whole[span].count(False))
+        ends = (max(norms[span], default=0.0), max(conditions[span], default=1.0))
+        table.append([*sums, sum(taus[span]), *counts, *ends])
+    if blocks.block == "channel":  # other channels of a layer may lie on other processes
+        table = blocks.combine(table, added=7)
+    statistics = {}
+    for layer, row in zip(blocks.layers, table, strict=True):
+        angle, relative = angle_and_change(*row[:3])
+        statistics[layer.name] = LayerStatistics(
+            tau=row[3] / row[4],
+            norm2=row[7],
+            condition=None if condition is None else row[8],
+            relative_change=relative,
+            angle=angle,
+            indefinite=int(row[5]),
+            corrected=row[6] == 0,
+        )
+    return statistics

@@ -48,6 +48,7 @@ class Blocks:
     """The opened layers of one call, and sums over their blocks."""
 
     def __init__(self, weights: Sequence[Weight], block: str) -> None:
+        self.block = block
         self.whole = block == "network"
         self.limit = piece_limit(weights)
         self.layers: list[Layer] = []
@@ -61,6 +62,17 @@ class Blocks:
         self.rows = start
         self.layout = tuple((layer.name, layer.rows) for layer in self.layers)
         self.device = self.layers[0].local.weight.device
+
+    def sizes(self) -> Rows:
+        """Number of weights in the block of every row."""
+        totals = [layer.weight.parameter.numel() for layer in self.layers]
+        count = torch.empty(self.rows, dtype=torch.float64)
+        for layer, total in zip(self.layers, totals, strict=True):
+            size = sum(totals) if self.whole else total
+            if self.block == "channel":
+                size //= layer.weight.parameter.shape[layer.weight.channel_axis]
+            count[layer.span] = size
+        return count
 
     def row_name(self, row: int) -> str:
         """The layer, and the channel if it has several rows, for messages."""

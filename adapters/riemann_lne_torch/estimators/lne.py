@@ -10,8 +10,9 @@ from torch import Tensor
 
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 
+from ..corrections import INVERSES
 from .base import Estimator, Site
-from .natural import BLOCKS, INVERSES, POLICIES, compilable
+from .natural import BLOCKS, POLICIES, compilable
 from .registry import register_estimator
 
 __all__ = ["LNE", "DualLNE", "FlowedLNE", "HessianLNE"]

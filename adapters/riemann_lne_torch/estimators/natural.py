@@ -10,11 +10,11 @@ from torch import Tensor
 
 from riemann_lne import lne
 
+from ..corrections import Diagonal, flow_step
+
 __all__ = ["natural_gradient"]
 
-METRICS = ("lne", "hessian", "dual", "flowed")
 BLOCKS = ("layer", "channel")
-INVERSES = ("exact", "weak")
 POLICIES = ("rescale", "weak", "raise")
 
 
@@ -93,14 +93,10 @@ def natural_gradient(
         scale, inverse = _admissible(blocks, scale, inverse, metric, target, on_indefinite)
     if metric == "lne":
         result = lne.LNEMetric(scale).solve(blocks, rows, method=inverse, check=False)
-    elif metric == "hessian":
-        result = lne.HessianLNEMetric(scale).solve(blocks, rows)
-        bound = largest_factor * rows.abs()
-        result = torch.maximum(torch.minimum(result, bound), -bound)
-    elif metric == "dual":
-        result = lne.HessianLNEMetric(scale).apply(blocks, rows)
+    elif metric in ("hessian", "dual"):
+        result = Diagonal(metric, "exact", largest_factor).finish(blocks, rows, scale)
     else:
-        time = flow_time / (blocks.shape[-1] * scale * scale)
+        time = flow_step(flow_time, blocks.shape[-1], scale)
         result = lne.FlowedLNEMetric(scale, time).solve(blocks, rows, check=False)
     return _unblocked(result, v, block, channel_axis)
 

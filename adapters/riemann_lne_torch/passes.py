@@ -1,0 +1,73 @@
+"""The last pass over the pieces, which writes the new gradients, and how much it changed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .sums import Blocks, Rows, at_rows
+
+
+def update(blocks: Blocks, finite: Rows, finish: Any, *known: Rows, grouped: Any = None) -> None:
+    """New gradients ``finish(x, v, *values)`` in the rows whose sums are finite.
+
+    Parameters
+    ----------
+    blocks : Blocks
+    finite : Rows
+        Where to write: a gradient that is not finite stays as it is.
+    finish : callable
+        Of a piece, with the known values of its rows.
+    *known : Rows
+    grouped : callable, optional
+        The same in place for many pieces of one row each.
+    """
+    if grouped is not None and blocks.single_rows and bool(finite.all()):
+        for places, xs, vs in blocks.groups_of_pieces(held=1):
+            grouped(xs, vs, *(k[places].tolist() for k in known))
+        return
+    for rows, x, v in blocks.pieces(held=3):
+        _update_piece(rows, x, v, finite, finish, known)
+
+
+def measured_update(blocks: Blocks, finite: Rows, finish: Any, *known: Rows) -> Tensor:
+    """`update`, and the sums v . v, v . d and d . d of every row for the change d: (rows, 3)."""
+    position = torch.arange(blocks.rows, dtype=torch.float64)
+
+    def change(x: Tensor, v: Tensor, row: Any) -> tuple[Tensor, ...]:
+        start = int(row) if isinstance(row, float) else int(row[0])
+        before = v.clone()
+        _update_piece(slice(start, start + x.shape[0]), x, v, finite, finish, known)
+        return _change_sums(before, v)
+
+    return blocks.collect(change, position, width=3, held=8, whole=False)
+
+
+def angle_and_change(square: float, along: float, change: float) -> tuple[float, float]:
+    """Angle between v and v + d, in radians, and |d|/|v|, from v . v, v . d and d . d."""
+    if not 0.0 < square < math.inf:
+        return 0.0, 0.0
+    across = math.sqrt(max(change - along * along / square, 0.0))
+    angle = math.atan2(across, math.sqrt(square) + along / math.sqrt(square))
+    return angle, math.sqrt(change / square)
+
+
+def _update_piece(
+    rows: slice, x: Tensor, v: Tensor, finite: Rows, finish: Any, known: Sequence[Rows]
+) -> None:
+    here = finite[rows]
+    if not bool(here.any()):
+        return
+    new = finish(x, v, *(at_rows(k, rows, x) for k in known))
+    v.copy_(new if bool(here.all()) else torch.where(here.to(v.device)[:, None], new, v))
+
+
+def _change_sums(before: Tensor, after: Tensor) -> tuple[Tensor, ...]:
+    wide = torch.promote_types(before.dtype, torch.float32)
+    v = before.to(wide)
+    d = after.to(wide) - v
+    return (v * v).sum(-1), (v * d).sum(-1), (d * d).sum(-1)
