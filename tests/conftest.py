@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,3 +94,29 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 def rng() -> np.random.Generator:
     """A generator with a fixed seed, fresh for every test."""
     return np.random.default_rng(20240607)
+
+
+class Pointwise:
+    """g' = f(t, g) at every point by itself: an ordinary differential equation in disguise."""
+
+    parabolic = False
+
+    def __init__(self, f: Callable[[float, Any], Any], radius: float = 1e-3) -> None:
+        self.f, self.radius = f, radius
+        self.times: list[float] = []
+
+    def rhs(self, t: float, packed: Any, grid: Any, order: Any) -> Any:
+        self.times.append(t)
+        return self.f(t, packed)
+
+    def spectral_radius(self, packed: Any, grid: Any, order: Any) -> float:
+        return self.radius
+
+    def __repr__(self) -> str:
+        return f"Pointwise({self.f.__qualname__})"
+
+
+@pytest.fixture(scope="session")
+def pointwise() -> type[Pointwise]:
+    """A flow made of a function (t, packed) -> rate, which knows when it was called."""
+    return Pointwise

@@ -33,23 +33,6 @@ GRID = Grid.torus((8, 8))
 NAMED = [m for m in METHODS if m != "auto"]
 
 
-class Pointwise:
-    """g' = f(t, g) at every point by itself: an ordinary differential equation in disguise."""
-
-    parabolic = False
-
-    def __init__(self, f: Any, radius: float = 1.0) -> None:
-        self.f, self.radius = f, radius
-        self.times: list[float] = []
-
-    def rhs(self, t: float, packed: Any, grid: Grid, order: Any) -> Any:
-        self.times.append(t)
-        return self.f(t, packed)
-
-    def spectral_radius(self, packed: Any, grid: Grid, order: Any) -> float:
-        return self.radius
-
-
 @pytest.fixture(scope="module")
 def bumpy() -> MetricField:
     return perturbed_euclidean(Grid.torus((12, 12)), amplitude=0.3, seed=3)
@@ -140,9 +123,9 @@ def test_the_real_stability_interval_is_what_the_tableau_gives(name: str) -> Non
     assert abs(stability_polynomial(t, -1.02 * t.real_stability)) > 1  # and not much is given away
 
 
-def test_a_flow_without_a_stability_limit_can_be_integrated() -> None:
+def test_a_flow_without_a_stability_limit_can_be_integrated(pointwise: Any) -> None:
     for method in ("rk4", "tsit5", "bs32", "rkl2"):
-        flow = Pointwise(lambda t, y: 0.0 * y, radius=0.0)
+        flow = pointwise(lambda t, y: 0.0 * y, radius=0.0)
         solution = solve_flow(flat_metric(GRID), flow, (0, 1), method)
         assert solution.success
 
@@ -182,12 +165,14 @@ def test_order_of_accuracy_on_a_flow(bumpy: MetricField, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["rk4", "tsit5", "bs32", "rkl2"])
-def test_time_dependent_right_hand_sides_are_evaluated_at_the_right_times(method: str) -> None:
+def test_time_dependent_right_hand_sides_are_evaluated_at_the_right_times(
+    method: str, pointwise: Any
+) -> None:
     """g' = -2 t g: stages at wrong times would lower the order."""
     order = {"rk4": 4, "tsit5": 5, "bs32": 3, "rkl2": 2}[method]
     errors = []
     for dt in (0.05, 0.025):
-        flow = Pointwise(lambda t, y: -2 * t * y)
+        flow = pointwise(lambda t, y: -2 * t * y)
         end = solve_flow(flat_metric(GRID), flow, (0.3, 1.3), method, dt=dt)[-1]
         exact = math.exp(0.3**2 - 1.3**2)
         errors.append(abs(float(end.components[0, 0, 0, 0]) - exact))
@@ -196,8 +181,8 @@ def test_time_dependent_right_hand_sides_are_evaluated_at_the_right_times(method
     assert abs(math.log2(errors[0] / errors[1]) - order) < 0.2
 
 
-def test_linear_rates_of_time_are_integrated_exactly_by_rkl2() -> None:
-    flow = Pointwise(lambda t, y: 2 * t * np.ones_like(y) * np.array([1, 0, 1]).reshape(3, 1, 1))
+def test_linear_rates_of_time_are_integrated_exactly_by_rkl2(pointwise: Any) -> None:
+    flow = pointwise(lambda t, y: 2 * t * np.ones_like(y) * np.array([1, 0, 1]).reshape(3, 1, 1))
     end = solve_flow(flat_metric(GRID), flow, (0, 2), "rkl2", dt=1.0)[-1]
     assert np.allclose(end.components[0, 0], 5.0, rtol=1e-14)
 
@@ -225,27 +210,29 @@ def test_the_stage_count_is_enough_for_every_product_of_radius_and_step() -> Non
         assert product <= (s * s + s - 2) / 2 * (1 + 1e-12)
 
 
-def rkl2_amplification(z: float, stages: int) -> float:
+def rkl2_amplification(pointwise: Any, z: float, stages: int) -> float:
     """What one step of RKL2 does to g' = (z / dt) g."""
     grid = Grid.torus((2, 2))
     y = np.array([1.0, 0.0, 1.0]).reshape(3, 1, 1) * np.ones((3, 2, 2))
-    system = SemiDiscreteFlow(Pointwise(lambda t, u: z * u), grid, 2, None, y, 1.0)
+    system = SemiDiscreteFlow(pointwise(lambda t, u: z * u), grid, 2, None, y, 1.0)
     return float(RKL2(stages).step(system, 0.0, y, None, 1.0, False).y[0, 0, 0])
 
 
 @pytest.mark.parametrize("stages", [2, 3, 4, 5, 9, 21])
-def test_rkl2_is_the_shifted_legendre_polynomial_and_stable_on_its_interval(stages: int) -> None:
+def test_rkl2_is_the_shifted_legendre_polynomial_and_stable_on_its_interval(
+    stages: int, pointwise: Any
+) -> None:
     """R(z) = 1 - b_s + b_s P_s(1 + w z), and |R| <= 1 for -z <= (s^2 + s - 2) / 2."""
     w = 4 / (stages**2 + stages - 2)
     b = (stages**2 + stages - 2) / (2 * stages * (stages + 1))
     end = (stages**2 + stages - 2) / 2
     for z in -np.linspace(0.0, end, 60):
         legendre = np.polynomial.legendre.Legendre.basis(stages)(1 + w * z)
-        value = rkl2_amplification(float(z), stages)
+        value = rkl2_amplification(pointwise, float(z), stages)
         assert math.isclose(value, 1 - b + b * legendre, abs_tol=1e-11)
         assert abs(value) <= 1 + 1e-12
     z = 1e-2
-    assert abs(rkl2_amplification(-z, stages) - math.exp(-z)) < z**3  # of second order
+    assert abs(rkl2_amplification(pointwise, -z, stages) - math.exp(-z)) < z**3  # of second order
 
 
 def evaluations(size: int, t: float) -> tuple[int, int, float]:
@@ -331,12 +318,12 @@ def test_etdrk4_needs_a_torus_and_a_parabolic_flow() -> None:
         solve_flow(flat_metric(GRID), RicciFlow(), (0, 1), "etdrk4")
 
 
-def test_a_runge_kutta_step_of_its_own_tableau_can_be_made() -> None:
+def test_a_runge_kutta_step_of_its_own_tableau_can_be_made(pointwise: Any) -> None:
     """Heun's method, from its tableau alone."""
     heun = Tableau(((), (1.0,)), (0.5, 0.5), (0.0, 1.0), None, 2, 3, 2.0)
     method = ExplicitRungeKutta("heun", heun)
     y = np.array([1.0, 0.0, 1.0]).reshape(3, 1, 1) * np.ones((3, 8, 8))
-    system = SemiDiscreteFlow(Pointwise(lambda t, u: -u), GRID, 2, None, y, 1.0)
+    system = SemiDiscreteFlow(pointwise(lambda t, u: -u), GRID, 2, None, y, 1.0)
     step = method.step(system, 0.0, y, None, 0.1, True)
     assert np.allclose(step.y[0], 1 - 0.1 + 0.005, rtol=1e-15)
     assert step.rate is None
