@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -62,17 +62,20 @@ class MetaQuant(OptimizerWrapper):
     backward gives it.
     """
 
+    default_layers: ClassVar[int]
+
     def __init__(
         self,
         optimizer: torch.optim.Optimizer,
         model: nn.Module,
         *,
         hidden: int = 100,
-        layers: int,
+        layers: int | None = None,
         meta_lr: float = 1e-3,
         start: str = "identity",
     ) -> None:
         require_positive(hidden=hidden, meta_lr=meta_lr)
+        layers = self.default_layers if layers is None else layers
         if layers < 2:
             raise InvalidArgumentError(f"the meta network needs 2 layers or more, got {layers}")
         if start not in _STARTS:
@@ -199,8 +202,8 @@ class FCGrad(MetaQuant):
         A quantised model.
     hidden : int
         100 in the authors' code. It changes how fast c learns, not what can be learned.
-    layers : int
-        2 in the authors' code.
+    layers : int, optional
+        By default 2, as in the authors' code.
     meta_lr : float
         Learning rate of Adam for the meta network; 1e-3 there.
     start : {"identity", "random"}
@@ -237,19 +240,7 @@ class FCGrad(MetaQuant):
     0.2
     """
 
-    def __init__(
-        self,
-        optimizer: torch.optim.Optimizer,
-        model: nn.Module,
-        *,
-        hidden: int = 100,
-        layers: int = 2,
-        meta_lr: float = 1e-3,
-        start: str = "identity",
-    ) -> None:
-        super().__init__(
-            optimizer, model, hidden=hidden, layers=layers, meta_lr=meta_lr, start=start
-        )
+    default_layers = 2
 
     def _meta_gradient(self, quantizer: WeightQuantizer, w: Tensor, grad: Tensor) -> Tensor:
         return self.meta_net.coefficient()[0, 0] * grad
@@ -269,8 +260,8 @@ class MultiFC(MetaQuant):
     ----------
     optimizer, model, hidden, meta_lr, start
         As for `FCGrad`.
-    layers : int
-        3 in the authors' code.
+    layers : int, optional
+        By default 3, as in the authors' code.
 
     Raises
     ------
@@ -301,19 +292,7 @@ class MultiFC(MetaQuant):
     0.35
     """
 
-    def __init__(
-        self,
-        optimizer: torch.optim.Optimizer,
-        model: nn.Module,
-        *,
-        hidden: int = 100,
-        layers: int = 3,
-        meta_lr: float = 1e-3,
-        start: str = "identity",
-    ) -> None:
-        super().__init__(
-            optimizer, model, hidden=hidden, layers=layers, meta_lr=meta_lr, start=start
-        )
+    default_layers = 3
 
     def _meta_gradient(self, quantizer: WeightQuantizer, w: Tensor, grad: Tensor) -> Tensor:
         z = quantizer.estimator.transformed(w, quantizer.site())
