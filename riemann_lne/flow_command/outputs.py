@@ -14,7 +14,7 @@ from .. import analysis
 from ..analysis.invariants import quadrature_order
 from ..errors import InvalidArgumentError
 from ..integrators import Checkpoint
-from ..integrators.checkpoint import _GENERATIONS as GENERATIONS
+from ..integrators.checkpoint import GENERATIONS
 from ..metrics import MetricField
 from ..weights import Order
 from .config import forget_record

@@ -14,8 +14,9 @@ from ..weights import Order
 class Flow(Protocol):
     """A flow g' = F(t, g) of metrics; state and result are packed, (n (n + 1) / 2, *shape)."""
 
-    parabolic: bool
-    """Whether the principal part is the Laplacian of g on every component."""
+    @property
+    def parabolic(self) -> bool:
+        """Whether the principal part is the Laplacian of g on every component."""
 
     def rhs(self, t: float, packed: Array, grid: Grid, order: Order) -> Array:
         """Time derivative of the packed metric."""

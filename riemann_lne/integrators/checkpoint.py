@@ -28,7 +28,8 @@ from ..errors import InvalidArgumentError, StorageError
 from ..io import Journal, storage_errors, write_atomically
 
 _FORMAT = 1
-_GENERATIONS = ("a.npz", "b.npz")
+GENERATIONS = ("a.npz", "b.npz")
+"""Files written in turn, so that the one before is whole while the next is written."""
 # What reading a file with wrong bytes in it ends with, depending on where they are.
 _DAMAGE = (BadZipFile, ValueError, EOFError, KeyError, OSError, RuntimeError, struct.error)
 
@@ -117,7 +118,7 @@ class CheckpointFile:
 
     def begin(self) -> None:
         """Prepare the folder for a new run; one that holds another run's work is left alone."""
-        if any((self.folder / name).exists() for name in _GENERATIONS):
+        if any((self.folder / name).exists() for name in GENERATIONS):
             raise InvalidArgumentError(
                 f"{self.folder} holds the checkpoint of an earlier run; pass resume=True to go on "
                 "with it, remove it, or choose another path"
@@ -182,7 +183,7 @@ class CheckpointFile:
             # Stored, not compressed: random digits do not shrink, and it would take longer than
             # a step.
             write_atomically(
-                self.folder / _GENERATIONS[self._count % 2],
+                self.folder / GENERATIONS[self._count % 2],
                 lambda file: np.savez(file, **content),
             )
         self._count += 1
@@ -200,7 +201,7 @@ class CheckpointFile:
             If it belongs to another run; the message says what differs.
         """
         found, damaged = [], []
-        for name in _GENERATIONS:
+        for name in GENERATIONS:
             path = self.folder / name
             if not path.exists():
                 continue

@@ -149,10 +149,10 @@ class LNEPotential(Potential):
     def raised(self, base: Array, offset: Array) -> Array:
         xp, (base, offset), _ = prepare(base=base, offset=offset)
         w = self._shortfall(xp, base * self.tau) - offset * self.tau
-        # tanh z = 1 - w: z = log((2 - w)/w)/2
+        # tanh z = 1 - w: z = log((2 - w)/w)/2, by two logarithms as the ratio may overflow
         tiny = float(xp.finfo(w.dtype).smallest_normal)
-        high = xp.maximum(2.0 - w, tiny)
-        return 0.5 * xp.log(high / xp.maximum(w, tiny)) / self.tau
+        high, low = xp.log(xp.maximum(2.0 - w, tiny)), xp.log(xp.maximum(w, tiny))
+        return 0.5 * (high - low) / self.tau
 
     @staticmethod
     def _shortfall(xp: Any, a: Array) -> Array:

@@ -130,3 +130,14 @@ def test_domain_of_the_entropy():
     assert NegativeEntropy().value(np.zeros(2)) == 0.0
     with pytest.raises(InvalidArgumentError, match="one tau"):
         LNEPotential(np.ones(2))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("offset", [-1e3, -3.0, 3.0, 1e3])
+def test_a_step_beyond_the_cube_ends_at_its_face_without_overflow(dtype, offset):
+    """Where tanh(tau y) + tau offset is past 1, the point is the last one that numbers have."""
+    tau, base = 10.0, np.asarray([0.3, -1.0, 5.0], dtype=dtype)
+    raised = LNEPotential(tau).raised(base, np.full(3, offset, dtype=dtype))
+    assert np.isfinite(raised).all()
+    assert (np.sign(raised) == np.sign(offset)).all()
+    np.testing.assert_allclose(np.tanh(tau * raised), np.sign(offset), rtol=1e-6)
