@@ -20,7 +20,8 @@ help:
 	@echo "make test-gpu  the tests that need a GPU (torch with CUDA or CuPy must be installed in $(VENV))"
 	@echo "make lint      ruff and mypy"
 	@echo "make docs      build the documentation into docs/_build/html"
-	@echo "make bench     time the core against its plain forms; writes bench-report/"
+	@echo "make bench     time the core, and peers where installed; writes bench-report/. Peers in another"
+	@echo "               Python: make bench PEER_PYTHON=/path/to/python"
 
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed, but '$(PYTHON)' was not found: install it or call make PYTHON=/path/to/python3.11"; exit 1; }
@@ -33,7 +34,7 @@ $(VENV)/.verify: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install -c constraints.txt -e '.[verify,io,test,torch]'
+	$(PIP) install -c constraints.txt -e '.[verify,io,test,torch,compare]'
 	@touch $@ $(VENV)/.verify
 
 $(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
@@ -91,7 +92,7 @@ docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -W -b html docs docs/_build/html
 
 bench: $(VENV)/.test
-	$(BIN)/riemann-lne bench --report bench-report
+	$(BIN)/riemann-lne bench --report bench-report $(if $(PEER_PYTHON),--peer-python $(PEER_PYTHON))
 
 clean:
 	rm -rf $(VENV) $(HOSTS) verify-report bench-report docs/_build

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from riemann_lne.errors import InvalidArgumentError
 
-__all__ = ["cifar_resnet"]
+__all__ = ["cifar_resnet", "edge_layers", "mlp"]
 
 
 class ResidualBlock(nn.Module):
@@ -31,7 +31,9 @@ class ResidualBlock(nn.Module):
         return torch.relu(x + y)
 
 
-def cifar_resnet(depth: int = 20, classes: int = 10, width: int = 16) -> nn.Sequential:
+def cifar_resnet(
+    depth: int = 20, classes: int = 10, width: int = 16, channels: int = 3
+) -> nn.Sequential:
     """The residual network for 32 x 32 images of He et al. (2016, section 4.2), shortcuts A.
 
     Parameters
@@ -41,11 +43,13 @@ def cifar_resnet(depth: int = 20, classes: int = 10, width: int = 16) -> nn.Sequ
     classes : int
     width : int
         Channels of the first stage; the others have twice and four times as many.
+    channels : int
+        Of the images.
 
     Returns
     -------
     nn.Sequential
-        Input (batch, 3, height, width), output (batch, classes).
+        Input (batch, channels, height, width), output (batch, classes).
 
     Raises
     ------
@@ -61,8 +65,8 @@ def cifar_resnet(depth: int = 20, classes: int = 10, width: int = 16) -> nn.Sequ
     count, rest = divmod(depth - 2, 6)
     if rest or count < 1:
         raise InvalidArgumentError(f"depth must be 6 k + 2 (8, 14, 20, 32, ...), got {depth}")
-    layers: list[nn.Module] = [nn.Conv2d(3, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width)]
-    layers.append(nn.ReLU())
+    layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, 1, 1, bias=False)]
+    layers += [nn.BatchNorm2d(width), nn.ReLU()]
     inside = width
     for stage in range(3):
         outside = width << stage
@@ -72,3 +76,51 @@ def cifar_resnet(depth: int = 20, classes: int = 10, width: int = 16) -> nn.Sequ
             inside = outside
     layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inside, classes)]
     return nn.Sequential(*layers)
+
+
+def mlp(inputs: int = 64, classes: int = 10, width: int = 12, depth: int = 4) -> nn.Sequential:
+    """A narrow multilayer perceptron, in which estimators make a difference.
+
+    Parameters
+    ----------
+    inputs, classes : int
+    width, depth : int
+        Units of a hidden layer, and number of hidden layers.
+
+    Returns
+    -------
+    nn.Sequential
+        Input (batch, ..., ...) with ``inputs`` numbers a sample, output (batch, classes). Batch
+        norm behind every layer, the last one included, so that discrete weights need no scale.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If width or depth is below 1.
+
+    Examples
+    --------
+    >>> from riemann_lne_validation.networks import mlp
+    >>> sum(p.numel() for p in mlp().parameters())
+    1436
+    """
+    if width < 1 or depth < 1:
+        raise InvalidArgumentError(f"width and depth must be at least 1, got {width} and {depth}")
+    layers: list[nn.Module] = [nn.Flatten()]
+    inside = inputs
+    for _ in range(depth):
+        layers += [nn.Linear(inside, width, bias=False), nn.BatchNorm1d(width), nn.ReLU()]
+        inside = width
+    layers += [nn.Linear(inside, classes, bias=False), nn.BatchNorm1d(classes)]
+    return nn.Sequential(*layers)
+
+
+def edge_layers(model: nn.Module) -> tuple[str, str]:
+    """Names of the first and the last layer with weights: often left in floating point.
+
+    >>> from riemann_lne_validation.networks import cifar_resnet, edge_layers
+    >>> edge_layers(cifar_resnet(8))
+    ('0', '8')
+    """
+    names = [n for n, m in model.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+    return names[0], names[-1]

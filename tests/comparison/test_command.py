@@ -1,0 +1,181 @@
+"""The command line: settings, configurations, errors, a whole run."""
+
+import argparse
+import json
+
+import pytest
+
+from riemann_lne.errors import InvalidArgumentError, StorageError, UnknownNameError
+from riemann_lne_validation.commands import compare
+from riemann_lne_validation.comparison.command import comparison_of, parse_set
+from riemann_lne_validation.comparison.config import load_config
+from riemann_lne_validation.comparison.methods import available_methods
+
+
+def parsed(*words):
+    parser = argparse.ArgumentParser()
+    compare(parser.add_subparsers())
+    return parser.parse_args(["compare", *map(str, words)])
+
+
+def chosen(*words):
+    return comparison_of(parsed(*words))
+
+
+def run(*words):
+    arguments = parsed(*words)
+    return arguments.run(arguments)
+
+
+def test_without_a_word_all_methods_on_digits_with_ste_first():
+    comparison = chosen()
+    names = [arm.method for arm in comparison.arms]
+    assert names[0] == "ste"
+    assert set(names) == set(available_methods())
+    assert comparison.seeds == (0, 1, 2, 3, 4)
+    assert {arm.dataset for arm in comparison.arms} == {"digits"}
+    assert {arm.split for arm in comparison.arms} == {"test"}
+
+
+def test_settings_go_to_every_arm():
+    words = "--dataset cifar10 --model resnet8 --methods ste lne-weak --seeds 2 --epochs 7"
+    words += " --optimizer adam --weight-decay 0.001 --subset 10000 --weight-bits 2"
+    comparison = chosen(*words.split())
+    for arm in comparison.arms:
+        assert (arm.dataset, arm.model, arm.epochs, arm.subset) == ("cifar10", "resnet8", 7, 10000)
+        assert (arm.optimizer, arm.learning_rate, arm.weight_decay) == ("adam", 0.01, 0.001)
+        assert (arm.augmentation, arm.batch_size, arm.weight_bits) == ("standard", 128, 2)
+
+
+def test_set_reaches_options_and_settings():
+    words = ["--methods", "ste", "lne-exact", "--set", "lne-exact.block=channel"]
+    words += ["--set", "lne-exact.target=0.9", "--set", "ste.weight_decay=1e-3"]
+    ste, lne = chosen(*words).arms
+    assert lne.options == {"block": "channel", "target": 0.9}
+    assert (ste.weight_decay, ste.options, lne.weight_decay) == (1e-3, {}, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("a.b=1", 1), ("a.b=1e-3", 1e-3), ("a.b=true", True), ("a.b=none", None), ("a.b='x'", "x")],
+)
+def test_values_of_set(text, value):
+    assert parse_set(text) == ("a", "b", value)
+
+
+@pytest.mark.parametrize("text", ["a=1", "a.b", ".b=1", "=1", ""])
+def test_a_set_of_another_form(text):
+    with pytest.raises(InvalidArgumentError, match=r"give METHOD\.OPTION=VALUE"):
+        parse_set(text)
+
+
+def test_unknown_names_are_told():
+    with pytest.raises(UnknownNameError, match=r"unknown method 'lne'; known: .*lne-exact"):
+        chosen("--methods", "lne")
+    with pytest.raises(UnknownNameError, match="method in --set"):
+        chosen("--methods", "ste", "--set", "dorefa.scale=1")
+    with pytest.raises(UnknownNameError, match="arm as reference"):
+        chosen("--methods", "ste", "--reference", "dorefa")
+
+
+CONFIG = """
+seeds = [3, 5]
+reference = "tuned"
+
+[defaults]
+epochs = 6
+optimizer = "adam"
+
+[[arms]]
+label = "tuned"
+method = "ste"
+weight_decay = 1e-3
+
+[[arms]]
+method = "rf-dnn"
+epochs = 2
+options = { alpha = 0.01, max_ratio = 0.5 }
+"""
+
+
+class TestConfig:
+    @pytest.fixture
+    def path(self, tmp_path):
+        path = tmp_path / "c.toml"
+        path.write_text(CONFIG)
+        return path
+
+    def test_arms_and_defaults(self, path):
+        comparison = load_config(path)
+        tuned, other = comparison.arms
+        assert (comparison.seeds, comparison.reference) == ((3, 5), "tuned")
+        assert (tuned.label, tuned.epochs, tuned.weight_decay) == ("tuned", 6, 1e-3)
+        assert (other.label, other.epochs, other.learning_rate) == ("rf-dnn", 2, 0.01)
+        assert other.options == {"alpha": 0.01, "max_ratio": 0.5}
+
+    def test_the_command_line_has_the_last_word(self, path):
+        comparison = chosen("--config", path, "--epochs", 1, "--seeds", 1)
+        assert [arm.epochs for arm in comparison.arms] == [1, 1]
+        assert comparison.seeds == (0,)
+        with pytest.raises(InvalidArgumentError, match="exclude each other"):
+            chosen("--config", path, "--methods", "ste")
+
+    @pytest.mark.parametrize(
+        ("text", "error", "message"),
+        [
+            ("seeds = ", InvalidArgumentError, "not a TOML file"),
+            ("seeds = 2", InvalidArgumentError, r"\[\[arms\]\]"),
+            ("arm = 1", UnknownNameError, "entry of c.toml 'arm'"),
+            ("[[arms]]\nlabel = 'x'", InvalidArgumentError, "needs a method"),
+            ("seeds = 0\n[[arms]]\nmethod = 'ste'", InvalidArgumentError, "seeds must be"),
+            ("[[arms]]\nmethod = 'ste'\nepoch = 1", UnknownNameError, "'epochs'"),
+            ("reference = 'a'\n[[arms]]\nmethod = 'ste'", UnknownNameError, "reference"),
+        ],
+    )
+    def test_mistakes(self, tmp_path, text, error, message):
+        path = tmp_path / "c.toml"
+        path.write_text(text)
+        with pytest.raises(error, match=message):
+            load_config(path)
+
+    def test_a_file_that_is_not_there(self, tmp_path):
+        with pytest.raises(StorageError, match="cannot read"):
+            load_config(tmp_path / "c.toml")
+
+
+def test_a_whole_comparison(tmp_path, capsys):
+    words = ["--methods", "ste", "dorefa", "--seeds", 2, "--epochs", 2, "--jobs", 1]
+    words += ["--out", tmp_path / "runs", "--json", tmp_path / "results" / "all.json"]
+    assert run(*words) == 0
+    out, err = capsys.readouterr()
+    assert "[4/4]" in err
+    assert "dorefa" in out
+    results = json.loads((tmp_path / "results" / "all.json").read_text())
+    assert results
+    assert run(*words) == 0
+    assert "4 runs are there already" in capsys.readouterr().err
+
+
+def test_the_list_of_methods(capsys):
+    assert run("--list") == 0
+    out = capsys.readouterr().out
+    assert "rf-dnn" in out
+    assert "alpha=0.001" in out
+
+
+def test_a_place_that_cannot_be_written_is_an_error_at_once(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError):
+        run("--methods", "ste", "--report", tmp_path / "file", "--out", tmp_path / "runs")
+    assert not (tmp_path / "runs" / "records").exists()
+
+
+def test_an_interruption_is_not_a_crash(tmp_path, monkeypatch, capsys):
+    from riemann_lne_validation.comparison import runner
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "train", interrupted)
+    assert run("--methods", "ste", "--jobs", 1, "--out", tmp_path) == 130
+    assert "the same command goes on there" in capsys.readouterr().err

@@ -1,0 +1,242 @@
+"""Summary, table, JSON and page of a comparison."""
+
+import io
+import json
+import re
+import sys
+from html.parser import HTMLParser
+
+import pytest
+
+from riemann_lne.errors import InvalidArgumentError, StorageError, UnknownNameError
+from riemann_lne_validation.comparison import report, tables
+from riemann_lne_validation.comparison.protocol import Arm
+from riemann_lne_validation.comparison.stored import read_summary
+from riemann_lne_validation.comparison.summary import Summary, summarise
+
+
+@pytest.fixture
+def records(fake_run):
+    """STE, a better arm, one of which two runs diverged, and a long one: eight seeds each."""
+    arms = {
+        "STE": (Arm("STE", "ste", epochs=12), 0.90, 12),
+        "better <&>": (Arm("better <&>", "dorefa", epochs=12), 0.93, 12),
+        "breaks": (Arm("breaks", "lne-exact", epochs=12), 0.95, 13),
+        "long": (Arm("long", "ste-long", epochs=60), 0.94, 60),
+    }
+    return [
+        fake_run(arm, seed, accuracy, cost=cost,
+                 diverged=4 if label == "breaks" and seed < 6 else None)
+        for label, (arm, accuracy, cost) in arms.items()
+        for seed in range(8)
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def summary(records):
+    return summarise(records, command="riemann-lne compare --seeds 8 'a b'")
+
+
+def test_an_arm_s_numbers_are_those_of_its_runs(summary, records):
+    arm = summary.arm("STE")
+    runs = [r for r in records if r.label == "STE"]
+    assert arm.window == 3  # a quarter of twelve
+    last = [100 * sum(r.accuracies[-3:]) / 3 for r in runs]
+    assert arm.last.mean == pytest.approx(sum(last) / 8)
+    mean = sum(last) / 8
+    assert arm.last.standard_deviation == pytest.approx(
+        (sum((v - mean) ** 2 for v in last) / 7) ** 0.5
+    )
+    assert arm.final.mean == pytest.approx(sum(100 * r.accuracies[-1] for r in runs) / 8)
+    assert arm.sign_flip_rate == pytest.approx(0.02)
+    assert arm.gradient_angle == pytest.approx(28.6479, abs=1e-3)  # half a radian
+    assert arm.curve.epoch == tuple(range(1, 13))
+    assert arm.curve.count == (8,) * 12
+    assert summary.arm("long").window == 10
+    with pytest.raises(UnknownNameError):
+        summary.arm("nobody")
+
+
+def test_diverged_runs_are_named_and_in_no_mean(summary):
+    arm = summary.arm("breaks")
+    assert sorted(arm.diverged) == [0, 1, 2, 3, 4, 5]
+    assert arm.last.count == 2
+    assert arm.last.mean > summary.arm("STE").last.mean
+    (found,) = [c for c in summary.comparisons if c.arm == "breaks"]
+    assert found.last.verdict != "helps"
+    text = summary.sentence(found)
+    assert "6 of 8 runs diverged" in text
+    assert "nan" not in text.lower()
+
+
+def test_differences_are_paired_by_seed(fake_run):
+    """Seeds that differ by far more than the methods: only pairing can see the method."""
+    arms = Arm("STE", "ste", epochs=4), Arm("m", "dorefa", epochs=4)
+    runs = [
+        fake_run(arm, seed, 0.5 + 0.04 * seed + 0.01 * (arm.method == "dorefa"), noise=1e-4)
+        for arm in arms
+        for seed in range(8)
+    ]
+    (found,) = summarise(runs[::-1], reference="STE").comparisons
+    assert found.last.verdict == "helps"
+    assert found.last.description.mean == pytest.approx(1.0, abs=0.05)
+
+
+def test_references_and_primary_comparisons(records):
+    s = summarise(
+        records,
+        references={"breaks": "better <&>", "long": "long"},
+        primary=[("better <&>", "STE")],
+    )
+    assert [(c.arm, c.reference) for c in s.comparisons] == [
+        ("better <&>", "STE"), ("breaks", "better <&>"),
+    ]  # fmt: skip
+    assert [c.primary is not None for c in s.comparisons] == [True, False]
+    assert s.comparisons[0].primary.comparisons == 1
+    assert s.comparisons[0].last.comparisons == 2
+    assert len(s.sentences) == 1
+
+
+def test_what_cannot_be_summarised_is_refused(records):
+    with pytest.raises(InvalidArgumentError, match="no runs"):
+        summarise([])
+    with pytest.raises(InvalidArgumentError, match="two runs of the same seed"):
+        summarise([*records, records[0]])
+    with pytest.raises(UnknownNameError, match="known: STE"):
+        summarise(records, reference="nobody")
+    with pytest.raises(InvalidArgumentError, match="name a reference"):
+        summarise([r for r in records if r.label != "STE"])
+    with pytest.raises(UnknownNameError, match="metric"):
+        summarise(records, metric="best")
+
+
+def test_one_run_of_one_arm_is_reported_without_statistics(fake_run):
+    s = summarise([fake_run(Arm("STE", "ste", epochs=2), 0, 0.9)])
+    assert (s.comparisons, s.sentences) == ((), [])
+    assert "-" in tables.arm_rows(s)[0]  # no standard deviation
+    assert "<svg" in report.render(s)
+
+
+def test_json_has_everything_and_no_nan(summary, tmp_path):
+    path = report.write_json(tmp_path / "deep" / "r.json", summary)
+    data = json.loads(path.read_text(), parse_constant=pytest.fail)
+    assert data["counts"]["runs"] == 32
+    assert data["counts"]["diverged"] == 6
+    assert data["arms"][2]["diverged"]["0"] == "epoch 4: the loss was not finite"
+    assert data["arms"][0]["arm"]["learning_rate"] == 0.1
+    assert data["environment"] == {"torch": "2.13.0", "machine": "x86_64"}
+    # the differences can be computed anew from what is stored
+    one, ste = (data["arms"][i]["last_by_seed"] for i in (1, 0))
+    stored = data["comparisons"][0]["last"]["differences"]
+    assert stored == pytest.approx([one[str(s)] - ste[str(s)] for s in range(8)])
+
+
+def test_a_summary_comes_back_from_its_json(summary, tmp_path):
+    path = report.write_json(tmp_path / "r.json", summary)
+    assert read_summary(path) == summary
+    assert report.render(read_summary(path)) == report.render(summary)
+    for text, message in (("{", "not JSON"), ("[]", "no comparison"), ("{}", "no comparison")):
+        path.write_text(text)
+        with pytest.raises(InvalidArgumentError, match=message):
+            read_summary(path)
+    with pytest.raises(StorageError, match="cannot read"):
+        read_summary(tmp_path / "none.json")
+    report.write_json(path, summary)
+    data = json.loads(path.read_text())
+    del data["arms"][0]["curve"]
+    path.write_text(json.dumps(data))
+    with pytest.raises(InvalidArgumentError, match="not complete: KeyError\\('curve'\\)"):
+        read_summary(path)
+
+
+def test_the_table_with_rich_and_without(summary, monkeypatch):
+    def printed():
+        stream = io.StringIO()
+        tables.print_table(summary, stream)
+        return stream.getvalue()
+
+    rich = printed()
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    plain = printed()
+    for text in (rich, plain):
+        assert "better <&>" in text
+        assert "8 (6 diverged)" in text
+        assert "Holm over 3 comparisons" in text
+        assert "nan" not in text.lower()
+    assert "┃" in rich
+    assert "┃" not in plain
+    assert plain.splitlines()[1].split() == ["arm", "runs", "last", "sd", "final", "sd", "cost"]
+
+
+class Page(HTMLParser):
+    """Collects what a page refers to and whether its tags are balanced."""
+
+    VOID = ("meta", "br", "img", "link")
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.links, self.ids, self.text = [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in self.VOID:
+            self.open.append(tag)
+        self.links += [v for k, v in attrs if k in ("src", "href", "xlink:href")]
+        self.ids += [v for k, v in attrs if k == "id"]
+
+    def handle_startendtag(self, tag, attrs):
+        self.ids += [v for k, v in attrs if k == "id"]
+        self.links += [v for k, v in attrs if k in ("src", "href", "xlink:href")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_the_page_is_self_contained_and_well_formed(summary, tmp_path):
+    path = report.write_report(tmp_path / "r", summary)
+    text = path.read_text(encoding="utf-8")
+    page = Page()
+    page.feed(text)
+    assert page.open == []
+    assert all(link.startswith("#") for link in page.links)  # inside the figures
+    assert "@import" not in text
+    assert "<script" not in text
+    assert text.count("<svg") == 3
+    assert "currentColor" in text
+    assert "#010203" not in text
+    assert "prefers-color-scheme: dark" in text
+    assert 'name="viewport"' in text
+    words = " ".join(page.text)
+    assert "better <&>" in words  # and escaped, or the parser would have lost it
+    assert "riemann-lne compare --seeds 8 'a b'" in words
+    assert "6 of 8 runs diverged" in words
+    assert not re.search(r"\bnan\b", words, re.IGNORECASE)
+    assert "$" not in words
+
+
+def test_the_same_summary_gives_the_same_page(summary):
+    assert report.render(summary) == report.render(summary)
+
+
+def test_ids_of_the_figures_do_not_collide(summary):
+    page = Page()
+    page.feed(report.render(summary))
+    assert len(set(page.ids)) == len(page.ids)
+    assert {link[1:] for link in page.links} <= set(page.ids)
+    assert page.links
+
+
+def test_a_summary_of_nothing_but_diverged_runs(fake_run):
+    runs = [
+        fake_run(Arm(label, method, epochs=4), s, 0.9, diverged=1)
+        for label, method in (("STE", "ste"), ("m", "dorefa"))
+        for s in range(4)
+    ]
+    s: Summary = summarise(runs)
+    assert "no pair" in report.render(s)
+    assert tables.comparison_rows(s)[0][-1] == "undecided"
+    s = summarise([fake_run(Arm("STE", "ste", epochs=4), i, 0.9) for i in range(4)] + runs[4:])
+    assert tables.comparison_rows(s)[0][-1] == "undecided"  # four seeds: p is at least 2/16
+    assert "more seeds are needed" in s.sentences[0]

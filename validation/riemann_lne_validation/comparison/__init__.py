@@ -1,0 +1,1 @@
+"""Estimators of quantised training side by side: only the backward pass differs."""

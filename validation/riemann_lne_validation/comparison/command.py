@@ -1,0 +1,261 @@
+"""The command line ``riemann-lne compare``."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from riemann_lne.errors import InvalidArgumentError, UnknownNameError
+from riemann_lne.io import storage_errors
+
+from .config import Comparison, arm_of, load_config, seeds_of
+from .protocol import DATASETS, MODELS, OPTIMIZERS, SPLITS, STARTS, Arm
+
+__all__ = ["add_arguments", "comparison_of", "run"]
+
+# Arguments that are settings of every arm.
+_SETTINGS = (
+    "dataset", "model", "epochs", "optimizer", "learning_rate", "weight_decay", "batch_size",
+    "weight_bits", "activation_bits", "subset", "split", "start",
+)  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    what = parser.add_argument_group("what is compared")
+    what.add_argument("--dataset", choices=DATASETS, help="digits (default) needs no download")
+    what.add_argument("--data", type=Path, metavar="DIR", help="folder with the files of CIFAR")
+    what.add_argument("--model", choices=MODELS, help="default: mlp for digits, else resnet20")
+    what.add_argument("--methods", nargs="+", metavar="NAME", help="default: all; see --list")
+    what.add_argument("--reference", metavar="LABEL", help="compare with this arm (default: ste)")
+    what.add_argument("--seeds", type=int, metavar="N", help="paired seeds (default 5)")
+    what.add_argument("--epochs", type=int, metavar="N")
+    what.add_argument("--optimizer", choices=OPTIMIZERS, help="sgd (default) or adam")
+    what.add_argument("--learning-rate", type=float, metavar="X", help="0.1 for sgd, 0.01 for adam")
+    what.add_argument("--weight-decay", type=float, metavar="X")
+    what.add_argument("--batch-size", type=int, metavar="N")
+    what.add_argument("--weight-bits", type=int, metavar="K", help="1 by default")
+    what.add_argument("--activation-bits", type=int, metavar="K", help="floats by default")
+    what.add_argument("--subset", type=int, metavar="N", help="a fixed part of the training images")
+    what.add_argument("--split", choices=SPLITS, help="images of the accuracy (default: test)")
+    what.add_argument("--start", choices=STARTS)
+    what.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="METHOD.OPTION=VALUE",
+        help="an option of a method, or a setting of its arm",
+    )
+    what.add_argument(
+        "--config", metavar="FILE", help="arms from a TOML file, or a study by file or name"
+    )
+    what.add_argument("--list", action="store_true", help="list the methods with their options")
+    how = parser.add_argument_group("how it is run")
+    how.add_argument(
+        "--out", type=Path, default=Path("compare-runs"), metavar="DIR",
+        help="where runs are stored; the same command again goes on there (default: %(default)s)",
+    )  # fmt: skip
+    how.add_argument("--jobs", type=int, default=0, metavar="N", help="processes (default: cores)")
+    how.add_argument("--device", default="cpu", help="cpu (default), cuda (all GPUs), cuda:0, ...")
+    how.add_argument("--tensorboard", type=Path, metavar="DIR", help="write event files there")
+    how.add_argument(
+        "--checkpoint-seconds", type=float, default=60.0, metavar="X",
+        help="time between two checkpoints of a run (default: %(default)g)",
+    )  # fmt: skip
+    out = parser.add_argument_group("what comes of it")
+    out.add_argument("--json", type=Path, metavar="FILE", help="write everything as JSON")
+    out.add_argument("--report", type=Path, metavar="DIR", help="write index.html with plots")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what the command line asks; the exit status."""
+    if arguments.list:
+        _list()
+        return 0
+    for folder in (arguments.json and arguments.json.parent, arguments.report, arguments.out):
+        _require_writable(folder)
+    try:
+        summary = _run_study(arguments) if _study(arguments) else _run_arms(arguments)
+    except KeyboardInterrupt:
+        print(
+            f"interrupted; what is done is in {arguments.out}: the same command goes on there",
+            file=sys.stderr,
+        )
+        return 130
+    from .report import write_json, write_report
+    from .tables import print_table
+
+    print_table(summary)
+    if arguments.json:
+        write_json(arguments.json, summary)
+        print(f"results: {arguments.json}")
+    if arguments.report:
+        print(f"report:  {write_report(arguments.report, summary)}")
+    return 0
+
+
+def comparison_of(arguments: argparse.Namespace) -> Comparison:
+    """Arms, seeds and reference of a command line.
+
+    Raises
+    ------
+    UnknownNameError
+        For a method that is not known; the message lists them.
+    InvalidArgumentError
+        If settings do not fit together.
+    """
+    from .methods import available_methods
+
+    changes = {n: getattr(arguments, n) for n in _SETTINGS if getattr(arguments, n) is not None}
+    sets = [parse_set(text) for text in arguments.set]
+    if arguments.config is not None:
+        if arguments.methods:
+            raise InvalidArgumentError("--methods and --config exclude each other")
+        loaded = load_config(Path(arguments.config))
+        arms = [replace(arm, **changes) if changes else arm for arm in loaded.arms]
+        seeds = loaded.seeds if arguments.seeds is None else seeds_of(arguments.seeds)
+        reference = arguments.reference or loaded.reference
+    else:
+        known = available_methods()
+        for name in arguments.methods or ():
+            if name not in known:
+                raise UnknownNameError("method", name, known)
+        # the reference of the comparison is the first row of the table
+        names = list(dict.fromkeys(arguments.methods or sorted(known, key=lambda n: n != "ste")))
+        arms = [arm_of({"method": name, **changes}) for name in names]
+        seeds = seeds_of(5 if arguments.seeds is None else arguments.seeds)
+        reference = arguments.reference
+    arms = apply_sets(arms, sets)
+    labels = [arm.label for arm in arms]
+    if reference is not None and reference not in labels:
+        raise UnknownNameError("arm as reference", reference, labels)
+    return Comparison(tuple(arms), seeds, reference)
+
+
+def parse_set(text: str) -> tuple[str, str, Any]:
+    """``"method.option=value"`` in three parts; a value that is no Python literal is text.
+
+    >>> from riemann_lne_validation.comparison.command import parse_set
+    >>> parse_set("lne-exact.block=channel"), parse_set("rf-dnn.alpha=1e-2")
+    (('lne-exact', 'block', 'channel'), ('rf-dnn', 'alpha', 0.01))
+    """
+    name, equals, value = text.partition("=")
+    method, dot, option = name.strip().rpartition(".")
+    if not (equals and dot and method and option):
+        raise InvalidArgumentError(f"--set {text!r}: give METHOD.OPTION=VALUE")
+    value = value.strip()
+    words = {"true": True, "false": False, "none": None}
+    if value.lower() in words:
+        return method, option, words[value.lower()]
+    try:
+        return method, option, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return method, option, value
+
+
+def apply_sets(arms: Sequence[Arm], sets: Sequence[tuple[str, str, Any]]) -> list[Arm]:
+    """The arms with what --set asks for; it applies to arms by method or label."""
+    settings = {f.name for f in fields(Arm)} - {"label", "method", "options"}
+    arms = list(arms)
+    for method, option, value in sets:
+        hits = [i for i, arm in enumerate(arms) if method in (arm.method, arm.label)]
+        if not hits:
+            raise UnknownNameError(
+                "method in --set",
+                method,
+                {name for arm in arms for name in (arm.method, arm.label)},
+            )
+        for i in hits:
+            change: Mapping[str, Any] = {option: value}
+            if option not in settings or option in _options(arms[i].method):
+                change = {"options": {**arms[i].options, option: value}}
+            arms[i] = replace(arms[i], **change)
+    return arms
+
+
+def _options(method: str) -> dict[str, Any]:
+    from .methods import options_of
+
+    return options_of(method)
+
+
+def _study(arguments: argparse.Namespace) -> Path | None:
+    """The file of a study, if --config names one."""
+    if arguments.config is None:
+        return None
+    from .study import find_study
+
+    return find_study(arguments.config)
+
+
+def _run_study(arguments: argparse.Namespace) -> Any:
+    from .study import load_study, run_study
+
+    changed = [n for n in (*_SETTINGS, "seeds", "methods", "reference") if getattr(arguments, n)]
+    if changed or arguments.set:
+        names = ", ".join(f"--{n.replace('_', '-')}" for n in changed) or "--set"
+        raise InvalidArgumentError(
+            f"a study is run as it is written down: leave out {names}, or change its file"
+        )
+    path = _study(arguments)
+    assert path is not None
+    study = load_study(path)
+    print(study.describe())
+    return run_study(study, arguments.out, command=_command(), **_how(arguments))
+
+
+def _run_arms(arguments: argparse.Namespace) -> Any:
+    from .runner import run_arms
+    from .summary import summarise
+
+    comparison = comparison_of(arguments)
+    records = run_arms(
+        comparison.arms,
+        comparison.seeds,
+        arguments.out,
+        tensorboard=arguments.tensorboard,
+        **_how(arguments),
+    )
+    return summarise(records, reference=comparison.reference, command=_command())
+
+
+def _command() -> str:
+    """The line that was typed, for the report."""
+    return shlex.join(["riemann-lne", *sys.argv[1:]])
+
+
+def _how(arguments: argparse.Namespace) -> dict[str, Any]:
+    from .progress import TerminalProgress
+
+    return {
+        "data": arguments.data,
+        "jobs": arguments.jobs,
+        "device": arguments.device,
+        "progress": TerminalProgress(),
+        "checkpoint_seconds": arguments.checkpoint_seconds,
+    }
+
+
+def _list() -> None:
+    from .methods import available_methods, options_of
+
+    for name, summary in available_methods().items():
+        options = ", ".join(f"{k}={v!r}" for k, v in options_of(name).items())
+        print(f"{name}\n    {summary}" + (f"\n    options: {options}" if options else ""))
+
+
+def _require_writable(folder: Path | None) -> None:
+    """Find out now, not after an hour of work."""
+    if folder is None:
+        return
+    with storage_errors("results", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".write-test"
+        probe.touch()
+        probe.unlink()

@@ -1,0 +1,292 @@
+"""Digits, CIFAR-10 and CIFAR-100: fixed splits, read without pickle, checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from riemann_lne.errors import (
+    InvalidArgumentError,
+    MissingDependencyError,
+    StorageError,
+    UnknownNameError,
+)
+
+from .protocol import DATASETS
+
+__all__ = ["SHAPES", "Images", "Layout", "load_images", "stratified"]
+
+# Every split and subset is drawn with this seed: the same images in every run of anybody.
+_SPLIT_SEED = 20230208
+
+# Channels, height, width, classes.
+SHAPES = {"digits": (1, 8, 8, 10), "cifar10": (3, 32, 32, 10), "cifar100": (3, 32, 32, 100)}
+
+# Part of the images that is kept for testing (digits) and of the rest for validation.
+_TEST_PART = 0.2
+_VALIDATION_PART = {"digits": 0.2, "cifar10": 0.1, "cifar100": 0.1}
+
+_PIXELS = 3 * 32 * 32
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images that a run sees, as bytes; `normalise` makes network inputs of them.
+
+    Attributes
+    ----------
+    train, held_out : Tensor of uint8, shape (images, channels, height, width)
+    train_labels, held_out_labels : Tensor of int64
+    classes : int
+    mean, deviation : Tensor of float32, shape (channels, 1, 1)
+        Of the training images, or 8 and 8 for digits, whose pixels are 0 to 16.
+    """
+
+    train: Tensor
+    train_labels: Tensor
+    held_out: Tensor
+    held_out_labels: Tensor
+    classes: int
+    mean: Tensor
+    deviation: Tensor
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """(images - mean)/deviation, float32."""
+        return (images.float() - self.mean) / self.deviation
+
+    def to(self, device: str) -> Images:
+        """The same on another device."""
+        names = ("train", "train_labels", "held_out", "held_out_labels")
+        moved = {name: getattr(self, name).to(device) for name in (*names, "mean", "deviation")}
+        return Images(**moved, classes=self.classes)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A data set's standard binary layout: files of records of labels and 3072 pixel bytes.
+
+    The pixels are the red, green and blue planes of a 32 x 32 image, row by row; the last label
+    byte is the class.
+    """
+
+    name: str
+    train: tuple[str, ...]
+    test: str
+    records: int
+    test_records: int
+    label_limits: tuple[int, ...]
+    folder: str
+    archive: str
+
+    @property
+    def record(self) -> int:
+        """Bytes of a record."""
+        return len(self.label_limits) + _PIXELS
+
+    def read(self, folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Training images and labels, test images and labels.
+
+        Raises
+        ------
+        StorageError
+            If the folder or a file is missing or cannot be read.
+        InvalidArgumentError
+            If a file has another size, or labels that the data set does not have.
+        """
+        folder = self._find(Path(folder))
+        parts = [self._file(folder / name, self.records) for name in self.train]
+        x, y = (np.concatenate([p[i] for p in parts]) for i in (0, 1))
+        return x, y, *self._file(folder / self.test, self.test_records)
+
+    def _find(self, folder: Path) -> Path:
+        wanted = ", ".join((*self.train, self.test))
+        advice = (
+            f"put the files of the binary version of {self.name} ({wanted}; from {self.archive}) "
+            "into one folder and name it with --data"
+        )
+        if not folder.is_dir():
+            raise StorageError(f"there is no folder {folder}: {advice}")
+        if not (folder / self.train[0]).exists() and (folder / self.folder).is_dir():
+            folder = folder / self.folder
+        missing = [name for name in (*self.train, self.test) if not (folder / name).is_file()]
+        if missing:
+            pickled = (folder / self.train[0].removesuffix(".bin")).is_file()
+            hint = (
+                " (it holds the pickled Python version, which is not read, as pickle runs code)"
+                if pickled
+                else ""
+            )
+            raise StorageError(f"{folder} lacks {', '.join(missing)}{hint}: {advice}")
+        return folder
+
+    def _file(self, path: Path, records: int) -> tuple[np.ndarray, np.ndarray]:
+        try:
+            content = np.fromfile(path, np.uint8)
+        except OSError as error:
+            raise StorageError(f"cannot read {path}: {error}") from error
+        wanted = records * self.record
+        if content.size != wanted:
+            kind = "truncated" if content.size < wanted else "of another layout"
+            raise InvalidArgumentError(
+                f"{path} has {content.size:,} bytes and not {wanted:,} ({records:,} records of "
+                f"{self.record:,}): it is {kind}; unpack {self.archive} again"
+            )
+        table = content.reshape(records, self.record)
+        for i, limit in enumerate(self.label_limits):
+            largest = int(table[:, i].max())
+            if largest >= limit:
+                raise InvalidArgumentError(
+                    f"{path} has a label {largest} in byte {i} of record "
+                    f"{int(table[:, i].argmax())}, but {self.name} has {limit} classes there: it "
+                    f"is of another layout; unpack {self.archive} again"
+                )
+        images = table[:, len(self.label_limits) :].reshape(records, 3, 32, 32)
+        return images, table[:, len(self.label_limits) - 1].astype(np.int64)
+
+
+LAYOUTS = {
+    "cifar10": Layout(
+        "CIFAR-10",
+        tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
+        "test_batch.bin",
+        10_000,
+        10_000,
+        (10,),
+        "cifar-10-batches-bin",
+        "cifar-10-binary.tar.gz",
+    ),
+    "cifar100": Layout(
+        "CIFAR-100",
+        ("train.bin",),
+        "test.bin",
+        50_000,
+        10_000,
+        (20, 100),
+        "cifar-100-binary",
+        "cifar-100-binary.tar.gz",
+    ),
+}
+
+
+@lru_cache(maxsize=2)
+def load_images(
+    dataset: str,
+    split: str = "test",
+    train_on: str = "train+validation",
+    subset: int | None = None,
+    folder: Path | None = None,
+) -> Images:
+    """The images of a data set that a run trains on and is measured on.
+
+    Parameters
+    ----------
+    dataset : {"digits", "cifar10", "cifar100"}
+    split : {"validation", "test"}
+        Where accuracies are measured.
+    train_on : {"train", "train+validation"}
+    subset : int, optional
+        Number of training images, validation included; a stratified draw, always the same.
+    folder : path, optional
+        Where the files of CIFAR are.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a folder is needed and not given, the subset is larger than the data set or too small
+        for its classes, or a file has another layout.
+    StorageError
+        If a file is missing.
+    MissingDependencyError
+        If digits are asked for without scikit-learn.
+
+    Examples
+    --------
+    >>> from riemann_lne_validation.comparison.datasets import load_images
+    >>> images = load_images("digits", "validation", "train")
+    >>> tuple(images.train.shape), tuple(images.held_out.shape)
+    ((1150, 1, 8, 8), (288, 1, 8, 8))
+    """
+    if dataset not in DATASETS:
+        raise UnknownNameError("dataset", dataset, DATASETS)
+    rng = np.random.default_rng(_SPLIT_SEED)
+    if dataset == "digits":
+        x, y = _digits()
+        test = stratified(y, round(_TEST_PART * len(y)), rng)
+        x_test, y_test = x[test], y[test]
+        x, y = np.delete(x, test, 0), np.delete(y, test)
+    else:
+        layout = LAYOUTS[dataset]
+        if folder is None:
+            raise InvalidArgumentError(
+                f"{layout.name} is read from a folder with {layout.train[0]}, ..., {layout.test} "
+                f"(the files of {layout.archive}): name it with --data"
+            )
+        x, y, x_test, y_test = layout.read(folder)
+    classes = SHAPES[dataset][3]
+    if subset is not None:
+        if not 4 * classes <= subset <= len(y):
+            raise InvalidArgumentError(
+                f"subset must be from {4 * classes} to {len(y)} training images of {dataset}, "
+                f"got {subset}"
+            )
+        kept = stratified(y, subset, rng)
+        x, y = x[kept], y[kept]
+    validation = stratified(y, round(_VALIDATION_PART[dataset] * len(y)), rng)
+    if split == "validation":
+        x_test, y_test = x[validation], y[validation]
+    if train_on == "train":
+        x, y = np.delete(x, validation, 0), np.delete(y, validation)
+    return _images(dataset, x, y, x_test, y_test)
+
+
+def stratified(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """``count`` indices, sorted, drawn so that every class has its share.
+
+    Shares that are not whole numbers are rounded so that the sum is ``count`` (largest remainder).
+    """
+    classes, sizes = np.unique(labels, return_counts=True)
+    share = count * sizes / len(labels)
+    take = np.floor(share).astype(int)
+    most = np.argsort(-(share - take), kind="stable")[: count - int(take.sum())]
+    take[most] += 1
+    drawn = [
+        rng.permutation(np.flatnonzero(labels == c))[:n] for c, n in zip(classes, take, strict=True)
+    ]
+    return np.sort(np.concatenate(drawn))
+
+
+def _images(
+    dataset: str, x: np.ndarray, y: np.ndarray, x_test: np.ndarray, y_test: np.ndarray
+) -> Images:
+    channels = x.shape[1]
+    if dataset == "digits":
+        mean = deviation = np.full(channels, 8.0)
+    else:
+        # exact sums of integers, so that the order of the summation does not matter
+        wide = x.reshape(len(x), channels, -1)
+        total = wide.sum((0, 2), dtype=np.int64)
+        square = sum(
+            np.square(part, dtype=np.int64).sum((0, 2)) for part in np.array_split(wide, 50)
+        )
+        n = wide.shape[0] * wide.shape[2]
+        mean = total / n
+        deviation = np.sqrt(square / n - mean**2)
+    column = [torch.tensor(a, dtype=torch.float32)[:, None, None] for a in (mean, deviation)]
+    train, labels, held_out, held_out_labels = (
+        torch.from_numpy(np.ascontiguousarray(a)) for a in (x, y, x_test, y_test)
+    )
+    return Images(train, labels, held_out, held_out_labels, SHAPES[dataset][3], *column)
+
+
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise MissingDependencyError("scikit-learn", "compare", "the digits data set") from error
+    digits = load_digits()
+    return digits.images.astype(np.uint8)[:, None], digits.target.astype(np.int64)

@@ -1,0 +1,274 @@
+"""What is measured beside the accuracy: gradient-mismatch angles, sign flips, cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from riemann_lne.errors import InvalidArgumentError
+
+from .datasets import SHAPES
+from .methods import Context, Method, get_method, loss_function
+from .models import build_model, chosen_layers, quantize_model
+from .protocol import Arm
+
+__all__ = [
+    "PlainSteps",
+    "flip_gradient",
+    "float_gradient",
+    "kept_buffers",
+    "mean_angle",
+    "plain_steps",
+    "prepare",
+    "reestimated_norms",
+    "signs",
+]
+
+# Flipped networks that are evaluated at once.
+_FLIPS_AT_ONCE = 128
+
+
+def prepare(
+    arm: Arm, model: nn.Module, steps_per_epoch: int, method: Method | None = None
+) -> Context:
+    """Quantise a float model as the arm says and give it an optimiser and its method."""
+    method = get_method(arm.method, arm.options) if method is None else method
+    method.check(arm)
+    estimator = method.estimator()
+    latents = chosen_layers(model, arm)
+    if not latents:
+        raise InvalidArgumentError(f"arm {arm.label!r} leaves no layer to quantise")
+    if arm.angle_reference == "flip" and not (arm.model == "mlp" and arm.weight_bits == 1):
+        raise InvalidArgumentError(
+            f"arm {arm.label!r}: angle_reference 'flip' takes one forward pass for every weight "
+            "and flips signs; it is for model 'mlp' with weight_bits = 1"
+        )
+    scale = arm.weight_scale if estimator is None or not estimator.scales else "none"
+    if arm.method != "full-precision":
+        quantize_model(model, arm, estimator, scale)
+    context = Context(
+        arm, model, latents, _optimizer(arm, model), method.epochs(arm.epochs), steps_per_epoch
+    )
+    method.begin(context)
+    return context
+
+
+def _optimizer(arm: Arm, model: nn.Module) -> torch.optim.Optimizer:
+    parameters = list(model.parameters())
+    if arm.optimizer == "adam":
+        return torch.optim.Adam(
+            parameters, lr=arm.learning_rate, weight_decay=arm.weight_decay, foreach=True
+        )
+    return torch.optim.SGD(
+        parameters,
+        lr=arm.learning_rate,
+        momentum=arm.momentum,
+        weight_decay=arm.weight_decay,
+        nesterov=arm.momentum > 0.0,
+        foreach=True,
+    )
+
+
+# -- cost ---------------------------------------------------------------------------------------
+
+
+class PlainSteps:
+    """Cost of a method in floating-point operations of matrix products and convolutions.
+
+    Attributes
+    ----------
+    step : float
+        Of a training step, in plain steps (STE: forward, backward, update).
+    forward : float
+        Of a forward pass, in plain steps.
+    """
+
+    def __init__(self, step: float, forward: float) -> None:
+        self.step, self.forward = step, forward
+
+
+class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the operations of matrix products and convolutions.
+
+    With PyTorch's own formulas; its `FlopCounterMode` cannot be used, as it follows modules by
+    hooks that fail inside of `torch.autograd.grad`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is not None:
+            self.total += formula(*args, **kwargs, out_val=result)
+        return result
+
+
+_COSTS: dict[str, PlainSteps] = {}
+
+
+def plain_steps(arm: Arm) -> PlainSteps:
+    """Counted over one period of the method, on random images; once an arm and process."""
+    # small steps: operations are counted, and an arm that diverges has its cost too
+    arm = replace(arm, label=arm.method, learning_rate=1e-6, weight_decay=0.0, start="scratch")
+    if arm.digest not in _COSTS:
+        one, forward = _operations(replace(arm, label="plain", method="ste", options={}))
+        step, _ = _operations(arm)
+        _COSTS[arm.digest] = PlainSteps(step / one, forward / one)
+    return _COSTS[arm.digest]
+
+
+def _operations(arm: Arm) -> tuple[float, float]:
+    """Operations of a step, mean over a period, and of a forward pass."""
+    channels, height, width, classes = SHAPES[arm.dataset]
+    # What a method adds for the weights alone (MetaQuant) has its share only beside a batch of
+    # the real size; in a residual network that share is nothing.
+    count = arm.batch_size if arm.model == "mlp" else min(arm.batch_size, 16)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        x = torch.randn(count, channels, height, width)
+        y = torch.randint(classes, (count,))
+        method = get_method(arm.method, arm.options)
+        model = build_model(arm, 0).train()
+        prepare(arm, model, 2, method)
+        method.begin_epoch()
+        steps = method.period
+        for _ in range(steps):  # MetaQuant, and N against the last iteration, begin with the second
+            method.step(x, y)
+        with _Operations() as counter:
+            for _ in range(steps):
+                method.step(x, y)
+        total = counter.total
+        with torch.no_grad(), _Operations() as counter:
+            model(x)
+    return total / steps, float(counter.total)
+
+
+# -- batch norm ---------------------------------------------------------------------------------
+
+
+def _norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    kind = nn.modules.batchnorm._BatchNorm
+    return [m for m in model.modules() if isinstance(m, kind)]
+
+
+@contextmanager
+def kept_buffers(model: nn.Module) -> Iterator[None]:
+    """Buffers (batch-norm statistics) are afterwards as they were."""
+    before = [b.clone() for b in model.buffers()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for b, old in zip(model.buffers(), before, strict=True):
+                b.copy_(old)
+
+
+@contextmanager
+def reestimated_norms(model: nn.Module, inputs: Sequence[Tensor]) -> Iterator[None]:
+    """Batch-norm statistics of the present weights: plain means over the given batches."""
+    norms = _norms(model)
+    momenta = [m.momentum for m in norms]
+    training = model.training
+    with kept_buffers(model), torch.no_grad():
+        for m in norms:
+            m.reset_running_stats()
+            m.momentum = None
+        try:
+            model.train()
+            for x in inputs:
+                model(x)
+            model.train(training)
+            yield
+        finally:
+            model.train(training)
+            for m, momentum in zip(norms, momenta, strict=True):
+                m.momentum = momentum
+
+
+# -- gradients ----------------------------------------------------------------------------------
+
+
+def signs(latents: Mapping[str, Tensor]) -> Tensor:
+    """Whether each latent weight is at least 0, in one vector."""
+    return torch.cat([(p.detach() >= 0).reshape(-1) for p in latents.values()])
+
+
+def _twin(context: Context) -> nn.Module:
+    """The float network with the present latent weights; batch norm takes each batch's own."""
+    with torch.no_grad():
+        twin = build_model(context.arm, 0).to(next(iter(context.latents.values())).device)
+        known = dict(context.model.named_parameters())
+        for name, p in twin.named_parameters():
+            layer = name.removesuffix(".weight")
+            p.copy_(context.latents[layer] if layer in context.latents else known[name])
+    for norm in _norms(twin):
+        norm.running_mean = norm.running_var = norm.num_batches_tracked = None
+        norm.track_running_stats = False
+    return twin.train()
+
+
+def float_gradient(context: Context, x: Tensor, y: Tensor) -> list[Tensor]:
+    """Gradient of the loss of the network that runs on the latent weights themselves."""
+    twin = _twin(context)
+    weights = [twin.get_parameter(f"{name}.weight") for name in context.latents]
+    return list(torch.autograd.grad(loss_function(twin(x), y), weights))
+
+
+def flip_gradient(context: Context, x: Tensor, y: Tensor) -> list[Tensor]:
+    """Central differences of the loss with respect to each discrete weight.
+
+    (L(q_i = a) - L(q_i = -a))/(2 a) for q_i of -a and a: what the loss does if a weight flips.
+    """
+    twin = _twin(context)
+    modules = dict(context.model.named_modules())
+    values = {f"{name}.weight": modules[name].weight.detach() for name in context.latents}
+
+    def loss_at(name: str, weight: Tensor) -> Tensor:
+        return loss_function(functional_call(twin, {**values, name: weight}, (x,)), y)
+
+    found = []
+    with torch.no_grad():
+        base = loss_function(functional_call(twin, values, (x,)), y)
+        for name, q in values.items():
+            parts = []
+            for places in torch.split(torch.arange(q.numel(), device=q.device), _FLIPS_AT_ONCE):
+                flipped = q.reshape(1, -1).repeat(len(places), 1)
+                row = torch.arange(len(places), device=q.device)
+                flipped[row, places] *= -1.0
+                stack = flipped.reshape(len(places), *q.shape)
+                parts.append(vmap(lambda w, name=name: loss_at(name, w))(stack))
+            change = base - torch.cat(parts)
+            found.append((change / (2.0 * q.reshape(-1))).reshape(q.shape))
+    return found
+
+
+def mean_angle(gradients: Sequence[Tensor], references: Sequence[Tensor]) -> float | None:
+    """Angle in radians between gradient and reference, mean over layers.
+
+    Layers in which one of the two is zero are left out; None if all are, or something is not
+    finite.
+    """
+    angles = []
+    for g, r in zip(gradients, references, strict=True):
+        a, b = g.detach().double().reshape(-1), r.detach().double().reshape(-1)
+        lengths = float(a.norm()), float(b.norm())
+        if not all(map(math.isfinite, lengths)):
+            return None
+        if min(lengths) > 0.0:
+            a, b = a / lengths[0], b / lengths[1]
+            # from the chord and its supplement: acos would lose half the digits near 0 and pi
+            angles.append(2.0 * math.atan2(float((a - b).norm()), float((a + b).norm())))
+    return sum(angles) / len(angles) if angles else None

@@ -1,0 +1,271 @@
+"""The paper's methods: LNE natural gradients, RF-DNN, and the control of its regulariser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from riemann_lne.errors import InvalidArgumentError, UnknownNameError
+from riemann_lne_torch import LNECorrector, RicciFlowRegularizer, algorithm_2_step
+
+from .methods import Context, Method, loss_function, register_method
+from .protocol import Arm
+
+_DENOMINATORS = ("constant", "differentiated")
+
+
+@register_method("lne-weak", metric="lne", inverse="weak")
+@register_method("lne-exact", metric="lne", inverse="exact")
+@register_method("lne-hessian", metric="hessian", inverse="exact")
+@register_method("lne-dual", metric="dual", inverse="exact")
+@register_method("lne-flowed", metric="flowed", inverse="exact")
+@dataclass
+class NaturalGradient(Method):
+    """Algorithm 1: STE with the gradient corrected by an LNE metric before the step."""
+
+    metric: str = "lne"
+    inverse: str = "exact"
+    block: str = "layer"
+    target: float = 0.5
+    tau: float | str = "auto"
+    flow_time: float = 0.5
+    largest_factor: float = 10.0
+
+    def begin(self, context: Context) -> None:
+        """Make the corrector."""
+        super().begin(context)
+        self.corrector = LNECorrector(
+            context.model,
+            self.tau,
+            self.target,
+            inverse=self.inverse,
+            block=self.block,
+            metric=self.metric,
+            flow_time=self.flow_time,
+            largest_factor=self.largest_factor,
+            statistics=False,
+        )
+
+    def correct(self) -> None:
+        """dL/dw := g^-1 dL/dQ."""
+        self.corrector.correct_()
+
+    def state(self) -> dict[str, Any]:
+        """The followed tau, to the last bit."""
+        return {"corrector": self.corrector.state_dict()}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take up the followed tau."""
+        self.corrector.load_state_dict(state["corrector"])
+
+
+class _NoCorrection:
+    """In place of a corrector, to see what N does alone."""
+
+    def correct_(self) -> None:
+        """Leave the gradients as they are."""
+
+
+@register_method("rf-dnn")
+@dataclass
+class RicciFlowNetwork(Method):
+    """RF-DNN, Algorithm 2: corrected gradients of L + alpha N, gated.
+
+    ``corrected = false`` leaves the correction out. Of the regulariser: see
+    `riemann_lne_torch.RicciFlowRegularizer`; ``denominator`` "constant" holds |w| constant,
+    ``max_ratio`` clamps the gradient of alpha N in every layer to a multiple of that of L. The
+    regulariser begins anew with every epoch.
+    """
+
+    alpha: float = 1e-3
+    max_ratio: float | None = None
+    corrected: bool = True
+    inverse: str = "weak"
+    block: str = "layer"
+    target: float = 0.5
+    gate: str = "off"
+    eps: float | None = None
+    derivative: str = "first"
+    denominator: str = "constant"
+    next_step: str = "virtual"
+    relative: bool = True
+    reduction: str = "mean"
+    every: int = 1
+    part: float = 1.0
+    fill: str = "zero"
+    shift: int = 1
+
+    @property
+    def period(self) -> int:
+        """N and P are computed once in so many steps."""
+        return self.every
+
+    def check(self, arm: Arm) -> None:
+        """Alpha must not be negative; digits and CIFAR are images, so that all models will do."""
+        _check_penalty(self.alpha, self.max_ratio)
+
+    def begin(self, context: Context) -> None:
+        """Make the corrector; try the regulariser's options."""
+        super().begin(context)
+        self.corrector: Any = _NoCorrection()
+        if self.corrected:
+            self.corrector = LNECorrector(
+                context.model,
+                target=self.target,
+                inverse=self.inverse,
+                block=self.block,
+                statistics=False,
+            )
+        self.begin_epoch()
+
+    def begin_epoch(self) -> None:
+        """A fresh regulariser, so that a resumed run is the same as one that was not broken off.
+
+        It keeps the last iteration (``next_step``) and a count (``every``), which a checkpoint
+        would have to hold.
+        """
+        s = self.shift
+        self.penalty = RicciFlowRegularizer(
+            self.model,
+            loss_function,
+            ((s, -s), (s, -s)),
+            step=self.optimizer,
+            target=self.target,
+            next_step=self.next_step,
+            derivative=self.derivative,
+            gate=self.gate,
+            eps=self.eps,
+            relative=self.relative,
+            denominator=self.denominator,
+            reduction=self.reduction,
+            every=self.every,
+            part=self.part,
+            fill=self.fill,
+        )
+
+    def step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Algorithm 2."""
+        outputs: list[Tensor] = []
+
+        def loss_and_output(output: Tensor, labels: Tensor) -> Tensor:
+            outputs.append(output.detach())
+            return loss_function(output, labels)
+
+        result = algorithm_2_step(
+            self.model,
+            loss_and_output,
+            self.optimizer,
+            self.corrector,
+            self.penalty,
+            self.alpha,
+            x,
+            y,
+            max_ratio=self.max_ratio,
+        )
+        return result.loss, outputs[0]
+
+    def correct(self) -> None:
+        """For the gradient angle: the correction, without N."""
+        self.corrector.correct_()
+
+    def state(self) -> dict[str, Any]:
+        """The followed tau."""
+        return {"corrector": self.corrector.state_dict()} if self.corrected else {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take up the followed tau."""
+        if self.corrected:
+            self.corrector.load_state_dict(state["corrector"])
+
+
+@register_method("gradient-norm")
+@dataclass
+class GradientNorm(Method):
+    """The control of N: STE on L + alpha P, P the mean over layers of 2 lr^2 |dL/dw|^2/|w|^2.
+
+    At small steps N/|t|^4 is such a term, with another gradient and a factor up to 2 more: alpha
+    means about the same. The penalty is differentiated through the gradient (a second backward
+    pass). ``relative = false``: without the division by |w|^2, whose ``denominator`` is held
+    constant or differentiated. ``max_ratio`` as in RF-DNN.
+    """
+
+    alpha: float = 1e-3
+    max_ratio: float | None = None
+    relative: bool = True
+    denominator: str = "constant"
+    every: int = 1
+
+    @property
+    def period(self) -> int:
+        """N and P are computed once in so many steps."""
+        return self.every
+
+    def check(self, arm: Arm) -> None:
+        """Options in range."""
+        _check_penalty(self.alpha, self.max_ratio)
+        if self.denominator not in _DENOMINATORS:
+            raise UnknownNameError("denominator", self.denominator, _DENOMINATORS)
+        if isinstance(self.every, bool) or not isinstance(self.every, int) or self.every < 1:
+            raise InvalidArgumentError(f"every must be an integer of at least 1, got {self.every}")
+
+    def begin(self, context: Context) -> None:
+        """Keep the latent weights."""
+        super().begin(context)
+        self.latents = list(context.latents.values())
+        self.calls = 0
+
+    def begin_epoch(self) -> None:
+        """Count from the start of the epoch, as a resumed run does."""
+        self.calls = 0
+
+    def step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The gradient of L, then that of alpha P added."""
+        due = self.calls % self.every == 0
+        self.calls += 1
+        if not due:
+            return super().step(x, y)
+        self.optimizer.zero_grad()
+        output = self.model(x)
+        loss = loss_function(output, y)
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        first = torch.autograd.grad(loss, parameters, create_graph=True)
+        penalty = self.alpha * self._penalty(dict(zip(parameters, first, strict=True)))
+        second = torch.autograd.grad(penalty, parameters, materialize_grads=True)
+        for p, g, extra in zip(parameters, first, second, strict=True):
+            p.grad = g.detach() + clamped(extra, g.detach(), self.max_ratio)
+        self.optimizer.step()
+        return loss.detach(), output.detach()
+
+    def _penalty(self, gradients: Mapping[Tensor, Tensor]) -> Tensor:
+        terms = []
+        for w in self.latents:
+            term = 2.0 * self._rate() ** 2 * gradients[w].square().sum()
+            if self.relative:
+                size = w.square().sum()
+                term = term / (size.detach() if self.denominator == "constant" else size)
+            terms.append(term)
+        return torch.stack(terms).mean()
+
+    def _rate(self) -> float:
+        return float(self.optimizer.param_groups[0]["lr"])
+
+
+def clamped(extra: Tensor, gradient: Tensor, max_ratio: float | None) -> Tensor:
+    """``extra`` scaled down to at most max_ratio |gradient|, and nothing where not finite."""
+    if max_ratio is None:
+        return extra
+    length, limit = extra.norm(), max_ratio * gradient.norm()
+    factor = torch.where(length > limit, limit / length, torch.ones_like(length))
+    factor = torch.where(torch.isfinite(length), factor, torch.zeros_like(factor))
+    return torch.nan_to_num(extra) * factor
+
+
+def _check_penalty(alpha: float, max_ratio: float | None) -> None:
+    if not alpha >= 0.0:
+        raise InvalidArgumentError(f"alpha must be at least 0, got {alpha}")
+    if max_ratio is not None and not max_ratio > 0.0:
+        raise InvalidArgumentError(f"max_ratio must be above 0, got {max_ratio}")

@@ -1,0 +1,108 @@
+"""The HTML of a comparison's page: self-contained, light or dark, readable on a telephone."""
+
+from __future__ import annotations
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title</title>
+<style>
+:root { color-scheme: light dark; --line: #8884; --back: #fff; --ink: #1c1e21; --soft: #8881; }
+@media (prefers-color-scheme: dark) { :root { --back: #16181b; --ink: #e6e6e6; } }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem;
+  background: var(--back); color: var(--ink); }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
+table { border-collapse: collapse; font-size: .85rem; }
+td, th { border: 1px solid var(--line); padding: .25rem .5rem; text-align: left;
+  vertical-align: top; }
+td:first-child { min-width: 7rem; } .narrow td:first-child { min-width: 0; }
+.narrow td:nth-child(2) { min-width: 9rem; }
+.number { white-space: nowrap; text-align: right; }
+.wide { overflow-x: auto; }
+.result { background: var(--soft); padding: .75rem 1rem .75rem 2rem; border-radius: 6px; }
+figure { margin: 1rem 0; } figure svg { width: 100%; max-width: 44rem; height: auto; }
+figcaption { font-size: .85rem; }
+pre, code { overflow-wrap: anywhere; white-space: pre-wrap; font-size: .85rem; }
+[class^="v-"] { padding: .05rem .45rem; border-radius: .6rem; color: #fff; font-size: .85rem;
+  white-space: nowrap; }
+.v-helps { background: #2e7d32; } .v-harms { background: #b3261e; } .v-null { background: #5f6368; }
+.v-undecided { background: #6a1b9a; }
+</style></head><body>
+<h1>$title</h1>
+<p>$counts</p>
+<ul class="result">$sentences</ul>
+<ul>$notes</ul>
+
+<h2>Differences</h2>
+<figure>$forest
+<figcaption>Paired differences over seeds. Thick: Student's 95 % interval. Thin: the interval at
+the corrected level, which holds for all comparisons of its family at once. Green and red: different
+from zero by Holm's test, which is a little less strict than the thin interval. Bold: primary
+comparisons.</figcaption></figure>
+<p>$family</p>
+
+<h2>Accuracy against cost</h2>
+<figure>$cost
+<figcaption>Mean over seeds with Student's 95 % interval. The numbers are those of the table of
+arms.
+</figcaption></figure>
+
+<h2>Learning curves</h2>
+<figure>$curves
+<figcaption>Blue: the method; grey: its reference. Mean over the seeds that finished, and one
+standard
+deviation.</figcaption></figure>
+
+<h2>Arms</h2>
+<div class="wide narrow"><table><thead><tr><th></th><th>arm</th><th>runs</th><th>last, %</th>
+<th>sd</th>
+<th>final, %</th><th>sd</th><th>spread</th><th>flips, %</th><th>angle, deg</th><th>cost</th>
+<th>start</th><th>seconds</th></tr></thead><tbody>
+$arms
+</tbody></table></div>
+<p>last: mean accuracy of the last 10 epochs of a run, or of the last quarter where that is less.
+final: of the last epoch. sd: standard deviation over seeds (ddof 1). spread: standard deviation
+over
+the last epochs of one run, mean over runs. flips: weights whose sign changes in an epoch, over the
+last
+epochs. angle: between the gradient that the method hands to the optimiser and its reference. cost:
+epochs of
+plain training with as many passes. start: the same for the full-precision start. seconds: of one
+run's
+training.</p>
+
+<h2>Comparisons</h2>
+<div class="wide"><table><thead><tr><th>arm</th><th>reference</th><th>primary</th>
+<th>adjusted p</th>
+<th>of all</th><th>difference</th><th>sd</th><th>Student 95 %</th><th>bootstrap 95 %</th>
+<th>simultaneous</th><th>p</th><th>adjusted p</th><th>p, sign flip</th><th>resolves</th>
+<th>power .8</th>
+</tr></thead><tbody>
+$comparisons
+</tbody></table></div>
+<p>Percentage points. Adjusted p: Holm, within the primary comparisons, and over all of them.
+resolves:
+half-width of the 95 % interval. power .8: the true difference that this many seeds would find with
+probability 0.8 at the corrected level. A null says that no difference was found, not that there is
+none.</p>
+<h3>Remarks</h3><ul>$remarks</ul>
+
+<h2>Every configuration that was tried</h2>
+<div class="wide"><table><thead><tr><th>arm</th><th>settings</th><th></th><th>validation, %</th>
+<th>sd</th><th>runs</th><th>cost</th></tr></thead><tbody>
+$tuning
+</tbody></table></div>
+
+<h2>Settings</h2>
+<div class="wide"><table><tbody>
+$settings
+</tbody></table></div>
+<details><summary>The study as it was fixed</summary><pre>$study</pre></details>
+
+<h2>Environment</h2>
+<div class="wide"><table><tbody>
+$environment
+</tbody></table></div>
+<p>riemann-lne $version. Repeat: <code>$command</code></p>
+</body></html>
+"""

@@ -1,0 +1,239 @@
+"""A comparison as JSON with everything in it, and as one HTML page."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from riemann_lne import __version__
+from riemann_lne.io import storage_errors, write_atomically
+
+from . import plots
+from .arms import ArmSummary
+from .page import PAGE
+from .paired import Paired
+from .summary import Summary
+from .tables import family_line, interval, mean_and_deviation, number, runs
+
+SCHEMA = 1
+
+
+def to_dict(summary: Summary) -> dict[str, Any]:
+    """The whole summary in the types of JSON: accuracies in percentage points, None for none.
+
+    The differences, intervals, p-values and verdicts can be computed anew from ``by_seed`` alone.
+    """
+    return {
+        "schema": SCHEMA,
+        "title": summary.title,
+        "version": __version__,
+        "command": summary.command,
+        "metric": summary.metric,
+        "alpha": summary.alpha,
+        "sentences": summary.sentences,
+        "comparisons": [
+            {
+                "arm": c.arm,
+                "reference": c.reference,
+                "primary": asdict(c.primary) if c.primary else None,
+                "last": asdict(c.last),
+                "final": asdict(c.final),
+            }
+            for c in summary.comparisons
+        ],
+        "arms": [_arm(a) for a in summary.arms],
+        "counts": counts(summary),
+        "tuning": [dict(t) for t in summary.tuning],
+        "notes": list(summary.notes),
+        "study": dict(summary.study),
+        "environment": dict(summary.environment),
+    }
+
+
+def counts(summary: Summary) -> dict[str, int]:
+    """How much was tried: runs, diverged runs, configurations, comparisons."""
+    return {
+        "arms": len(summary.arms),
+        "runs": sum(len(a.seeds) for a in summary.arms),
+        "diverged": sum(len(a.diverged) for a in summary.arms),
+        "configurations_tried": len(summary.tuning),
+        "tuning_runs": sum(len(t["seeds"]) for t in summary.tuning),
+        "comparisons": len(summary.comparisons),
+        "primary_comparisons": sum(c.primary is not None for c in summary.comparisons),
+    }
+
+
+def write_json(path: str | Path, summary: Summary) -> Path:
+    """Write `to_dict` to a file, which appears when it is complete.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written.
+    """
+    path = Path(path)
+    text = json.dumps(to_dict(summary), indent=1, allow_nan=False) + "\n"
+    with storage_errors("the results", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, lambda file: file.write(text.encode()))
+    return path
+
+
+def write_report(folder: str | Path, summary: Summary) -> Path:
+    """One self-contained page, index.html. Returns its path.
+
+    Raises
+    ------
+    MissingDependencyError
+        Without matplotlib.
+    StorageError
+        If it cannot be written.
+    """
+    path = Path(folder) / "index.html"
+    page = render(summary)
+    with storage_errors("the report", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, lambda file: file.write(page.encode()))
+    return path
+
+
+def render(summary: Summary) -> str:
+    """The page as text."""
+    return Template(PAGE).substitute(
+        title=_e(summary.title),
+        notes="".join(f"<li>{_e(n)}</li>" for n in summary.notes),
+        sentences="".join(_sentence(summary, s) for s in summary.sentences),
+        family=_e(family_line(summary)),
+        counts=_e(_counts_line(summary)),
+        forest=plots.forest(summary) if summary.comparisons else "",
+        cost=plots.cost(summary),
+        curves=plots.curves(summary),
+        arms=_arms(summary),
+        comparisons=_comparisons(summary),
+        tuning=_tuning(summary),
+        settings=_settings(summary),
+        remarks=_remarks(summary),
+        study=_e(json.dumps(summary.study, indent=1)) if summary.study else "no study file",
+        environment=_rows([k, json.dumps(v)] for k, v in summary.environment.items()),
+        command=_e(summary.command or "not recorded"),
+        version=_e(__version__),
+    )
+
+
+def _arm(a: ArmSummary) -> dict[str, Any]:
+    found = asdict(a)
+    found["arm"] = a.arm.to_dict()
+    for name in ("last_by_seed", "final_by_seed", "diverged"):
+        found[name] = {str(k): v for k, v in found[name].items()}
+    return {"label": a.label, **found}
+
+
+def _e(text: Any) -> str:
+    return html.escape(str(text))
+
+
+def _sentence(summary: Summary, sentence: str) -> str:
+    return f"<li>{_e(sentence)}</li>"
+
+
+def _counts_line(summary: Summary) -> str:
+    c = counts(summary)
+    text = f"{c['runs']} runs of {c['arms']} arms on test images, {c['diverged']} of them diverged"
+    if c["configurations_tried"]:
+        text += (
+            f"; before that {c['tuning_runs']} runs of {c['configurations_tried']} configurations "
+            "on validation images"
+        )
+    return text + "."
+
+
+def _rows(rows: Iterable[Sequence[Any]], numbers_from: int = 99) -> str:
+    """Table rows; cells from this column on are numbers. A cell may be ready markup."""
+    parts = []
+    for row in rows:
+        cells = [
+            f"<td{' class=number' if i >= numbers_from else ''}>"
+            f"{cell if isinstance(cell, _Markup) else _e(cell)}</td>"
+            for i, cell in enumerate(row)
+        ]
+        parts.append(f"<tr>{''.join(cells)}</tr>")
+    return "\n".join(parts)
+
+
+class _Markup(str):
+    """Text that is HTML already."""
+
+
+def _verdict(found: Paired) -> _Markup:
+    return _Markup(f'<span class="v-{found.verdict}">{found.verdict}</span>')
+
+
+def _arms(summary: Summary) -> str:
+    rows = []
+    for i, a in enumerate(summary.arms, start=1):
+        flips = None if a.sign_flip_rate is None else 100 * a.sign_flip_rate
+        rows.append([
+            i, a.label, runs(a), *mean_and_deviation(a.last), *mean_and_deviation(a.final),
+            number(a.spread), number(flips), number(a.gradient_angle, ".1f"),
+            f"{a.cost:.4g}", number(a.pretraining_cost, ".4g"), number(a.seconds, ".3g"),
+        ])  # fmt: skip
+    return _rows(rows, 2)
+
+
+def _comparisons(summary: Summary) -> str:
+    rows = []
+    for c in summary.comparisons:
+        found = c.of(summary.metric)
+        first = c.primary
+        mean = found.description.mean if found.description else None
+        spread = found.description.standard_deviation if found.description else None
+        rows.append([
+            c.arm, c.reference,
+            _verdict(first) if first else "", number(first.adjusted, ".2g") if first else "",
+            _verdict(found), number(mean, "+.2f"), number(spread), interval(found),
+            interval(found, "bootstrap"), interval(first or found, "family"),
+            number(found.p, ".2g"), number(found.adjusted, ".2g"),
+            number(found.p_sign_flip, ".2g"), number(found.resolves), number(found.detectable),
+        ])  # fmt: skip
+    return _rows(rows, 5)
+
+
+def _remarks(summary: Summary) -> str:
+    found = [f"{c.arm}: {note}" for c in summary.comparisons for note in c.of(summary.metric).notes]
+    for a in summary.arms:
+        found += [f"{a.label}, seed {s}: diverged in {why}" for s, why in a.diverged.items()]
+        found += [f"{a.label}: {warning}" for warning in a.warnings]
+    return "".join(f"<li>{_e(f)}</li>" for f in found) or "<li>none</li>"
+
+
+def _tuning(summary: Summary) -> str:
+    rows = []
+    for t in summary.tuning:
+        chosen = _Markup("<b>chosen</b>") if t["chosen"] else ""
+        lost = f" ({t['diverged']} diverged)" if t["diverged"] else ""
+        rows.append([
+            t["arm"], _settings_text(t["settings"]), chosen,
+            number(t["validation_mean"]), number(t["validation_standard_deviation"]),
+            f"{len(t['seeds'])}{lost}", number(t["cost"], ".4g"),
+        ])  # fmt: skip
+    return _rows(rows, 3) or "<tr><td>nothing was tuned</td></tr>"
+
+
+def _settings_text(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{k} = {v}" for k, v in settings.items())
+
+
+def _settings(summary: Summary) -> str:
+    """Settings that differ between arms as a table; those that all share in one row."""
+    tables = [a.arm.to_dict() for a in summary.arms]
+    names = [n for n in tables[0] if n != "label"]
+    shared = [n for n in names if all(t[n] == tables[0][n] for t in tables)]
+    rows = [[a.label, _settings_text({n: t[n] for n in names if n not in shared})]
+            for a, t in zip(summary.arms, tables, strict=True)]  # fmt: skip
+    rows.append(["all arms", _settings_text({n: tables[0][n] for n in shared})])
+    return _rows(rows)

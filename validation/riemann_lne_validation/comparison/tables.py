@@ -1,0 +1,161 @@
+"""The table of a comparison in the terminal: rich if it is installed, plain text otherwise."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import IO, Any
+
+from .arms import ArmSummary
+from .paired import HARMS, HELPS, NULL, Paired
+from .statistics import Description
+from .summary import Summary
+
+_COLOURS = {HELPS: "green", HARMS: "red", NULL: "dim"}
+
+
+def number(value: float | None, form: str = ".2f") -> str:
+    """The number, or a dash where there is none.
+
+    >>> number(1.234), number(None), number(-0.5, "+.1f")
+    ('1.23', '-', '-0.5')
+    """
+    return "-" if value is None else format(value, form)
+
+
+def mean_and_deviation(found: Description | None) -> tuple[str, str]:
+    """Mean and standard deviation (ddof = 1), each as text."""
+    if found is None:
+        return "-", "-"
+    return f"{found.mean:.2f}", number(found.standard_deviation)
+
+
+def interval(found: Paired, kind: str = "student") -> str:
+    """An interval as text: student, bootstrap or family."""
+    value = getattr(found, kind)
+    return "-" if value is None else f"[{value.low:.2f}, {value.high:.2f}]"
+
+
+def runs(arm: ArmSummary) -> str:
+    """Number of runs, and of diverged ones if there are any."""
+    lost = len(arm.diverged)
+    return f"{len(arm.seeds)} ({lost} diverged)" if lost else str(len(arm.seeds))
+
+
+def arm_rows(summary: Summary) -> list[list[str]]:
+    """One row an arm, in the order of `ARM_COLUMNS`."""
+    return [
+        [
+            arm.label,
+            runs(arm),
+            *mean_and_deviation(arm.last),
+            *mean_and_deviation(arm.final),
+            f"{arm.cost:.4g}",
+        ]
+        for arm in summary.arms
+    ]
+
+
+def comparison_rows(summary: Summary) -> list[list[str]]:
+    """One row a comparison; a primary one is starred and corrected within its own family."""
+    rows = []
+    for c in summary.comparisons:
+        found = c.primary or c.of(summary.metric)
+        mean = found.description.mean if found.description else None
+        rows.append([
+            ("* " if c.primary else "") + c.arm,
+            c.reference,
+            number(mean, "+.2f"),
+            interval(found),
+            number(found.p, ".2g"),
+            number(found.adjusted, ".2g"),
+            found.verdict,
+        ])  # fmt: skip
+    return rows
+
+
+ARM_COLUMNS = ("arm", "runs", "last", "sd", "final", "sd", "cost")
+COMPARISON_COLUMNS = ("arm", "reference", "difference", "95 % interval", "p", "adjusted", "verdict")
+
+
+def print_table(summary: Summary, file: IO[str] | None = None) -> None:
+    """Print arms, comparisons, and what follows from them.
+
+    Parameters
+    ----------
+    summary : Summary
+    file : text stream, optional
+        By default the standard output.
+    """
+    stream = file or sys.stdout
+    _print(stream, summary.title, ARM_COLUMNS, arm_rows(summary))
+    stream.write(
+        "last: mean accuracy of the last 10 epochs, or the last quarter; final: of the last epoch; "
+        "both in %, mean over seeds.\n"
+        "sd: standard deviation over seeds (ddof 1). cost: epochs of plain training.\n\n"
+    )
+    _print(stream, "Paired differences", COMPARISON_COLUMNS, comparison_rows(summary))
+    stream.write(family_line(summary) + "\n")
+    for sentence in summary.sentences:
+        stream.write(f"\n{sentence}")
+    stream.write("\n")
+    for note in summary.notes:
+        stream.write(f"\nnote: {note}")
+    stream.write("\n" if summary.notes else "")
+
+
+def family_line(summary: Summary) -> str:
+    """How many comparisons there are, and what the correction is."""
+    primary = [c.primary for c in summary.comparisons if c.primary]
+    count = len(summary.comparisons)
+    parts = [
+        "Percentage points; Student's interval; p two-sided; adjusted: Holm over "
+        f"{count} comparisons (smallest p against {summary.alpha / max(1, count):.2g})"
+    ]
+    if primary:
+        parts.append(
+            f"; * primary, fixed before the runs: Holm over {len(primary)} "
+            f"({summary.alpha / len(primary):.2g})"
+        )
+    return "".join(parts) + "."
+
+
+def _print(
+    stream: IO[str], title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
+) -> None:
+    try:
+        from rich.console import Console
+        from rich.table import Table
+    except ImportError:
+        _print_plain(stream, title, columns, rows)
+        return
+    table = Table(title=title, title_justify="left")
+    for i, column in enumerate(columns):
+        words = column in ("arm", "reference", "verdict")
+        table.add_column(column, justify="left" if words else "right", no_wrap=i > 0 and not words)
+    for row in rows:
+        table.add_row(*(_coloured(cell) for cell in row))
+    console = Console(file=stream)
+    if not console.is_terminal:
+        # into a file or pipe: as wide as the table needs, nothing wrapped or cut off
+        console = Console(file=stream, width=250)
+    console.print(table)
+
+
+def _coloured(cell: str) -> Any:
+    from rich.text import Text
+
+    return Text(cell, style=_COLOURS.get(cell, ""))
+
+
+def _print_plain(
+    stream: IO[str], title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
+) -> None:
+    widths = [max(len(r[i]) for r in (columns, *rows)) for i in range(len(columns))]
+    stream.write(f"{title}\n")
+    for row in (columns, ["-" * w for w in widths], *rows):
+        cells = [
+            cell.ljust(w) if columns[i] in ("arm", "reference", "verdict") else cell.rjust(w)
+            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        stream.write("  ".join(cells).rstrip() + "\n")
