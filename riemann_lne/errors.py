@@ -92,3 +92,7 @@ class MissingDependencyError(RiemannLNEError, ImportError):
             f"{purpose} needs {library}, which is not installed; "
             f"install it with: pip install 'riemann-lne[{extra}]'"
         )
+
+
+class KernelUnavailableError(RiemannLNEError, RuntimeError):
+    """There is no fused kernel for what was asked, or it cannot be built; the message says why."""

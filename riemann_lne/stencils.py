@@ -15,20 +15,40 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from itertools import combinations_with_replacement
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
 from .arrays import Array, device, like, namespace, require_real_floating, runs_on_cpu
 from .errors import ShapeError
+from .fourier import AxisSpectrum, irfftn, rfftn
+from .ghosts import TileSlices, pad, padded_tile, reflection_signs, take
 from .grids import Grid
-from .weights import Order, central_weights, extrapolation_weights, half_width, validate_order
+from .weights import Order, central_weights, half_width, validate_order
 
-TileSlices: TypeAlias = tuple[slice, ...]
+__all__ = [
+    "Differentiator",
+    "LocalField",
+    "TileSlices",
+    "dealias",
+    "dealias_mask",
+    "difference",
+    "evaluate",
+    "gradient",
+    "hessian",
+    "nyquist_bounds",
+    "pad",
+    "reflection_signs",
+    "second_derivative_symbol",
+    "symbols",
+    "take",
+    "tile_points",
+    "tile_slices",
+]
 
-# Tiles of this many points keep the derivatives and the algebra of one tile in the cache of a
-# CPU core while the cost of a call into the array library stays small beside its work.
+# Tiles of this many points (in double precision) keep the derivatives and the algebra of one tile
+# in the cache of a CPU core while the cost of a call into the array library stays small beside its
+# work.
 _TILE_POINTS_CPU = 16384
 # On an accelerator a tile must fill the device; memory is then the limit, not the cache.
 _TILE_POINTS_DEVICE = 2**22
@@ -59,74 +79,6 @@ def symbols(theta: np.ndarray, order: Order) -> tuple[np.ndarray, np.ndarray]:
     first = sum(2 * c * np.sin((j + 1) * theta) for j, c in enumerate(one))
     second = -two[0] - sum(2 * c * np.cos((j + 1) * theta) for j, c in enumerate(two[1:]))
     return np.asarray(first), np.asarray(second)
-
-
-def take(f: Array, axis: int, start: int, stop: int | None) -> Array:
-    """View of the part of an array from start to stop along an axis."""
-    return f[(*(slice(None),) * axis, slice(start, stop), ...)]
-
-
-def pad(f: Array, grid: Grid, order: int) -> Array:
-    """Field with ghost points: wrapped, reflected at mirrors, else extrapolated.
-
-    Shapes: (c, *shape) -> (c, *(N_a + 2 half_width)). At mirrors c tells what the field is: see
-    ``reflection_signs``.
-    """
-    xp = namespace(f)
-    w = half_width(order)
-    for axis, wraps in enumerate(grid.periodic, start=1):
-        if wraps:
-            low, high = take(f, axis, f.shape[axis] - w, None), take(f, axis, 0, w)
-        else:
-            low, high = (
-                _mirrored(f, grid, axis, side, w)
-                if (axis - 1, side) in grid.mirrors
-                else _extrapolated(f, axis, side, w, order, xp)
-                for side in (0, 1)
-            )
-        f = xp.concat([low, f, high], axis=axis)
-    return f
-
-
-def _extrapolated(f: Array, axis: int, side: int, w: int, order: int, xp: Any) -> Array:
-    """Ghost points beyond an end by extrapolation through the order + 2 nearest points."""
-    points, size = order + 2, f.shape[axis]
-    ghosts = []
-    for distance in range(1, w + 1):
-        weights = [float(c) for c in extrapolation_weights(points, distance)]
-        ghosts.append(
-            sum(
-                c * (take(f, axis, size - 1 - j, size - j) if side else take(f, axis, j, j + 1))
-                for j, c in enumerate(weights)
-            )
-        )
-    return xp.concat(ghosts if side else ghosts[::-1], axis=axis)
-
-
-def _mirrored(f: Array, grid: Grid, axis: int, side: int, w: int) -> Array:
-    """Ghost points beyond an end by reflection in the end point, which lies on the mirror."""
-    size = f.shape[axis]
-    inner = take(f, axis, size - 1 - w, size - 1) if side else take(f, axis, 1, w + 1)
-    signs = reflection_signs(f.shape[0], grid.ndim, axis - 1)
-    shaped = like(np.reshape(signs, (-1,) + (1,) * grid.ndim), f)
-    return namespace(f).flip(inner, axis=axis) * shaped
-
-
-@cache
-def reflection_signs(count: int, n: int, axis: int) -> tuple[float, ...]:
-    """Signs of the components under a reflection of an axis: -1 for each index equal to it.
-
-    The number of components says what the field is: 1 a scalar, n a vector, n (n + 1) / 2 a
-    packed symmetric tensor.
-    """
-    for rank in (0, 1, 2):
-        indices = list(combinations_with_replacement(range(n), rank))
-        if len(indices) == count:
-            return tuple(float((-1) ** index.count(axis)) for index in indices)
-    raise ShapeError(
-        f"a field of {count} components has no known reflection in {n} dimensions; scalars (1), "
-        f"vectors ({n}) and packed symmetric tensors ({n * (n + 1) // 2}) have"
-    )
 
 
 def difference(f: Array, axis: int, derivative: int, order: int, h: float) -> Array:
@@ -160,13 +112,14 @@ class LocalField(Protocol):
 
 
 class _DifferencedTile:
-    """Finite differences on one tile of a padded field."""
+    """Finite differences on one tile of a field."""
 
-    def __init__(self, padded: Array, tile: TileSlices, grid: Grid, order: int) -> None:
+    def __init__(self, f: Array, tile: TileSlices, grid: Grid, order: int) -> None:
         self._w = half_width(order)
         self._order, self._spacing, self._n = order, grid.spacing, grid.ndim
+        self._value = f[(slice(None), *tile)]
         # The tile and the halo it needs.
-        self._field = padded[(slice(None), *(slice(s.start, s.stop + 2 * self._w) for s in tile))]
+        self._field = padded_tile(f, grid, order, tile)
         self._first: dict[int, Array] = {}
         self._padded_first: dict[int, Array] = {}
 
@@ -183,7 +136,7 @@ class _DifferencedTile:
         return tuple(a for a in range(self._n) if a not in used)
 
     def value(self) -> Array:
-        return self._trim(self._field, self._others())
+        return self._value
 
     def _first_with_halo(self, a: int) -> Array:
         """Derivative along a, the halo kept along later axes: mixed derivatives start from it."""
@@ -209,36 +162,57 @@ class _DifferencedTile:
         return difference(f, b + 1, 1, self._order, self._spacing[b])
 
 
-class _FourierField:
-    """Fourier derivatives on the whole torus."""
+class _FourierFields:
+    """A field on a torus with its first and second Fourier derivative along the first axis.
+
+    The derivatives along all other axes are made for a tile, which is as long as the torus along
+    those axes.
+    """
 
     def __init__(self, f: Array, grid: Grid) -> None:
-        self._f, self._grid = f, grid
-        self._xp = namespace(f)
-        self._axes = tuple(range(1, grid.ndim + 1))
-        self._hat = self._xp.fft.rfftn(f, axes=self._axes)
-        self._first: dict[int, Array] = {}
+        self.grid = grid
+        xp = namespace(f)
+        first, second = xp.empty_like(f), xp.empty_like(f)
+        # One component at a time: no transform of the field is held in full.
+        for c in range(f.shape[0]):
+            spectrum = AxisSpectrum(f[c, ...], 0, grid.lengths[0])
+            first[c, ...], second[c, ...] = spectrum.derivative(1), spectrum.derivative(2)
+        self.parts = (f, first, second)
 
-    def _back(self, hat: Array) -> Array:
-        return self._xp.fft.irfftn(hat, s=self._grid.shape, axes=self._axes)
+    def tile(self, rows: slice) -> _FourierTile:
+        """The tile of some rows along the first axis."""
+        value, first, second = (part[:, rows, ...] for part in self.parts)
+        return _FourierTile(value, first, second, self.grid)
 
-    def _wavenumber(self, a: int, power: int) -> Array:
-        """Factor of (i k_a)**power / i**power, shaped to broadcast along axis a."""
-        return like_spectrum(_axis_symbol(self._grid, a, power, "fourier"), a, self._grid, self._f)
+
+class _FourierTile:
+    """Fourier derivatives along one axis after another."""
+
+    def __init__(self, value: Array, first: Array, second: Array, grid: Grid) -> None:
+        self._value, self._second, self._grid = value, second, grid
+        self._first: dict[int, Array] = {0: first}
+        self._spectra: dict[int, AxisSpectrum] = {}
+
+    def _spectrum(self, axis: int) -> AxisSpectrum:
+        """Transform of the field along an axis."""
+        if axis not in self._spectra:
+            length = self._grid.lengths[axis]
+            self._spectra[axis] = AxisSpectrum(self._value, axis + 1, length)
+        return self._spectra[axis]
 
     def value(self) -> Array:
-        return self._f
+        return self._value
 
     def first(self, a: int) -> Array:
         if a not in self._first:
-            self._first[a] = self._back(self._hat * self._wavenumber(a, 1) * 1j)
+            self._first[a] = self._spectrum(a).derivative(1)
         return self._first[a]
 
     def second(self, a: int, b: int) -> Array:
+        a, b = min(a, b), max(a, b)
         if a == b:
-            return self._back(self._hat * (-self._wavenumber(a, 2)))
-        factor = self._wavenumber(a, 1) * self._wavenumber(b, 1)
-        return self._back(self._hat * (-factor))
+            return self._second if a == 0 else self._spectrum(a).derivative(2)
+        return AxisSpectrum(self.first(a), b + 1, self._grid.lengths[b]).derivative(1)
 
 
 def _axis_symbol(grid: Grid, axis: int, derivative: int, order: Order) -> np.ndarray:
@@ -249,13 +223,6 @@ def _axis_symbol(grid: Grid, axis: int, derivative: int, order: Order) -> np.nda
     else:
         theta = 2 * np.pi * np.fft.fftfreq(size)
     return symbols(theta, order)[derivative - 1] / h**derivative
-
-
-def like_spectrum(values: np.ndarray, axis: int, grid: Grid, reference: Array) -> Array:
-    """Values along one spectral axis, shaped to broadcast against (c, *spectrum)."""
-    shape = [1] * (grid.ndim + 1)
-    shape[axis + 1] = len(values)
-    return like(values.reshape(shape), reference)
 
 
 def second_derivative_symbol(grid: Grid, order: Order, a: int, b: int) -> np.ndarray:
@@ -287,10 +254,7 @@ def dealias_mask(grid: Grid) -> np.ndarray:
 
 def dealias(f: Array, grid: Grid) -> Array:
     """The field without the upper third of its modes along every axis. Shape (c, *shape)."""
-    xp = namespace(f)
-    axes = tuple(range(f.ndim - grid.ndim, f.ndim))
-    hat = xp.fft.rfftn(f, axes=axes) * like(dealias_mask(grid), f)
-    return xp.fft.irfftn(hat, s=grid.shape, axes=axes)
+    return irfftn(rfftn(f, grid.ndim) * like(dealias_mask(grid), f), grid.shape)
 
 
 class Differentiator:
@@ -300,26 +264,33 @@ class Differentiator:
         order = validate_order(order)
         grid.require_stencil(order)
         self._grid, self._order = grid, order
-        self._host = runs_on_cpu(fields[0])
-        self._fields: list[Any] = (
-            [_FourierField(f, grid) for f in fields]
-            if order == "fourier"
-            else [pad(f, grid, order) for f in fields]
-        )
+        self._points = tile_points(fields[0])
+        self._fields = fields
+        self._spectral = [_FourierFields(f, grid) for f in fields] if order == "fourier" else []
 
     def tiles(self) -> Iterator[tuple[TileSlices, tuple[LocalField, ...]]]:
         """The tiles, which cover the grid, each with its local fields."""
-        if self._order == "fourier":
-            yield tuple(slice(0, size) for size in self._grid.shape), tuple(self._fields)
+        shape, order = self._grid.shape, self._order
+        if order == "fourier":
+            # Cut along the first axis only, where the derivatives are there already.
+            for (rows,) in tile_slices(shape[:1], self._points // math.prod(shape[1:])):
+                rest = tuple(slice(0, size) for size in shape[1:])
+                yield (rows, *rest), tuple(f.tile(rows) for f in self._spectral)
             return
-        points = _TILE_POINTS_CPU if self._host else _TILE_POINTS_DEVICE
-        for tile in tile_slices(self._grid.shape, points):
+        for tile in tile_slices(shape, self._points):
             yield (
                 tile,
-                tuple(
-                    _DifferencedTile(f, tile, self._grid, int(self._order)) for f in self._fields
-                ),
+                tuple(_DifferencedTile(f, tile, self._grid, int(order)) for f in self._fields),
             )
+
+
+def tile_points(reference: Array) -> int:
+    """About how many points of the grid a tile of a field should have."""
+    if not runs_on_cpu(reference):
+        return _TILE_POINTS_DEVICE
+    # The cache counts bytes.
+    bits = namespace(reference).finfo(reference.dtype).bits
+    return max(1, _TILE_POINTS_CPU * 64 // bits)
 
 
 def tile_slices(shape: tuple[int, ...], points: int) -> Iterator[TileSlices]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, product
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from .arrays import (
     Array,
     Components,
     contract,
+    device,
     expand,
     first_true,
     namespace,
@@ -52,11 +53,10 @@ def unpack(packed: Array, n: int) -> Array:
     """(n (n + 1) / 2, *shape) -> (n, n, *shape)."""
     xp = namespace(packed)
     place = {pair: c for c, pair in enumerate(pairs(n))}
-    rows = [
-        xp.stack([packed[place[min(i, j), max(i, j)], ...] for j in range(n)], axis=0)
-        for i in range(n)
-    ]
-    return xp.stack(rows, axis=0)
+    result = xp.empty((n, n, *packed.shape[1:]), dtype=packed.dtype, device=device(packed))
+    for i, j in product(range(n), repeat=2):
+        result[i, j, ...] = packed[place[min(i, j), max(i, j)], ...]
+    return result
 
 
 def table(packed: Array, n: int) -> Components:
@@ -181,11 +181,14 @@ def require_symmetric(components: Array, name: str) -> Array:
     Raises NotSymmetricError naming the worst place.
     """
     xp = namespace(components)
-    swapped = xp.permute_dims(components, (1, 0, *range(2, components.ndim)))
-    gap = xp.abs(components - swapped)
-    worst = float(xp.max(gap))
+    n = components.shape[0]
+    # One pair at a time: usually nothing is wrong, and the temporaries stay small.
+    gaps = (components[i, j, ...] - components[j, i, ...] for i, j in pairs(n) if i < j)
+    worst = max((float(xp.max(xp.abs(gap))) for gap in gaps), default=0.0)
     if worst == 0.0:
         return components
+    swapped = xp.permute_dims(components, (1, 0, *range(2, components.ndim)))
+    gap = xp.abs(components - swapped)
     scale = float(xp.max(xp.abs(components)))
     if worst > 8 * float(xp.finfo(components.dtype).eps) * scale:
         i, j, *place = np.unravel_index(int(np.argmax(to_numpy(gap))), tuple(components.shape))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ..arrays import Array, device, namespace
@@ -25,6 +26,23 @@ from .describe import describe
 
 BackgroundFunction = Callable[..., Any]
 """(t, *coordinates) -> components of a metric, as arrays (n, n, *shape) or nested sequences."""
+
+
+def ricci_rate(n: int, metric: LocalField) -> list[Array]:
+    """Packed -2 R_ij on a tile."""
+    return [-2.0 * r for r in ricci_tensor(MetricJet(metric, n))]
+
+
+def deturck_rate(n: int, metric: LocalField, background: LocalField | None = None) -> list[Array]:
+    """Packed -2 R_ij + (L_W g)_ij on a tile; without a background Gammabar = 0."""
+    jet = MetricJet(metric, n)
+    flat = deturck_flow_tensor(jet)
+    if background is None:
+        return flat
+    # The field W is linear in Gammabar: only the background's part is added.
+    v, dv = background_field(jet, MetricJet(background, n))
+    part = lie_derivative_tensor(jet.g, jet.d, v, dv, n)
+    return [a - b for a, b in zip(flat, part, strict=True)]
 
 
 class RicciFlow:
@@ -79,11 +97,7 @@ class RicciFlow:
     def rhs(self, t: float, packed: Array, grid: Grid, order: Order) -> Array:
         """-2 R_ij, packed."""
         n = metric_dimension(grid)
-
-        def formula(local: LocalField) -> list[Array]:
-            return [-2.0 * r for r in ricci_tensor(MetricJet(local, n))]
-
-        return evaluate(formula, (packed,), grid, order, packed_size(n))
+        return evaluate(partial(ricci_rate, n), (packed,), grid, order, packed_size(n))
 
     def spectral_radius(self, packed: Array, grid: Grid, order: Order) -> float:
         """The Laplacian's bound times 2 (n - 1) / n.
@@ -169,18 +183,7 @@ class RicciDeTurckFlow:
         n = metric_dimension(grid)
         background = self.packed_background(t, packed, grid)
         fields = (packed,) if background is None else (packed, background)
-
-        def formula(local: LocalField, bar: LocalField | None = None) -> list[Array]:
-            jet = MetricJet(local, n)
-            flat = deturck_flow_tensor(jet)
-            if bar is None:
-                return flat
-            # The field W is linear in Gammabar: only the background's part is added.
-            v, dv = background_field(jet, MetricJet(bar, n))
-            part = lie_derivative_tensor(jet.g, jet.d, v, dv, n)
-            return [a - b for a, b in zip(flat, part, strict=True)]
-
-        return evaluate(formula, fields, grid, order, packed_size(n))
+        return evaluate(partial(deturck_rate, n), fields, grid, order, packed_size(n))
 
     def vector(self, t: float, packed: Array, grid: Grid, order: Order) -> Array:
         """The DeTurck field W^k, (n, *shape)."""

@@ -15,9 +15,12 @@ import numpy as np
 from ..arrays import Array, like, namespace
 from ..errors import InvalidArgumentError
 from ..flows.base import laplacian_spectral_radius
+from ..fourier import irfftn, rfftn
 from ..grids import Grid
+from ..stencils import tile_points, tile_slices
 from ..tensors import pairs
 from .base import Step
+from .blockwise import blockwise
 from .semidiscrete import SemiDiscreteFlow, laplacian_symbol, mean_metric
 
 _CONTOUR_POINTS = 32
@@ -52,7 +55,6 @@ class ETDRK4:
             )
         self._grid: Grid = grid
         self._order = system.order
-        self._axes = tuple(range(1, grid.ndim + 1))
         self._split(_splitting_metric(system, y), y)
 
     def _split(self, mean: np.ndarray, y: Array) -> None:
@@ -90,50 +92,66 @@ class ETDRK4:
     ) -> Step:
         self._follow(system, y)
         v = self._forward(y)
-        start = self._nonlinear(system, t, v, y, rate)
-        if not estimate:
-            return Step(self._back(self._advance(system, t, v, start, dt)))
+        if rate is None:
+            rate = system(t, y)
+        start = self._nonlinear(rate, v, None)
+        del rate
         coarse = self._advance(system, t, v, start, dt)
-        half = self._advance(system, t, v, start, dt / 2)
-        middle = self._back(half)
-        again = self._nonlinear(system, t + dt / 2, half, middle, None)
-        fine = self._advance(system, t + dt / 2, half, again, dt / 2)
-        return Step(self._back(fine), None, self._back(fine - coarse) * (1 / 15))
+        if not estimate:
+            return Step(self._back(coarse))
+        fine = self._advance(system, t, v, start, dt / 2)
+        del v, start
+        again = self._nonlinear(system(t + dt / 2, self._back(fine)), fine, None)
+        fine = self._advance(system, t + dt / 2, fine, again, dt / 2)
+        del again
+        gap = blockwise(lambda a, b: (a - b) * (1 / 15), (fine, coarse), out=coarse)
+        return Step(self._back(fine), None, self._back(gap))
 
     def _forward(self, y: Array) -> Array:
-        return namespace(y).fft.rfftn(y, axes=self._axes)
+        return rfftn(y, self._grid.ndim)
 
     def _back(self, v: Array) -> Array:
-        return namespace(v).fft.irfftn(v, s=self._grid.shape, axes=self._axes)
+        return irfftn(v, self._grid.shape)
 
-    def _nonlinear(
-        self, system: SemiDiscreteFlow, t: float, v: Array, y: Array | None, rate: Array | None
-    ) -> Array:
-        """Transform of the right-hand side less the part that is integrated exactly."""
-        if rate is None:
-            rate = system(t, self._back(v) if y is None else y)
-        return self._forward(rate) - self._linear * v
+    def _nonlinear(self, rate: Array, v: Array, out: Array | None) -> Array:
+        """Transform of the right-hand side less the part that is integrated exactly.
+
+        ``out``, which may be the state's transform ``v``, is overwritten.
+        """
+        result = namespace(v).empty_like(v) if out is None else out
+        # One component at a time: besides the result no transform is held in full.
+        for c in range(v.shape[0]):
+            result[c, ...] = self._forward(rate[c, ...]) - self._linear * v[c, ...]
+        return result
 
     def _advance(
         self, system: SemiDiscreteFlow, t: float, v: Array, n_v: Array, dt: float
     ) -> Array:
-        """One step in Fourier space, from the state and its nonlinear part."""
+        """One step in Fourier space, from the state and its nonlinear part.
+
+        Besides these two it holds the result, to which every part is added as soon as it is known,
+        and the stage, which becomes its nonlinear part and then the next stage.
+        """
         e, e_half, q, f1, f2, f3 = self._weights(dt, v)
-        a = e_half * v + q * n_v
-        n_a = self._nonlinear(system, t + dt / 2, a, None, None)
-        b = e_half * v + q * n_a
-        n_b = self._nonlinear(system, t + dt / 2, b, None, None)
-        c = e_half * a + q * (2.0 * n_b - n_v)
-        n_c = self._nonlinear(system, t + dt, c, None, None)
-        return e * v + f1 * n_v + f2 * (n_a + n_b) + f3 * n_c
+        result = blockwise(_pair, (v, e, n_v, f1))
+        stage = blockwise(_pair, (v, e_half, n_v, q))  # a
+        self._nonlinear(system(t + dt / 2, self._back(stage)), stage, out=stage)
+        result = blockwise(_plus, (result, stage, f2), out=result)
+        stage = blockwise(_pair, (v, e_half, stage, q), out=stage)  # b
+        self._nonlinear(system(t + dt / 2, self._back(stage)), stage, out=stage)
+        result = blockwise(_plus, (result, stage, f2), out=result)
+        stage = blockwise(_last_stage, (v, n_v, stage, e_half, q), out=stage)  # c
+        self._nonlinear(system(t + dt, self._back(stage)), stage, out=stage)
+        return blockwise(_plus, (result, stage, f3), out=result)
 
     def _weights(self, dt: float, v: Array) -> tuple[Array, ...]:
-        """Coefficients for a step, kept for the few steps that are in use at a time."""
+        """Coefficients for a step, kept while they are in use."""
         # Steps that differ by rounding alone share their coefficients, which are those of the
         # rounded step: they must not depend on which of them came first.
         key = float(f"{dt:.12e}")
         if key not in self._coefficients:
-            while len(self._coefficients) >= 4:
+            # Two: those of a step and of its halves.
+            while len(self._coefficients) >= 2:
                 self._coefficients.pop(next(iter(self._coefficients)))
             xp = namespace(v)
             reference = xp.real(v[..., :1])
@@ -141,6 +159,19 @@ class ETDRK4:
                 like(c, reference) for c in etdrk4_coefficients(self._symbol, key)
             )
         return self._coefficients[key]
+
+
+def _pair(x: Array, a: Array, y: Array, b: Array) -> Array:
+    return a * x + b * y
+
+
+def _plus(x: Array, y: Array, b: Array) -> Array:
+    return x + b * y
+
+
+def _last_stage(v: Array, n_v: Array, n_b: Array, e_half: Array, q: Array) -> Array:
+    """Stage c = e_half a + q (2 n_b - n_v); a = e_half v + q n_v is made again, not held."""
+    return e_half * (e_half * v + q * n_v) + q * (2.0 * n_b - n_v)
 
 
 def _splitting_metric(system: SemiDiscreteFlow, y: Array) -> np.ndarray:
@@ -189,12 +220,13 @@ def etdrk4_coefficients(symbol: np.ndarray, dt: float) -> tuple[np.ndarray, ...]
     z = dt * symbol
     angles = np.pi * (np.arange(_CONTOUR_POINTS) + 0.5) / _CONTOUR_POINTS
     q, f1, f2, f3 = (np.zeros_like(z) for _ in range(4))
-    for root in np.exp(1j * angles):
-        w = z + root
-        e = np.exp(w)
-        q += ((np.exp(w / 2) - 1) / w).real
-        f1 += ((-4 - w + e * (4 - 3 * w + w**2)) / w**3).real
-        f2 += (2 * (2 + w + e * (w - 2)) / w**3).real
-        f3 += ((-4 - 3 * w - w**2 + e * (4 - w)) / w**3).real
+    for block in tile_slices(z.shape, tile_points(z)):
+        for root in np.exp(1j * angles):
+            w = z[block] + root
+            e = np.exp(w)
+            q[block] += ((np.exp(w / 2) - 1) / w).real
+            f1[block] += ((-4 - w + e * (4 - 3 * w + w**2)) / w**3).real
+            f2[block] += (2 * (2 + w + e * (w - 2)) / w**3).real
+            f3[block] += ((-4 - 3 * w - w**2 + e * (4 - w)) / w**3).real
     scale = dt / _CONTOUR_POINTS
     return np.exp(z), np.exp(z / 2), scale * q, scale * f1, scale * f2, scale * f3

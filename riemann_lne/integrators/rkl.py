@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 
-from ..arrays import Array, total
+from ..arrays import Array
 from .base import Step, WithoutMemory
+from .blockwise import combination
 from .semidiscrete import SemiDiscreteFlow
 
 # The bound is for the Laplacian frozen at the start of the step: leave room for what changes.
@@ -60,21 +61,23 @@ class RKL2(WithoutMemory):
         b = [1 / 3, 1 / 3, *((j * j + j - 2) / (2 * j * (j + 1)) for j in range(2, s + 1))]
         b[2] = 1 / 3
         first = system(t, y) if rate is None else rate
-        older, old = y, total([(1.0, (y,)), (b[1] * w * dt, (first,))])
+        older, old = y, combination([(1.0, y), (b[1] * w * dt, first)])
         c_older, c_old = 0.0, b[1] * w
         for j in range(2, s + 1):
             mu = (2 * j - 1) / j * b[j] / b[j - 1]
             nu = -(j - 1) / j * b[j] / b[j - 2]
             mu_rate = mu * w
             gamma_rate = -(1 - b[j - 1]) * mu_rate
-            new = total(
+            # In place of the stage before the last one, which is not needed again; the start is.
+            new = combination(
                 [
-                    (mu, (old,)),
-                    (nu, (older,)),
-                    (1 - mu - nu, (y,)),
-                    (mu_rate * dt, (system(t + c_old * dt, old),)),
-                    (gamma_rate * dt, (first,)),
-                ]
+                    (mu, old),
+                    (nu, older),
+                    (1 - mu - nu, y),
+                    (mu_rate * dt, system(t + c_old * dt, old)),
+                    (gamma_rate * dt, first),
+                ],
+                out=None if j == 2 else older,
             )
             # The time of a stage obeys the recurrence of the stages themselves.
             c_older, c_old = c_old, mu * c_old + nu * c_older + mu_rate + gamma_rate
@@ -83,12 +86,5 @@ class RKL2(WithoutMemory):
             return Step(old)
         last = system(t + dt, old)
         # The estimate of Sommeijer, Shampine & Verwer (1998) for second-order stabilised methods.
-        error = total(
-            [
-                (0.8, (y,)),
-                (-0.8, (old,)),
-                (0.4 * dt, (first,)),
-                (0.4 * dt, (last,)),
-            ]
-        )
+        error = combination([(0.8, y), (-0.8, old), (0.4 * dt, first), (0.4 * dt, last)], out=older)
         return Step(old, last, error)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..arrays import Array, total
+from ..arrays import Array
 from .base import Step, WithoutMemory
+from .blockwise import combination
 from .semidiscrete import SemiDiscreteFlow
 
 
@@ -49,22 +50,24 @@ class ExplicitRungeKutta(WithoutMemory):
     ) -> Step:
         tableau = self.tableau
         k = [system(t, y) if rate is None else rate]
-        stage = y
+        # All stages in one array, which becomes the new state.
+        stage: Array | None = None
         for row, c in zip(tableau.a[1:], tableau.c[1:], strict=True):
-            stage = y + _combination(row, k, dt)
+            stage = combination([*_scaled(row, k, dt), (1.0, y)], stage)
             k.append(system(t + c * dt, stage))
         if self._first_same_as_last:
             new, last = stage, k[-1]
         else:
-            new, last = y + _combination(tableau.b, k, dt), None
+            new, last = combination([*_scaled(tableau.b, k, dt), (1.0, y)], stage), None
         error = None
         if estimate and tableau.error is not None:
-            error = _combination(tableau.error, k, dt)
+            error = combination(_scaled(tableau.error, k, dt))
         return Step(new, last, error)
 
 
-def _combination(weights: tuple[float, ...], k: list[Array], dt: float) -> Array:
-    return total((dt * w, (slope,)) for w, slope in zip(weights, k, strict=False) if w != 0.0)
+def _scaled(weights: tuple[float, ...], k: list[Array], dt: float) -> list[tuple[float, Array]]:
+    """The terms of dt times a weighted sum of rates."""
+    return [(dt * w, slope) for w, slope in zip(weights, k, strict=False) if w != 0.0]
 
 
 RK4 = Tableau(

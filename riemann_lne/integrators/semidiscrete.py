@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from ..arrays import Array, like, namespace
 from ..flows.base import Flow
+from ..fourier import irfftn, rfftn
 from ..grids import Grid
-from ..stencils import dealias_mask, second_derivative_symbol
+from ..stencils import dealias_mask, second_derivative_symbol, tile_points, tile_slices
 from ..tensors import inverse_and_determinant, is_positive_definite, pairs, squared_norm, table
 from ..weights import Order
+from .blockwise import may_share_memory
 from .boundaries import Boundary, BoundaryConditions, BoundaryFunction
 
 __all__ = ["BoundaryFunction", "SemiDiscreteFlow", "mean_laplacian_symbol", "scaled_error"]
@@ -60,6 +64,10 @@ class SemiDiscreteFlow:
     def metric_rate(self, t: float, y: Array) -> Array:
         """Time derivative of the packed metric."""
         rate = self.flow.rhs(t, y, self.grid, self.order)
+        if may_share_memory(rate, y):
+            # A flow may return what it was given; the boundary's rates and the next stage, which
+            # takes the place of this one, must not be written over it.
+            rate = namespace(rate).asarray(rate, copy=True)
         if self._damping is not None:
             rate = self._damping(rate, y)
         self.boundary.set_rate(t, rate)
@@ -89,13 +97,23 @@ class SemiDiscreteFlow:
     def admissible(self, y: Array) -> bool:
         """Whether a state is a finite metric."""
         xp = namespace(y)
-        # NaN fails the first test; infinity can pass it and fails the second.
-        good = is_positive_definite(self.metric_part(y), self.grid.ndim)
-        return bool(xp.all(good)) and bool(xp.all(xp.isfinite(y)))
+        result: Any = None
+        for part in tiles_of(y):
+            # NaN fails the first test; infinity can pass it and fails the second.
+            good = xp.all(is_positive_definite(self.metric_part(part), self.grid.ndim))
+            good = good & xp.all(xp.isfinite(part))
+            result = good if result is None else result & good
+        return bool(result)
 
     def scaled_size(self, error: Array, y: Array, rtol: float, atol: float) -> float:
         """Size of an error estimate in units of the tolerance; see ``scaled_error``."""
         return scaled_error(error, y, self.grid.ndim, rtol, atol)
+
+
+def tiles_of(y: Array) -> Iterator[Array]:
+    """Views of a state that cover the grid, for reductions without large temporaries."""
+    for tile in tile_slices(tuple(y.shape[1:]), tile_points(y)):
+        yield y[(slice(None), *tile)]
 
 
 def scaled_error(error: Array, y: Array, n: int, rtol: float, atol: float) -> float:
@@ -104,9 +122,12 @@ def scaled_error(error: Array, y: Array, n: int, rtol: float, atol: float) -> fl
     Weighted by the metric of the state itself, so that it does not depend on coordinates.
     """
     xp = namespace(error)
-    inverse, _ = inverse_and_determinant(table(y, n), n)
-    square = squared_norm(table(error, n), inverse, n)
-    worst = float(xp.max(square))
+    largest: Any = None
+    for e, g in zip(tiles_of(error), tiles_of(y), strict=True):
+        inverse, _ = inverse_and_determinant(table(g, n), n)
+        square = xp.max(squared_norm(table(e, n), inverse, n))
+        largest = square if largest is None else xp.maximum(largest, square)
+    worst = float(largest)
     # Rounding can make the square of a tiny error negative.
     return math.sqrt(max(worst, 0.0)) / (atol + rtol * math.sqrt(n)) if worst == worst else math.inf
 
@@ -145,14 +166,17 @@ class _HighModes:
 
     def __init__(self, grid: Grid, y: Array) -> None:
         self._grid = grid
-        self._axes = tuple(range(1, grid.ndim + 1))
         mask = dealias_mask(grid)
         self._keep = like(mask, y)
         symbol = mean_laplacian_symbol(y, grid, "fourier")
         self._linear = like((1 - mask) * symbol, y)
 
     def __call__(self, rate: Array, y: Array) -> Array:
-        fft = namespace(y).fft
-        hat = fft.rfftn(rate, axes=self._axes) * self._keep
-        hat += fft.rfftn(y, axes=self._axes) * self._linear
-        return fft.irfftn(hat, s=self._grid.shape, axes=self._axes)
+        n = self._grid.ndim
+        result = namespace(rate).empty_like(rate)
+        # One component at a time: transforms of all of them would be copies of the metric.
+        for c in range(rate.shape[0]):
+            hat = rfftn(rate[c, ...], n) * self._keep
+            hat += rfftn(y[c, ...], n) * self._linear
+            result[c, ...] = irfftn(hat, self._grid.shape)
+        return result

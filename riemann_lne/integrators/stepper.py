@@ -152,6 +152,7 @@ class Stepper:
                     self._next = max(grown, self._next) if last and error < 0.1 else grown
                 return State(t, new, step.rate)
             self.rejected += 1
+            del step, new  # not to be held while the shorter step is taken
             self._next = size * self._controller.after_rejected(error)
             if self._next < _SMALLEST_STEP * (self.control.t1 - self.control.t0):
                 raise StepError(diagnosis.step_too_small(now.t, self._next, self.control))

@@ -1,0 +1,136 @@
+"""Real fast Fourier transforms by the fastest library that takes the array.
+
+``scipy.fft`` with several threads for NumPy arrays, ``cupyx.scipy.fft`` for CuPy arrays, the
+array's own namespace for all others. The values are the same to rounding; the number of threads
+does not change them.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from importlib import import_module
+from typing import Any
+
+import array_api_compat
+import numpy as np
+import scipy.fft
+
+from .arrays import Array, device, like, namespace
+from .errors import InvalidArgumentError
+
+# Below this many points a transform is done before threads have started.
+_THREADED_POINTS = 2**15
+# Components of at least this many points are transformed back one by one: the transform of all
+# at once would take a copy of all.
+_LARGE_COMPONENT = 2**14
+
+
+def workers() -> int:
+    """Threads of a transform of a NumPy array.
+
+    That of ``scipy.fft.set_workers`` where it is more than one; else the first environment variable
+    that is set of RIEMANN_LNE_THREADS and OMP_NUM_THREADS; else the processors that this process
+    may use.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the environment variable is no positive number.
+
+    Examples
+    --------
+    >>> import scipy.fft
+    >>> with scipy.fft.set_workers(3):
+    ...     workers()
+    3
+    """
+    chosen = scipy.fft.get_workers()
+    if chosen != 1:
+        return int(chosen)
+    for name in ("RIEMANN_LNE_THREADS", "OMP_NUM_THREADS"):
+        # OpenMP allows a list, one number for each level of nesting.
+        text = os.environ.get(name, "").split(",")[0].strip()
+        if not text:
+            continue
+        if not text.isdigit() or int(text) < 1:
+            raise InvalidArgumentError(
+                f"the environment variable {name} is {os.environ[name]!r}; it must be the number "
+                "of threads, at least 1"
+            )
+        return int(text)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _library(f: Array) -> tuple[Any, dict[str, Any]]:
+    """The module with the transforms for an array, and options for them."""
+    if array_api_compat.is_numpy_array(f):
+        threads = workers() if math.prod(f.shape) >= _THREADED_POINTS else 1
+        return scipy.fft, {"workers": threads}
+    if array_api_compat.is_cupy_array(f):
+        return import_module("cupyx.scipy.fft"), {}
+    return namespace(f).fft, {}
+
+
+def rfftn(f: Array, ndim: int) -> Array:
+    """Transform of a real field over its last ``ndim`` axes."""
+    fft, options = _library(f)
+    return fft.rfftn(f, axes=tuple(range(f.ndim - ndim, f.ndim)), **options)
+
+
+def irfftn(hat: Array, shape: tuple[int, ...]) -> Array:
+    """The real field of a shape that has a given transform over its last axes."""
+    fft, options = _library(hat)
+    n = len(shape)
+    if hat.ndim == n + 1 and math.prod(shape) >= _LARGE_COMPONENT:
+        axes = tuple(range(n))
+        first = fft.irfftn(hat[0, ...], s=shape, axes=axes, **options)
+        out = namespace(first).empty(
+            (hat.shape[0], *shape), dtype=first.dtype, device=device(first)
+        )
+        out[0, ...] = first
+        for c in range(1, hat.shape[0]):
+            out[c, ...] = fft.irfftn(hat[c, ...], s=shape, axes=axes, **options)
+        return out
+    return fft.irfftn(hat, s=shape, axes=tuple(range(hat.ndim - n, hat.ndim)), **options)
+
+
+class AxisSpectrum:
+    """The transform of a field along one axis, for its derivatives along that axis.
+
+    Parameters
+    ----------
+    f : array
+        The field.
+    axis : int
+        Which of the array's axes.
+    length : float
+        Period along it.
+    """
+
+    def __init__(self, f: Array, axis: int, length: float) -> None:
+        fft, options = _library(f)
+        self._axis, self._size = axis, f.shape[axis]
+        self._hat = fft.rfft(f, axis=axis, **options)
+        self._reference = f
+        self._k = 2 * np.pi / length * np.arange(self._size // 2 + 1)
+
+    def derivative(self, power: int) -> Array:
+        """First or second derivative: factors i k and -k^2.
+
+        The first one of the highest mode of an even number of points is set to zero: only so is
+        it real and the operator skew. The second one keeps it.
+        """
+        k = self._k.copy()
+        if power == 1 and self._size % 2 == 0:
+            k[-1] = 0.0
+        shape = [1] * self._reference.ndim
+        shape[self._axis] = -1
+        factor = like((k if power == 1 else -(k**2)).reshape(shape), self._reference)
+        hat = self._hat * factor
+        if power == 1:
+            hat *= 1j
+        fft, options = _library(hat)
+        return fft.irfft(hat, n=self._size, axis=self._axis, **options)

@@ -1,0 +1,54 @@
+"""Elementwise formulas over whole states, a block at a time.
+
+``mu * a + nu * b + c`` on whole arrays goes through main memory once for every operation. Taken
+block by block every operand is read once and the result written once, and temporaries stay in the
+cache. The result can be put into an array that is no longer needed, one of the operands included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import array_api_compat
+
+from ..arrays import Array, device, namespace, total
+from ..stencils import tile_points, tile_slices
+
+
+def blockwise(
+    formula: Callable[..., Array], operands: Sequence[Array], out: Array | None = None
+) -> Array:
+    """The values of an elementwise formula.
+
+    Operands have the shape of the result; or, without its first axis, serve all components alike.
+    ``out``, which may be one of the operands, is overwritten and comes back as a new view: who
+    remembers what belongs to an array by the identity of the array is not misled by new contents.
+    The formula must return an array of its own, not a view of an operand.
+    """
+    first = operands[0]
+    if out is None:
+        out = namespace(first).empty(first.shape, dtype=first.dtype, device=device(first))
+    for block in tile_slices(tuple(out.shape), tile_points(out)):
+        out[block] = formula(*(x[block[out.ndim - x.ndim :]] for x in operands))
+    return out[...]
+
+
+def combination(terms: Iterable[tuple[float, Array]], out: Array | None = None) -> Array:
+    """Sum of coefficient times array; see ``blockwise`` for ``out``."""
+    coefficients, arrays = zip(*terms, strict=True)
+
+    def formula(*blocks: Array) -> Array:
+        return total((c, (block,)) for c, block in zip(coefficients, blocks, strict=True))
+
+    return blockwise(formula, arrays, out)
+
+
+def may_share_memory(a: Array, b: Array) -> bool:
+    """Whether writing to one array might change the other; true if there is no way to know."""
+    if a is b:
+        return True
+    if array_api_compat.is_torch_array(a):
+        return bool(a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr())
+    if array_api_compat.is_numpy_array(a) or array_api_compat.is_cupy_array(a):
+        return bool(namespace(a).may_share_memory(a, b))
+    return True

@@ -1,0 +1,131 @@
+"""The parts of the C source that are the same for all formulas; see ``emit_c``."""
+
+HEAD = """\
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef {real} real;
+#if defined(__AVX512F__)
+#define BYTES 64
+#elif defined(__AVX__)
+#define BYTES 32
+#else
+#define BYTES 16
+#endif
+typedef real vec __attribute__((vector_size(BYTES), may_alias));
+/* The same at any address. */
+typedef real uvec __attribute__((vector_size(BYTES), aligned(sizeof(real)), may_alias));
+typedef {integer} lane_t;
+typedef lane_t ivec __attribute__((vector_size(BYTES), may_alias));
+
+#define LANES ((int64_t)(BYTES / sizeof(real)))
+#define BLOCK {block}
+#define WIDTH {width}
+#define ARRAYS {arrays}
+/* Point 0 of a block lies START after the beginning of its arrays, on a cache line. */
+#define START ((int64_t)(64 / sizeof(real)))
+#define LENGTH (BLOCK + 3 * START)
+#define NOINLINE __attribute__((noinline))
+#define AT(type, p) (*(const type *)(p))
+"""
+
+FILL = """\
+/* One row of the ring, part by part. The first and the last vector of a part overlap others. */
+static NOINLINE void fill(real *restrict slot, const real *const *fields, int64_t stride{arguments},
+                 int64_t row, int64_t next, const int64_t *parts, int64_t count, int64_t wraps,
+                 const real *w) {
+{weights}
+    for (int c = 0; c < {components}; c++) {
+        real *const d = slot + (int64_t)c * {kinds} * LENGTH + START;
+        const real *const from = fields[c / {per}] + (c % {per}) * stride + row;
+        for (int64_t part = 0; part < count; part++) {
+            const int64_t begin = parts[3 * part + 1], end = parts[3 * part + 2];
+            const int64_t first = parts[3 * part] - begin;
+{pointers}
+            if (end - begin < LANES) {
+                for (int64_t z = begin; z < end; z++) {
+{scalars}
+                }
+                continue;
+            }
+            int64_t z = begin;
+            for (;;) {
+{vectors}
+{prefetch}
+                if (z + LANES >= end) break;
+                /* On to the next border of a cache line, or to the end. */
+                const int64_t next = (z + LANES) & -LANES;
+                z = next + LANES <= end ? next : end - LANES;
+            }
+        }
+    }
+    if (!wraps) return;
+    for (int64_t m = 0; m < ARRAYS; m++) {
+        real *const d = slot + m * LENGTH + START;
+        for (int64_t k = 1; k <= WIDTH; k++) {
+            d[-k] = d[wraps - k];
+            d[wraps + k - 1] = d[k - 1];
+        }
+    }
+}
+"""
+
+RUN = """\
+/* Result over the slab from start to stop of the first axis. Returns -1 if all is well, -2 without
+   memory, else the place of the first block of a row in which the metric is none. */
+int64_t run(const real *const *fields, real *result, const int64_t *const *offsets,
+            const int64_t *sizes, int64_t stride, const real *w, int64_t start, int64_t stop) {
+    const int64_t last = sizes[{last}], points = {points};
+    const int64_t slot = ARRAYS * LENGTH, total = {ring} * slot + {crossed} * LENGTH;
+    void *memory = 0;
+    if (posix_memalign(&memory, 64, total * sizeof(real))) return -2;
+    /* What lies beyond the ends of rows is computed with, but never kept. */
+    memset(memory, 0, total * sizeof(real));
+    real *const ring = memory, *const across = ring + {ring} * slot;
+    int64_t bad = -1;
+    const int64_t blocks = (last + BLOCK - 1) / BLOCK;
+    const int64_t size = ((last + blocks - 1) / blocks + START - 1) / START * START;
+{loops}
+    for (int64_t z0 = 0; z0 < last; z0 += size) {
+        const int64_t here = last - z0 < size ? last - z0 : size;
+        const int64_t *const columns = offsets[{last}] + z0 + WIDTH;
+        /* Points of a row as it lies in memory, ghost points included. */
+        const int64_t ghosts = offsets[{last}][last + 2 * WIDTH - 1] >= last ? 2 * WIDTH : 0;
+        const int64_t length = last + ghosts;
+        /* A block that closes on itself has its halo from its own ends. */
+        const int64_t wraps = here == last && columns[-1] == columns[last - 1] ? last : 0;
+        const int64_t halo = wraps ? 0 : WIDTH;
+        /* Parts of the block and its halo that lie together in memory. */
+        int64_t parts[3 * (2 * WIDTH + 2)], count = 0;
+        for (int64_t k = -halo; k < here + halo;) {
+            int64_t end = k + 1;
+            while (end < here + halo && columns[end] == columns[k] + end - k) end++;
+            int64_t from = k, to = end;
+            /* The few points of a halo as a whole vector, where the row has that many. */
+            if (end <= 0 && end - k < LANES && columns[end - 1] >= LANES - 1) from = end - LANES;
+            if (k >= here && end - k < LANES && columns[k] + LANES <= length) to = k + LANES;
+            parts[3 * count] = columns[from < k ? end - 1 : k] - (from < k ? LANES - 1 : 0);
+            parts[3 * count + 1] = from;
+            parts[3 * count + 2] = to;
+            count++;
+            k = end;
+        }
+        const int64_t *const rows = offsets[{row}] + WIDTH;
+        for (int64_t y = {begin} - WIDTH; y < {end} + WIDTH; y++) {
+            const int64_t turn = y - {begin} + WIDTH;
+            const int64_t next = rows[y + 1 < {end} + WIDTH ? y + 1 : y] - rows[y];
+            fill(ring + turn % {ring} * slot, fields, stride{outer}, rows[y], next,
+                 parts, count, wraps, w);
+            if (turn < {ring} - 1) continue;
+            const real *p[{ring}];
+            for (int64_t k = 0; k < {ring}; k++) p[k] = ring + (turn + 1 + k) % {ring} * slot;
+            const int64_t place = {place} + z0;
+            if (!compute(result + place, points, across, {pointers}, here, w) && bad < 0)
+                bad = place;
+        }
+    }
+    free(memory);
+    return bad;
+}
+"""

@@ -1,0 +1,251 @@
+"""Kernels on the host: NumPy arrays in, NumPy arrays out."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DTypeError, InvalidArgumentError, KernelUnavailableError, ShapeError
+from ..grids import Grid
+from ..tensors import packed_size
+from ..weights import half_width
+from .build import load
+from .emit import difference_flops, flops
+from .emit_c import emit_c
+from .layout import bounded_part, offsets, weights_of, with_ghosts
+from .threads import pool, slabs, thread_count
+from .trace import Program, formula, trace
+
+ORDERS = (2, 4, 6)
+"""Orders of the differences that kernels come in."""
+
+DTYPES = ("float64", "float32")
+_WITHOUT_MEMORY = -2
+
+
+class Kernel:
+    """A fused formula on the host, for one dimension, order and precision.
+
+    Arguments are not checked for being metrics: see the functions ``ricci``, ``ricci_deturck`` and
+    ``scalar_curvature`` for that.
+
+    Attributes
+    ----------
+    name, n, order, dtype
+        What it computes, and how.
+    source : str
+        The C source.
+    path : Path
+        The shared library.
+    build_seconds : float
+        How long it took to build; 0 if it was in the cache.
+    identity : str
+        What results depend on to the last bit: source, compiler, flags and processor.
+    flops_per_point : int
+        Additions, multiplications and divisions, differences included (those of halos are not).
+    bytes_per_point : int
+        The least traffic: each field read and each result written once.
+    """
+
+    def __init__(self, name: str, n: int, order: int, dtype: str) -> None:
+        self.name, self.n, self.order, self.dtype = name, n, order, dtype
+        self._program = trace(name, n)
+        self.source = emit_c(self._program, order, dtype)
+        self._library = load(self.source, f"{name} ({n}-D, order {order}, {dtype})")
+        run = self._library.handle.run
+        run.restype = ctypes.c_int64
+        pointer, number = ctypes.c_void_p, ctypes.c_int64
+        run.argtypes = (*(pointer,) * 4, number, pointer, number, number)
+        self._run = run
+        width = half_width(order)
+        self.flops_per_point = flops(self._program.nodes) + difference_flops(self._program, width)
+        self.bytes_per_point = np.dtype(dtype).itemsize * (
+            self._program.components + len(self._program.outputs)
+        )
+
+    @property
+    def path(self) -> Path:
+        """The shared library."""
+        return self._library.path
+
+    @property
+    def build_seconds(self) -> float:
+        """Seconds that building took in this process."""
+        return self._library.seconds
+
+    @property
+    def identity(self) -> str:
+        """What results depend on to the last bit."""
+        return self._library.key
+
+    def __repr__(self) -> str:
+        return f"Kernel({self.name!r}, n={self.n}, order={self.order}, dtype={self.dtype!r})"
+
+    def __call__(
+        self,
+        packed: np.ndarray,
+        grid: Grid,
+        background: np.ndarray | None = None,
+        out: np.ndarray | None = None,
+        threads: int | None = None,
+    ) -> np.ndarray:
+        """Evaluate on packed components.
+
+        Parameters
+        ----------
+        packed, background : (n (n + 1) / 2, *shape)
+            Metric and background, of the kernel's type. Arrays that are not C-contiguous or not in
+            the machine's byte order are copied first.
+        out : array, optional
+            Where the result goes: C-contiguous, writable, not overlapping the arguments.
+        threads : int, optional
+            See ``thread_count``. The result does not depend on it.
+
+        Returns
+        -------
+        (n (n + 1) / 2, *shape), or (1, *shape) for a scalar.
+
+        Raises
+        ------
+        ShapeError, DTypeError, GridTooSmallError, InvalidArgumentError, MemoryError
+        """
+        return self.evaluate(packed, grid, background, out, threads)[0]
+
+    def evaluate(
+        self,
+        packed: np.ndarray,
+        grid: Grid,
+        background: np.ndarray | None = None,
+        out: np.ndarray | None = None,
+        threads: int | None = None,
+    ) -> tuple[np.ndarray, bool]:
+        """As a call; besides, whether the metric was positive definite at every point."""
+        grid.require_stencil(self.order)
+        fields = self._fields(packed, background, grid)
+        result = self._result(out, grid, fields)
+        prepared = [np.ascontiguousarray(with_ghosts(f, grid, self.order)) for f in fields]
+        width = half_width(self.order)
+        tables, stride = offsets(grid.shape, bounded_part(grid, self.order), width)
+        weights = weights_of(grid.spacing, self.order, self.dtype)
+        sizes = np.array(grid.shape, dtype=np.int64)
+        pointers = _pointers(prepared), _pointers(tables)
+
+        def slab(ends: tuple[int, int]) -> int:
+            return self._run(
+                pointers[0], result.ctypes.data, pointers[1], sizes.ctypes.data, stride,
+                weights.ctypes.data, *ends,
+            )  # fmt: skip
+
+        # A slab along the row axis begins with the filling of its ring.
+        parts = slabs(grid.shape[0], thread_count(threads), 8 * width if self.n == 2 else 1)
+        states = [slab(parts[0])] if len(parts) == 1 else list(pool(len(parts)).map(slab, parts))
+        if _WITHOUT_MEMORY in states:
+            raise MemoryError(
+                "no memory for the rows of a kernel (about a megabyte for each thread)"
+            )
+        return result, all(state < 0 for state in states)
+
+    def _fields(
+        self, packed: np.ndarray, background: np.ndarray | None, grid: Grid
+    ) -> list[np.ndarray]:
+        """The arguments as native arrays, or an error."""
+        if grid.ndim != self.n:
+            raise ShapeError(f"{self!r} is for grids of {self.n} axes; this one has {grid.ndim}")
+        wanted = formula(self.name).fields
+        given = [packed] if background is None else [packed, background]
+        if len(given) != wanted:
+            raise InvalidArgumentError(
+                f"{self!r} takes {'a' if wanted == 2 else 'no'} background; that is the kernel "
+                f"'ricci_deturck{'' if wanted == 2 else '_background'}'"
+            )
+        return [
+            self._checked(f, grid, n) for f, n in zip(given, ("metric", "background"), strict=False)
+        ]
+
+    def _checked(self, field: Any, grid: Grid, name: str) -> np.ndarray:
+        if not isinstance(field, np.ndarray):
+            raise DTypeError(
+                f"{name} is a {type(field).__name__}; kernels on the host take NumPy arrays"
+            )
+        expected = (packed_size(self.n), *grid.shape)
+        if field.shape != expected:
+            raise ShapeError(f"{name} has shape {field.shape}; packed components have {expected}")
+        if field.dtype.newbyteorder("=") != np.dtype(self.dtype):
+            raise DTypeError(f"{name} has dtype {field.dtype}; {self!r} takes {self.dtype}")
+        return np.ascontiguousarray(field, dtype=self.dtype)
+
+    def _result(self, out: np.ndarray | None, grid: Grid, fields: list[np.ndarray]) -> np.ndarray:
+        shape = (len(self._program.outputs), *grid.shape)
+        if out is None:
+            return np.empty(shape, dtype=self.dtype)
+        good = isinstance(out, np.ndarray) and out.shape == shape and out.dtype == self.dtype
+        if not (good and out.dtype.isnative and out.flags.c_contiguous and out.flags.writeable):
+            raise InvalidArgumentError(
+                f"out must be a writable C-contiguous {self.dtype} array of shape {shape}"
+            )
+        if any(np.may_share_memory(out, f) for f in fields):
+            raise InvalidArgumentError("out overlaps an argument: neighbours are still to be read")
+        return out
+
+
+def _pointers(arrays: Any) -> Any:
+    return (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
+
+
+@cache
+def _kernel(name: str, n: int, order: int, dtype: str) -> Kernel:
+    return Kernel(name, n, order, dtype)
+
+
+def compile_kernel(name: str, n: int, order: int = 4, dtype: str = "float64") -> Kernel:
+    """The fused kernel of a formula; built at the first call on a machine.
+
+    Parameters
+    ----------
+    name : str
+        One of FORMULAS.
+    n : int
+        Dimension, 2 to 4.
+    order : int
+        2, 4 or 6.
+    dtype : str
+        "float64" or "float32".
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such formula.
+    KernelUnavailableError
+        If there is no kernel for these values, or it cannot be built; the message says why.
+
+    Examples
+    --------
+    >>> from riemann_lne import Grid, flat_metric
+    >>> grid = Grid.torus((8, 8))
+    >>> kernel = compile_kernel("ricci", 2)                              # doctest: +SKIP
+    >>> kernel(flat_metric(grid).packed, grid).max()                     # doctest: +SKIP
+    np.float64(0.0)
+    """
+    formula(name)
+    reason = unsupported(n, order, dtype)
+    if reason is not None:
+        raise KernelUnavailableError(reason)
+    return _kernel(name, int(n), int(order), np.dtype(dtype).name)
+
+
+def unsupported(n: int, order: Any, dtype: Any) -> str | None:
+    """Why there is no kernel for these values; None if there is one."""
+    if n not in (2, 3, 4):
+        return f"kernels are for grids of 2 to 4 axes, not {n}"
+    if order not in ORDERS:
+        return f"kernels are for differences of order 2, 4 and 6, not {order!r}"
+    if str(dtype).rpartition(".")[2] not in DTYPES:
+        return f"kernels are for float64 and float32, not {dtype}"
+    return None
+
+
+__all__ = ["DTYPES", "ORDERS", "Kernel", "Program", "compile_kernel", "unsupported"]

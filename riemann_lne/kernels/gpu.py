@@ -1,0 +1,171 @@
+"""Kernels on the GPU: CuPy arrays in, CuPy arrays out; nothing waits for the host.
+
+CuPy is looked for among what the caller has imported; this module never imports it itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache, lru_cache, partial
+
+import numpy as np
+
+from ..arrays import Array
+from ..errors import DTypeError, InvalidArgumentError, KernelUnavailableError, ShapeError
+from ..grids import Grid
+from ..stencils import evaluate
+from ..tensors import packed_size, pairs
+from ..weights import half_width
+from .cache import digest
+from .emit_cuda import THREADS, emit_cuda
+from .layout import offsets, weights_of, with_ghosts
+from .trace import formula, trace
+
+# Offsets on the device are 32 bit.
+_LARGEST = 2**31 - 1
+# The check compares with the plain version on random metrics, whose curvature is of the size of
+# the rounding scale over eps: what is beyond this many units is an error of the build.
+_UNITS = 1e4
+
+
+class DeviceKernel:
+    """A fused formula on the GPU; called as ``Kernel``, with CuPy arrays.
+
+    When it is made it is compared with the plain version on a small grid, once a process and
+    device.
+
+    Raises
+    ------
+    KernelUnavailableError
+        If it cannot be built, or does not agree with the plain version.
+    """
+
+    def __init__(self, name: str, n: int, order: int, dtype: str) -> None:
+        self.name, self.n, self.order, self.dtype = name, n, order, dtype
+        self.source = emit_cuda(name, n, order, dtype)
+        self._cupy = sys.modules["cupy"]
+        try:
+            self._kernel = self._cupy.RawKernel(self.source, "run", options=("--std=c++14",))
+            self._check()
+        except KernelUnavailableError:
+            raise
+        except Exception as error:
+            # NVRTC, the driver and CuPy have families of errors of their own.
+            raise KernelUnavailableError(
+                f"the kernel {name} ({n}-D, order {order}, {dtype}) could not be built for this "
+                f"GPU: {type(error).__name__}: {error}; use kernel='plain'"
+            ) from error
+
+    @property
+    def identity(self) -> str:
+        """What results depend on to the last bit."""
+        device = self._cupy.cuda.Device()
+        version = self._cupy.cuda.runtime.runtimeGetVersion()
+        return digest(f"{self.source}{device.compute_capability}{version}".encode())
+
+    def __repr__(self) -> str:
+        return f"DeviceKernel({self.name!r}, n={self.n}, order={self.order}, dtype={self.dtype!r})"
+
+    def __call__(
+        self,
+        packed: Array,
+        grid: Grid,
+        background: Array | None = None,
+        out: Array | None = None,
+        threads: int | None = None,
+    ) -> Array:
+        """Evaluate on packed components; ``threads`` is for the kernels of the host."""
+        return self.evaluate(packed, grid, background, out)[0]
+
+    def evaluate(
+        self,
+        packed: Array,
+        grid: Grid,
+        background: Array | None = None,
+        out: Array | None = None,
+    ) -> tuple[Array, Array]:
+        """As a call; besides, on the device, the first point where the metric is none.
+
+        That number is at least the grid's size if there is no such point.
+        """
+        cupy = self._cupy
+        grid.require_stencil(self.order)
+        fields = [packed] if background is None else [packed, background]
+        self._require(fields, grid)
+        shape = (len(trace(self.name, self.n).outputs), *grid.shape)
+        result = cupy.empty(shape, dtype=self.dtype) if out is None else out
+        prepared = [cupy.ascontiguousarray(with_ghosts(f, grid, self.order)) for f in fields]
+        tables, stride, weights = _tables(
+            cupy.cuda.Device().id, grid.shape, grid.periodic, grid.spacing, self.order, self.dtype
+        )
+        bad = cupy.full((), np.iinfo(np.int64).max, dtype=cupy.int64)
+        arguments = (
+            *prepared, result, tables, weights, bad, np.int64(stride), np.int64(grid.size),
+            *(np.int32(size) for size in grid.shape),
+        )  # fmt: skip
+        self._kernel(((grid.size + THREADS - 1) // THREADS,), (THREADS,), arguments)
+        return result, bad
+
+    def _require(self, fields: list[Array], grid: Grid) -> None:
+        if grid.ndim != self.n or len(fields) != formula(self.name).fields:
+            raise InvalidArgumentError(
+                f"{self!r} is for {self.n} axes and {formula(self.name).fields} field(s)"
+            )
+        expected = (packed_size(self.n), *grid.shape)
+        for field in fields:
+            if tuple(field.shape) != expected:
+                raise ShapeError(f"a field has shape {tuple(field.shape)}, needs {expected}")
+            if field.dtype != self.dtype:
+                raise DTypeError(f"a field has dtype {field.dtype}; {self!r} takes {self.dtype}")
+
+    def _check(self) -> None:
+        """Compare with the plain version where that takes no time."""
+        grid = Grid.torus((2 * half_width(self.order) + 2,) * self.n, 1.0)
+        draw = np.random.default_rng(0)
+        unit = np.array([1.0 if i == j else 0.0 for i, j in pairs(self.n)], dtype=self.dtype)
+        fields = tuple(
+            self._cupy.asarray(
+                (unit.reshape(-1, *(1,) * self.n)
+                 + 0.1 / self.n * draw.uniform(-1, 1, (len(unit), *grid.shape))).astype(self.dtype)
+            )
+            for _ in range(formula(self.name).fields)
+        )  # fmt: skip
+        count = len(trace(self.name, self.n).outputs)
+        plain = evaluate(
+            partial(formula(self.name).evaluate, self.n), fields, grid, self.order, count
+        )
+        gap = float(abs(self(fields[0], grid, *fields[1:]) - plain).max())
+        limit = _UNITS * float(np.finfo(self.dtype).eps) * float(abs(plain).max())
+        if not gap <= limit:
+            raise KernelUnavailableError(
+                f"{self!r} differs from the plain version by {gap:.3g} on this GPU, more than "
+                f"rounding ({limit:.3g}); use kernel='plain', and report it"
+            )
+
+
+@lru_cache(maxsize=16)
+def _tables(
+    device: int,
+    shape: tuple[int, ...],
+    periodic: tuple[bool, ...],
+    spacing: tuple[float, ...],
+    order: int,
+    dtype: str,
+) -> tuple[Array, int, Array]:
+    """Offsets and weights on a device, copied there once."""
+    cupy = sys.modules["cupy"]
+    ghosts = tuple(0 if wraps else half_width(order) for wraps in periodic)
+    tables, stride = offsets(shape, ghosts, half_width(order))
+    if stride > _LARGEST:
+        raise KernelUnavailableError(
+            f"a component of {stride} points is beyond the 32-bit offsets of the kernels on GPUs; "
+            "use kernel='plain'"
+        )
+    joined = cupy.asarray(np.concatenate(tables).astype(np.int32))
+    return joined, stride, cupy.asarray(weights_of(spacing, order, dtype))
+
+
+@cache
+def device_kernel(name: str, n: int, order: int, dtype: str, device: int) -> DeviceKernel:
+    """The kernel of a formula for a GPU."""
+    return DeviceKernel(name, n, order, dtype)

@@ -1,0 +1,67 @@
+"""How kernels find their points: offsets of rows, ghost points, and weights."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from ..arrays import Array
+from ..grids import Grid
+from ..stencils import pad
+from ..weights import central_weights, half_width
+
+
+def bounded_part(grid: Grid, order: int) -> tuple[int, ...]:
+    """Ghost points on each side of every axis: none where a kernel wraps around."""
+    return tuple(0 if wraps else half_width(order) for wraps in grid.periodic)
+
+
+def with_ghosts(packed: Array, grid: Grid, order: int) -> Array:
+    """The field with the ghost points of its bounded axes; itself on a torus.
+
+    Those of ``stencils.pad``, so that kernel and plain version close their stencils alike.
+    """
+    ghosts = bounded_part(grid, order)
+    if not any(ghosts):
+        return packed
+    padded = pad(packed, grid, order)
+    w = half_width(order)
+    return padded[
+        (slice(None), *(slice(None) if g else slice(w, padded.shape[a + 1] - w)
+                        for a, g in enumerate(ghosts)))
+    ]  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def offsets(
+    shape: tuple[int, ...], ghosts: tuple[int, ...], width: int
+) -> tuple[tuple[np.ndarray, ...], int]:
+    """Where the points -width, ..., N + width - 1 of each axis lie, and the array's size.
+
+    In units of array elements, for a C-contiguous array with that many ghost points.
+    """
+    full = tuple(size + 2 * g for size, g in zip(shape, ghosts, strict=True))
+    tables = []
+    for axis, (size, g) in enumerate(zip(shape, ghosts, strict=True)):
+        step = int(np.prod(full[axis + 1 :], dtype=np.int64))
+        index = np.arange(-width, size + width, dtype=np.int64)
+        table = (index + g if g else index % size) * step
+        table.setflags(write=False)
+        tables.append(table)
+    return tuple(tables), int(np.prod(full, dtype=np.int64))
+
+
+@lru_cache(maxsize=64)
+def weights_of(spacing: tuple[float, ...], order: int, dtype: str) -> np.ndarray:
+    """Weights over spacings in the order of ``emit.weight_names``."""
+    w = half_width(order)
+    values = [
+        float(c) / h**derivative
+        for h in spacing
+        for derivative, first in ((1, w + 1), (2, w))
+        for c in central_weights(derivative, order)[first:]
+    ]
+    result = np.array(values, dtype=dtype)
+    result.setflags(write=False)
+    return result

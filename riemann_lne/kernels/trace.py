@@ -1,0 +1,154 @@
+"""The formulas that have kernels, and the trees they become."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+from ..arrays import Array
+from ..curvature import ricci_tensor
+from ..errors import UnknownNameError
+from ..flows.ricci import deturck_rate, ricci_rate
+from ..jets import MetricJet
+from ..stencils import LocalField
+from ..tensors import minor, packed_size, table
+from .expressions import Node, Symbol, Tape, in_order
+
+
+class Derivative(NamedTuple):
+    """Key of an input: a component of a field, differentiated along some axes (0, 1 or 2)."""
+
+    field: int
+    component: int
+    axes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Formula:
+    """What a kernel computes at a point.
+
+    Attributes
+    ----------
+    fields : int
+        Metrics that it is given: 1, or 2 with a background.
+    tensor : bool
+        Whether the result is a packed symmetric tensor, else a scalar.
+    evaluate : callable
+        (n, *local fields) -> components.
+    """
+
+    fields: int
+    tensor: bool
+    evaluate: Callable[..., Sequence[Array]]
+
+
+def _ricci(n: int, metric: LocalField) -> Sequence[Array]:
+    return ricci_tensor(MetricJet(metric, n))
+
+
+def _scalar_curvature(n: int, metric: LocalField) -> Sequence[Array]:
+    return [MetricJet(metric, n).scalar_curvature]
+
+
+_TABLE = {
+    "ricci_deturck": Formula(1, True, deturck_rate),
+    "ricci_deturck_background": Formula(2, True, deturck_rate),
+    "ricci_flow": Formula(1, True, ricci_rate),
+    "ricci": Formula(1, True, _ricci),
+    "scalar_curvature": Formula(1, False, _scalar_curvature),
+}
+
+FORMULAS = tuple(_TABLE)
+"""Names of the formulas that have kernels."""
+
+
+def formula(name: str) -> Formula:
+    """The formula of a name."""
+    if name not in _TABLE:
+        raise UnknownNameError("kernel", name, FORMULAS)
+    return _TABLE[name]
+
+
+class _Block:
+    """Stands for an array (c, *tile): indexed as formulas do, ``block[c, ...]``."""
+
+    def __init__(self, tape: Tape, field: int, axes: tuple[int, ...]) -> None:
+        self._tape, self._field, self._axes = tape, field, axes
+
+    def __getitem__(self, index: tuple[Any, ...]) -> Symbol:
+        return self._tape.input(Derivative(self._field, index[0], self._axes))
+
+
+class _SymbolicField:
+    """A ``LocalField`` whose values and derivatives are inputs."""
+
+    def __init__(self, tape: Tape, field: int) -> None:
+        self._tape, self._field = tape, field
+
+    def value(self) -> Any:
+        return _Block(self._tape, self._field, ())
+
+    def first(self, a: int) -> Any:
+        return _Block(self._tape, self._field, (a,))
+
+    def second(self, a: int, b: int) -> Any:
+        return _Block(self._tape, self._field, (min(a, b), max(a, b)))
+
+
+@dataclass(frozen=True)
+class Program:
+    """The tree of a formula in n dimensions.
+
+    Attributes
+    ----------
+    outputs : tuple of Node
+        Components of the result.
+    minors : tuple of Node
+        Leading minors of the metric, all positive where it is one (Sylvester).
+    """
+
+    name: str
+    n: int
+    fields: int
+    tensor: bool
+    outputs: tuple[Node, ...]
+    minors: tuple[Node, ...]
+
+    @property
+    def components(self) -> int:
+        """Packed components of all fields together."""
+        return self.fields * packed_size(self.n)
+
+    @property
+    def nodes(self) -> list[Node]:
+        """All operations in the order of evaluation."""
+        return in_order((*self.outputs, *self.minors))
+
+    @property
+    def inputs(self) -> list[Derivative]:
+        """Derivatives that it needs, in the order of first use."""
+        return [node.value for node in self.nodes if node.operation == "input"]
+
+
+@cache
+def trace(name: str, n: int) -> Program:
+    """Run a formula on symbols.
+
+    Examples
+    --------
+    >>> program = trace("ricci_deturck", 3)
+    >>> len(program.outputs), len(program.inputs)
+    (6, 60)
+    """
+    chosen = formula(name)
+    tape = Tape()
+    fields = [_SymbolicField(tape, f) for f in range(chosen.fields)]
+    outputs = tuple(symbol.node for symbol in chosen.evaluate(n, *fields))
+    g = table(fields[0].value(), n)
+    known: dict[Any, Any] = {}
+    minors = tuple(
+        minor(g, tuple(range(size)), tuple(range(size)), known).node for size in range(1, n + 1)
+    )
+    return Program(name, n, chosen.fields, chosen.tensor, outputs, minors)
