@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import riemann_lne
 
 HERE = Path(__file__).parent
 GENERATED = HERE / "_build" / "generated"
+sys.path.insert(0, str(HERE))  # for the script that writes the audit's pages
+EXTRA = GENERATED / "extra"  # whole pages, copied as they are
+EXTRA.mkdir(parents=True, exist_ok=True)
 
 project = "riemann-lne"
 author = "The riemann-lne developers"
@@ -26,7 +30,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 # What is generated lies below _build, which is not under version control: of that folder, only the
-# gallery's pages are sources.
+# gallery's pages and those of the audit's claims are sources.
 exclude_patterns = [
     "_build/html",
     "_build/doctrees",
@@ -38,6 +42,7 @@ exclude_patterns = [
 highlight_language = "text"
 smartquotes = False  # g' is a derivative, not a quotation
 html_theme = "furo"
+html_extra_path = ["_build/generated/extra"]
 html_title = f"riemann-lne {release}"
 html_show_sphinx = False
 html_copy_source = False
@@ -111,33 +116,26 @@ def plain_attribute_types(
 
 
 def write_claims(app: Any) -> None:
-    """The claims of the audit, from their functions, so that nothing is typed twice."""
-    from riemann_lne_validation import known_claims
+    """The audit's pages, from its checks and a recorded run, so that nothing is typed twice."""
+    from claim_pages import write_pages
 
-    parts = []
-    for claim in known_claims().values():
-        paragraphs = (claim.check.__doc__ or "").strip().split("\n\n")
-        statement, *rest = (" ".join(p.split()) for p in paragraphs)
-        parts += [f"### `{claim.id}`", f"*{claim.where}.* {_markdown(statement)}"]
-        parts += [_markdown(p) for p in rest]
-        quick = ", ".join(f"`{name}={value!r}`" for name, value in claim.quick.items())
-        parts.append(f"Parameters (quick form): {quick}.")
-        longer = {k: v for k, v in claim.full.items() if claim.quick.get(k) != v}
-        if longer:
-            full = ", ".join(f"`{name}={value!r}`" for name, value in longer.items())
-            parts.append(f"Full form: {full}.")
-    GENERATED.mkdir(parents=True, exist_ok=True)
-    (GENERATED / "claims.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    count = f"This version of the library checks {len(known_claims())} statements.\n"
-    (GENERATED / "count.md").write_text(count, encoding="utf-8")
+    write_pages(HERE / "_build" / "claims", GENERATED)
 
 
-def _markdown(text: str) -> str:
-    """Plain text with formulas as Markdown that reads the same."""
-    parts = re.split(r"(``.*?``)", text)
-    return "".join(
-        p[1:-1] if p.startswith("``") else re.sub(r"([*_|\[\]<>])", r"\\\1", p) for p in parts
-    )
+def write_comparisons(app: Any) -> None:
+    """The recorded comparisons of estimators, from their JSON files."""
+    from comparison_results import write_results
+
+    write_results(HERE / "results", GENERATED / "comparison.md", EXTRA / "comparisons")
+
+
+def write_benchmarks(app: Any) -> None:
+    """The recorded benchmarks as tables and plots: no number of that page is typed."""
+    from riemann_lne_validation.benchmarks.page import write_pages
+
+    folder = GENERATED / "benchmarks"
+    images = folder.relative_to(HERE).as_posix()
+    write_pages(HERE / "benchmarks" / "results.json", folder, images)
 
 
 def setup(app: Any) -> None:
@@ -145,3 +143,5 @@ def setup(app: Any) -> None:
     app.connect("autodoc-process-docstring", plain_docstring, priority=400)
     app.connect("autodoc-process-docstring", plain_attribute_types, priority=600)
     app.connect("builder-inited", write_claims)
+    app.connect("builder-inited", write_comparisons)
+    app.connect("builder-inited", write_benchmarks)

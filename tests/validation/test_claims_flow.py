@@ -7,7 +7,12 @@ import riemann_lne.flows.ricci as ricci_module
 import riemann_lne.integrators.pullback as pullback_module
 from riemann_lne.tensors import pairs
 from riemann_lne_validation.audit import Verdict, known_claims, run_claim
-from riemann_lne_validation.claims import section_4_convergence, section_a_stability
+from riemann_lne_validation.claims import (
+    section_4_bounds,
+    section_4_convergence,
+    section_a_continuation,
+    section_a_stability,
+)
 
 # Smaller than --quick: what is tested is that faults are noticed.
 SMALL = {
@@ -27,7 +32,13 @@ SMALL = {
     "coercivity": {"bends": (0.2,), "points": (14, 18), "modes": 1, "curved": (0.2,)},
     "reference-drift": {"dimensions": (2,), "points": (20,)},
     "evolution-inequality": {"dimensions": (2,), "points": (20,), "seeds": (0,)},
-    "all-time-convergence": {"sizes": (0.5, 1.0), "points": 16, "points_3d": 6},
+    "all-time-convergence": {"sizes": (0.5, 1.0), "grids": (12, 16), "grids_3d": (6, 8)},
+    "bounded-curvature": {
+        "solutions": ("cigar", "hyperbolic"),
+        "points": 16,
+        "points_3d": 8,
+        "box_points": (7, 9),
+    },
     "pullback-decay": {"points": 20},
 }
 
@@ -122,10 +133,92 @@ def test_a_start_that_does_not_converge_is_a_counterexample(monkeypatch):
     monkeypatch.setattr(section_4_convergence, "_flowed", broken)
     result = outcome("all-time-convergence")
     assert result.verdict is Verdict.FAILS
-    assert result.evidence.claim.measured["fails at"] == {
-        "n = 2, seed 0": 1.0,
-        "n = 3, seed 0": 1.0,
+    assert result.evidence.claim.measured["smallest s that did not"] == {
+        "n = 2, seed 0": {"12 points": 1.0, "16 points": 1.0},
+        "n = 3, seed 0": {"6 points": 1.0, "8 points": 1.0},
     }
+
+
+def test_a_size_that_fails_on_the_coarse_grid_alone_is_the_grids(monkeypatch):
+    right = section_4_convergence._flowed
+
+    def broken(backend, n, points, s, *rest):
+        if points in (6, 12) and s > 1.5:
+            return section_4_convergence._End(False, 1.0, "made up")
+        return right(backend, n, points, min(s, 1.0), *rest)
+
+    monkeypatch.setattr(section_4_convergence, "_flowed", broken)
+    result = outcome("all-time-convergence", sizes=(1.0, 2.0))
+    measured = result.evidence.claim.measured
+    assert result.verdict is Verdict.HOLDS
+    assert measured["smallest s that did not"]["n = 2, seed 0"] == {
+        "12 points": 2.0,
+        "16 points": "none",
+    }
+    assert "the grid's" in measured["the smallest failing s"]["n = 3, seed 0"]
+
+
+def test_a_start_in_the_ball_that_fails_on_one_grid_alone_is_unresolved(monkeypatch):
+    right = section_4_convergence._flowed
+    monkeypatch.setattr(
+        section_4_convergence,
+        "_flowed",
+        lambda backend, n, points, s, *rest: (
+            section_4_convergence._End(False, 1.0, "made up")
+            if points == 12
+            else right(backend, n, points, s, *rest)
+        ),
+    )
+    assert verdict("all-time-convergence") is Verdict.UNRESOLVED
+
+
+def test_a_continued_flow_at_half_speed_is_noticed(monkeypatch):
+    # From T on half as fast: what continues is not the flow.
+    right = section_a_continuation.solve_flow
+
+    def slow(start, flow, span, **options):
+        begin, end = span
+        middle = (begin + end) / 2
+        found = right(start, flow, (begin, middle), **{**options, "t_eval": [middle]})
+        return found
+
+    monkeypatch.setattr(section_a_continuation, "solve_flow", slow)
+    assert verdict("bounded-curvature") is Verdict.UNRESOLVED
+
+
+def test_a_flow_that_cannot_be_continued_is_a_counterexample(monkeypatch):
+    right = section_a_continuation._continued
+    monkeypatch.setattr(
+        section_a_continuation, "_continued", lambda *a, **o: (right(*a, **o)[0], None)
+    )
+    result = outcome("bounded-curvature")
+    assert result.evidence.claim.false
+    # Without an end there is nothing to compare: no verdict rests on it.
+    assert result.verdict is Verdict.UNRESOLVED
+
+
+def test_curvature_that_is_not_that_of_the_metric_is_noticed(monkeypatch):
+    right = section_a_continuation.curvature_max
+    monkeypatch.setattr(
+        section_a_continuation, "curvature_max", lambda g, order: right(g, order) ** 1.1
+    )
+    assert verdict("bounded-curvature") is Verdict.UNRESOLVED
+
+
+@pytest.mark.parametrize(
+    ("module", "id", "factor"),
+    [
+        (section_4_bounds, "epsilon-close", 0.95),  # too slow and too fast: both sides count
+        (section_4_bounds, "epsilon-close", 1.05),
+        (section_4_convergence, "smoothing", 2.0),
+    ],
+)
+def test_a_linear_flow_with_other_rates_is_noticed(monkeypatch, module, id, factor):
+    right = module.heat_flow
+    monkeypatch.setattr(
+        module, "heat_flow", lambda h, grid, t, *rest: right(h, grid, factor * t, *rest)
+    )
+    assert verdict(id) is Verdict.UNRESOLVED
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from html.parser import HTMLParser
 import pytest
 
 from riemann_lne_validation.commands import parse_settings
-from riemann_lne_validation.report import plain, short
+from riemann_lne_validation.records import plain
+from riemann_lne_validation.report import short
 
 
 def run(*arguments, cwd=None):
@@ -102,7 +103,9 @@ def test_list_names_claims_and_parameters():
 def test_bench_runs_one_benchmark_and_refuses_unknown_ones(tmp_path):
     done = run("bench", "--only", "no-such")
     assert done.returncode == 2
-    assert "known: corrector, integrators, lne, regularizer, right-hand-side" in done.stderr
+    assert (
+        "known: corrector, gpu, integrators, lne, memory, peers, regularizer, right" in done.stderr
+    )
 
 
 def test_settings_are_literals_and_nothing_else():

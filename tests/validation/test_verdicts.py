@@ -17,7 +17,7 @@ VERDICTS = {id: Verdict(text) for id, text in PINNED.items()}
 
 # Smaller than --quick, for the planted faults: what is tested is that they are noticed.
 SMALL = {
-    "exponential-decay-torus": {"modes_2d": ((1, 0),), "modes_3d": (), "points_2d": 48},
+    "exponential-decay-torus": {"modes_2d": ((1, 0),), "modes_3d": (), "modes_4d": ()},
     "curvature-blow-up": {"dimensions": (2,), "until": 0.9},
 }
 

@@ -1,23 +1,21 @@
-"""The command lines ``riemann-lne verify`` and ``riemann-lne bench``."""
+"""The command lines ``riemann-lne verify``, ``riemann-lne bench`` and ``riemann-lne compare``."""
 
 from __future__ import annotations
 
 import argparse
 import ast
-import os
-from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
-from multiprocessing import get_context
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from riemann_lne.errors import InvalidArgumentError
 
-from .audit import Claim, Outcome, Verdict, run_claim, select
+from .audit import Claim, Outcome, Verdict, parameters_of, select
 from .backends import Backend
 
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+if TYPE_CHECKING:
+    from .records import Setting
+    from .report import Terminal
 
 
 def verify(commands: Any) -> None:
@@ -45,6 +43,11 @@ def verify(commands: Any) -> None:
     parser.add_argument(
         "--jobs", type=int, default=0, metavar="N", help="processes (default: cores)"
     )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with an interrupted run: take what is finished in --report or --json",
+    )
     parser.add_argument("--list", action="store_true", help="list the claims with their parameters")
     parser.set_defaults(run=_verify)
 
@@ -57,19 +60,61 @@ def bench(commands: Any) -> None:
         description="Medians of repeated runs; every figure is next to that of a plain version.",
     )
     parser.add_argument("--only", nargs="+", metavar="NAME", help="run these benchmarks alone")
-    parser.add_argument("--report", type=Path, metavar="DIR", help="write bench.json there")
+    parser.add_argument("--quick", action="store_true", help="small sizes: to see that it works")
+    parser.add_argument("--repeats", type=int, metavar="N", help="rounds (default: 7; quick: 3)")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="write bench.json, plots there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to this file")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="keep what the file has; run what it lacks, and what --only names",
+    )
+    parser.add_argument(
+        "--peer-python",
+        default="",
+        metavar="PATH",
+        help="Python with geomstats, JAX, PyTorch, py-pde (default: this one)",
+    )
+    parser.add_argument("--list", action="store_true", help="list the benchmarks")
     parser.set_defaults(run=_bench)
 
 
-def _bench(arguments: argparse.Namespace) -> int:
-    from .benchmarks import run_benchmarks
+def compare(commands: Any) -> None:
+    """Add ``riemann-lne compare`` to the command line."""
+    from .comparison.command import add_arguments, run
 
-    run_benchmarks(arguments.only, arguments.report)
-    return 0
+    parser = commands.add_parser(
+        "compare",
+        help="estimators of quantised training side by side, with paired seeds",
+        description="Train the same network with different methods, from the same weights on the "
+        "same batches, and compare the accuracies. Stopped or killed, the same command goes on.",
+    )
+    add_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from .benchmarks import list_benchmarks, run_benchmarks
+
+    if arguments.list:
+        list_benchmarks()
+        return 0
+    return run_benchmarks(
+        arguments.only,
+        arguments.report,
+        json=arguments.json,
+        quick=arguments.quick,
+        repeats=arguments.repeats,
+        resume=arguments.resume,
+        peer_python=arguments.peer_python,
+    )
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from .report import Terminal, write_html, write_json
+    from .page import write_html
+    from .records import Setting, write_json
+    from .report import Terminal
+    from .running import run_claims
 
     claims = select(arguments.only)
     terminal = Terminal()
@@ -79,31 +124,77 @@ def _verify(arguments: argparse.Namespace) -> int:
     overrides = parse_settings(arguments.set)
     if overrides and len(claims) != 1:
         raise InvalidArgumentError("--set needs --only with exactly one claim")
-    Backend(arguments.backend)  # a backend that is missing is an error now, not in every check
+    for claim in claims:
+        parameters_of(claim, arguments.full, overrides)  # a name that is unknown is an error now,
+    Backend(arguments.backend)  # and so is a backend that is missing, not in every check
     _require_writable(arguments.json and arguments.json.parent)
     _require_writable(arguments.report)
-    outcomes: list[Outcome] = []
+    setting = Setting(arguments.full, arguments.backend)
+    files = _results_files(arguments)
+    outcomes = _taken(claims, setting, overrides, files, terminal) if arguments.resume else []
+    order = {claim.id: i for i, claim in enumerate(claims)}
+    left = [c for c in claims if c.id not in {o.claim.id for o in outcomes}]
     interrupted = False
     try:
-        with terminal.progress(len(claims)) as advance:
-            for outcome in _outcomes(claims, arguments, overrides):
+        with (
+            terminal.progress(len(claims), len(outcomes)) as advance,
+            closing(run_claims(left, setting, overrides, arguments.jobs)) as coming,
+        ):
+            for outcome in coming:
                 outcomes.append(outcome)
+                outcomes.sort(key=lambda o: order[o.claim.id])
+                for file in files:  # at once: whatever ends the run, what is done is kept
+                    write_json(file, outcomes, setting)
                 advance(outcome)
     except KeyboardInterrupt:
         interrupted = True
         terminal.say(f"interrupted: {len(outcomes)} of {len(claims)} checks are done")
-    order = {claim.id: i for i, claim in enumerate(claims)}
-    outcomes.sort(key=lambda o: order[o.claim.id])
     terminal.table(outcomes)
-    if arguments.json:
-        write_json(arguments.json, outcomes, arguments.backend)
-        terminal.say(f"results: {arguments.json}")
+    for file in files:
+        write_json(file, outcomes, setting)
+        terminal.say(f"results: {file}")
     if arguments.report:
-        page = write_html(arguments.report, outcomes, arguments.backend)
+        page = write_html(arguments.report, outcomes, setting)
         terminal.say(f"report:  {page}")
     if interrupted:
+        if files:
+            terminal.say("to go on from here: the same command with --resume")
         return 130
     return 1 if any(o.verdict is Verdict.ERROR for o in outcomes) else 0
+
+
+def _results_files(arguments: argparse.Namespace) -> list[Path]:
+    """Where results are kept while the run goes on: --json's file and one in --report's folder."""
+    kept = arguments.report and arguments.report / "results.json"
+    return [path for path in (arguments.json, kept) if path]
+
+
+def _taken(
+    claims: list[Claim],
+    setting: Setting,
+    overrides: dict[str, Any],
+    files: list[Path],
+    terminal: Terminal,
+) -> list[Outcome]:
+    """What an earlier run finished, and a word on what is taken and what is not."""
+    from .records import resume
+
+    if not files:
+        raise InvalidArgumentError(
+            "--resume needs --report DIR or --json FILE, those of the run that is to go on"
+        )
+    file = next((f for f in files if f.exists()), None)
+    if file is None:
+        terminal.say(f"--resume: no results at {files[0]} yet, every check is run")
+        return []
+    earlier = resume(file, claims, setting, overrides)
+    names = [o.claim.id for o in earlier.taken]
+    terminal.say(f"resumed: {len(names)} of {len(claims)} checks from {file}: {', '.join(names)}")
+    for id, reason in earlier.refused.items():
+        terminal.say(f"run again: {id} ({reason})")
+    rest = [c.id for c in claims if c.id not in {*names, *earlier.refused}]
+    terminal.say(f"not done yet: {len(rest)} of {len(claims)}: {', '.join(rest)}")
+    return earlier.taken
 
 
 def parse_settings(settings: list[str]) -> dict[str, Any]:
@@ -139,43 +230,3 @@ def _require_writable(folder: Path | None) -> None:
         probe.unlink()
     except OSError as error:
         raise InvalidArgumentError(f"cannot write to {folder}: {error}") from error
-
-
-def _outcomes(
-    claims: list[Claim], arguments: argparse.Namespace, overrides: dict[str, Any]
-) -> Iterator[Outcome]:
-    """Outcomes as they come, from this process or several."""
-    jobs = min(arguments.jobs or os.cpu_count() or 1, len(claims))
-    if jobs <= 1:
-        for claim in claims:
-            yield run_claim(claim, arguments.full, Backend(arguments.backend), overrides)
-        return
-    with _one_thread_each(), ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        futures: list[Future[Outcome]] = [
-            pool.submit(_run_by_id, claim.id, arguments.full, arguments.backend, overrides)
-            for claim in claims
-        ]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except KeyboardInterrupt:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _run_by_id(id: str, full: bool, backend: str, overrides: dict[str, Any]) -> Outcome:
-    """What a worker process runs."""
-    return run_claim(select([id])[0], full, Backend(backend), overrides)
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Worker processes with one linear-algebra thread each: the cores are taken already."""
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update({name: "1" for name in _THREAD_VARIABLES if before[name] is None})
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)

@@ -92,6 +92,25 @@ def sup_to_flat(g: MetricField) -> float:
     return float(np.sqrt((perturbation(g) ** 2).sum(axis=(0, 1)).max()))
 
 
+def heat_flow(h: np.ndarray, grid: Grid, t: float, inverse: np.ndarray | None = None) -> np.ndarray:
+    """The linearised Ricci-DeTurck flow about a constant metric, exactly: h after a time t.
+
+    The Fourier coefficient of wave vector k falls as e^(-lambda t), lambda = g^ab k_a k_b with
+    ``inverse`` = g^ab (the identity by default). h is (n, n, *shape) on a torus.
+    """
+    axes = tuple(range(2, h.ndim))
+    k = np.meshgrid(
+        *(
+            2 * np.pi * np.fft.fftfreq(points, side / points)
+            for points, side in zip(grid.shape, grid.lengths, strict=True)
+        ),
+        indexing="ij",
+    )
+    metric = np.eye(grid.ndim) if inverse is None else inverse
+    rates = sum(metric[a, b] * k[a] * k[b] for a in range(grid.ndim) for b in range(grid.ndim))
+    return np.fft.ifftn(np.fft.fftn(h, axes=axes) * np.exp(-rates * t), axes=axes).real
+
+
 def relative_eigenvalues(g: MetricField, reference: MetricField) -> tuple[float, float]:
     """Smallest and largest eigenvalue over the grid of g with respect to a reference metric."""
     one, two = (np.moveaxis(to_numpy(m.components), (0, 1), (-2, -1)) for m in (g, reference))

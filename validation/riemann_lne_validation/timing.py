@@ -15,7 +15,7 @@ from scipy.stats import t as student
 from riemann_lne.errors import InvalidArgumentError
 
 _SHORTEST = 5e-4
-"""Seconds that one sample lasts at least: far above the resolution of the clock."""
+"""Seconds that one sample lasts at least, where the clock advances in steps of a microsecond."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,11 @@ def sample(functions: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str,
 
     The time of the process and not of the clock: what else the machine does is not its cost.
     """
+    shortest = max(_SHORTEST, 10 * clock_step())
     counts = {}
     for name, function in functions.items():
         function()  # caches, and what libraries set up when first called
-        began = time.process_time()
-        function()
-        once = time.process_time() - began
-        counts[name] = max(1, round(_SHORTEST / max(once, 1e-9)))
+        counts[name] = _calls(function, shortest)
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(rounds):
         for name, function in functions.items():
@@ -57,6 +55,34 @@ def sample(functions: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str,
                 function()
             seconds[name].append((time.process_time() - began) / counts[name])
     return {name: np.array(values) for name, values in seconds.items()}
+
+
+def clock_step() -> float:
+    """Seconds by which the clock of processor time advances at once.
+
+    A microsecond as a rule; a tick of the scheduler, some milliseconds, where the system counts the
+    time of a process for a limit on it (``ulimit -t``, batch queues).
+    """
+    steps = []
+    for _ in range(3):
+        began = now = time.process_time()
+        while now == began:
+            now = time.process_time()
+        steps.append(now - began)
+    return max(steps)
+
+
+def _calls(function: Callable[[], Any], shortest: float) -> int:
+    """How many calls of a function last as long as a sample has to."""
+    count = 1
+    while True:
+        began = time.process_time()
+        for _ in range(count):
+            function()
+        lasted = time.process_time() - began
+        if lasted >= shortest / 2:
+            return max(1, round(count * shortest / lasted))
+        count *= 2
 
 
 def growth(sizes: Sequence[float], seconds: Sequence[float], overhead: bool = True) -> Growth:

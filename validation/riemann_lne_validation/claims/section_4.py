@@ -116,15 +116,20 @@ def lne_ricci_flat(
         "amplitude": 0.3,
         "seed": 0,
         "modes_2d": ((1, 0), (0, 1), (1, 1), (2, -1)),
-        "points_2d": 64,
+        "points_2d": 40,
         "modes_3d": ((1, 0, 0), (1, 1, -1)),
-        "points_3d": 32,
-        "order": 4,
+        "points_3d": 18,
+        "modes_4d": ((0, 1, 0, 0),),
+        "points_4d": 8,
+        "order": 6,
         "duration": 10.0,
     },
     full={
         "modes_2d": ((1, 0), (0, 1), (1, 1), (1, -1), (2, -1), (2, 2), (3, 1)),
         "modes_3d": ((1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, -1), (2, 0, 1)),
+        "points_3d": 24,
+        "modes_4d": ((1, 0, 0, 0), (0, 0, 1, 0), (1, 0, 0, 1)),
+        "points_4d": 10,
     },
 )
 def exponential_decay_torus(
@@ -135,6 +140,8 @@ def exponential_decay_torus(
     points_2d: int,
     modes_3d: Sequence[Sequence[int]],
     points_3d: int,
+    modes_4d: Sequence[Sequence[int]],
+    points_4d: int,
     order: int,
     duration: float,
 ) -> Evidence:
@@ -147,7 +154,11 @@ def exponential_decay_torus(
     L_a; the slowest of them for the random start. Distances are taken to the limit: the mean of the
     metric drifts at second order in the amplitude, so that the identity is not the limit.
     """
-    cases = [(m, points_2d) for m in modes_2d] + [(m, points_3d) for m in modes_3d]
+    cases = [
+        (m, points)
+        for modes, points in ((modes_2d, points_2d), (modes_3d, points_3d), (modes_4d, points_4d))
+        for m in modes
+    ]
     measured, predicted, errors, lines = {}, {}, [], []
     for m, points in cases:
         fit, rate, line = _mode_rate(backend, m, points, amplitude, seed, order, duration)
@@ -283,7 +294,7 @@ def _flow(start: MetricField, times: np.ndarray, dt: float, order: int) -> FlowS
     quick={
         "amplitude": 0.1,
         "periods_2d": (24.0, 48.0, 96.0),
-        "periods_3d": (20.0, 40.0),
+        "periods_3d": (20.0, 32.0),
         "spacing": 0.75,
         "spacing_3d": 1.0,
         "width": 2.0,
@@ -291,7 +302,7 @@ def _flow(start: MetricField, times: np.ndarray, dt: float, order: int) -> FlowS
     },
     full={
         "periods_2d": (24.0, 48.0, 96.0, 192.0),
-        "periods_3d": (20.0, 40.0, 64.0),
+        "periods_3d": (20.0, 32.0, 48.0),
     },
 )
 def exponential_decay_noncompact(
@@ -410,8 +421,10 @@ def _bump(
             [float(i == j) + float(polarisation[i, j]) * bump for j in range(n)] for i in range(n)
         ]
 
-    end = 6.0 * (period / (2 * math.pi)) ** 2
-    times = np.concatenate([[0.0], np.geomspace(0.25, end, 60)])
+    scale = (period / (2 * math.pi)) ** 2  # 1 / gap
+    # Evenly in log t for the power, evenly in t for the rate: every time asked for is a step.
+    early, late = np.geomspace(0.25, 3.0 * scale, 24), np.linspace(3.5, 6.0, 8) * scale
+    times, end = np.concatenate([[0.0], early, late]), 6.0 * scale
     solution = solve_flow(
         backend.metric(grid, start),
         RicciDeTurckFlow(),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from riemann_lne import (
+    Grid,
     MetricField,
     RicciDeTurckFlow,
     fit_power_law,
@@ -23,7 +25,7 @@ from riemann_lne.errors import InvalidArgumentError, RiemannLNEError
 from ..audit import Evidence, Line, Measurement, Plot, claim
 from ..backends import Backend
 from ..covariant import derivative
-from ..flowing import perturbation, run, torus
+from ..flowing import heat_flow, perturbation, run, torus
 from ..parameters import require_number, require_numbers
 
 
@@ -55,9 +57,9 @@ def smoothing(
     Measured: starts that jump between random constant metrics on a chequered pattern; C_k, the
     largest t^(k/2) |nabla^k d| over sup |d_0|, from times at which the differences resolve the
     jumps (Fourier), on two grids; and the exponent of |nabla^k d| in t. Predicted: exponent -k/2
-    for a jump, so that no smaller power would do, and C_k near what the heat equation makes of a
-    jump J along a line: J / (2 pi^(1/2)) for k = 1, J / (2 (2 e pi)^(1/2)) for k = 2, J / (4
-    pi^(1/2)) for k = 3.
+    for a jump, so that no smaller power would do, and |nabla^k d| as the heat equation makes it of
+    the same start, at every time, up to a share of the order of the amplitude, half as large at
+    half the amplitude.
     """
     require_number("amplitude", amplitude, 0.0, 0.6)
     require_number("smallest", smallest, 0.0, 0.2)
@@ -69,8 +71,11 @@ def smoothing(
     if points_3d:  # 0: not at all. Coarser, so from later times on
         cases.append((3, seeds[0], points_3d, 2, 4 * smallest))
     for n, seed, size, across, begin in cases:
-        fine, t, jump = _rough(backend, n, size, across, amplitude, seed, begin)
-        coarse, _, _ = _rough(backend, n, 2 * size // 3, across, amplitude, seed, begin)
+        t, fine, linear = _rough(backend, n, size, across, amplitude, seed, begin)
+        _, coarse, _ = _rough(backend, n, 2 * size // 3, across, amplitude, seed, begin)
+        if (n, seed) == (2, seeds[0]):
+            _, half, half_linear = _rough(backend, n, size, across, amplitude / 2, seed, begin)
+            halved = _deviation(half, half_linear) / _deviation(fine, linear)
         for k in (1, 2, 3):
             name = f"n = {n}, seed {seed}, k = {k}"
             scaled = t ** (k / 2) * fine[k]
@@ -78,7 +83,7 @@ def smoothing(
             # Of these the jumps are resolved best; the coarser grid tells how well.
             change.append(float(np.abs(coarse[k] / fine[k] - 1).max()))
             slopes[name] = fit_power_law(t, fine[k]).exponent + k / 2
-            ratios[name] = constants[name] / (jump * _LINE[k])
+            ratios[name] = float(np.abs(fine[k] / linear[k] - 1).max()) / k
             if n == 2 and seed == seeds[0]:
                 lines.append(Line(f"k = {k}", t.tolist(), fine[k].tolist(), "points"))
                 guide = (constants[name] * t ** (-k / 2)).tolist()
@@ -89,8 +94,9 @@ def smoothing(
             slopes,
             0.0,
             max(0.0, *(-v for v in slopes.values())),
-            0.1,
-            "a bound t^(-k/2) allows no steeper fall from t = 0; neighbouring jumps add at later t",
+            0.05,
+            "a bound allows no steeper fall; half of it is what an error as under resolution, at "
+            "one end of the times alone, would make of the exponent",
         ),
         resolution=[
             Measurement(
@@ -104,12 +110,20 @@ def smoothing(
         ],
         also=[
             Measurement(
-                "C_k over that of the heat equation for the largest jump along a line",
+                "relative difference of |nabla^k d| to the heat equation, same start, over k",
                 ratios,
-                "between 0.5 and 2",
-                max(max(r, 1 / r) for r in ratios.values()),
-                2.0,
-                "corners where cells meet, and terms of first order in the amplitude",
+                f"at most the amplitude, {amplitude:g}",
+                max(ratios.values()),
+                amplitude,
+                "other terms are products: smaller by one order in it, and more by derivatives",
+            ),
+            Measurement(
+                "that difference at half the amplitude, as a share",
+                halved,
+                0.5,
+                abs(halved - 0.5),
+                0.1,
+                "what is of second order in the amplitude",
             ),
             Measurement(
                 "C_k, largest t^(k/2) |nabla^k d| / sup |d_0|: not finite",
@@ -133,18 +147,15 @@ def smoothing(
     )
 
 
-_LINE = {
-    1: 1 / (2 * math.sqrt(math.pi)),
-    2: 1 / (2 * math.sqrt(2 * math.e * math.pi)),
-    3: 1 / (4 * math.sqrt(math.pi)),
-}
-"""Sup of t^(k/2) |d^k/dx^k| of the heat flow of a unit jump, erf(x / (2 t^(1/2))) / 2."""
+def _deviation(sizes: dict[int, np.ndarray], linear: dict[int, np.ndarray]) -> float:
+    """Largest relative difference over times and orders of the derivative."""
+    return max(float(np.abs(sizes[k] / linear[k] - 1).max()) for k in sizes)
 
 
 def _rough(
     backend: Backend, n: int, points: int, cells: int, amplitude: float, seed: int, smallest: float
-) -> tuple[dict[int, np.ndarray], np.ndarray, float]:
-    """Sup |nabla^k d| / sup |d_0| at times from ``smallest`` on, and the largest jump over sup."""
+) -> tuple[np.ndarray, dict[int, np.ndarray], dict[int, np.ndarray]]:
+    """Times from ``smallest`` on, and sup |nabla^k d| / sup |d_0| of flow and heat equation."""
     grid = torus(n, points)
     rng = np.random.default_rng(seed)
     h = rng.normal(size=(n, n, *(cells,) * n))
@@ -152,7 +163,6 @@ def _rough(
     values = np.abs(np.linalg.eigvalsh(np.moveaxis(h, (0, 1), (-2, -1))))
     h *= amplitude / values.max()
     sup = np.sqrt((h**2).sum(axis=(0, 1)).max())
-    jumps = [np.sqrt(((h - np.roll(h, 1, a)) ** 2).sum(axis=(0, 1))) for a in range(2, n + 2)]
     # Jumps half-way between points, at the same place on every grid up to half a spacing.
     where = [(np.arange(points) * cells) // points for _ in range(n)]
     place: tuple[Any, ...] = (slice(None), slice(None), *np.ix_(*where))
@@ -162,34 +172,43 @@ def _rough(
     cell = min(grid.lengths) / cells
     t = np.geomspace(smallest, max(2 * smallest, (cell / 6) ** 2), 7)
     solution = run(start, RicciDeTurckFlow(), [0.0, *t], order="fourier", rtol=1e-5)
+    begin = perturbation(start)
+    heat = [heat_flow(begin, grid, float(time)) for time in t]
+    one, two = (
+        _derivatives(fields, grid, float(sup))
+        for fields in ([perturbation(g) for g in solution.metrics[1:]], heat)
+    )
+    return t, one, two
+
+
+def _derivatives(fields: list[np.ndarray], grid: Grid, unit: float) -> dict[int, np.ndarray]:
+    """Sup |nabla^k d| over a unit for k = 1, 2, 3, for every field d."""
     sizes: dict[int, list[float]] = {1: [], 2: [], 3: []}
-    for g in solution.metrics[1:]:
-        d = perturbation(g)
-        for k in (1, 2, 3):
+    for d in fields:
+        for k in sizes:
             d = derivative(d, grid, "fourier")
-            square = (d**2).sum(axis=tuple(range(d.ndim - n)))
-            sizes[k].append(float(np.sqrt(square.max()) / sup))
-    largest_jump = float(max(j.max() for j in jumps) / sup)
-    return {k: np.array(v) for k, v in sizes.items()}, t, largest_jump
+            square = (d**2).sum(axis=tuple(range(d.ndim - grid.ndim)))
+            sizes[k].append(float(np.sqrt(square.max()) / unit))
+    return {k: np.array(v) for k, v in sizes.items()}
 
 
 @claim(
     "all-time-convergence",
     "Thm 16",
     quick={
-        "sizes": (0.5, 1.0, 2.0, 4.0, 6.0),
+        "sizes": (0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0),
         "ball": 1.0,
         "seeds": (0,),
-        "points": 24,
-        "points_3d": 8,
+        "grids": (16, 24),
+        "grids_3d": (6, 9),
         "until": 12.0,
         "max_steps": 150,
     },
     full={
         "sizes": (0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0),
         "seeds": (0, 1),
-        "points": 32,
-        "points_3d": 12,
+        "grids": (16, 24, 36, 48),
+        "grids_3d": (8, 12, 18),
         "max_steps": 400,
     },
 )
@@ -198,8 +217,8 @@ def all_time_convergence(
     sizes: Sequence[float],
     ball: float,
     seeds: Sequence[int],
-    points: int,
-    points_3d: int,
+    grids: Sequence[int],
+    grids_3d: Sequence[int],
     until: float,
     max_steps: int,
 ) -> Evidence:
@@ -209,52 +228,43 @@ def all_time_convergence(
     Measured: starts g = exp(s h), h random and smooth with largest absolute eigenvalue 1 (so that g
     is a metric for every size s, with eigenvalues from e^-s to e^s), flowed to a time at which what
     is left has fallen below 1e-3 of the start, at the rate of the slowest mode or faster. s is
-    swept upwards until convergence fails. Predicted: no failure for s <= ``ball``. The largest s
-    that converged and the smallest that did not are reported. A failure counts only if it happens
-    on a grid of half as many points again as well; the sizes at which only the coarser grid failed
-    are reported too, for they say that it is the grid which gives way there and not the flow.
+    swept upwards until convergence fails, on every one of several grids (points along an axis).
+    Predicted: no failure for s <= ``ball`` on any of them. Reported besides: the largest s that
+    converged and the smallest that did not, by grid. Where the latter grows with the grid it is the
+    grid that gave way and not the flow, and no size was found at which the flow itself fails.
     """
     require_numbers("sizes", sizes, 0.0, 8.0, count=2)
     require_number("ball", ball, 0.0)
     require_number("until", until, 8.0)
     require_number("max_steps", max_steps, 0, whole=True)
+    require_numbers("grids", grids, 5, whole=True, count=2)
+    require_numbers("grids_3d", grids_3d, 5, whole=True, count=2)
     if min(sizes) > ball:
         raise InvalidArgumentError(f"no size of {sizes!r} is within the ball of {ball}; add one")
-    rows: dict[str, list[float]] = {}
-    reached: dict[str, float] = {}
-    broken: dict[str, float] = {}
-    grid_only: dict[str, list[float]] = {}
-    doubtful, reasons, inside, lines = 0, {}, 0, []
-    for n, size in ((2, points), (3, points_3d)):
+    sweeps: dict[str, dict[int, _Sweep]] = {}
+    for n, sizes_of_grid in ((2, grids), (3, grids_3d)):
         for seed in seeds if n == 2 else seeds[:1]:
-            name = f"n = {n}, seed {seed}"
-            rows[name] = []
-            for s in sorted(sizes):
-                end = _flowed(backend, n, size, s, seed, until, max_steps)
-                if not end.converged:
-                    finer = _flowed(backend, n, 3 * size // 2, s, seed, until, max_steps)
-                    doubtful += finer.converged and s <= ball
-                    if finer.converged:
-                        grid_only.setdefault(name, []).append(s)
-                        end = finer
-                if not end.converged:
-                    broken[name], reasons[name] = s, end.reason
-                    inside += s <= ball
-                    break
-                reached[name] = s
-                rows[name].append(end.left)
-            lines.append(Line(name, sorted(sizes)[: len(rows[name])], rows[name], "points"))
-    tried = sum(s <= ball for s in sizes) * len(rows)
+            sweeps[f"n = {n}, seed {seed}"] = {
+                size: _swept(backend, n, size, sorted(sizes), seed, until, max_steps)
+                for size in sorted(sizes_of_grid)
+            }
+    finest = {name: by_grid[max(by_grid)] for name, by_grid in sweeps.items()}
+    inside = sum(s.failed is not None and s.failed <= ball for s in finest.values())
+    doubtful = sum(
+        (a.failed is not None and a.failed <= ball) != (b.failed is not None and b.failed <= ball)
+        for by_grid in sweeps.values()
+        for a, b in pairwise(by_grid.values())
+    )
+    tried = sum(s <= ball for s in sizes) * len(sweeps)
     return Evidence(
         Measurement(
-            f"starts (of {tried}) with s <= {ball:g} that did not converge; largest s that did, "
-            "smallest that did not",
+            f"starts (of {tried}, finest grids) with s <= {ball:g} that did not converge; s there",
             {
                 "failures": inside,
-                "largest s": reached,
-                "fails at": broken,
-                "fails on the coarser grid alone": grid_only,
-                "why": reasons,
+                "largest s that converged": _by_grid(sweeps, lambda s: s.reached),
+                "smallest s that did not": _by_grid(sweeps, lambda s: s.failed or "none"),
+                "the smallest failing s": {k: _trend(v) for k, v in sweeps.items()},
+                "why": {k: s.reason for k, s in finest.items()},
             },
             0,
             float(inside),
@@ -263,7 +273,7 @@ def all_time_convergence(
         ),
         resolution=[
             Measurement(
-                "starts in the ball whose convergence depends on the grid",
+                "pairs of neighbouring grids that differ on whether a start in the ball converges",
                 doubtful,
                 0,
                 float(doubtful),
@@ -276,11 +286,74 @@ def all_time_convergence(
                 f"What is left of the distance to the limit at t = {until:g}, where it converged",
                 "size s of the start exp(s h)",
                 "distance / start",
-                lines,
+                [
+                    Line(f"{name}, {points} points", list(s.left), list(s.left.values()), "points")
+                    for name, by_grid in sweeps.items()
+                    for points, s in by_grid.items()
+                ],
                 log_y=True,
-            )
+            ),
+            Plot(
+                "Largest size that converged: where it rises, the grid sets it",
+                "points along an axis",
+                "size s",
+                [
+                    Line(name, [float(p) for p in by_grid], [s.reached for s in by_grid.values()])
+                    for name, by_grid in sweeps.items()
+                ],
+            ),
         ],
     )
+
+
+@dataclass(frozen=True)
+class _Sweep:
+    """Starts of growing size on one grid: what is left of each, and where convergence failed."""
+
+    left: dict[float, float]
+    failed: float | None
+    reason: str
+
+    @property
+    def reached(self) -> float:
+        """The largest size that converged, 0 if none did."""
+        return max(self.left, default=0.0)
+
+
+def _swept(
+    backend: Backend,
+    n: int,
+    points: int,
+    sizes: Sequence[float],
+    seed: int,
+    until: float,
+    max_steps: int,
+) -> _Sweep:
+    left: dict[float, float] = {}
+    for s in sizes:
+        end = _flowed(backend, n, points, s, seed, until, max_steps)
+        if not end.converged:
+            return _Sweep(left, s, end.reason)
+        left[s] = end.left
+    return _Sweep(left, None, "")
+
+
+def _by_grid(
+    sweeps: dict[str, dict[int, _Sweep]], value: Callable[[_Sweep], float | str]
+) -> dict[str, dict[str, float | str]]:
+    return {
+        name: {f"{points} points": value(sweep) for points, sweep in by_grid.items()}
+        for name, by_grid in sweeps.items()
+    }
+
+
+def _trend(by_grid: dict[int, _Sweep]) -> str:
+    """Whether the smallest size that fails depends on the grid, from the sweeps."""
+    failing = [math.inf if s.failed is None else s.failed for s in by_grid.values()]
+    if all(a == b for a, b in pairwise(failing)):
+        return "none failed" if math.isinf(failing[0]) else "is the same on these grids"
+    rises = all(a <= b for a, b in pairwise(failing))
+    return "rises with the grid: it is the grid's" if rises else "changes with the grid"
 
 
 @dataclass(frozen=True)

@@ -209,7 +209,7 @@ def _ricci_by_differences(n: int, points: int) -> float:
         "target": 0.5,
         "shifts": ((1, -1), (1, -1)),
     },
-    full={"pixels": (3, 4, 6), "seeds": (0, 1, 2), "iterations": 60000},
+    full={"seeds": (0, 1, 2), "iterations": 60000},
 )
 def discrete_flow_decay(
     backend: Backend,

@@ -1,4 +1,4 @@
-"""Benchmarks of the torch adapter: its cost next to the training step that it is part of."""
+"""Benchmarks of the torch adapter; imports torch."""
 
 from __future__ import annotations
 
@@ -6,24 +6,20 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from riemann_lne_torch import LNECorrector, QuantConfig, RicciFlowRegularizer, quantize_
 
-from .networks import cifar_resnet
-
-Row = dict[str, Any]
-
-_BATCH = 128
-_ROUNDS = 15
+from ..networks import cifar_resnet
+from .results import Row, Settings
+from .samples import Samples, ratio, statistics, timed
 
 
-def bench_corrector() -> list[Row]:
-    """The corrector on a ResNet-20 step (batch 128, one bit a weight): share of the step."""
-    model, x, y = _resnet_20()
+def corrector_rows(settings: Settings) -> list[Row]:
+    """The corrector on a ResNet-20 step (one bit a weight): share of the step."""
+    model, x, y = _resnet_20(8 if settings.quick else 128)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     kinds: dict[str, dict[str, Any]] = {
         "tau auto, exact": {},
@@ -34,41 +30,41 @@ def bench_corrector() -> list[Row]:
         "flowed": {"metric": "flowed"},
     }
     correctors = {name: LNECorrector(model, **options) for name, options in kinds.items()}
-    steps: list[float] = []
-    shares: dict[str, list[float]] = {name: [] for name in kinds}
-    seconds: dict[str, list[float]] = {name: [] for name in kinds}
-    for name, corrector in correctors.items():
-        for round_ in range(_ROUNDS + 2):
+    steps = {name: Samples() for name in kinds}
+    samples = {name: Samples() for name in kinds}
+    settings.say(f"ResNet-20, batch {len(x)}")
+    for round_ in range(settings.repeats + 2):
+        for name, corrector in correctors.items():
             optimizer.zero_grad()
             began = time.perf_counter()
             torch.autograd.backward(nn.functional.cross_entropy(model(x), y))
-            middle = time.perf_counter()
-            corrector.correct_()
-            corrected = time.perf_counter()
+            backward = time.perf_counter() - began
+            correcting = timed(corrector.correct_)
+            began = time.perf_counter()
             optimizer.step()
-            step = time.perf_counter() - corrected + middle - began
             if round_ > 1:  # the first are for caches, and for the first tau
-                steps.append(step)
-                seconds[name].append(corrected - middle)
-                shares[name].append((corrected - middle) / step)
+                steps[name].add(backward + time.perf_counter() - began, 0.0)
+                samples[name].add(*correcting)
     rows = []
     for name, corrector in correctors.items():
+        share = ratio(samples[name].wall, steps[name].wall)
         largest = max(w.parameter.numel() * w.parameter.itemsize for w in corrector.weights)
-        rows.append(
-            {
-                "what": f"correct_ on ResNet-20, {name}",
-                "% of the step, median of pairs": 100 * float(np.median(shares[name])),
-                "milliseconds": 1e3 * float(np.median(seconds[name])),
-                "step, milliseconds": 1e3 * float(np.median(steps)),
-                "peak memory / largest layer": allocated_peak(corrector.correct_) / largest,
-            }
-        )
+        row = Row(f"correct_ on ResNet-20, {name}", {"batch": len(x), "kind": name})
+        row.samples = samples[name]
+        row.figures = {
+            "% of the step, median of pairs": 100 * share.median,
+            "% of the step, quartiles": [100 * share.low, 100 * share.high],
+            "milliseconds": 1e3 * statistics(samples[name].wall).median,
+            "step, milliseconds": 1e3 * statistics(steps[name].wall).median,
+            "peak memory / largest layer": allocated_peak(corrector.correct_) / largest,
+        }
+        rows.append(row)
     return rows
 
 
-def bench_regularizer() -> list[Row]:
+def regularizer_rows(settings: Settings) -> list[Row]:
     """N on a ResNet-20 step (batch 32), as a multiple of the plain step."""
-    model, x, y = _resnet_20(32)
+    model, x, y = _resnet_20(4 if settings.quick else 32)
     loss_fn = nn.functional.cross_entropy
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     kinds: dict[str, dict[str, Any]] = {
@@ -80,7 +76,7 @@ def bench_regularizer() -> list[Row]:
     }
     rows = []
     for name, options in kinds.items():
-        every = options.get("every", 1)
+        settings.say(name)
         penalty = RicciFlowRegularizer(model, loss_fn, step=optimizer, **options)
 
         def with_n(penalty: RicciFlowRegularizer = penalty) -> None:
@@ -93,18 +89,19 @@ def bench_regularizer() -> list[Row]:
             torch.autograd.backward(loss_fn(model(x), y))
             optimizer.step()
 
-        ratios = []
+        # Calls that are a multiple of ``every``: else a sample would miss N or have it twice.
+        count = max(options.get("every", 1), 2)
+        base, more = Samples(), Samples()
         for _ in range(3):
-            base = _seconds(plain, every)
-            ratios.append(_seconds(with_n, every) / base)
-        low, high = min(ratios), max(ratios)
-        rows.append(
-            {
-                "what": f"N on ResNet-20, {name}",
-                "times a plain step": float(np.median(ratios)),
-                "range of 3 runs": f"{low:.2f} to {high:.2f}",
-            }
-        )
+            base.add(*timed(plain, count))
+            more.add(*timed(with_n, count))
+        times = ratio(more.wall, base.wall)
+        row = Row(f"N on ResNet-20, {name}", {"batch": len(x), "kind": name}, samples=more)
+        row.figures = {
+            "times a plain step": times.median,
+            "times a plain step, quartiles": [times.low, times.high],
+        }
+        rows.append(row)
     return rows
 
 
@@ -121,16 +118,7 @@ def allocated_peak(function: Callable[[], Any]) -> int:
     return peak
 
 
-def _seconds(function: Callable[[], Any], times: int) -> float:
-    """Seconds a call, over at least two calls and a multiple of ``times``."""
-    count = max(times, 2)
-    began = time.perf_counter()
-    for _ in range(count):
-        function()
-    return (time.perf_counter() - began) / count
-
-
-def _resnet_20(batch: int = _BATCH) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
+def _resnet_20(batch: int) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
     torch.manual_seed(0)
     model = quantize_(cifar_resnet(20), QuantConfig(weight_bits=1, weight_scale="mean"))
     return model, torch.randn(batch, 3, 32, 32), torch.randint(10, (batch,))

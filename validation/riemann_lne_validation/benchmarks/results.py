@@ -1,0 +1,152 @@
+"""What a benchmark returns, and the file that keeps it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from riemann_lne.errors import InvalidArgumentError
+
+from ..records import plain
+from .samples import NOISY, Samples, statistics
+
+FORMAT = 1
+
+
+@dataclass
+class Row:
+    """One thing measured.
+
+    Attributes
+    ----------
+    what : str
+        For people.
+    parameters : dict
+        What it was measured on, for programs that look a row up: version, shape, order, dtype,
+        threads, ...
+    figures : dict
+        What came out, in the order in which it is shown; the units are in the names.
+    samples : Samples or None
+        The times behind the figures.
+    note : str
+        A reason or a warning.
+    """
+
+    what: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    figures: dict[str, Any] = field(default_factory=dict)
+    samples: Samples | None = None
+    note: str = ""
+
+    @property
+    def noisy(self) -> bool:
+        """Whether the quartiles of the wall time lie far apart."""
+        if self.samples is None or len(self.samples.wall) < 3:
+            return False
+        return statistics(self.samples.wall).spread > NOISY
+
+
+@dataclass
+class Result:
+    """The outcome of one benchmark: its rows, remarks, and, if it broke down, why."""
+
+    name: str
+    title: str
+    rows: list[Row] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run measures.
+
+    Attributes
+    ----------
+    quick : bool
+        Small sizes, to see that all works; no target can be judged by it.
+    repeats : int
+        Rounds of everything that takes turns.
+    peer_python : str
+        Interpreter in which other people's libraries are looked for.
+    say : callable
+        Takes a line about the progress.
+    """
+
+    quick: bool
+    repeats: int
+    peer_python: str
+    say: Callable[[str], None] = lambda text: None
+
+    def as_dict(self) -> dict[str, Any]:
+        """What has to be equal for results to stand in one file."""
+        return {"quick": self.quick, "repeats": self.repeats}
+
+
+@dataclass
+class Record:
+    """All results of a run, as they are kept in a file."""
+
+    environment: dict[str, Any]
+    settings: dict[str, Any]
+    results: dict[str, Result] = field(default_factory=dict)
+
+    def rows(self, name: str, **parameters: Any) -> list[Row]:
+        """Rows of a benchmark with these parameters."""
+        result = self.results.get(name)
+        return [
+            row
+            for row in (result.rows if result else [])
+            if all(row.parameters.get(key) == value for key, value in parameters.items())
+        ]
+
+    def write(self, path: Path, requirements: Sequence[dict[str, Any]]) -> None:
+        """The record as JSON, written beside and moved in place: never half a file."""
+        data = {
+            "format": FORMAT,
+            "environment": self.environment,
+            "settings": self.settings,
+            "benchmarks": {name: asdict(result) for name, result in self.results.items()},
+            "requirements": list(requirements),
+        }
+        text = json.dumps(plain(data), indent=1, allow_nan=False) + "\n"
+        beside = path.with_name(path.name + ".part")
+        try:
+            beside.write_text(text, encoding="utf-8")
+            beside.replace(path)
+        except OSError as error:
+            raise InvalidArgumentError(f"cannot write {path}: {error}") from error
+
+    @classmethod
+    def read(cls, path: Path) -> Record:
+        """A record from its file.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If it cannot be read or is not such a file.
+        """
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            if data["format"] != FORMAT:
+                raise ValueError(f"its format is {data['format']}, this version reads {FORMAT}")
+            record = cls(data["environment"], data["settings"])
+            for name, entry in data["benchmarks"].items():
+                rows = [_row(row) for row in entry.pop("rows")]
+                record.results[name] = Result(**entry, rows=rows)
+        except OSError as error:
+            raise InvalidArgumentError(f"cannot read {path}: {error}") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InvalidArgumentError(
+                f"{path} is no file of riemann-lne bench ({error}); name another file, or remove it"
+            ) from error
+        return record
+
+
+def _row(entry: dict[str, Any]) -> Row:
+    samples = entry.pop("samples")
+    return Row(**entry, samples=None if samples is None else Samples(**samples))

@@ -1,0 +1,279 @@
+"""Results of the audit as plain data: written to JSON, and read back where a run goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from riemann_lne import __version__
+from riemann_lne.errors import InvalidArgumentError
+from riemann_lne.io import write_atomically
+
+from .audit import (
+    Claim,
+    Evidence,
+    Line,
+    Measurement,
+    Outcome,
+    Plot,
+    Verdict,
+    judge,
+    parameters_of,
+)
+
+_PACKAGES = ("riemann_lne", "riemann_lne_torch", "riemann_lne_validation")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the results of a run depend on besides the parameters of each check.
+
+    Attributes
+    ----------
+    full : bool
+        Whether it is the full form.
+    backend : str
+        Name of the array library.
+    """
+
+    full: bool = False
+    backend: str = "numpy"
+
+    @property
+    def length(self) -> str:
+        """The form's name, "quick" or "full"."""
+        return "full" if self.full else "quick"
+
+
+@lru_cache(maxsize=1)
+def source_fingerprint() -> str:
+    """Hash of this library's source: results of another one are not results of this one."""
+    digest = hashlib.sha256()
+    for name in _PACKAGES:
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            continue
+        root = Path(spec.origin).parent
+        for path in sorted(root.rglob("*.py")):
+            digest.update(path.relative_to(root).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def plain(value: Any) -> Any:
+    """The value with what JSON knows: no NumPy types, non-finite numbers as text."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if isinstance(value, (bool, str)) or value is None:
+        return value
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    number = float(value)
+    return number if math.isfinite(number) else str(number)
+
+
+def _measurement(m: Measurement) -> dict[str, Any]:
+    return {
+        "statement": m.statement,
+        "measured": plain(m.measured),
+        "predicted": plain(m.predicted),
+        "error": plain(m.error),
+        "tolerance": plain(m.tolerance),
+        "reason": m.reason,
+        "uncertainty": plain(m.uncertainty),
+        "true": bool(m.true),
+    }
+
+
+def _plot(plot: Plot) -> dict[str, Any]:
+    """A plot with six digits a number: more cannot be seen."""
+    data = asdict(plot)
+    for line in data["lines"]:
+        for axis in ("x", "y"):
+            line[axis] = [plain(float(f"{v:.6g}")) for v in line[axis]]
+    return data
+
+
+def as_record(outcome: Outcome, setting: Setting) -> dict[str, Any]:
+    """One outcome as plain data; the keys that users rely on come first."""
+    evidence = outcome.evidence
+    main = _measurement(evidence.claim) if evidence else {}
+    record: dict[str, Any] = {
+        "id": outcome.claim.id,
+        "where": outcome.claim.where,
+        "statement": outcome.claim.statement,
+        "verdict": str(outcome.verdict),
+        "measured": main.get("measured"),
+        "predicted": main.get("predicted"),
+        "error": main.get("error"),
+        "tolerance": main.get("tolerance"),
+        "seconds": round(outcome.seconds, 3),
+        "parameters": plain(outcome.parameters),
+        "length": setting.length,
+        "backend": setting.backend,
+        "version": __version__,
+        "source": source_fingerprint(),
+        "problem": outcome.problem,
+    }
+    if evidence:
+        record["claim"] = main
+        record["condition"] = _measurement(evidence.condition) if evidence.condition else None
+        record["resolution"] = [_measurement(m) for m in evidence.resolution]
+        record["also"] = [_measurement(m) for m in evidence.also]
+        record["plots"] = [_plot(p) for p in evidence.plots]
+    return record
+
+
+def write_json(path: Path, outcomes: Sequence[Outcome], setting: Setting) -> None:
+    """The outcomes as a list of records. The file is whole at any time, also after a kill."""
+    records = [as_record(outcome, setting) for outcome in outcomes]
+    text = json.dumps(records, indent=1, allow_nan=False) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def read_json(path: Path) -> list[dict[str, Any]]:
+    """The records of a results file.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it cannot be read, or is not one.
+    """
+    try:
+        records = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidArgumentError(f"cannot read results from {path}: {error}") from error
+    if not isinstance(records, list) or not all(isinstance(r, dict) and "id" in r for r in records):
+        raise InvalidArgumentError(
+            f"{path} is not a results file of riemann-lne verify: name another one"
+        )
+    return records
+
+
+def outcome_of(record: Mapping[str, Any], claim: Claim, parameters: dict[str, Any]) -> Outcome:
+    """The outcome that a record tells of; its verdict is judged anew from the measurements."""
+    evidence = evidence_of(record)
+    verdict = judge(evidence) if evidence else Verdict(record["verdict"])
+    return Outcome(
+        claim, verdict, evidence, parameters, float(record["seconds"]), record["problem"]
+    )
+
+
+def evidence_of(record: Mapping[str, Any]) -> Evidence | None:
+    """The evidence in a record, if the check came so far."""
+    if not record.get("claim"):
+        return None
+    return Evidence(
+        _read_measurement(record["claim"]),
+        [_read_measurement(m) for m in record["resolution"]],
+        _read_measurement(record["condition"]) if record["condition"] else None,
+        [_read_measurement(m) for m in record["also"]],
+        [_read_plot(p) for p in record["plots"]],
+    )
+
+
+def _read_measurement(data: Mapping[str, Any]) -> Measurement:
+    return Measurement(
+        data["statement"],
+        data["measured"],
+        data["predicted"],
+        float(data["error"]),
+        float(data["tolerance"]),
+        data["reason"],
+        float(data["uncertainty"]),
+    )
+
+
+def _read_plot(data: Mapping[str, Any]) -> Plot:
+    lines = [
+        Line(d["label"], [float(v) for v in d["x"]], [float(v) for v in d["y"]], d["style"])
+        for d in data["lines"]
+    ]
+    return Plot(**{**data, "lines": lines})
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """What a run that goes on takes from an earlier one.
+
+    Attributes
+    ----------
+    taken : list of Outcome
+        Finished checks, as recorded.
+    refused : dict
+        Ids of recorded checks that have to be run again, and why.
+    """
+
+    taken: list[Outcome]
+    refused: dict[str, str]
+
+
+def resume(
+    path: Path, claims: Sequence[Claim], setting: Setting, overrides: Mapping[str, Any]
+) -> Resumed:
+    """What of a results file stands for running the same checks again.
+
+    Only results of the same source, form, backend and parameters do; and none of a check that broke
+    down or was not run.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the file is not one of results, or has results of other claims, which would be lost.
+    """
+    records = read_json(path) if path.exists() else []
+    known = {claim.id: claim for claim in claims}
+    others = sorted(str(r["id"]) for r in records if r["id"] not in known)
+    if others:
+        raise InvalidArgumentError(
+            f"{path} also has the results of {', '.join(others)}, which this run would drop: name "
+            "them in --only too, or another file"
+        )
+    taken, refused = [], {}
+    for record in records:
+        claim = known[record["id"]]
+        parameters = parameters_of(claim, setting.full, overrides)
+        reason = _why_not(record, setting, parameters)
+        if reason:
+            refused[claim.id] = reason
+            continue
+        try:
+            taken.append(outcome_of(record, claim, parameters))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            refused[claim.id] = "the record is damaged"
+    return Resumed(taken, refused)
+
+
+def _why_not(
+    record: Mapping[str, Any], setting: Setting, parameters: Mapping[str, Any]
+) -> str | None:
+    """Why a record does not stand for a run with this setting; None if it does."""
+    wanted = {
+        "version": __version__,
+        "source": source_fingerprint(),
+        "length": setting.length,
+        "backend": setting.backend,
+    }
+    for name, value in wanted.items():
+        if record.get(name) != value:
+            return f"{name} {record.get(name)!s}, not {value}"
+    there, here = record.get("parameters"), plain(parameters)
+    if there != here:
+        if not isinstance(there, Mapping):
+            return "it has no parameters"
+        changed = sorted(k for k in {*there, *here} if there.get(k) != here.get(k))
+        return f"other {', '.join(changed)}"
+    if record.get("verdict") in (Verdict.NOT_RUN, Verdict.ERROR):
+        return f"its outcome was {record['verdict']!r}"
+    return None

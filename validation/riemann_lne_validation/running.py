@@ -1,0 +1,122 @@
+"""Checks run one after another, or in several processes that end when this one does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import Any
+
+from .audit import Claim, Outcome, Verdict, parameters_of, run_claim, select
+from .backends import Backend
+from .records import Setting
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def run_claims(
+    claims: Sequence[Claim], setting: Setting, overrides: Mapping[str, Any], jobs: int = 0
+) -> Generator[Outcome, None, None]:
+    """Outcomes as they come, from this process or several (``jobs``; 0: one for each core).
+
+    A process that dies takes no other check with it: those that it may have been running are run
+    again, each in a process of its own, and the one that kills that too is reported as an error.
+    """
+    jobs = min(jobs or os.cpu_count() or 1, len(claims))
+    if jobs <= 1:
+        for claim in claims:
+            yield run_claim(claim, setting.full, Backend(setting.backend), overrides)
+        return
+    lost: list[Claim] = []
+    yield from _in_processes(claims, setting, overrides, jobs, lost)
+    for claim in lost:
+        again: list[Claim] = []
+        yield from _in_processes([claim], setting, overrides, 1, again)
+        if again:
+            yield _died(claim, parameters_of(claim, setting.full, overrides))
+
+
+def _died(claim: Claim, parameters: dict[str, Any]) -> Outcome:
+    problem = "the process that ran this check died: killed, or out of memory"
+    return Outcome(claim, Verdict.ERROR, None, parameters, 0.0, problem)
+
+
+def _in_processes(
+    claims: Sequence[Claim],
+    setting: Setting,
+    overrides: Mapping[str, Any],
+    jobs: int,
+    lost: list[Claim],
+) -> Iterator[Outcome]:
+    """Outcomes as they come; claims whose process died are added to ``lost``."""
+    context = get_context("spawn")
+    # The workers wait for the end of this pipe, which comes when this process closes it or dies.
+    theirs, ours = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(
+        jobs, mp_context=context, initializer=_end_with_parent, initargs=(theirs,)
+    )
+    try:
+        with _one_thread_each(), _interrupts_stay_here():
+            futures: dict[Future[Outcome], Claim] = {
+                pool.submit(_run_by_id, c.id, setting.full, setting.backend, dict(overrides)): c
+                for c in claims
+            }
+        for future in as_completed(futures):
+            try:
+                yield future.result()
+            except BrokenProcessPool:
+                lost.append(futures[future])
+    except BaseException:
+        ours.close()  # what is running now would keep an interrupted run waiting for minutes
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        ours.close()
+        theirs.close()
+
+
+def _end_with_parent(pipe: Connection) -> None:
+    """End this worker when the other end of the pipe is closed, whatever it is doing then."""
+
+    def wait() -> None:
+        pipe.poll(None)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _run_by_id(id: str, full: bool, backend: str, overrides: dict[str, Any]) -> Outcome:
+    """What a worker process runs."""
+    return run_claim(select([id])[0], full, Backend(backend), overrides)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Worker processes with one linear-algebra thread each: the cores are taken already."""
+    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update({name: "1" for name in _THREAD_VARIABLES if before[name] is None})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+
+
+@contextmanager
+def _interrupts_stay_here() -> Iterator[None]:
+    """Processes started meanwhile ignore Ctrl-C, which the terminal sends to all of them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
