@@ -7,8 +7,8 @@ from functools import lru_cache
 import numpy as np
 
 from ..arrays import Array
+from ..ghosts import pad
 from ..grids import Grid
-from ..stencils import pad
 from ..weights import central_weights, half_width
 
 
@@ -20,7 +20,7 @@ def bounded_part(grid: Grid, order: int) -> tuple[int, ...]:
 def with_ghosts(packed: Array, grid: Grid, order: int) -> Array:
     """The field with the ghost points of its bounded axes; itself on a torus.
 
-    Those of ``stencils.pad``, so that kernel and plain version close their stencils alike.
+    Those of ``ghosts.pad``, so that kernel and plain version close their stencils alike.
     """
     ghosts = bounded_part(grid, order)
     if not any(ghosts):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import partial
 from types import SimpleNamespace
@@ -31,7 +32,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def compiler() -> None:
     try:
-        find_compiler()
+        find_compiler(os.environ.get("CC"))
     except KernelUnavailableError as error:
         pytest.skip(str(error))
 
