@@ -8,7 +8,6 @@ does not change them.
 from __future__ import annotations
 
 import math
-import os
 from importlib import import_module
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 import scipy.fft
 
 from .arrays import Array, device, like, namespace
-from .errors import InvalidArgumentError
+from .threads import thread_count
 
 # Below this many points a transform is done before threads have started.
 _THREADED_POINTS = 2**15
@@ -29,14 +28,7 @@ _LARGE_COMPONENT = 2**14
 def workers() -> int:
     """Threads of a transform of a NumPy array.
 
-    That of ``scipy.fft.set_workers`` where it is more than one; else the first environment variable
-    that is set of RIEMANN_LNE_THREADS and OMP_NUM_THREADS; else the processors that this process
-    may use.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If the environment variable is no positive number.
+    That of ``scipy.fft.set_workers`` where it is more than one, else `riemann_lne.threads`'.
 
     Examples
     --------
@@ -45,23 +37,8 @@ def workers() -> int:
     ...     workers()
     3
     """
-    chosen = scipy.fft.get_workers()
-    if chosen != 1:
-        return int(chosen)
-    for name in ("RIEMANN_LNE_THREADS", "OMP_NUM_THREADS"):
-        # OpenMP allows a list, one number for each level of nesting.
-        text = os.environ.get(name, "").split(",")[0].strip()
-        if not text:
-            continue
-        if not text.isdigit() or int(text) < 1:
-            raise InvalidArgumentError(
-                f"the environment variable {name} is {os.environ[name]!r}; it must be the number "
-                "of threads, at least 1"
-            )
-        return int(text)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    chosen = int(scipy.fft.get_workers())
+    return chosen if chosen != 1 else thread_count()
 
 
 def _library(f: Array) -> tuple[Any, dict[str, Any]]:

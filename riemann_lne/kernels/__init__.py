@@ -3,12 +3,12 @@
 The formulas are those of ``curvature`` and ``flows``, run on symbols; see ``expressions``.
 """
 
+from ..threads import thread_count
 from .cache import cache_directory, clear_cache
 from .cpu import ORDERS, Kernel, compile_kernel
 from .emit_cuda import emit_cuda
 from .functions import ricci, ricci_deturck, scalar_curvature
 from .fused import fused_flow, why_not
-from .threads import thread_count
 from .trace import FORMULAS
 
 __all__ = [

@@ -12,12 +12,13 @@ import numpy as np
 from ..errors import DTypeError, InvalidArgumentError, KernelUnavailableError, ShapeError
 from ..grids import Grid
 from ..tensors import packed_size
+from ..threads import thread_count
 from ..weights import half_width
 from .build import load
 from .emit import difference_flops, flops
 from .emit_c import emit_c
 from .layout import bounded_part, offsets, weights_of, with_ghosts
-from .threads import pool, slabs, thread_count
+from .threads import pool, slabs
 from .trace import Program, formula, trace
 
 ORDERS = (2, 4, 6)

@@ -61,7 +61,7 @@ def ricci_deturck(
     order : int
         Of the differences: 2, 4 or 6.
     threads : int, optional
-        By default OMP_NUM_THREADS, else all processors that may be used.
+        By default that of `riemann_lne.threads.thread_count`.
 
     Raises
     ------

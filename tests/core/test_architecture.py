@@ -10,7 +10,7 @@ import riemann_lne
 ROOT = Path(riemann_lne.__file__).parent
 LAYERS = [
     {"errors"},
-    {"arrays", "weights"},
+    {"arrays", "threads", "weights"},
     {"grids", "lne", "fourier"},
     {"ghosts"},
     {"stencils", "tensors"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
 import sys
 import textwrap
@@ -15,7 +14,7 @@ import pytest
 
 import riemann_lne as rl
 from riemann_lne import kernels
-from riemann_lne.errors import InvalidArgumentError, KernelUnavailableError
+from riemann_lne.errors import KernelUnavailableError
 from riemann_lne.kernels import build, cpu, fused, threads
 from riemann_lne.kernels.cache import VARIABLE
 
@@ -207,25 +206,6 @@ def test_a_compiler_that_refuses_the_kernel(fresh: Path, monkeypatch: pytest.Mon
 
 
 class TestThreads:
-    @pytest.mark.parametrize(
-        ("variable", "count"),
-        [("3", 3), ("2,4", 2), (" 5 ", 5), ("0", None), ("x", None), ("", None)],
-    )
-    def test_the_variable(
-        self, monkeypatch: pytest.MonkeyPatch, variable: str, count: int | None
-    ) -> None:
-        monkeypatch.setenv("OMP_NUM_THREADS", variable)
-        usable = (
-            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        )
-        assert threads.thread_count() == (count or usable)
-        assert threads.thread_count(7) == 7
-
-    @pytest.mark.parametrize("wrong", [0, -1, 1.5, True])
-    def test_nonsense(self, wrong: float) -> None:
-        with pytest.raises(InvalidArgumentError, match="at least 1"):
-            threads.thread_count(wrong)  # type: ignore[arg-type]
-
     @pytest.mark.parametrize("size", [1, 2, 7, 64])
     @pytest.mark.parametrize("count", [1, 2, 5, 100])
     @pytest.mark.parametrize("least", [1, 3, 16])

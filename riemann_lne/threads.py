@@ -1,0 +1,54 @@
+"""How many threads the compiled kernels and the transforms of NumPy arrays use."""
+
+from __future__ import annotations
+
+import os
+
+from .errors import InvalidArgumentError
+
+_OURS = "RIEMANN_LNE_THREADS"
+
+
+def thread_count(threads: int | None = None) -> int:
+    """The number asked for, or that of the environment, or the processors that may be used.
+
+    Of the environment RIEMANN_LNE_THREADS counts, else OMP_NUM_THREADS; a value of the latter that
+    means nothing is passed over, as OpenMP does.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the argument, or RIEMANN_LNE_THREADS, is not a whole number, at least 1.
+
+    Examples
+    --------
+    >>> from riemann_lne.threads import thread_count
+    >>> thread_count(2)
+    2
+    """
+    if threads is not None:
+        if isinstance(threads, bool) or int(threads) != threads or threads < 1:
+            raise InvalidArgumentError(f"threads = {threads!r}; give a whole number, at least 1")
+        return int(threads)
+    ours, openmp = (_first_number(name) for name in (_OURS, "OMP_NUM_THREADS"))
+    if ours == 0:
+        raise InvalidArgumentError(
+            f"the environment variable {_OURS} is {os.environ[_OURS]!r}; it must be the number of "
+            "threads, at least 1"
+        )
+    if ours or openmp:
+        return int(ours or openmp or 1)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _first_number(name: str) -> int | None:
+    """Number in an environment variable; None if it is not set, 0 if it is no number.
+
+    OpenMP allows a list, the number of the outermost level first.
+    """
+    text = os.environ.get(name, "").split(",")[0].strip()
+    if not text:
+        return None
+    return int(text) if text.isdecimal() else 0
