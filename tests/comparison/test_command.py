@@ -165,7 +165,7 @@ def test_the_list_of_methods(capsys):
 
 def test_a_place_that_cannot_be_written_is_an_error_at_once(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError):
+    with pytest.raises(InvalidArgumentError, match="cannot write to"):
         run("--methods", "ste", "--report", tmp_path / "file", "--out", tmp_path / "runs")
     assert not (tmp_path / "runs" / "records").exists()
 

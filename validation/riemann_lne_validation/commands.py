@@ -12,6 +12,7 @@ from riemann_lne.errors import InvalidArgumentError
 
 from .audit import Claim, Outcome, Verdict, parameters_of, select
 from .backends import Backend
+from .folders import require_writable
 
 if TYPE_CHECKING:
     from .records import Setting
@@ -127,8 +128,8 @@ def _verify(arguments: argparse.Namespace) -> int:
     for claim in claims:
         parameters_of(claim, arguments.full, overrides)  # a name that is unknown is an error now,
     Backend(arguments.backend)  # and so is a backend that is missing, not in every check
-    _require_writable(arguments.json and arguments.json.parent)
-    _require_writable(arguments.report)
+    require_writable(arguments.json and arguments.json.parent)
+    require_writable(arguments.report)
     setting = Setting(arguments.full, arguments.backend)
     files = _results_files(arguments)
     outcomes = _taken(claims, setting, overrides, files, terminal) if arguments.resume else []
@@ -217,16 +218,3 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
                 f"--set {setting!r}: give NAME=VALUE with a number, tuple or string in quotes"
             ) from error
     return result
-
-
-def _require_writable(folder: Path | None) -> None:
-    """Create the folder now: to find out after minutes of work that it cannot be is unkind."""
-    if folder is None:
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".write-test"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise InvalidArgumentError(f"cannot write to {folder}: {error}") from error

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from riemann_lne.errors import InvalidArgumentError, RiemannLNEError, UnknownNameError
 
+from ..folders import require_writable
 from .environment import environment
 from .gpu import bench_gpu
 from .integrators import bench_integrators
@@ -199,14 +200,3 @@ def _start(path: Path | None, settings: Settings, resume: bool) -> Record:
             "leave --resume away to begin anew"
         )
     return record
-
-
-def require_writable(folder: Path) -> None:
-    """Create the folder now: to find out after minutes of work that it cannot be is unkind."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".write-test"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise InvalidArgumentError(f"cannot write to {folder}: {error}") from error

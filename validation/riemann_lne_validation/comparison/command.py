@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
-from riemann_lne.io import storage_errors
 
+from ..folders import require_writable
 from .config import Comparison, arm_of, load_config, seeds_of
 from .protocol import DATASETS, MODELS, OPTIMIZERS, SPLITS, STARTS, Arm
 
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
         _list()
         return 0
     for folder in (arguments.json and arguments.json.parent, arguments.report, arguments.out):
-        _require_writable(folder)
+        require_writable(folder)
     try:
         summary = _run_study(arguments) if _study(arguments) else _run_arms(arguments)
     except KeyboardInterrupt:
@@ -248,14 +248,3 @@ def _list() -> None:
     for name, summary in available_methods().items():
         options = ", ".join(f"{k}={v!r}" for k, v in options_of(name).items())
         print(f"{name}\n    {summary}" + (f"\n    options: {options}" if options else ""))
-
-
-def _require_writable(folder: Path | None) -> None:
-    """Find out now, not after an hour of work."""
-    if folder is None:
-        return
-    with storage_errors("results", folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".write-test"
-        probe.touch()
-        probe.unlink()
