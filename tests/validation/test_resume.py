@@ -60,6 +60,13 @@ def alive(pid):
         return False
 
 
+def all_end(workers, patience=20):
+    end = time.monotonic() + patience
+    while any(map(alive, workers)) and time.monotonic() < end:
+        time.sleep(0.05)
+    return not any(map(alive, workers))
+
+
 def finish(report, *more):
     run = start(report, "--resume", *more)
     out, err = run.communicate(timeout=300)
@@ -74,13 +81,10 @@ def test_a_killed_run_goes_on_and_leaves_no_process_behind(tmp_path, jobs):
     workers = workers_of(run.pid)
     assert len(workers) >= (jobs if jobs > 1 and sys.platform == "linux" else 0)
     run.kill()
-    run.communicate()
+    run.communicate(timeout=60)  # the pipes end when the last of its processes does
     before = wait_for_results(tmp_path / "results.json")
     assert len(before) < len(CLAIMS), "it was done before it could be killed"
-    end = time.monotonic() + 20
-    while any(map(alive, workers)) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not any(map(alive, workers))
+    assert all_end(workers)
 
     out, after = finish(tmp_path)
     assert {r["id"] for r in after} == set(CLAIMS)
@@ -104,7 +108,7 @@ def test_an_interrupt_keeps_what_is_done_and_says_how_to_go_on(tmp_path):
     assert "interrupted: " in out
     assert "the same command with --resume" in out
     assert time.monotonic() - sent < 30
-    assert not any(map(alive, workers))
+    assert all_end(workers)
     kept = json.loads((tmp_path / "results.json").read_text())
     assert 1 <= len(kept) < len(CLAIMS)
     assert (tmp_path / "index.html").read_text().count("<section") == len(kept)

@@ -230,8 +230,9 @@ def all_time_convergence(
     is left has fallen below 1e-3 of the start, at the rate of the slowest mode or faster. s is
     swept upwards until convergence fails, on every one of several grids (points along an axis).
     Predicted: no failure for s <= ``ball`` on any of them. Reported besides: the largest s that
-    converged and the smallest that did not, by grid. Where the latter grows with the grid it is the
-    grid that gave way and not the flow, and no size was found at which the flow itself fails.
+    converged and the smallest that did not, by grid. Where the latter still grows with the finest
+    grid it is the grid that gave way and not the flow; where it is the same on the two finest, the
+    flow itself may fail there, or its integration (the reason is given).
     """
     require_numbers("sizes", sizes, 0.0, 8.0, count=2)
     require_number("ball", ball, 0.0)
@@ -350,10 +351,14 @@ def _by_grid(
 def _trend(by_grid: dict[int, _Sweep]) -> str:
     """Whether the smallest size that fails depends on the grid, from the sweeps."""
     failing = [math.inf if s.failed is None else s.failed for s in by_grid.values()]
-    if all(a == b for a, b in pairwise(failing)):
-        return "none failed" if math.isinf(failing[0]) else "is the same on these grids"
-    rises = all(a <= b for a, b in pairwise(failing))
-    return "rises with the grid: it is the grid's" if rises else "changes with the grid"
+    if all(math.isinf(s) for s in failing):
+        return "none failed"
+    before, finest = failing[-2:]
+    if before < finest:
+        return "still rises on the finest grid: it is the grid's"
+    if before > finest:
+        return "falls on the finest grid"
+    return "is the same on the two finest grids, as far as the sizes tried tell"
 
 
 @dataclass(frozen=True)
