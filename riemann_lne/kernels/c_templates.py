@@ -4,6 +4,9 @@ HEAD = """\
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 
 typedef {real} real;
 #if defined(__AVX512F__)
@@ -22,12 +25,48 @@ typedef lane_t ivec __attribute__((vector_size(BYTES), may_alias));
 #define LANES ((int64_t)(BYTES / sizeof(real)))
 #define BLOCK {block}
 #define WIDTH {width}
-#define ARRAYS {arrays}
 /* Point 0 of a block lies START after the beginning of its arrays, on a cache line. */
 #define START ((int64_t)(64 / sizeof(real)))
 #define LENGTH (BLOCK + 3 * START)
 #define NOINLINE __attribute__((noinline))
 #define AT(type, p) (*(const type *)(p))
+
+/* A store of whole cache lines that goes past the caches: a line that is not there need not be
+   read first. Others see it after a fence. */
+static inline void stream(real *to, vec x) {
+#if defined(__AVX512F__)
+    _mm512_stream_si512((__m512i *)to, (__m512i)x);
+#elif defined(__AVX__)
+    _mm256_stream_si256((__m256i *)to, (__m256i)x);
+#elif defined(__SSE2__)
+    _mm_stream_si128((__m128i *)to, (__m128i)x);
+#else
+    *(vec *)to = x;
+#endif
+}
+
+static inline void fence(void) {
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
+}
+"""
+
+ACROSS = """\
+/* Derivatives along the second axis, of one row, from a ring of planes. */
+static NOINLINE void second_axis(real *restrict slot{rows}, int64_t size, const real *w) {
+{weights}
+    for (int c = 0; c < {components}; c++) {
+        real *const d = slot + (int64_t)c * {kinds} * LENGTH + START;
+        const int64_t from = (int64_t)c * {planes} * LENGTH + START;
+        for (int64_t z = -START; z < 0; z += LANES) {
+{halo}
+        }
+        for (int64_t z = 0; z < size + WIDTH; z += LANES) {
+{vectors}
+        }
+    }
+}
 """
 
 FILL = """\
@@ -61,32 +100,32 @@ static NOINLINE void fill(real *restrict slot, const real *const *fields, int64_
         }
     }
     if (!wraps) return;
-    for (int64_t m = 0; m < ARRAYS; m++) {
+    for (int64_t m = 0; m < {arrays}; m++) {
         real *const d = slot + m * LENGTH + START;
-        for (int64_t k = 1; k <= WIDTH; k++) {
-            d[-k] = d[wraps - k];
-            d[wraps + k - 1] = d[k - 1];
-        }
+        memcpy(d - WIDTH, d + wraps - WIDTH, WIDTH * sizeof(real));
+        memcpy(d + wraps, d, WIDTH * sizeof(real));
     }
 }
 """
 
 RUN = """\
-/* Result over the slab from start to stop of the first axis. Returns -1 if all is well, -2 without
+/* Result over the slab from start to stop of the first axis, written past the caches if that is
+   wanted and rows begin and end with cache lines. Returns -1 if all is well, -2 without
    memory, else the place of the first block of a row in which the metric is none. */
 int64_t run(const real *const *fields, real *result, const int64_t *const *offsets,
-            const int64_t *sizes, int64_t stride, const real *w, int64_t start, int64_t stop) {
+            const int64_t *sizes, int64_t stride, const real *w, int64_t start, int64_t stop,
+            int64_t past) {
     const int64_t last = sizes[{last}], points = {points};
-    const int64_t slot = ARRAYS * LENGTH, total = {ring} * slot + {crossed} * LENGTH;
+    const int64_t direct = past && (uintptr_t)result % BYTES == 0 && last % LANES == 0;
+{memory}
     void *memory = 0;
     if (posix_memalign(&memory, 64, total * sizeof(real))) return -2;
     /* What lies beyond the ends of rows is computed with, but never kept. */
     memset(memory, 0, total * sizeof(real));
-    real *const ring = memory, *const across = ring + {ring} * slot;
+    real *const across = memory, *const ring = across + {crossed} * LENGTH;
     int64_t bad = -1;
     const int64_t blocks = (last + BLOCK - 1) / BLOCK;
     const int64_t size = ((last + blocks - 1) / blocks + START - 1) / START * START;
-{loops}
     for (int64_t z0 = 0; z0 < last; z0 += size) {
         const int64_t here = last - z0 < size ? last - z0 : size;
         const int64_t *const columns = offsets[{last}] + z0 + WIDTH;
@@ -111,7 +150,21 @@ int64_t run(const real *const *fields, real *result, const int64_t *const *offse
             count++;
             k = end;
         }
+{rows}
+    }
+    fence();
+    free(memory);
+    return bad;
+}
+"""
+
+# Two and three dimensions: a ring of rows.
+MEMORY_OF_ROWS = """\
+    const int64_t slot = {near} * LENGTH, total = {ring} * slot + {crossed} * LENGTH;"""
+
+ROWS = """\
         const int64_t *const rows = offsets[{row}] + WIDTH;
+{loop}
         for (int64_t y = {begin} - WIDTH; y < {end} + WIDTH; y++) {
             const int64_t turn = y - {begin} + WIDTH;
             const int64_t next = rows[y + 1 < {end} + WIDTH ? y + 1 : y] - rows[y];
@@ -121,11 +174,54 @@ int64_t run(const real *const *fields, real *result, const int64_t *const *offse
             const real *p[{ring}];
             for (int64_t k = 0; k < {ring}; k++) p[k] = ring + (turn + 1 + k) % {ring} * slot;
             const int64_t place = {place} + z0;
-            if (!compute(result + place, points, across, {pointers}, here, w) && bad < 0)
+            if (!compute(result + place, points, across, {p}, here, w, direct) && bad < 0)
                 bad = place;
-        }
-    }
-    free(memory);
-    return bad;
-}
-"""
+        }"""
+
+# Four dimensions: a ring of planes of the last two axes with the derivatives along the first one,
+# and from it a ring of rows with those along the second one, mixed ones included.
+MEMORY_OF_PLANES = """\
+    const int64_t slot = {far} * LENGTH, line = {near} * LENGTH;
+    /* Planes of many rows are cut, so that a ring of them takes no more than a few megabytes. */
+    const int64_t cuts = (sizes[{row}] + 31) / 32, height = (sizes[{row}] + cuts - 1) / cuts;
+    const int64_t plane = (height + 2 * WIDTH) * line;
+    const int64_t total = {ring} * (slot + plane) + {crossed} * LENGTH;"""
+
+PLANES = """\
+        const int64_t *const rows = offsets[{row}] + WIDTH, *const sheets = offsets[1] + WIDTH;
+        real *const planes = ring + {ring} * slot;
+        for (int64_t y0 = 0; y0 < sizes[{row}]; y0 += height)
+        for (int64_t i0 = start; i0 < stop; i0++)
+        for (int64_t i1 = -WIDTH; i1 < sizes[1] + WIDTH; i1++) {
+            const int64_t y1 = y0 + height < sizes[{row}] ? y0 + height : sizes[{row}];
+            /* A plane that closes on itself needs no halo of rows: they are at its other end. */
+            const int64_t period = y1 - y0 == sizes[{row}] && rows[-1] == rows[y1 - 1] ? y1 : 0;
+            const int64_t margin = period ? 0 : WIDTH;
+            real *const newest = planes + (i1 + WIDTH) % {ring} * plane;
+            for (int64_t y = y0 - margin; y < y1 + margin; y++) {
+                const int64_t next = rows[y + 1 < y1 + margin ? y + 1 : y] - rows[y];
+                fill(newest + (y - y0 + margin) * line, fields, stride, offsets[0] + i0 + WIDTH,
+                     rows[y] + sheets[i1], next, parts, count, wraps, w);
+            }
+            if (i1 < WIDTH) continue;
+            for (int64_t y = y0 - WIDTH; y < y1 + WIDTH; y++) {
+                const int64_t turn = y - y0 + WIDTH;
+                const int64_t from = (period ? (y + period) % period : turn) * line;
+                const real *q[{ring}];
+                for (int64_t k = 0; k < {ring}; k++)
+                    q[k] = planes + (i1 - WIDTH + k) % {ring} * plane + from;
+                second_axis(ring + turn % {ring} * slot, {q}, here, w);
+                if (turn < {ring} - 1) continue;
+                const real *p[{ring}];
+                const real *const centre = planes + i1 % {ring} * plane;
+                for (int64_t k = 0; k < {ring}; k++) {
+                    const int64_t row = y - 2 * WIDTH + k;
+                    p[k] = ring + (turn + 1 + k) % {ring} * slot;
+                    q[k] = centre + (period ? (row + period) % period : row - y0 + WIDTH) * line;
+                }
+                const int64_t place = ((i0 * sizes[1] + i1 - WIDTH) * sizes[2] + y - WIDTH)
+                    * sizes[3] + z0;
+                if (!compute(result + place, points, across, {p}, {q}, here, w, direct) && bad < 0)
+                    bad = place;
+            }
+        }"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,10 @@ ORDERS = (2, 4, 6)
 
 DTYPES = ("float64", "float32")
 _WITHOUT_MEMORY = -2
+# Results of so many bytes are written past the caches: most of a smaller one is still in them when
+# it is read.
+_PAST_CACHES = 2**23
+_CACHE_LINE = 64
 
 
 class Kernel:
@@ -60,7 +65,7 @@ class Kernel:
         run = self._library.handle.run
         run.restype = ctypes.c_int64
         pointer, number = ctypes.c_void_p, ctypes.c_int64
-        run.argtypes = (*(pointer,) * 4, number, pointer, number, number)
+        run.argtypes = (*(pointer,) * 4, number, pointer, number, number, number)
         self._run = run
         width = half_width(order)
         self.flops_per_point = flops(self._program.nodes) + difference_flops(self._program, width)
@@ -138,7 +143,7 @@ class Kernel:
         def slab(ends: tuple[int, int]) -> int:
             return self._run(
                 pointers[0], result.ctypes.data, pointers[1], sizes.ctypes.data, stride,
-                weights.ctypes.data, *ends,
+                weights.ctypes.data, *ends, result.nbytes >= _PAST_CACHES,
             )  # fmt: skip
 
         # A slab along the row axis begins with the filling of its ring.
@@ -146,7 +151,7 @@ class Kernel:
         states = [slab(parts[0])] if len(parts) == 1 else list(pool(len(parts)).map(slab, parts))
         if _WITHOUT_MEMORY in states:
             raise MemoryError(
-                "no memory for the rows of a kernel (about a megabyte for each thread)"
+                "no memory for the rows of a kernel (up to a few megabytes for each thread)"
             )
         return result, all(state < 0 for state in states)
 
@@ -182,7 +187,7 @@ class Kernel:
     def _result(self, out: np.ndarray | None, grid: Grid, fields: list[np.ndarray]) -> np.ndarray:
         shape = (len(self._program.outputs), *grid.shape)
         if out is None:
-            return np.empty(shape, dtype=self.dtype)
+            return _empty(shape, self.dtype)
         good = isinstance(out, np.ndarray) and out.shape == shape and out.dtype == self.dtype
         if not (good and out.dtype.isnative and out.flags.c_contiguous and out.flags.writeable):
             raise InvalidArgumentError(
@@ -191,6 +196,14 @@ class Kernel:
         if any(np.may_share_memory(out, f) for f in fields):
             raise InvalidArgumentError("out overlaps an argument: neighbours are still to be read")
         return out
+
+
+def _empty(shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """As ``np.empty``, beginning with a cache line: stores then need not be split."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.empty(size + _CACHE_LINE, dtype=np.uint8)
+    skip = -memory.ctypes.data % _CACHE_LINE
+    return memory[skip : skip + size].view(dtype).reshape(shape)
 
 
 def _pointers(arrays: Any) -> Any:

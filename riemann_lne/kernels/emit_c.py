@@ -6,6 +6,9 @@ last axis but one (w the half width of the stencil). Differences along the last 
 algebra are then one loop over the last axis that reads nothing but the ring. The last axis is cut
 into blocks, so that the ring fits the cache.
 
+In 4-D derivatives along the first axis go into a ring of planes of the last two axes, and a row of
+those along the second axis is computed from the planes: mixed ones share what they start from.
+
 Rows are found through tables of offsets, one for each axis: they wrap around periodic axes, so that
 a periodic axis needs no ghost points.
 
@@ -16,9 +19,18 @@ of a row runs over its end into scratch that is not read.
 
 from __future__ import annotations
 
-from itertools import product
+from collections.abc import Callable, Mapping
 
-from .c_templates import FILL, HEAD, RUN
+from .c_templates import (
+    ACROSS,
+    FILL,
+    HEAD,
+    MEMORY_OF_PLANES,
+    MEMORY_OF_ROWS,
+    PLANES,
+    ROWS,
+    RUN,
+)
 from .emit import (
     first_difference,
     first_weight,
@@ -29,8 +41,8 @@ from .emit import (
 )
 from .trace import Derivative, Program
 
-# Points of a block along the last axis. With 2-D to 4-D the rows of the ring hold 3, 18 and 60
-# arrays; longer blocks of them would leave the cache closest to the core.
+# Points of a block along the last axis. With 2-D to 4-D a row of the ring holds 3, 18 and 30 arrays
+# (in 4-D one of a plane as many again); longer blocks would leave the cache closest to the core.
 BLOCK = {2: 128, 3: 128, 4: 64}
 
 
@@ -42,7 +54,9 @@ class _Layout:
         outer = range(self.n - 2)
         needed = {tuple(a for a in d.axes if a < self.n - 2) for d in program.inputs} | {()}
         every = [(), *((a,) for a in outer), *((a, b) for a in outer for b in outer if a <= b)]
-        self.kinds: list[tuple[int, ...]] = [kind for kind in every if kind in needed]
+        # Those that are filled from the grid, and in 4-D those that are had from the former.
+        self.near = [k for k in every if 1 not in k and (k in needed or (*k, 1) in needed)]
+        self.far = [k for k in every if 1 in k and k in needed]
         self.row, self.last = self.n - 2, self.n - 1
         # Components that are differenced along both of the last two axes.
         self.crossed = sorted(
@@ -58,9 +72,11 @@ class _Layout:
         """Number of a component, those of all fields counted."""
         return d.field * (program.components // program.fields) + d.component
 
-    def array(self, component: int, kind: tuple[int, ...]) -> int:
-        """Place of an array in a row of the ring."""
-        return component * len(self.kinds) + self.kinds.index(kind)
+    def place(self, component: int, kind: tuple[int, ...]) -> tuple[str, int]:
+        """The rows of an array, p or in 4-D q where it lies in a plane, and its place in them."""
+        if kind in self.far:
+            return "p", component * len(self.far) + self.far.index(kind)
+        return "q" if self.far else "p", component * len(self.near) + self.near.index(kind)
 
 
 def emit_c(program: Program, order: int, dtype: str, block: int | None = None) -> str:
@@ -74,10 +90,12 @@ def emit_c(program: Program, order: int, dtype: str, block: int | None = None) -
         "integer": {"float64": "int64_t", "float32": "int32_t"}[dtype],
         "block": block or BLOCK[program.n],
         "width": width,
-        "arrays": program.components * len(layout.kinds),
     }.items():
         head = head.replace("{" + name + "}", str(value))
-    parts = [head, _fill(program, layout), _row(program, layout), _run(program, layout)]
+    parts = [head, _fill(program, layout)]
+    if layout.far:
+        parts.append(_second_axis(program, layout))
+    parts += [_row(program, layout), _run(program, layout)]
     return "\n".join(parts)
 
 
@@ -92,83 +110,88 @@ def _weights(n: int, width: int, type_name: str, axes: range) -> list[str]:
     ]
 
 
+def _filled(template: str, values: Mapping[str, object]) -> str:
+    for name, value in values.items():
+        template = template.replace("{" + name + "}", str(value))
+    return template
+
+
 def _fill(program: Program, layout: _Layout) -> str:
-    """Function that computes one row of the ring."""
-    arguments = "".join(f", const int64_t *o{a}" for a in range(layout.n - 2))
-    loop = FILL.replace("{arguments}", arguments)
-    for name, value in {
-        "weights": "\n".join(_weights(layout.n, layout.width, "real", range(layout.n - 2))),
-        "components": str(program.components),
-        "per": str(program.components // program.fields),
-        "kinds": str(len(layout.kinds)),
+    """Function that computes one row with the derivatives along the first axis, if it is outer."""
+    outer = range(min(1, layout.n - 2))
+    shifts = range(-layout.width, layout.width + 1) if outer else range(1)
+    values = {
+        "arguments": ", const int64_t *o0" if outer else "",
+        "weights": "\n".join(_weights(layout.n, layout.width, "real", outer)),
+        "components": program.components,
+        "per": program.components // program.fields,
+        "kinds": len(layout.near),
+        "arrays": program.components * len(layout.near),
         "vectors": "\n".join(_fill_body(layout, "uvec")),
         "scalars": "\n".join(_fill_body(layout, "real")),
-        "pointers": "\n".join(_pointers(layout)),
-        "prefetch": "\n".join(_prefetches(layout)),
-    }.items():
-        loop = loop.replace("{" + name + "}", value)
-    return loop
+        "pointers": "\n".join(
+            f"            const real *const {_pointer(k)} = from + first"
+            + (f" + o0[{k}];" if outer else ";")
+            for k in shifts
+        ),
+        # Hints for the rows that the next call will read: too many and too short for hardware.
+        "prefetch": "\n".join(
+            f"                __builtin_prefetch({_pointer(k)} + z + next);" for k in shifts
+        ),
+    }
+    return _filled(FILL, values)
 
 
-def _neighbours(layout: _Layout) -> list[tuple[int, ...]]:
-    """Shifts along the outer axes of the rows that a row of the ring is made from."""
-    shifts = range(-layout.width, layout.width + 1)
-    every = product(shifts, repeat=layout.n - 2)
-    crossed = any(len(set(kind)) == 2 for kind in layout.kinds)
-    return [s for s in every if crossed or sum(map(bool, s)) <= 1]
+def _pointer(shift: int) -> str:
+    return f"q{'m' if shift < 0 else ''}{abs(shift)}"
 
 
-def _pointer(shift: tuple[int, ...]) -> str:
-    return "q" + "".join(f"_{'m' if k < 0 else ''}{abs(k)}" for k in shift)
-
-
-def _pointers(layout: _Layout) -> list[str]:
-    """Declarations of where those rows begin."""
-    return [
-        f"            const real *const {_pointer(shift)} = from + first"
-        + "".join(f" + o{a}[{k}]" for a, k in enumerate(shift))
-        + ";"
-        for shift in _neighbours(layout)
-    ]
-
-
-def _prefetches(layout: _Layout) -> list[str]:
-    """Hints for the rows that the next call will read: too many and too short for hardware."""
-    return [
-        f"                __builtin_prefetch({_pointer(shift)} + z + next);"
-        for shift in _neighbours(layout)
-    ]
+def _along(values: Callable[[int], str], count: int, axis: int, width: int) -> str:
+    """The value itself, or its first or second difference along an axis."""
+    if count == 0:
+        return values(0)
+    if count == 1:
+        return first_difference(values, first_weight(axis), width)
+    return second_difference(values, second_weight(axis), width)
 
 
 def _fill_body(layout: _Layout, type_name: str) -> list[str]:
-    """Statements that store the derivatives along the outer axes of one component."""
-    outer, width = range(layout.n - 2), layout.width
+    """Statements that store the derivatives along the first axis of one component."""
 
-    def value(**shift: int) -> str:
-        chosen = tuple(shift.get(f"x{a}", 0) for a in outer)
-        return f"AT({type_name}, {_pointer(chosen)} + z)"
+    def value(shift: int) -> str:
+        return f"AT({type_name}, {_pointer(shift)} + z)"
 
-    def first(a: int, **fixed: int) -> str:
-        return first_difference(lambda j: value(**{f"x{a}": j}, **fixed), first_weight(a), width)
-
-    texts: dict[tuple[int, ...], str] = {(): value()}
-    for a in outer:
-        texts[a,] = first(a)
-        texts[a, a] = second_difference(
-            lambda j, a=a: value(**{f"x{a}": j}),  # type: ignore[misc]
-            second_weight(a),
-            width,
-        )
-        for b in outer[a + 1 :]:
-            texts[a, b] = first_difference(
-                lambda j, a=a, b=b: f"({first(a, **{f'x{b}': j})})",  # type: ignore[misc]
-                first_weight(b),
-                width,
-            )
     return [
-        f"                *({type_name} *)(d + {place} * LENGTH + z) = {texts[kind]};"
-        for place, kind in enumerate(layout.kinds)
+        f"                *({type_name} *)(d + {place} * LENGTH + z) = "
+        f"{_along(value, len(kind), 0, layout.width)};"
+        for place, kind in enumerate(layout.near)
     ]
+
+
+def _second_axis(program: Program, layout: _Layout) -> str:
+    """Function that computes, in 4-D, one row of the derivatives along the second axis."""
+    width = layout.width
+
+    def store(kind: tuple[int, ...]) -> str:
+        array = layout.near.index(tuple(a for a in kind if a != 1))
+
+        def value(shift: int) -> str:
+            return f"AT(vec, q{shift + width} + from + {array} * LENGTH + z)"
+
+        difference = _along(value, kind.count(1), 1, width)
+        return f"            *(vec *)(d + {layout.far.index(kind)} * LENGTH + z) = {difference};"
+
+    values = {
+        "rows": "".join(f", const real *q{k}" for k in range(2 * width + 1)),
+        "weights": "\n".join(_weights(layout.n, width, "vec", range(1, 2))),
+        "components": program.components,
+        "kinds": len(layout.far),
+        "planes": len(layout.near),
+        # Of these only the first derivative is differenced again along the last axis.
+        "halo": store((1,)),
+        "vectors": "\n".join(map(store, layout.far)),
+    }
+    return _filled(ACROSS, values)
 
 
 def _row(program: Program, layout: _Layout) -> str:
@@ -176,15 +199,16 @@ def _row(program: Program, layout: _Layout) -> str:
     n, width, row, last = layout.n, layout.width, layout.row, layout.last
     crossed = {c: place for place, c in enumerate(layout.crossed)}
 
-    def ring(array: int, k: int, offset: int) -> str:
+    def ring(place: tuple[str, int], k: int, offset: int) -> str:
+        rows, array = place
         kind = "vec" if offset == 0 else "uvec"
         shift = f" + {offset}" if offset > 0 else (f" - {-offset}" if offset else "")
-        return f"AT({kind}, p{k + width} + {array} * LENGTH + START + z{shift})"
+        return f"AT({kind}, {rows}{k + width} + {array} * LENGTH + START + z{shift})"
 
     def load(d: Derivative) -> str:
         c = layout.flat(program, d)
         inner = tuple(a for a in d.axes if a >= n - 2)
-        array = layout.array(c, tuple(a for a in d.axes if a < n - 2))
+        array = layout.place(c, tuple(a for a in d.axes if a < n - 2))
         if inner == ():
             return ring(array, 0, 0)
         if inner == (last,):
@@ -208,16 +232,21 @@ def _row(program: Program, layout: _Layout) -> str:
     outputs = program.outputs
     lines, names = statements((*outputs, *program.minors), load, "vec", " " * 8)
     good = " & ".join(f"({names[m.number]} > (real)0)" for m in program.minors)
-    rows = "".join(f", const real *p{k}" for k in range(2 * width + 1))
+    rows = "".join(
+        f", const real *{name}{k}"
+        for name in ("pq" if layout.far else "p")
+        for k in range(2 * width + 1)
+    )
     text = [
         "/* One row of the result; returns whether the metric is one at all of its points. */",
         "static NOINLINE int compute(real *restrict result, int64_t points, real *restrict across",
-        f"                            {rows}, int64_t size, const real *w) {{",
+        f"                            {rows}, int64_t size, const real *w,",
+        "                            int64_t direct) {",
         *_weights(n, width, "vec", range(row, n)),
         "    for (int64_t z = -START; z < size + WIDTH; z += LANES) {",
     ]
     for c, place in crossed.items():
-        array = layout.array(c, ())
+        array = layout.place(c, ())
         difference = first_difference(lambda j, m=array: ring(m, j, 0), first_weight(row), width)  # type: ignore[misc]
         text.append(f"        *(vec *)(across + {place} * LENGTH + START + z) = {difference};")
     text += [
@@ -227,7 +256,12 @@ def _row(program: Program, layout: _Layout) -> str:
         "    for (int64_t z = 0; z < size; z += LANES) {",
         *lines,
         "        real *const to = result + z;",
-        "        if (size - z >= LANES) {",
+        "        if (direct) {",
+        *(
+            f"            stream(to + {place} * points, {names[o.number]});"
+            for place, o in enumerate(outputs)
+        ),
+        "        } else if (size - z >= LANES) {",
         *(
             f"            *(uvec *)(to + {place} * points) = {names[o.number]};"
             for place, o in enumerate(outputs)
@@ -253,31 +287,25 @@ def _row(program: Program, layout: _Layout) -> str:
 
 def _run(program: Program, layout: _Layout) -> str:
     """The function that is called: all rows of a slab of the first axis."""
-    n, width, row = layout.n, layout.width, layout.row
+    n, row, ring = layout.n, layout.row, range(2 * layout.width + 1)
     # Rows of the ring are counted from the first one of the slab if the row axis is the first.
     begin, end = ("start", "stop") if n == 2 else ("0", f"sizes[{row}]")
-    outer = "".join(f", offsets[{a}] + i{a} + {width}" for a in range(n - 2))
-    result_row = " + ".join(
-        f"i{a} * {' * '.join(f'sizes[{b}]' for b in range(a + 1, n))}" for a in range(n - 1)
-    ).replace(f"i{row}", f"(y - {width})")
-    text = RUN
-    for name, value in {
-        "last": str(layout.last),
-        "points": " * ".join(f"sizes[{a}]" for a in range(n)),
-        "ring": str(2 * width + 1),
-        "crossed": str(max(1, len(layout.crossed))),
-        "loops": "\n".join(
-            f"    for (int64_t i{a} = {low}; i{a} < {high}; i{a}++)"
-            for a, (low, high) in enumerate(
-                [("start", "stop"), *(("0", f"sizes[{b}]") for b in range(1, n))][: n - 2]
-            )
-        ),
+    values = {
+        "memory": MEMORY_OF_PLANES if layout.far else MEMORY_OF_ROWS,
+        "rows": PLANES if layout.far else ROWS,
+        "loop": "" if n == 2 else "        for (int64_t i0 = start; i0 < stop; i0++)",
+        "outer": "" if n == 2 else ", offsets[0] + i0 + WIDTH",
+        "place": f"({'' if n == 2 else 'i0 * sizes[1] + '}y - WIDTH) * sizes[{layout.last}]",
         "begin": begin,
         "end": end,
-        "outer": outer,
-        "row": str(row),
-        "place": result_row,
-        "pointers": ", ".join(f"p[{k}]" for k in range(2 * width + 1)),
-    }.items():
-        text = text.replace("{" + name + "}", value)
-    return text
+        "near": program.components * len(layout.near),
+        "far": program.components * len(layout.far),
+        "last": layout.last,
+        "points": " * ".join(f"sizes[{a}]" for a in range(n)),
+        "ring": len(ring),
+        "crossed": max(1, len(layout.crossed)),
+        "row": row,
+        "p": ", ".join(f"p[{k}]" for k in ring),
+        "q": ", ".join(f"q[{k}]" for k in ring),
+    }
+    return _filled(RUN, values)

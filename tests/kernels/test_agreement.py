@@ -135,6 +135,44 @@ def test_rows_of_every_length_against_blocks(
     assert tools.relative_gap(result, tools.plain("ricci_deturck", [packed], grid, 4)) <= 1e-12
 
 
+@pytest.mark.parametrize("periodic", [True, False])
+def test_planes_that_are_cut_and_rows_of_several_blocks(
+    tools: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, periodic: bool
+) -> None:
+    """In 4-D planes have at most 32 rows at a time; blocks here 16 points."""
+    small = cpu.emit_c
+    monkeypatch.setattr(
+        cpu, "emit_c", lambda program, order, dtype: small(program, order, dtype, 16)
+    )
+    kernel = cpu.Kernel("ricci_deturck", 4, 2, "float64")
+    grid = rl.Grid((4, 5, 35, 21), (0.0,) * 4, (1.0,) * 4, (True, True, periodic, periodic))
+    packed = tools.random_packed(grid, 3)
+    result, good = kernel.evaluate(packed, grid)
+    assert good
+    assert tools.relative_gap(result, tools.plain("ricci_deturck", [packed], grid, 2)) <= 1e-12
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("shape", [(9, 160), (6, 7, 32), (6, 7, 33), (5, 5, 6, 16)])
+def test_results_written_past_the_caches_are_the_same(
+    tools: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], dtype: str
+) -> None:
+    grid = rl.Grid.torus(shape)
+    packed = tools.random_packed(grid, 0, dtype)
+    kernel = kernels.compile_kernel("ricci_deturck", len(shape), 4, dtype)
+    wanted = kernel(packed, grid)
+    assert wanted.ctypes.data % 64 == 0
+    monkeypatch.setattr(cpu, "_PAST_CACHES", 0)
+    assert np.array_equal(kernel(packed, grid, threads=2), wanted)
+    # An array that does not begin with a cache line is written in the ordinary way.
+    for skip in (1, 2, 8):
+        out = np.full(wanted.size + 16, np.nan, dtype=dtype)
+        inside = out[skip : skip + wanted.size].reshape(wanted.shape)
+        assert np.array_equal(kernel(packed, grid, out=inside), wanted)
+        assert np.isnan(out[:skip]).all()
+        assert np.isnan(out[skip + wanted.size :]).all()
+
+
 @pytest.mark.parametrize("n", [2, 3])
 def test_results_do_not_depend_on_the_number_of_threads(tools: SimpleNamespace, n: int) -> None:
     grid = rl.Grid.torus({2: (67, 150), 3: (13, 9, 35)}[n])
