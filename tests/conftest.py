@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,11 @@ import pytest
 from hypothesis import settings
 
 from riemann_lne.arrays import to_numpy
+
+# A shell that starts the tests in the background has SIGINT ignored, and what they start inherits
+# that: the tests that interrupt a run would wait for its end.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples in every run, so that a failure is a failure of the code; no time limit for
 # one example, since machines differ.
