@@ -15,6 +15,8 @@ from riemann_lne_validation.comparison import report, tables
 from riemann_lne_validation.comparison.stored import read_summary
 from riemann_lne_validation.comparison.summary import Summary
 
+_MOST_SENTENCES = 10
+
 
 def write_results(source: Path, target: Path, pages: Path) -> None:
     """Write ``target``, a piece of Markdown, and one page for each file of ``source``."""
@@ -32,9 +34,11 @@ def write_results(source: Path, target: Path, pages: Path) -> None:
 def _section(summary: Summary, link: str) -> str:
     counts = report.counts(summary)
     environment = summary.environment
+    # of many comparisons, none of them primary, the table says the same in less space
+    sentences = summary.sentences if len(summary.sentences) <= _MOST_SENTENCES else ()
     return "\n\n".join([
         f"### {_text(summary.title)}",
-        "\n".join(f"- {_text(s)}" for s in summary.sentences),
+        "\n".join(f"- {_text(s)}" for s in sentences),
         _table(tables.COMPARISON_COLUMNS, tables.comparison_rows(summary)),
         _text(tables.family_line(summary)),
         _table(tables.ARM_COLUMNS, tables.arm_rows(summary)),
