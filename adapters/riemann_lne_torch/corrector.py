@@ -16,7 +16,7 @@ from riemann_lne.errors import (
     UnknownNameError,
 )
 
-from . import grouped
+from . import grouped, on_host
 from .corrections import (
     INVERSES,
     METRICS,
@@ -27,14 +27,15 @@ from .corrections import (
     flow_step,
 )
 from .hooks import attach
-from .passes import measured_update, update
+from .passes import measured_update, rank_one_update, update
 from .pieces import BLOCKS
 from .scale import Follower, given_tau, require_usable
 from .selection import Select, Source, Weight, find_weights
 from .statistics import LayerStatistics, of_layers
-from .sums import Blocks, Rows
+from .sums import Blocks, Fast, Rows
 
 _ON_INDEFINITE = ("rescale", "weak", "raise")
+_SOLVE = Fast(grouped.solve_sums, on_host.solve_sums)
 
 
 class LNECorrector:
@@ -349,13 +350,13 @@ class LNECorrector:
 
     def _correct_rank_one(self, blocks: Blocks) -> None:
         def sums(tau: Rows) -> Tensor:
-            return blocks.collect(RankOne.sums, tau, grouped=grouped.solve_sums, width=3, held=1)
+            return blocks.collect(RankOne.sums, tau, fast=_SOLVE, width=3, held=1)
 
         tau, total, bad = self._definite(blocks, sums)
         exact = (total[:, 0] < 1.0) & (self.inverse == "exact")
         coefficient = RankOne.coefficient(total, exact)
         finite = torch.isfinite(total).all(-1)
-        update(blocks, finite, RankOne.finish, tau, coefficient, grouped=grouped.finish_)
+        rank_one_update(blocks, finite, tau, coefficient)
         condition = torch.where(total[:, 0] < 1.0, 1.0 / (1.0 - total[:, 0]), torch.inf)
         condition = torch.where(blocks.sizes() > 1.0, condition, 1.0)
         change = RankOne.change(total, coefficient)

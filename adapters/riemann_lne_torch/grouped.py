@@ -1,7 +1,7 @@
 """The sums of `riemann_lne.lne.pieces.PieceSums`, and its last pass, for many pieces at once.
 
-The same formulas in torch's grouped operations, which take a list of tensors: a network of many
-small layers costs a handful of launches. Checked against the plain form in the tests.
+The same formulas in torch's grouped operations, which take a list of tensors: on a device a network
+of many small layers costs a handful of launches. Checked against the plain form in the tests.
 """
 
 from __future__ import annotations
@@ -15,9 +15,14 @@ Pieces = Sequence[Tensor]
 Values = Sequence[float]
 
 
-def squares(xs: Pieces, vs: Pieces) -> Tensor:
-    """Sum x . x of every piece."""
-    return _square(torch._foreach_norm(_wide(xs)))[:, None]
+def powers(xs: Pieces, vs: Pieces, taus: Values) -> Tensor:
+    """Sums of z^2, z^4 and z^6 of every piece, z = tau x."""
+    z = torch._foreach_mul(_wide(xs), taus)
+    cubes = torch._foreach_mul(z, z)
+    norms = [torch._foreach_norm(z), torch._foreach_norm(cubes)]
+    torch._foreach_mul_(cubes, z)
+    norms.append(torch._foreach_norm(cubes))
+    return torch.stack([_square(n) for n in norms], -1)
 
 
 def scale_sums(xs: Pieces, vs: Pieces, taus: Values) -> Tensor:

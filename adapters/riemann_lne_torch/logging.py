@@ -47,8 +47,8 @@ def statistics_dict(corrector: LNECorrector, prefix: str = "lne") -> dict[str, f
     >>> corrector = LNECorrector([("fc", weight)], target=0.75)
     >>> corrector.correct_()
     >>> for name, value in statistics_dict(corrector).items():
-    ...     print(name, round(value, 4))
-    lne/fc/tau 0.4636
+    ...     print(name, round(value, 3))
+    lne/fc/tau 0.464
     lne/fc/norm2 0.75
     lne/fc/condition 4.0
     lne/fc/relative_change 3.0

@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from . import grouped, on_host
+from .corrections import RankOne
 from .sums import Blocks, Rows, at_rows
 
 
-def update(blocks: Blocks, finite: Rows, finish: Any, *known: Rows, grouped: Any = None) -> None:
+def update(blocks: Blocks, finite: Rows, finish: Any, *known: Rows) -> None:
     """New gradients ``finish(x, v, *values)`` in the rows whose sums are finite.
 
     Parameters
@@ -23,15 +25,23 @@ def update(blocks: Blocks, finite: Rows, finish: Any, *known: Rows, grouped: Any
     finish : callable
         Of a piece, with the known values of its rows.
     *known : Rows
-    grouped : callable, optional
-        The same in place for many pieces of one row each.
     """
-    if grouped is not None and blocks.single_rows and bool(finite.all()):
-        for places, xs, vs in blocks.groups_of_pieces(held=1):
-            grouped(xs, vs, *(k[places].tolist() for k in known))
-        return
     for rows, x, v in blocks.pieces(held=3):
         _update_piece(rows, x, v, finite, finish, known)
+
+
+def rank_one_update(blocks: Blocks, finite: Rows, tau: Rows, coefficient: Rows) -> None:
+    """`update` with `RankOne.finish`, in fewer operations where that can be."""
+    if not bool(finite.all()) or not (blocks.on_host or blocks.single_rows):
+        update(blocks, finite, RankOne.finish, tau, coefficient)
+    elif blocks.on_host:
+        single, column = coefficient.tolist(), coefficient[:, None]
+        for rows, z, v in on_host.scaled(blocks.host_pieces(), tau):
+            factor = single[rows.start] if len(z) == 1 else column[rows].to(z.dtype)
+            on_host.finish_(z, v, factor)
+    else:
+        for places, xs, vs in blocks.groups_of_pieces(held=1):
+            grouped.finish_(xs, vs, tau[places].tolist(), coefficient[places].tolist())
 
 
 def measured_update(blocks: Blocks, finite: Rows, finish: Any, *known: Rows) -> Tensor:

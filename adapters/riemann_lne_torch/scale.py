@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -13,10 +13,14 @@ from torch import Tensor
 from riemann_lne.errors import InvalidArgumentError, NotFiniteError
 from riemann_lne.lne.pieces import PieceSums
 
-from . import grouped
-from .sums import Blocks, Rows
+from . import grouped, on_host
+from .sums import Blocks, Fast, Rows
 
 _MOST_ROUNDS = 60
+# tanh^2 z = z^2 - 2/3 z^4 + 17/45 z^6 - ...
+_SERIES = torch.tensor([1.0, -2.0 / 3.0, 17.0 / 45.0], dtype=torch.float64)
+_POWERS = Fast(grouped.powers, on_host.powers)
+_SCALE = Fast(grouped.scale_sums, on_host.scale_sums)
 
 
 def given_tau(tau: float | Mapping[str, float] | str, name: str) -> float | None:
@@ -45,17 +49,23 @@ def given_tau(tau: float | Mapping[str, float] | str, name: str) -> float | None
 class Follower:
     """The tau with |tanh(tau w)|^2 = target in every block, followed from call to call.
 
-    Between two steps of training the weights move little. The last tau times |w| then over |w|
-    now is right but for the change of the weights' distribution, and usually to rounding: where
-    tau w is small |t|^2 is nearly tau^2 |w|^2. Where the sums show that it is not, Newton's method
-    in log tau goes on from there.
+    Between two steps of training the weights move little. With z = tau_0 w for the last tau,
+
+        |tanh(r z)|^2 = r^2 sum z^2 - 2/3 r^4 sum z^4 + 17/45 r^6 sum z^6 - ...,
+
+    and what follows the three sums hardly changes from one call to the next: it is kept as a
+    remainder, taken to grow like the next term, r^8. The r that then meets the target is right to
+    rounding as a rule. Where the sums show that it is not, Newton's method in log tau goes on
+    from there.
     """
 
     def __init__(self, target: float) -> None:
         self.target = target
         self._layout: tuple[tuple[str, int], ...] = ()
         self._tau = torch.empty(0, dtype=torch.float64)
-        self._norm2 = torch.empty(0, dtype=torch.float64)
+        self._remainder = torch.empty(0, dtype=torch.float64)
+        self._scale = self._tau  # of this call's sums,
+        self._series = self._tau  # and the terms of the series above, (rows, 3)
 
     def predict(self, blocks: Blocks, tau: Rows, wanted: Rows) -> Rows:
         """Tau with the wanted rows replaced by a prediction.
@@ -69,13 +79,16 @@ class Follower:
         NotFiniteError
             If a weight is not finite. Names the layer.
         """
-        norm2 = blocks.collect(_norm2, grouped=grouped.squares, width=1, held=1)[:, 0]
-        require_usable(blocks, norm2, wanted)
-        last_tau, last_norm2 = self._last(blocks)
-        guess = last_tau * (last_norm2 / norm2).sqrt()
-        guess = torch.where(guess.isnan(), (self.target / norm2).sqrt(), guess)
-        tau = torch.where(wanted, guess, tau)
-        self._keep(blocks, tau, norm2, wanted)
+        last, remainder = self._last(blocks)
+        scale = torch.where(last.isnan(), 1.0, last)
+        sums = blocks.collect(powers, scale, fast=_POWERS, width=3, held=2)
+        require_usable(blocks, sums[:, 0], wanted)
+        self._scale, self._series = scale, sums * _SERIES
+        least = self.target / sums[:, 0]  # of r^2, as |tanh z| <= |z|
+        square = _root(self._series, remainder, self.target)
+        square = torch.where(square.isfinite() & (square >= least), square, least)
+        tau = torch.where(wanted, scale * square.sqrt(), tau)
+        self._keep(blocks, tau, wanted)
         return tau
 
     def is_met(self, blocks: Blocks, norm2: Rows, wanted: Rows) -> bool:
@@ -89,54 +102,73 @@ class Follower:
         tolerance = 3e-7 if _double(blocks) else 1e-3  # Newton squares the error of log tau
         for _ in range(_MOST_ROUNDS):
             trial = torch.where(wanted, bracket.u.exp(), 1.0)
-            sums = blocks.collect(_scale_sums, trial, grouped=grouped.scale_sums, width=2, held=2)
+            sums = blocks.collect(_scale_sums, trial, fast=_SCALE, width=2, held=2)
             require_usable(blocks, sums[:, 0], wanted)
             if not bool((wanted & (bracket.step(sums[:, 0], sums[:, 1]) > tolerance)).any()):
                 break
         tau = torch.where(wanted, bracket.u.exp(), tau)
-        self._keep(blocks, tau, None, wanted)
+        self._keep(blocks, tau, wanted)
         return tau
 
     def _last(self, blocks: Blocks) -> tuple[Rows, Rows]:
-        """Tau and |w|^2 of the last call for these rows, NaN where there was none."""
+        """Tau and remainder of the last call for these rows, NaN where there was none."""
         if blocks.layout == self._layout:
-            return self._tau, self._norm2
+            return self._tau, self._remainder
         known = self.state_dict()
         last = torch.full((2, blocks.rows), torch.nan, dtype=torch.float64)
         for layer in blocks.layers:
-            for row, values in zip(last, (known["tau"], known["norm2"]), strict=True):
+            for row, values in zip(last, (known["tau"], known["remainder"]), strict=True):
                 found = values.get(layer.name)
                 if found is not None and len(found) == layer.rows:
                     row[layer.span] = found
         return last[0], last[1]
 
-    def _keep(self, blocks: Blocks, tau: Rows, norm2: Rows | None, wanted: Rows) -> None:
-        if norm2 is not None:
-            self._norm2 = norm2.clone()
+    def _keep(self, blocks: Blocks, tau: Rows, wanted: Rows) -> None:
+        """Take tau for what meets the target with the weights of this call."""
+        square = (tau / self._scale).square()
         self._tau = torch.where(wanted, tau, torch.nan)
+        self._remainder = self.target - _polynomial(self._series.unbind(-1), square)
         self._layout = blocks.layout
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
-        """Tau and |w|^2 of every layer; NaN in blocks whose tau is not followed."""
+        """Tau and remainder of every layer; NaN in blocks whose tau is not followed."""
         sizes = [rows for _, rows in self._layout]
         names = [name for name, _ in self._layout]
-        pair = (self._tau, self._norm2)
-        tau, norm2 = (dict(zip(names, torch.split(a, sizes), strict=True)) for a in pair)
+        pair = (self._tau, self._remainder)
+        tau, remainder = (dict(zip(names, torch.split(a, sizes), strict=True)) for a in pair)
         followed = [name for name, values in tau.items() if not bool(values.isnan().all())]
         return {
             "tau": {name: tau[name].clone() for name in followed},
-            "norm2": {name: norm2[name].clone() for name in followed},
+            "remainder": {name: remainder[name].clone() for name in followed},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up what `state_dict` gave."""
         values = [
             {name: torch.as_tensor(a, dtype=torch.float64).cpu() for name, a in part.items()}
-            for part in (state["tau"], state["norm2"])
+            for part in (state["tau"], state["remainder"])
         ]
         self._layout = tuple((name, len(a)) for name, a in values[0].items())
         empty = torch.empty(0, dtype=torch.float64)
-        self._tau, self._norm2 = (torch.cat([empty, *part.values()]) for part in values)
+        self._tau, self._remainder = (torch.cat([empty, *part.values()]) for part in values)
+
+
+def _root(series: Tensor, remainder: Rows, target: float) -> Rows:
+    """The q near 1 where the series with its remainder is the target, by Newton's method."""
+    terms = (*series.unbind(-1), remainder)
+    slopes = [(power + 1) * term for power, term in enumerate(terms)]
+    q = torch.ones_like(remainder)
+    for _ in range(6):
+        q = q - (_polynomial(terms, q) - target) * q / _polynomial(slopes, q)
+    return q
+
+
+def _polynomial(terms: Sequence[Rows], q: Rows) -> Rows:
+    """The sum of q^k times the k-th term, k = 1, 2, ..."""
+    total = torch.zeros_like(q)
+    for term in reversed(terms):
+        total = (total + term) * q
+    return total
 
 
 def _double(blocks: Blocks) -> bool:
@@ -175,9 +207,11 @@ def _scale_sums(x: Tensor, v: Tensor, tau: Any) -> tuple[Tensor, Tensor]:
     return PieceSums(tau).scale(x)
 
 
-def _norm2(x: Tensor, v: Tensor) -> tuple[Tensor]:
-    x = x.to(torch.promote_types(x.dtype, torch.float32))
-    return ((x * x).sum(-1),)
+def powers(x: Tensor, v: Tensor, tau: Any) -> tuple[Tensor, ...]:
+    """Sums of z^2, z^4 and z^6 of every row of a piece, z = tau x."""
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    square = (wide * (tau[:, None] if isinstance(tau, Tensor) else tau)).square()
+    return square.sum(-1), square.square().sum(-1), (square**3).sum(-1)
 
 
 def require_usable(blocks: Blocks, norm2: Rows, wanted: Rows) -> None:

@@ -30,7 +30,8 @@ class LayerStatistics:
     relative_change : float
         |v' - v|/|v| for the gradient v and the corrected v', over the layer.
     angle : float
-        Angle between v and v', over the layer, in radians.
+        Angle between v and v', over the layer, in radians; in single precision what is below 1e-3
+        is rounding.
     indefinite : int
         Number of blocks in which the tau that was asked for made Eq. 16 indefinite.
     corrected : bool

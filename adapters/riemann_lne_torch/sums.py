@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from . import on_host
 from .pieces import Local, open_weight, piece_limit, shard_groups
 from .selection import Weight
 
@@ -19,8 +20,14 @@ Rows: TypeAlias = Tensor
 PieceFunction: TypeAlias = Callable[..., Sequence[Tensor]]
 """From weights, gradients and row values of a piece to sums of shape (rows of the piece,)."""
 
-GroupFunction: TypeAlias = Callable[..., Tensor]
-"""The same for a list of pieces of one row each, with lists of floats: (pieces, sums)."""
+
+class Fast(NamedTuple):
+    """The same for weights scaled by one known value, tau, in fewer operations."""
+
+    grouped: Callable[..., Tensor]
+    """For a list of pieces of one row each, with lists of floats: (pieces, sums)."""
+    on_host: PieceFunction
+    """From z = tau x, which it may overwrite, and v."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +67,7 @@ class Blocks:
             self.layers.append(Layer(weight, local, span, groups))
             start = span.stop
         self.rows = start
+        self._cuts: dict[int, list[tuple[slice, Tensor, Tensor]]] = {}
         self.layout = tuple((layer.name, layer.rows) for layer in self.layers)
         self.device = self.layers[0].local.weight.device
 
@@ -84,7 +92,7 @@ class Blocks:
         self,
         function: PieceFunction,
         *known: Rows,
-        grouped: GroupFunction | None = None,
+        fast: Fast | None = None,
         width: int,
         held: int = 3,
         largest: bool = False,
@@ -97,8 +105,9 @@ class Blocks:
         function : callable
             ``function(x, v, *values)`` of a piece, with the known values of its rows.
         *known : Rows
-        grouped : callable, optional
-            The same for many pieces in few operations, taken where every piece is one row.
+        fast : Fast, optional
+            The same in fewer operations, taken on the host, and on a device where every piece is
+            one row.
         width : int
             Number of sums.
         held : int
@@ -111,11 +120,13 @@ class Blocks:
         fill = -torch.inf if largest else 0.0
         wide = torch.float32 if self.device.type == "mps" else torch.float64
         total = torch.full((self.rows, width), fill, dtype=wide, device=self.device)
-        if grouped is not None and self.single_rows:
+        if fast is not None and self.on_host:
+            self._add_on_host(total, fast.on_host, *known)
+        elif fast is not None and self.single_rows:
             for places, xs, vs in self.groups_of_pieces(held):
                 index = torch.tensor(places)
                 values = [k[index].tolist() for k in known]
-                total.index_add_(0, index.to(self.device), grouped(xs, vs, *values).to(total))
+                total.index_add_(0, index.to(self.device), fast.grouped(xs, vs, *values).to(total))
         else:
             for rows, x, v in self.pieces(max(held, 3)):  # the core's functions hold up to three
                 values = [at_rows(k, rows, x) for k in known]
@@ -128,18 +139,38 @@ class Blocks:
             total = total.expand(self.rows, width)
         return total
 
+    def _add_on_host(self, total: Tensor, function: PieceFunction, tau: Rows) -> None:
+        cut = self.host_pieces()
+        if cut:
+            parts = [torch.stack(list(function(z, v)), -1) for _, z, v in on_host.scaled(cut, tau)]
+            places = torch.cat([torch.arange(rows.start, rows.stop) for rows, _, _ in cut])
+            total.index_add_(0, places, torch.cat([part.double() for part in parts]))
+
+    @property
+    def on_host(self) -> bool:
+        return self.device.type == "cpu"
+
+    def host_pieces(self) -> list[tuple[slice, Tensor, Tensor]]:
+        """Pieces that fit the cache, with what is held of them."""
+        return self._cut(min(self.limit // 3, on_host.LONGEST_PIECE))
+
     @property
     def single_rows(self) -> bool:
         # not by their total: of a sharded layer this process may hold two channels or none
         return all(layer.rows == 1 for layer in self.layers)
 
-    def pieces(self, held: int) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    def pieces(self, held: int) -> list[tuple[slice, Tensor, Tensor]]:
         """Rows, weights and gradients of every piece."""
-        limit = max(self.limit // held, 1)
-        for layer in self.layers:
-            for part, x, v in layer.local.pieces(limit):
-                start = layer.span.start
-                yield slice(start + part.start, start + part.stop), x, v
+        return self._cut(self.limit // held)
+
+    def _cut(self, longest: int) -> list[tuple[slice, Tensor, Tensor]]:
+        if longest not in self._cuts:
+            self._cuts[longest] = [
+                (slice(layer.span.start + part.start, layer.span.start + part.stop), x, v)
+                for layer in self.layers
+                for part, x, v in layer.local.pieces(max(longest, 1))
+            ]
+        return self._cuts[longest]
 
     def groups_of_pieces(self, held: int) -> Iterator[tuple[list[int], list[Tensor], list[Tensor]]]:
         """Pieces of one row each, gathered up to the size of the largest piece."""

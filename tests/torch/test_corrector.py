@@ -18,7 +18,17 @@ from riemann_lne.errors import (  # noqa: E402
     UnknownNameError,
 )
 from riemann_lne.lne.pieces import PieceSums  # noqa: E402
-from riemann_lne_torch import LNECorrector, QuantConfig, grouped, pieces, quantize_  # noqa: E402
+from riemann_lne_torch import (  # noqa: E402
+    LNECorrector,
+    QuantConfig,
+    grouped,
+    on_host,
+    pieces,
+    quantize_,
+)
+from riemann_lne_torch.scale import Follower, powers  # noqa: E402
+from riemann_lne_torch.sums import Blocks  # noqa: E402
+from riemann_lne_validation.benchmarks.torch_training import allocated_peak  # noqa: E402
 
 nn = torch.nn
 BLOCKS = ("layer", "channel", "network", "weight")
@@ -122,29 +132,107 @@ def test_one_dominating_weight_is_followed():
     assert followed(corrector)[0] == pytest.approx(rl.auto_tau(w.detach(), 0.98), rel=1e-10)
 
 
+@pytest.mark.parametrize("block", ["layer", "channel", "network"])
+def test_small_moves_are_followed_without_a_search(block, monkeypatch):
+    # what a step of training does: the prediction alone meets the target
+    generator = torch.Generator().manual_seed(1)
+    shapes = (64, 16, 3, 3), (64, 400)
+    params = [torch.randn(s, generator=generator).mul_(0.2).requires_grad_() for s in shapes]
+    for p in params:
+        p.grad = torch.ones_like(p)
+    corrector = LNECorrector(params, block=block)
+    corrector.correct_()
+    searches = []
+    plain = Follower.solve
+    monkeypatch.setattr(Follower, "solve", lambda *a: searches.append(1) or plain(*a))
+    for _ in range(10):
+        for p in params:
+            p.data.mul_(1.01).add_(torch.randn(p.shape, generator=generator), alpha=2e-3)
+        corrector.correct_()
+        for s in corrector.statistics.values():
+            assert s.norm2 == pytest.approx(0.5, rel=1e-5)
+    assert not searches
+    for p in params:  # and where it does not, the search is there
+        p.data.pow_(5)
+    corrector.correct_()
+    assert searches
+
+
+@pytest.mark.parametrize("block", ["layer", "channel"])
+def test_memory_is_less_than_a_copy_of_the_largest_layer(block):
+    params = [torch.randn(256, 1024).mul_(0.1).requires_grad_(), torch.randn(300).requires_grad_()]
+    for p in params:
+        p.grad = torch.randn(p.shape)
+    corrector = LNECorrector(params, block=block)
+    first, later = allocated_peak(corrector.correct_), allocated_peak(corrector.correct_)
+    assert 0 < later <= first < params[0].numel() * 4
+
+
+def rows_of_pieces(dtype, rows, generator):
+    xs = [torch.randn(rows, n, generator=generator).mul(0.2).to(dtype) for n in (3, 700, 5000)]
+    vs = [torch.randn(x.shape, generator=generator).to(dtype) for x in xs]
+    return xs, vs
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
 def test_grouped_operations_are_the_plain_ones(dtype):
-    generator = torch.Generator().manual_seed(0)
-    xs = [torch.randn(1, n, generator=generator).mul(0.2).to(dtype) for n in (3, 700, 5000)]
-    vs = [torch.randn(x.shape, generator=generator).to(dtype) for x in xs]
+    xs, vs = rows_of_pieces(dtype, 1, torch.Generator().manual_seed(0))
     taus, cs = [0.7, 0.1, 0.05], [1.5, -2.0, 0.3]
     close = {"rtol": 1e-12, "atol": 0.0} if dtype is torch.float64 else {"rtol": 2e-6, "atol": 1e-4}
-    for i, sums in enumerate(
-        zip(
-            *[PieceSums(t).solve(x, v) for x, v, t in zip(xs, vs, taus, strict=False)], strict=False
-        )
+    for grouped_sums, plain in (
+        (grouped.solve_sums, lambda x, v, tau: PieceSums(tau).solve(x, v)),
+        (grouped.scale_sums, lambda x, v, tau: PieceSums(tau).scale(x)),
+        (grouped.powers, powers),
     ):
-        found = grouped.solve_sums(xs, vs, taus)[:, i]
-        torch.testing.assert_close(found, torch.cat(sums).double(), check_dtype=False, **close)
-    for i, sums in enumerate(
-        zip(*[PieceSums(t).scale(x) for x, t in zip(xs, taus, strict=False)], strict=False)
-    ):
-        found = grouped.scale_sums(xs, vs, taus)[:, i]
-        torch.testing.assert_close(found, torch.cat(sums).double(), check_dtype=False, **close)
-    plain = [PieceSums(t).finish(x, v, c) for x, v, t, c in zip(xs, vs, taus, cs, strict=False)]
+        expected = [torch.cat(plain(x, v, t)) for x, v, t in zip(xs, vs, taus, strict=True)]
+        found = grouped_sums(xs, vs, taus)
+        torch.testing.assert_close(found, torch.stack(expected).double(), **close)
+    plain = [PieceSums(t).finish(x, v, c) for x, v, t, c in zip(xs, vs, taus, cs, strict=True)]
     grouped.finish_(xs, vs, taus, cs)
-    for a, b in zip(vs, plain, strict=False):
+    for a, b in zip(vs, plain, strict=True):
         torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+def test_operations_on_the_host_are_the_plain_ones(dtype, rows):
+    generator = torch.Generator().manual_seed(0)
+    xs, vs = rows_of_pieces(dtype, rows, generator)
+    spans = [slice(i * rows, (i + 1) * rows) for i in range(len(xs))]
+    cut = list(zip(spans, xs, vs, strict=True))
+    tau = torch.rand(3 * rows, generator=generator, dtype=torch.float64) * 0.1
+    close = {"rtol": 1e-12, "atol": 0.0} if dtype is torch.float64 else {"rtol": 2e-6, "atol": 1e-4}
+    wide = torch.promote_types(dtype, torch.float32)
+    for host_sums, plain in (
+        (on_host.solve_sums, lambda x, v, tau: PieceSums(tau).solve(x, v)),
+        (on_host.scale_sums, lambda x, v, tau: PieceSums(tau).scale(x)),
+        (on_host.powers, powers),
+    ):
+        found = [host_sums(z, v) for _, z, v in on_host.scaled(cut, tau)]
+        for a, x, v, span in zip(found, xs, vs, spans, strict=True):
+            expected = plain(x, v, tau[span].to(wide))
+            torch.testing.assert_close(torch.stack(a), torch.stack(list(expected)), **close)
+    c = torch.randn(3 * rows, generator=generator, dtype=torch.float64)
+    plain = [
+        PieceSums(tau[span].to(wide)).finish(x, v, c[span].to(wide))
+        for span, x, v in zip(spans, xs, vs, strict=True)
+    ]
+    for span, z, v in on_host.scaled(cut, tau):
+        on_host.finish_(z, v, float(c[span]) if rows == 1 else c[span, None].to(wide))
+    for a, b in zip(vs, plain, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("inverse", ["exact", "weak"])
+@pytest.mark.parametrize("block", ["layer", "channel", "network"])
+def test_the_way_of_a_device_gives_what_that_of_the_host_does(block, inverse, monkeypatch):
+    one, other = parameters(), parameters()
+    options = {"block": block, "inverse": inverse, "target": 0.8}
+    LNECorrector(one, **options).correct_()
+    monkeypatch.setattr(Blocks, "on_host", False)
+    LNECorrector(other, **options).correct_()
+    for a, b in zip(one, other, strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +21,6 @@ from .samples import Samples, ratio, statistics, timed
 def corrector_rows(settings: Settings) -> list[Row]:
     """The corrector on a ResNet-20 step (one bit a weight): share of the step."""
     model, x, y = _resnet_20(8 if settings.quick else 128)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     kinds: dict[str, dict[str, Any]] = {
         "tau auto, exact": {},
         "tau auto, weak": {"inverse": "weak"},
@@ -29,19 +29,24 @@ def corrector_rows(settings: Settings) -> list[Row]:
         "hessian": {"metric": "hessian"},
         "flowed": {"metric": "flowed"},
     }
-    correctors = {name: LNECorrector(model, **options) for name, options in kinds.items()}
+    # A model for each, or one would see steps of the others between two of its own.
+    models = {name: copy.deepcopy(model) for name in kinds}
+    correctors = {name: LNECorrector(models[name], **kinds[name]) for name in kinds}
+    optimizers = {
+        name: torch.optim.SGD(models[name].parameters(), lr=0.05, momentum=0.9) for name in kinds
+    }
     steps = {name: Samples() for name in kinds}
     samples = {name: Samples() for name in kinds}
     settings.say(f"ResNet-20, batch {len(x)}")
     for round_ in range(settings.repeats + 2):
         for name, corrector in correctors.items():
-            optimizer.zero_grad()
+            optimizers[name].zero_grad()
             began = time.perf_counter()
-            torch.autograd.backward(nn.functional.cross_entropy(model(x), y))
+            torch.autograd.backward(nn.functional.cross_entropy(models[name](x), y))
             backward = time.perf_counter() - began
             correcting = timed(corrector.correct_)
             began = time.perf_counter()
-            optimizer.step()
+            optimizers[name].step()
             if round_ > 1:  # the first are for caches, and for the first tau
                 steps[name].add(backward + time.perf_counter() - began, 0.0)
                 samples[name].add(*correcting)
