@@ -72,8 +72,8 @@ static NOINLINE void second_axis(real *restrict slot{rows}, int64_t size, const 
 FILL = """\
 /* One row of the ring, part by part. The first and the last vector of a part overlap others. */
 static NOINLINE void fill(real *restrict slot, const real *const *fields, int64_t stride{arguments},
-                 int64_t row, int64_t next, const int64_t *parts, int64_t count, int64_t wraps,
-                 const real *w) {
+                 int64_t row, const int64_t *parts, int64_t count, int64_t wraps,
+                 const real *w{next}) {
 {weights}
     for (int c = 0; c < {components}; c++) {
         real *const d = slot + (int64_t)c * {kinds} * LENGTH + START;
@@ -94,8 +94,8 @@ static NOINLINE void fill(real *restrict slot, const real *const *fields, int64_
 {prefetch}
                 if (z + LANES >= end) break;
                 /* On to the next border of a cache line, or to the end. */
-                const int64_t next = (z + LANES) & -LANES;
-                z = next + LANES <= end ? next : end - LANES;
+                z = (z + LANES) & -LANES;
+                if (z + LANES > end) z = end - LANES;
             }
         }
     }
@@ -167,14 +167,14 @@ ROWS = """\
 {loop}
         for (int64_t y = {begin} - WIDTH; y < {end} + WIDTH; y++) {
             const int64_t turn = y - {begin} + WIDTH;
-            const int64_t next = rows[y + 1 < {end} + WIDTH ? y + 1 : y] - rows[y];
-            fill(ring + turn % {ring} * slot, fields, stride{outer}, rows[y], next,
-                 parts, count, wraps, w);
+            fill(ring + turn % {ring} * slot, fields, stride{outer}, rows[y], parts, count, wraps, w);
             if (turn < {ring} - 1) continue;
             const real *p[{ring}];
             for (int64_t k = 0; k < {ring}; k++) p[k] = ring + (turn + 1 + k) % {ring} * slot;
             const int64_t place = {place} + z0;
-            if (!compute(result + place, points, across, {p}, here, w, direct) && bad < 0)
+            const int64_t ahead = rows[y + 1 < {end} + WIDTH ? y + 1 : y] + columns[0]{newest};
+            if (!compute(result + place, points, across, {p}, here, w, direct, fields, stride, ahead)
+                && bad < 0)
                 bad = place;
         }"""
 
@@ -201,7 +201,7 @@ PLANES = """\
             for (int64_t y = y0 - margin; y < y1 + margin; y++) {
                 const int64_t next = rows[y + 1 < y1 + margin ? y + 1 : y] - rows[y];
                 fill(newest + (y - y0 + margin) * line, fields, stride, offsets[0] + i0 + WIDTH,
-                     rows[y] + sheets[i1], next, parts, count, wraps, w);
+                     rows[y] + sheets[i1], parts, count, wraps, w, next);
             }
             if (i1 < WIDTH) continue;
             for (int64_t y = y0 - WIDTH; y < y1 + WIDTH; y++) {
@@ -221,7 +221,10 @@ PLANES = """\
                 }
                 const int64_t place = ((i0 * sizes[1] + i1 - WIDTH) * sizes[2] + y - WIDTH)
                     * sizes[3] + z0;
-                if (!compute(result + place, points, across, {p}, {q}, here, w, direct) && bad < 0)
+                const int64_t ahead = rows[y - WIDTH] + columns[0]{newest}
+                    + sheets[i1 + 1 < sizes[1] + WIDTH ? i1 + 1 : i1];
+                if (!compute(result + place, points, across, {p}, {q}, here, w, direct, fields,
+                             stride, ahead) && bad < 0)
                     bad = place;
             }
         }"""

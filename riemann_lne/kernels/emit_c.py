@@ -42,8 +42,9 @@ from .emit import (
 from .trace import Derivative, Program
 
 # Points of a block along the last axis. With 2-D to 4-D a row of the ring holds 3, 18 and 30 arrays
-# (in 4-D one of a plane as many again); longer blocks would leave the cache closest to the core.
-BLOCK = {2: 128, 3: 128, 4: 64}
+# (in 4-D one of a plane as many again). Short blocks stay in the cache closest to the core, long ones
+# read memory in one stream; these were the quickest on large grids.
+BLOCK = {2: 1024, 3: 128, 4: 64}
 
 
 class _Layout:
@@ -134,9 +135,11 @@ def _fill(program: Program, layout: _Layout) -> str:
             + (f" + o0[{k}];" if outer else ";")
             for k in shifts
         ),
-        # Hints for the rows that the next call will read: too many and too short for hardware.
+        # A plane is filled in one go: the rows of the next call are asked for meanwhile.
+        "next": ", int64_t next" if layout.far else "",
         "prefetch": "\n".join(
-            f"                __builtin_prefetch({_pointer(k)} + z + next);" for k in shifts
+            f"                __builtin_prefetch({_pointer(k)} + z + next);"
+            for k in (shifts if layout.far else ())
         ),
     }
     return _filled(FILL, values)
@@ -197,6 +200,7 @@ def _second_axis(program: Program, layout: _Layout) -> str:
 def _row(program: Program, layout: _Layout) -> str:
     """Function that computes one row of the result from the ring."""
     n, width, row, last = layout.n, layout.width, layout.row, layout.last
+    per = program.components // program.fields
     crossed = {c: place for place, c in enumerate(layout.crossed)}
 
     def ring(place: tuple[str, int], k: int, offset: int) -> str:
@@ -241,7 +245,8 @@ def _row(program: Program, layout: _Layout) -> str:
         "/* One row of the result; returns whether the metric is one at all of its points. */",
         "static NOINLINE int compute(real *restrict result, int64_t points, real *restrict across",
         f"                            {rows}, int64_t size, const real *w,",
-        "                            int64_t direct) {",
+        "                            int64_t direct, const real *const *fields, int64_t stride,",
+        "                            int64_t ahead) {",
         *_weights(n, width, "vec", range(row, n)),
         "    for (int64_t z = -START; z < size + WIDTH; z += LANES) {",
     ]
@@ -255,6 +260,11 @@ def _row(program: Program, layout: _Layout) -> str:
         "    for (int64_t k = 0; k < LANES; k++) lane[k] = k;",
         "    for (int64_t z = 0; z < size; z += LANES) {",
         *lines,
+        # Spread over the loop: asked for in one go, so many lines would have to wait for each other.
+        *(
+            f"        __builtin_prefetch(fields[{c // per}] + {c % per} * stride + ahead + z);"
+            for c in range(program.components)
+        ),
         "        real *const to = result + z;",
         "        if (direct) {",
         *(
@@ -295,6 +305,8 @@ def _run(program: Program, layout: _Layout) -> str:
         "rows": PLANES if layout.far else ROWS,
         "loop": "" if n == 2 else "        for (int64_t i0 = start; i0 < stop; i0++)",
         "outer": "" if n == 2 else ", offsets[0] + i0 + WIDTH",
+        # Of the rows that come next, the one that no other difference has read before.
+        "newest": "" if n == 2 else " + offsets[0][i0 + 2 * WIDTH]",
         "place": f"({'' if n == 2 else 'i0 * sizes[1] + '}y - WIDTH) * sizes[{layout.last}]",
         "begin": begin,
         "end": end,
