@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from ..arrays import Array
+from .blockwise import Combination
 from .semidiscrete import SemiDiscreteFlow
 
 
@@ -21,13 +22,13 @@ class Step:
         The new state, a fresh array.
     rate : array or None
         Right-hand side at the new state, if the method evaluated it (first same as last).
-    error : array or None
+    error : array, Combination or None
         Estimate of the local error, shape of the state.
     """
 
     y: Array
     rate: Array | None = None
-    error: Array | None = None
+    error: Array | Combination | None = None
 
 
 class Integrator(Protocol):

@@ -8,6 +8,7 @@ cache. The result can be put into an array that is no longer needed, one of the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import array_api_compat
 
@@ -41,6 +42,31 @@ def combination(terms: Iterable[tuple[float, Array]], out: Array | None = None) 
         return total((c, (block,)) for c, block in zip(coefficients, blocks, strict=True))
 
     return blockwise(formula, arrays, out)
+
+
+class Combination:
+    """A sum of coefficient times array that is not stored: indexing it adds up that part.
+
+    For what is read once, a tile at a time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> both = Combination([(2.0, np.ones((2, 3))), (-1.0, np.ones((2, 3)))])
+    >>> both[0, :2]
+    array([1., 1.])
+    """
+
+    def __init__(self, terms: Iterable[tuple[float, Array]]) -> None:
+        self.terms = tuple(terms)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of every array."""
+        return tuple(self.terms[0][1].shape)
+
+    def __getitem__(self, index: Any) -> Array:
+        return total((c, (array[index],)) for c, array in self.terms)
 
 
 def may_share_memory(a: Array, b: Array) -> bool:

@@ -149,6 +149,11 @@ class BoundaryConditions:
             if callable(choice)
         ]
 
+    @property
+    def sets_rates(self) -> bool:
+        """Whether there is anything for `set_rate` to do."""
+        return bool(self._conditions)
+
     def set_rate(self, t: float, rate: Array) -> None:
         """Put the prescribed rates into a rate of change."""
         for condition in self._conditions:

@@ -9,10 +9,12 @@ metric as it drifts.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, like, namespace
+from ..arrays import Array, device, like, namespace
 from ..errors import InvalidArgumentError
 from ..flows.base import laplacian_spectral_radius
 from ..fourier import irfftn, rfftn
@@ -94,15 +96,15 @@ class ETDRK4:
         v = self._forward(y)
         if rate is None:
             rate = system(t, y)
-        start = self._nonlinear(rate, v, None)
+        start = self._nonlinear(rate, v)
         del rate
-        coarse = self._advance(system, t, v, start, dt)
         if not estimate:
-            return Step(self._back(coarse))
-        fine = self._advance(system, t, v, start, dt / 2)
+            return Step(self._back(self._advance(system, t, v, start, dt, keep=False)))
+        coarse = self._advance(system, t, v, start, dt, keep=True)
+        fine = self._advance(system, t, v, start, dt / 2, keep=False)
         del v, start
-        again = self._nonlinear(system(t + dt / 2, self._back(fine)), fine, None)
-        fine = self._advance(system, t + dt / 2, fine, again, dt / 2)
+        again = self._nonlinear(system(t + dt / 2, self._back(fine)), fine)
+        fine = self._advance(system, t + dt / 2, fine, again, dt / 2, keep=False)
         del again
         gap = blockwise(lambda a, b: (a - b) * (1 / 15), (fine, coarse), out=coarse)
         return Step(self._back(fine), None, self._back(gap))
@@ -113,36 +115,74 @@ class ETDRK4:
     def _back(self, v: Array) -> Array:
         return irfftn(v, self._grid.shape)
 
-    def _nonlinear(self, rate: Array, v: Array, out: Array | None) -> Array:
-        """Transform of the right-hand side less the part that is integrated exactly.
-
-        ``out``, which may be the state's transform ``v``, is overwritten.
-        """
-        result = namespace(v).empty_like(v) if out is None else out
+    def _nonlinear(self, rate: Array, v: Array) -> Array:
+        """Transform of the right-hand side less the part that is integrated exactly."""
+        result = namespace(v).empty_like(v)
         # One component at a time: besides the result no transform is held in full.
         for c in range(v.shape[0]):
             result[c, ...] = self._forward(rate[c, ...]) - self._linear * v[c, ...]
         return result
 
     def _advance(
-        self, system: SemiDiscreteFlow, t: float, v: Array, n_v: Array, dt: float
+        self, system: SemiDiscreteFlow, t: float, v: Array, n_v: Array, dt: float, keep: bool
     ) -> Array:
         """One step in Fourier space, from the state and its nonlinear part.
 
-        Besides these two it holds the result, to which every part is added as soon as it is known,
-        and the stage, which becomes its nonlinear part and then the next stage.
+        The transforms of the stages a and b are made twice, a component at a time, and never held:
+        while the right-hand side is evaluated there are, besides the arguments, the nonlinear
+        part of one stage, or the last stage and the result. These two take the place of the
+        arguments unless those are to be kept.
         """
         e, e_half, q, f1, f2, f3 = self._weights(dt, v)
-        result = blockwise(_pair, (v, e, n_v, f1))
-        stage = blockwise(_pair, (v, e_half, n_v, q))  # a
-        self._nonlinear(system(t + dt / 2, self._back(stage)), stage, out=stage)
-        result = blockwise(_plus, (result, stage, f2), out=result)
-        stage = blockwise(_pair, (v, e_half, stage, q), out=stage)  # b
-        self._nonlinear(system(t + dt / 2, self._back(stage)), stage, out=stage)
-        result = blockwise(_plus, (result, stage, f2), out=result)
-        stage = blockwise(_last_stage, (v, n_v, stage, e_half, q), out=stage)  # c
-        self._nonlinear(system(t + dt, self._back(stage)), stage, out=stage)
-        return blockwise(_plus, (result, stage, f3), out=result)
+        xp, components = namespace(v), range(v.shape[0])
+
+        def stage_of(n: Array) -> Callable[[int], Array]:
+            """e_half v + q n: stage a from the state's nonlinear part, b from that of a."""
+            return lambda c: blockwise(_pair, (v[c, ...], e_half, n[c, ...], q))
+
+        n_a = xp.empty_like(v)
+        rate = self._rate(system, t + dt / 2, stage_of(n_v), n_a.shape)
+        for c in components:
+            n_a[c, ...] = self._remainder(rate[c, ...], stage_of(n_v)(c))
+        del rate
+        rate = self._rate(system, t + dt / 2, stage_of(n_a), n_a.shape)
+        result, last = (n_a, xp.empty_like(v)) if keep else (v, n_v)
+
+        def combine(c: int, n_a: Array, rate: Array) -> None:
+            """Component c of the last stage, and of the result but for that stage's part."""
+            n_b = self._remainder(rate, stage_of(n_a)(c))
+            parts = v[c, ...], n_v[c, ...], n_a[c, ...], n_b
+            most = blockwise(_all_but_last, (*parts, e, f1, f2))
+            last[c, ...] = blockwise(_last_stage, (parts[0], parts[1], n_b, e_half, q))
+            result[c, ...] = most
+
+        for c in components:
+            combine(c, n_a, rate[c, ...])
+        del rate, n_a
+        rate = self._rate(system, t + dt, lambda c: last[c, ...], v.shape)
+        for c in components:
+            n_c = self._remainder(rate[c, ...], last[c, ...])
+            blockwise(_plus, (result[c, ...], n_c, f3), out=result[c, ...])
+        return result
+
+    def _rate(
+        self, system: SemiDiscreteFlow, t: float, stage: Callable[[int], Array], shape: Any
+    ) -> Array:
+        """The right-hand side at a stage whose components are transformed back one by one."""
+        first = self._back(stage(0))
+        y = namespace(first).empty(
+            (shape[0], *first.shape), dtype=first.dtype, device=device(first)
+        )
+        y[0, ...] = first
+        del first
+        for c in range(1, shape[0]):
+            y[c, ...] = self._back(stage(c))
+        return system(t, y)
+
+    def _remainder(self, rate: Array, stage: Array) -> Array:
+        """The nonlinear part at a stage, of one component."""
+        hat = self._forward(rate)
+        return blockwise(_minus, (hat, stage, self._linear), out=hat)
 
     def _weights(self, dt: float, v: Array) -> tuple[Array, ...]:
         """Coefficients for a step, kept while they are in use."""
@@ -169,8 +209,19 @@ def _plus(x: Array, y: Array, b: Array) -> Array:
     return x + b * y
 
 
+def _minus(x: Array, y: Array, b: Array) -> Array:
+    return x - b * y
+
+
+def _all_but_last(
+    v: Array, n_v: Array, n_a: Array, n_b: Array, e: Array, f1: Array, f2: Array
+) -> Array:
+    """The step but for the part of the last stage: e v + f1 n_v + f2 (n_a + n_b)."""
+    return e * v + f1 * n_v + f2 * n_a + f2 * n_b
+
+
 def _last_stage(v: Array, n_v: Array, n_b: Array, e_half: Array, q: Array) -> Array:
-    """Stage c = e_half a + q (2 n_b - n_v); a = e_half v + q n_v is made again, not held."""
+    """Stage c = e_half a + q (2 n_b - n_v), where a = e_half v + q n_v."""
     return e_half * (e_half * v + q * n_v) + q * (2.0 * n_b - n_v)
 
 

@@ -14,6 +14,7 @@ from ..flows.base import Flow, GaugedFlow
 from ..flows.diffeomorphism import interpolate, jacobian_determinant, pull_back
 from ..grids import Grid
 from ..weights import Order
+from .blockwise import Combination
 from .boundaries import Boundary
 from .semidiscrete import SemiDiscreteFlow
 
@@ -101,10 +102,14 @@ class PulledBackFlow(SemiDiscreteFlow):
             index = self.grid.shape[axis] - 1 if side else 0
             vector[(axis, *(slice(None),) * axis, index)] = 0.0
 
-    def scaled_size(self, error: Array, y: Array, rtol: float, atol: float) -> float:
+    @property
+    def _in_one_pass(self) -> bool:
+        return False  # the kernel knows nothing of the map
+
+    def scaled_size(self, error: Array | Combination, y: Array, rtol: float, atol: float) -> float:
         """The larger one of the metric's and of the map's, which is in units of the sides."""
-        metric = super().scaled_size(self.metric_part(error), self.metric_part(y), rtol, atol)
-        u = self.displacement(error)
+        metric = super().scaled_size(error[: self._size, ...], self.metric_part(y), rtol, atol)
+        u = error[self._size :, ...]
         xp = namespace(u)
         sides = like(list(self.grid.lengths), u)
         worst = float(xp.max(xp.abs(u) / xp.reshape(sides, (-1,) + (1,) * self.grid.ndim)))

@@ -11,7 +11,7 @@ import math
 
 from ..arrays import Array
 from .base import Step, WithoutMemory
-from .blockwise import combination
+from .blockwise import Combination, combination
 from .semidiscrete import SemiDiscreteFlow
 
 # The bound is for the Laplacian frozen at the start of the step: leave room for what changes.
@@ -68,15 +68,12 @@ class RKL2(WithoutMemory):
             nu = -(j - 1) / j * b[j] / b[j - 2]
             mu_rate = mu * w
             gamma_rate = -(1 - b[j - 1]) * mu_rate
-            # In place of the stage before the last one, which is not needed again; the start is.
-            new = combination(
-                [
-                    (mu, old),
-                    (nu, older),
-                    (1 - mu - nu, y),
-                    (mu_rate * dt, system(t + c_old * dt, old)),
-                    (gamma_rate * dt, first),
-                ],
+            new = system.update(
+                t + c_old * dt,
+                old,
+                mu_rate * dt,
+                [(mu, old), (nu, older), (1 - mu - nu, y), (gamma_rate * dt, first)],
+                # In place of the stage before the last, which is not needed again; the start is.
                 out=None if j == 2 else older,
             )
             # The time of a stage obeys the recurrence of the stages themselves.
@@ -84,7 +81,8 @@ class RKL2(WithoutMemory):
             older, old = old, new
         if not estimate:
             return Step(old)
+        del older
         last = system(t + dt, old)
         # The estimate of Sommeijer, Shampine & Verwer (1998) for second-order stabilised methods.
-        error = combination([(0.8, y), (-0.8, old), (0.4 * dt, first), (0.4 * dt, last)], out=older)
+        error = Combination([(0.8, y), (-0.8, old), (0.4 * dt, first), (0.4 * dt, last)])
         return Step(old, last, error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from ..grids import Grid
 from ..stencils import dealias_mask, second_derivative_symbol, tile_points, tile_slices
 from ..tensors import inverse_and_determinant, is_positive_definite, pairs, squared_norm, table
 from ..weights import Order
-from .blockwise import may_share_memory
+from .blockwise import Combination, combination, may_share_memory
 from .boundaries import Boundary, BoundaryConditions, BoundaryFunction
 
 __all__ = ["BoundaryFunction", "SemiDiscreteFlow", "mean_laplacian_symbol", "scaled_error"]
@@ -61,6 +61,33 @@ class SemiDiscreteFlow:
         self.nfev += 1
         return self.metric_rate(t, y)
 
+    def update(
+        self,
+        t: float,
+        y: Array,
+        scale: float,
+        terms: Sequence[tuple[float, Array]],
+        out: Array | None = None,
+    ) -> Array:
+        """``scale`` times the time derivative plus the sum of coefficient times array.
+
+        ``out`` may be one of these arrays but not ``y``; it is overwritten and comes back as a new
+        view. A flow with a kernel does it in one pass, which stores no time derivative.
+        """
+        if self._in_one_pass:
+            self.nfev += 1
+            return self.flow.update(t, y, self.grid, scale, terms, out)[...]  # type: ignore[attr-defined]
+        rate = self(t, y)
+        return combination([*terms, (scale, rate)], rate if out is None else out)
+
+    @property
+    def _in_one_pass(self) -> bool:
+        """Whether the kernel's time derivative is the system's, and can be added up on the way."""
+        fused = getattr(self.flow, "updates", None)
+        return (
+            fused is not None and fused() and self._damping is None and not self.boundary.sets_rates
+        )
+
     def metric_rate(self, t: float, y: Array) -> Array:
         """Time derivative of the packed metric."""
         rate = self.flow.rhs(t, y, self.grid, self.order)
@@ -105,23 +132,24 @@ class SemiDiscreteFlow:
             result = good if result is None else result & good
         return bool(result)
 
-    def scaled_size(self, error: Array, y: Array, rtol: float, atol: float) -> float:
+    def scaled_size(self, error: Array | Combination, y: Array, rtol: float, atol: float) -> float:
         """Size of an error estimate in units of the tolerance; see ``scaled_error``."""
         return scaled_error(error, y, self.grid.ndim, rtol, atol)
 
 
-def tiles_of(y: Array) -> Iterator[Array]:
-    """Views of a state that cover the grid, for reductions without large temporaries."""
-    for tile in tile_slices(tuple(y.shape[1:]), tile_points(y)):
+def tiles_of(y: Array | Combination) -> Iterator[Array]:
+    """Parts of a state that cover the grid, for reductions without large temporaries."""
+    like = y.terms[0][1] if isinstance(y, Combination) else y
+    for tile in tile_slices(tuple(y.shape[1:]), tile_points(like)):
         yield y[(slice(None), *tile)]
 
 
-def scaled_error(error: Array, y: Array, n: int, rtol: float, atol: float) -> float:
+def scaled_error(error: Array | Combination, y: Array, n: int, rtol: float, atol: float) -> float:
     """Largest over the grid of |error|_g / (atol + rtol |g|_g), |g|_g = sqrt(n): dimensionless.
 
     Weighted by the metric of the state itself, so that it does not depend on coordinates.
     """
-    xp = namespace(error)
+    xp = namespace(y)
     largest: Any = None
     for e, g in zip(tiles_of(error), tiles_of(y), strict=True):
         inverse, _ = inverse_and_determinant(table(g, n), n)
@@ -172,11 +200,11 @@ class _HighModes:
         self._linear = like((1 - mask) * symbol, y)
 
     def __call__(self, rate: Array, y: Array) -> Array:
+        """The rate at a state, which is overwritten."""
         n = self._grid.ndim
-        result = namespace(rate).empty_like(rate)
         # One component at a time: transforms of all of them would be copies of the metric.
         for c in range(rate.shape[0]):
             hat = rfftn(rate[c, ...], n) * self._keep
             hat += rfftn(y[c, ...], n) * self._linear
-            result[c, ...] = irfftn(hat, self._grid.shape)
-        return result
+            rate[c, ...] = irfftn(hat, self._grid.shape)
+        return rate

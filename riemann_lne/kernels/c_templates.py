@@ -45,6 +45,14 @@ static inline void stream(real *to, vec x) {
 #endif
 }
 
+/* The first values from an address; what lies beyond them may not be there. */
+static inline vec some(const real *from, int64_t count) {
+    if (count >= LANES) return *(const uvec *)from;
+    vec x = {0};
+    for (int64_t k = 0; k < count; k++) x[k] = from[k];
+    return x;
+}
+
 static inline void fence(void) {
 #if defined(__SSE2__)
     _mm_sfence();
@@ -110,11 +118,13 @@ static NOINLINE void fill(real *restrict slot, const real *const *fields, int64_
 
 RUN = """\
 /* Result over the slab from start to stop of the first axis, written past the caches if that is
-   wanted and rows begin and end with cache lines. Returns -1 if all is well, -2 without
-   memory, else the place of the first block of a row in which the metric is none. */
+   wanted and rows begin and end with cache lines. With factors (else null) it is that of the
+   formula times the first of them, plus the others times the given number of terms, arrays like the
+   result, which may be one of them. Returns -1 if all is well, -2 without memory, else the place
+   of the first block of a row in which the metric is none. */
 int64_t run(const real *const *fields, real *result, const int64_t *const *offsets,
             const int64_t *sizes, int64_t stride, const real *w, int64_t start, int64_t stop,
-            int64_t past) {
+            int64_t past, const real *const *terms, const real *factors, int64_t more) {
     const int64_t last = sizes[{last}], points = {points};
     const int64_t direct = past && (uintptr_t)result % BYTES == 0 && last % LANES == 0;
 {memory}
@@ -167,14 +177,16 @@ ROWS = """\
 {loop}
         for (int64_t y = {begin} - WIDTH; y < {end} + WIDTH; y++) {
             const int64_t turn = y - {begin} + WIDTH;
-            fill(ring + turn % {ring} * slot, fields, stride{outer}, rows[y], parts, count, wraps, w);
+            fill(ring + turn % {ring} * slot, fields, stride{outer}, rows[y], parts, count, wraps,
+                 w);
             if (turn < {ring} - 1) continue;
             const real *p[{ring}];
             for (int64_t k = 0; k < {ring}; k++) p[k] = ring + (turn + 1 + k) % {ring} * slot;
             const int64_t place = {place} + z0;
             const int64_t ahead = rows[y + 1 < {end} + WIDTH ? y + 1 : y] + columns[0]{newest};
-            if (!compute(result + place, points, across, {p}, here, w, direct, fields, stride, ahead)
-                && bad < 0)
+            if (!(factors ? update : compute)(
+                    result, place, points, across, {p}, here, w, direct, fields, stride, ahead,
+                    terms, factors, more) && bad < 0)
                 bad = place;
         }"""
 
@@ -223,8 +235,9 @@ PLANES = """\
                     * sizes[3] + z0;
                 const int64_t ahead = rows[y - WIDTH] + columns[0]{newest}
                     + sheets[i1 + 1 < sizes[1] + WIDTH ? i1 + 1 : i1];
-                if (!compute(result + place, points, across, {p}, {q}, here, w, direct, fields,
-                             stride, ahead) && bad < 0)
+                if (!(factors ? update : compute)(
+                        result, place, points, across, {p}, {q}, here, w, direct, fields, stride,
+                        ahead, terms, factors, more) && bad < 0)
                     bad = place;
             }
         }"""

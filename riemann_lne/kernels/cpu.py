@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,9 @@ class Kernel:
         run = self._library.handle.run
         run.restype = ctypes.c_int64
         pointer, number = ctypes.c_void_p, ctypes.c_int64
-        run.argtypes = (*(pointer,) * 4, number, pointer, number, number, number)
+        run.argtypes = (
+            *(pointer,) * 4, number, pointer, number, number, number, pointer, pointer, number
+        )  # fmt: skip
         self._run = run
         width = half_width(order)
         self.flops_per_point = flops(self._program.nodes) + difference_flops(self._program, width)
@@ -130,20 +133,66 @@ class Kernel:
         threads: int | None = None,
     ) -> tuple[np.ndarray, bool]:
         """As a call; besides, whether the metric was positive definite at every point."""
-        grid.require_stencil(self.order)
         fields = self._fields(packed, background, grid)
         result = self._result(out, grid, fields)
+        return result, self._run_slabs(fields, grid, result, threads, None, ())
+
+    def update(
+        self,
+        packed: np.ndarray,
+        grid: Grid,
+        scale: float,
+        terms: Sequence[tuple[float, np.ndarray]],
+        background: np.ndarray | None = None,
+        out: np.ndarray | None = None,
+        threads: int | None = None,
+    ) -> np.ndarray:
+        """``scale`` times the result of a call, plus the sum of coefficient times array.
+
+        A stage of a Runge-Kutta method in one pass: the right-hand side is never stored.
+
+        Parameters
+        ----------
+        scale : float
+        terms : sequence of (coefficient, array like the result)
+        out : array, optional
+            As in a call. May be one of the terms.
+
+        Raises
+        ------
+        ShapeError, DTypeError, GridTooSmallError, InvalidArgumentError, MemoryError
+        """
+        fields = self._fields(packed, background, grid)
+        result = self._result(out, grid, fields)
+        arrays = [self._term(array, result) for _, array in terms]
+        factors = np.array([scale, *(c for c, _ in terms)], dtype=self.dtype)
+        self._run_slabs(fields, grid, result, threads, factors, arrays)
+        return result
+
+    def _run_slabs(
+        self,
+        fields: list[np.ndarray],
+        grid: Grid,
+        result: np.ndarray,
+        threads: int | None,
+        factors: np.ndarray | None,
+        terms: Sequence[np.ndarray],
+    ) -> bool:
+        """Fill the result, in slabs shared by threads; whether the metric was one everywhere."""
+        grid.require_stencil(self.order)
         prepared = [np.ascontiguousarray(with_ghosts(f, grid, self.order)) for f in fields]
         width = half_width(self.order)
         tables, stride = offsets(grid.shape, bounded_part(grid, self.order), width)
         weights = weights_of(grid.spacing, self.order, self.dtype)
         sizes = np.array(grid.shape, dtype=np.int64)
-        pointers = _pointers(prepared), _pointers(tables)
+        pointers = _pointers(prepared), _pointers(tables), _pointers(terms)
+        scales = None if factors is None else factors.ctypes.data
 
         def slab(ends: tuple[int, int]) -> int:
             return self._run(
                 pointers[0], result.ctypes.data, pointers[1], sizes.ctypes.data, stride,
                 weights.ctypes.data, *ends, result.nbytes >= _PAST_CACHES,
+                pointers[2], scales, len(terms),
             )  # fmt: skip
 
         # A slab along the row axis begins with the filling of its ring.
@@ -153,7 +202,21 @@ class Kernel:
             raise MemoryError(
                 "no memory for the rows of a kernel (up to a few megabytes for each thread)"
             )
-        return result, all(state < 0 for state in states)
+        return all(state < 0 for state in states)
+
+    def _term(self, array: Any, result: np.ndarray) -> np.ndarray:
+        """A term of an update as a native array that is the result or apart from it."""
+        if not isinstance(array, np.ndarray) or array.shape != result.shape:
+            raise ShapeError(
+                f"a term has shape {getattr(array, 'shape', None)}; the result has {result.shape}"
+            )
+        if array.dtype != result.dtype:
+            raise DTypeError(f"a term has dtype {array.dtype}; {self!r} takes {self.dtype}")
+        term = np.ascontiguousarray(array)
+        same = term.ctypes.data == result.ctypes.data
+        if not same and np.may_share_memory(term, result):
+            raise InvalidArgumentError("out overlaps a term without being that term")
+        return term
 
     def _fields(
         self, packed: np.ndarray, background: np.ndarray | None, grid: Grid

@@ -42,8 +42,8 @@ from .emit import (
 from .trace import Derivative, Program
 
 # Points of a block along the last axis. With 2-D to 4-D a row of the ring holds 3, 18 and 30 arrays
-# (in 4-D one of a plane as many again). Short blocks stay in the cache closest to the core, long ones
-# read memory in one stream; these were the quickest on large grids.
+# (in 4-D one of a plane as many again). Short blocks stay in the cache closest to the core, long
+# ones read memory in one stream; these were the quickest on large grids.
 BLOCK = {2: 1024, 3: 128, 4: 64}
 
 
@@ -96,7 +96,9 @@ def emit_c(program: Program, order: int, dtype: str, block: int | None = None) -
     parts = [head, _fill(program, layout)]
     if layout.far:
         parts.append(_second_axis(program, layout))
-    parts += [_row(program, layout), _run(program, layout)]
+    # Two functions: with an update in its loop the plain one would be a fifth slower in 2-D.
+    parts += [_row(program, layout, update) for update in (False, True)]
+    parts.append(_run(program, layout))
     return "\n".join(parts)
 
 
@@ -197,8 +199,8 @@ def _second_axis(program: Program, layout: _Layout) -> str:
     return _filled(ACROSS, values)
 
 
-def _row(program: Program, layout: _Layout) -> str:
-    """Function that computes one row of the result from the ring."""
+def _row(program: Program, layout: _Layout, update: bool) -> str:
+    """Function that computes one row of the result, or of an update with it, from the ring."""
     n, width, row, last = layout.n, layout.width, layout.row, layout.last
     per = program.components // program.fields
     crossed = {c: place for place, c in enumerate(layout.crossed)}
@@ -241,47 +243,55 @@ def _row(program: Program, layout: _Layout) -> str:
         for name in ("pq" if layout.far else "p")
         for k in range(2 * width + 1)
     )
+    numbered = [(place, names[o.number]) for place, o in enumerate(outputs)]
+    updating = [
+        *(f"        o{k} *= factors[0];" for k, _ in numbered),
+        "        for (int64_t m = 0; m < count; m++) {",
+        "            const real *const x = terms[m] + at;",
+        *(
+            f"            o{k} += factors[m + 1] * some(x + {k} * points, size - z);"
+            for k, _ in numbered
+        ),
+        "        }",
+    ]
     text = [
         "/* One row of the result; returns whether the metric is one at all of its points. */",
-        "static NOINLINE int compute(real *restrict result, int64_t points, real *restrict across",
-        f"                            {rows}, int64_t size, const real *w,",
-        "                            int64_t direct, const real *const *fields, int64_t stride,",
-        "                            int64_t ahead) {",
+        f"static NOINLINE int {'update' if update else 'compute'}(",
+        # An update may be written over one of its terms.
+        f"    real *{'' if update else 'restrict '}result, int64_t place, int64_t points,",
+        f"    real *restrict across{rows},",
+        "    int64_t size, const real *w, int64_t direct, const real *const *fields,",
+        "    int64_t stride, int64_t ahead, const real *const *terms, const real *factors,",
+        "    int64_t count) {",
         *_weights(n, width, "vec", range(row, n)),
         "    for (int64_t z = -START; z < size + WIDTH; z += LANES) {",
     ]
-    for c, place in crossed.items():
+    for c, along in crossed.items():
         array = layout.place(c, ())
         difference = first_difference(lambda j, m=array: ring(m, j, 0), first_weight(row), width)  # type: ignore[misc]
-        text.append(f"        *(vec *)(across + {place} * LENGTH + START + z) = {difference};")
+        text.append(f"        *(vec *)(across + {along} * LENGTH + START + z) = {difference};")
     text += [
         "    }",
         "    ivec bad = {0}, lane = {0};",
         "    for (int64_t k = 0; k < LANES; k++) lane[k] = k;",
         "    for (int64_t z = 0; z < size; z += LANES) {",
         *lines,
-        # Spread over the loop: asked for in one go, so many lines would have to wait for each other.
+        # Spread over the loop: asked for in one go, so many lines would wait for each other.
         *(
             f"        __builtin_prefetch(fields[{c // per}] + {c % per} * stride + ahead + z);"
             for c in range(program.components)
         ),
-        "        real *const to = result + z;",
+        f"        vec {', '.join(f'o{k} = {name}' for k, name in numbered)};",
+        "        const int64_t at = place + z;",
+        *(updating if update else ()),
+        "        real *const to = result + at;",
         "        if (direct) {",
-        *(
-            f"            stream(to + {place} * points, {names[o.number]});"
-            for place, o in enumerate(outputs)
-        ),
+        *(f"            stream(to + {k} * points, o{k});" for k, _ in numbered),
         "        } else if (size - z >= LANES) {",
-        *(
-            f"            *(uvec *)(to + {place} * points) = {names[o.number]};"
-            for place, o in enumerate(outputs)
-        ),
+        *(f"            *(uvec *)(to + {k} * points) = o{k};" for k, _ in numbered),
         "        } else {",
         "            for (int64_t k = 0; k < size - z; k++) {",
-        *(
-            f"                to[{place} * points + k] = {names[o.number]}[k];"
-            for place, o in enumerate(outputs)
-        ),
+        *(f"                to[{k} * points + k] = o{k}[k];" for k, _ in numbered),
         "            }",
         "        }",
         f"        bad |= ~({good}) & (lane < (lane_t)(size - z));",

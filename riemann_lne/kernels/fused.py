@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -28,7 +29,35 @@ LEAST_POINTS = 4096
 _log = logging.getLogger("riemann_lne.kernels")
 
 
-class FusedRicciFlow(RicciFlow):
+class _Fused:
+    """What flows with a kernel have besides: updates in one pass, where the kernel has them."""
+
+    kernel: Kernel | DeviceKernel
+    _threads: int | None
+
+    def updates(self) -> bool:
+        """Whether there is `update`."""
+        return isinstance(self.kernel, Kernel)
+
+    def update(
+        self,
+        t: float,
+        packed: Array,
+        grid: Grid,
+        scale: float,
+        terms: Sequence[tuple[float, Array]],
+        out: Array | None,
+    ) -> Array:
+        """``scale`` times the right-hand side plus the sum of coefficient times array."""
+        assert isinstance(self.kernel, Kernel)
+        background = self._background(t, packed, grid)
+        return self.kernel.update(packed, grid, scale, terms, background, out, self._threads)
+
+    def _background(self, t: float, packed: Array, grid: Grid) -> Array | None:
+        return None
+
+
+class FusedRicciFlow(_Fused, RicciFlow):
     """Ricci flow whose right-hand side is a kernel."""
 
     def __init__(self, flow: RicciFlow, order: int, like: Array, threads: int | None) -> None:
@@ -43,7 +72,7 @@ class FusedRicciFlow(RicciFlow):
         return self.kernel(packed, grid, None, out, self._threads)
 
 
-class FusedRicciDeTurckFlow(RicciDeTurckFlow):
+class FusedRicciDeTurckFlow(_Fused, RicciDeTurckFlow):
     """Ricci-DeTurck flow whose right-hand side is a kernel."""
 
     def __init__(
@@ -58,8 +87,10 @@ class FusedRicciDeTurckFlow(RicciDeTurckFlow):
         self, t: float, packed: Array, grid: Grid, order: Order, out: Array | None = None
     ) -> Array:
         """-2 R_ij + (L_W g)_ij, packed."""
-        background = self.packed_background(t, packed, grid)
-        return self.kernel(packed, grid, background, out, self._threads)
+        return self.kernel(packed, grid, self._background(t, packed, grid), out, self._threads)
+
+    def _background(self, t: float, packed: Array, grid: Grid) -> Array | None:
+        return self.packed_background(t, packed, grid)
 
 
 def why_not(flow: Flow, grid: Grid, order: Order, array: Array) -> str | None:
