@@ -8,6 +8,7 @@ does not change them.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
@@ -23,6 +24,8 @@ _THREADED_POINTS = 2**15
 # Components of at least this many points are transformed back one by one: the transform of all
 # at once would take a copy of all.
 _LARGE_COMPONENT = 2**14
+# Of planes that are transformed along their last axis at a time.
+_PLANE_POINTS = 2**16
 
 
 def workers() -> int:
@@ -72,6 +75,48 @@ def irfftn(hat: Array, shape: tuple[int, ...]) -> Array:
             out[c, ...] = fft.irfftn(hat[c, ...], s=shape, axes=axes, **options)
         return out
     return fft.irfftn(hat, s=shape, axes=tuple(range(hat.ndim - n, hat.ndim)), **options)
+
+
+def rfftn_into(out: Array, f: Array) -> None:
+    """Put the transform of a real field, over all axes, into ``out``.
+
+    No memory is taken for NumPy arrays, but that of a few planes.
+    """
+    fft, options = _library(f)
+    if not array_api_compat.is_numpy_array(f) or f.ndim < 2:
+        out[...] = fft.rfftn(f, axes=tuple(range(f.ndim)), **options)
+        return
+    for part in _planes(f):
+        out[part] = fft.rfft(f[part], axis=-1, **options)
+    _in_place(fft.fftn, out, options)
+
+
+def irfftn_into(out: Array, hat: Array) -> None:
+    """Put the real field that has a given transform, over all axes, into ``out``.
+
+    The transform is used up: no memory is taken for NumPy arrays, but that of a few planes.
+    """
+    fft, options = _library(hat)
+    if not array_api_compat.is_numpy_array(hat) or out.ndim < 2:
+        out[...] = fft.irfftn(hat, s=out.shape, axes=tuple(range(out.ndim)), **options)
+        return
+    _in_place(fft.ifftn, hat, options)
+    for part in _planes(out):
+        out[part] = fft.irfft(hat[part], n=out.shape[-1], axis=-1, **options)
+
+
+def _planes(f: Array) -> Iterator[slice]:
+    """Slices of the first axis."""
+    count = max(1, _PLANE_POINTS * f.shape[0] // f.size)
+    for start in range(0, f.shape[0], count):
+        yield slice(start, start + count)
+
+
+def _in_place(transform: Any, hat: Array, options: dict[str, Any]) -> None:
+    """Transform over all axes but the last one."""
+    result = transform(hat, axes=tuple(range(hat.ndim - 1)), overwrite_x=True, **options)
+    if not np.may_share_memory(result, hat):  # it may be overwritten, it need not
+        hat[...] = result
 
 
 class AxisSpectrum:

@@ -152,7 +152,7 @@ class Blocks:
 
     def host_pieces(self) -> list[tuple[slice, Tensor, Tensor]]:
         """Pieces that fit the cache, with what is held of them."""
-        return self._cut(min(self.limit // 3, on_host.LONGEST_PIECE))
+        return self._cut(min(self.limit // 4, on_host.LONGEST_PIECE))
 
     @property
     def single_rows(self) -> bool:

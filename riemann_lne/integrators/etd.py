@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from ..arrays import Array, device, like, namespace
 from ..errors import InvalidArgumentError
 from ..flows.base import laplacian_spectral_radius
-from ..fourier import irfftn, rfftn
+from ..fourier import irfftn_into, rfftn, rfftn_into
 from ..grids import Grid
 from ..stencils import tile_points, tile_slices
 from ..tensors import pairs
@@ -103,7 +102,8 @@ class ETDRK4:
         coarse = self._advance(system, t, v, start, dt, keep=True)
         fine = self._advance(system, t, v, start, dt / 2, keep=False)
         del v, start
-        again = self._nonlinear(system(t + dt / 2, self._back(fine)), fine)
+        spare = namespace(fine).empty_like(fine[0, ...])
+        again = self._nonlinear(self._rate(system, t + dt / 2, _copies(fine, spare), fine), fine)
         fine = self._advance(system, t + dt / 2, fine, again, dt / 2, keep=False)
         del again
         gap = blockwise(lambda a, b: (a - b) * (1 / 15), (fine, coarse), out=coarse)
@@ -113,15 +113,20 @@ class ETDRK4:
         return rfftn(y, self._grid.ndim)
 
     def _back(self, v: Array) -> Array:
-        return irfftn(v, self._grid.shape)
+        """The field of a transform, which is used up."""
+        return self._field(lambda c: v[c, ...], v)
 
     def _nonlinear(self, rate: Array, v: Array) -> Array:
         """Transform of the right-hand side less the part that is integrated exactly."""
         result = namespace(v).empty_like(v)
-        # One component at a time: besides the result no transform is held in full.
         for c in range(v.shape[0]):
-            result[c, ...] = self._forward(rate[c, ...]) - self._linear * v[c, ...]
+            self._remainder(rate[c, ...], v[c, ...], out=result[c, ...])
         return result
+
+    def _remainder(self, rate: Array, v: Array, out: Array) -> None:
+        """The same of one component."""
+        rfftn_into(out, rate)
+        blockwise(_minus, (out, v, self._linear), out=out)
 
     def _advance(
         self, system: SemiDiscreteFlow, t: float, v: Array, n_v: Array, dt: float, keep: bool
@@ -133,59 +138,62 @@ class ETDRK4:
         part of one stage, or the last stage and the result. These two take the place of the
         arguments unless those are to be kept.
         """
-        e, e_half, q, f1, f2, f3 = self._weights(dt, v)
-        xp, components = namespace(v), range(v.shape[0])
+        e_half, q, f1, f2, f3 = self._weights(dt, v)
+        components = range(v.shape[0])
+        spare = namespace(v).empty_like(v[0, ...])
 
         def stage_of(n: Array) -> Callable[[int], Array]:
             """e_half v + q n: stage a from the state's nonlinear part, b from that of a."""
-            return lambda c: blockwise(_pair, (v[c, ...], e_half, n[c, ...], q))
+            return lambda c: blockwise(_pair, (v[c, ...], e_half, n[c, ...], q), out=spare)
 
-        n_a = xp.empty_like(v)
-        rate = self._rate(system, t + dt / 2, stage_of(n_v), n_a.shape)
+        def remainder_of(n: Array, rate: Array, c: int, out: Array) -> None:
+            """Component c of the nonlinear part at that stage."""
+            rfftn_into(out, rate[c, ...])
+            parts = (out, v[c, ...], n[c, ...], self._linear, e_half, q)
+            blockwise(_less_linear_part, parts, out=out)
+
+        def combine(c: int, n_a: Array, n_b: Array) -> None:
+            """The last stage, and in the place of n_a the result but for that stage's part."""
+            both = v[c, ...], n_v[c, ...]
+            blockwise(_all_but_last, (*both, n_a, n_b, e_half, f1, f2), out=n_a)
+            blockwise(_last_stage, (*both, n_b, e_half, q), out=last[c, ...])
+
+        n_a = namespace(v).empty_like(v)
+        rate = self._rate(system, t + dt / 2, stage_of(n_v), v)
         for c in components:
-            n_a[c, ...] = self._remainder(rate[c, ...], stage_of(n_v)(c))
+            remainder_of(n_v, rate, c, out=n_a[c, ...])
         del rate
-        rate = self._rate(system, t + dt / 2, stage_of(n_a), n_a.shape)
-        result, last = (n_a, xp.empty_like(v)) if keep else (v, n_v)
-
-        def combine(c: int, n_a: Array, rate: Array) -> None:
-            """Component c of the last stage, and of the result but for that stage's part."""
-            n_b = self._remainder(rate, stage_of(n_a)(c))
-            parts = v[c, ...], n_v[c, ...], n_a[c, ...], n_b
-            most = blockwise(_all_but_last, (*parts, e, f1, f2))
-            last[c, ...] = blockwise(_last_stage, (parts[0], parts[1], n_b, e_half, q))
-            result[c, ...] = most
-
+        rate = self._rate(system, t + dt / 2, stage_of(n_a), v)
+        result, last = (n_a, namespace(v).empty_like(v)) if keep else (v, n_v)
         for c in components:
-            combine(c, n_a, rate[c, ...])
+            remainder_of(n_a, rate, c, out=spare)
+            combine(c, n_a[c, ...], spare)
+            if not keep:
+                result[c, ...] = n_a[c, ...]
         del rate, n_a
-        rate = self._rate(system, t + dt, lambda c: last[c, ...], v.shape)
+        rate = self._rate(system, t + dt, _copies(last, spare), v)
         for c in components:
-            n_c = self._remainder(rate[c, ...], last[c, ...])
-            blockwise(_plus, (result[c, ...], n_c, f3), out=result[c, ...])
+            self._remainder(rate[c, ...], last[c, ...], out=spare)
+            blockwise(_plus, (result[c, ...], spare, f3), out=result[c, ...])
         return result
 
     def _rate(
-        self, system: SemiDiscreteFlow, t: float, stage: Callable[[int], Array], shape: Any
+        self, system: SemiDiscreteFlow, t: float, stage: Callable[[int], Array], like: Array
     ) -> Array:
-        """The right-hand side at a stage whose components are transformed back one by one."""
-        first = self._back(stage(0))
-        y = namespace(first).empty(
-            (shape[0], *first.shape), dtype=first.dtype, device=device(first)
-        )
-        y[0, ...] = first
-        del first
-        for c in range(1, shape[0]):
-            y[c, ...] = self._back(stage(c))
-        return system(t, y)
+        """The right-hand side at a stage."""
+        return system(t, self._field(stage, like))
 
-    def _remainder(self, rate: Array, stage: Array) -> Array:
-        """The nonlinear part at a stage, of one component."""
-        hat = self._forward(rate)
-        return blockwise(_minus, (hat, stage, self._linear), out=hat)
+    def _field(self, stage: Callable[[int], Array], like: Array) -> Array:
+        """The field whose transform has these components; they are made and used up one by one."""
+        xp = namespace(like)
+        real = xp.real(like[..., :1]).dtype
+        y = xp.empty((like.shape[0], *self._grid.shape), dtype=real, device=device(like))
+        for c in range(like.shape[0]):
+            irfftn_into(y[c, ...], stage(c))
+        return y
 
     def _weights(self, dt: float, v: Array) -> tuple[Array, ...]:
-        """Coefficients for a step, kept while they are in use."""
+        """Coefficients for a step, e^(z/2) and those after it, kept while they are in use."""
         # Steps that differ by rounding alone share their coefficients, which are those of the
         # rounded step: they must not depend on which of them came first.
         key = float(f"{dt:.12e}")
@@ -196,9 +204,19 @@ class ETDRK4:
             xp = namespace(v)
             reference = xp.real(v[..., :1])
             self._coefficients[key] = tuple(
-                like(c, reference) for c in etdrk4_coefficients(self._symbol, key)
+                like(c, reference) for c in etdrk4_coefficients(self._symbol, key)[1:]
             )
         return self._coefficients[key]
+
+
+def _copies(v: Array, out: Array) -> Callable[[int], Array]:
+    """The components of an array that is still needed, each as a copy to be used up."""
+
+    def copy(c: int) -> Array:
+        out[...] = v[c, ...]
+        return out
+
+    return copy
 
 
 def _pair(x: Array, a: Array, y: Array, b: Array) -> Array:
@@ -213,11 +231,18 @@ def _minus(x: Array, y: Array, b: Array) -> Array:
     return x - b * y
 
 
+def _less_linear_part(
+    hat: Array, v: Array, n: Array, linear: Array, e_half: Array, q: Array
+) -> Array:
+    """Transform of a rate less the linear part at the stage e_half v + q n."""
+    return hat - linear * (e_half * v + q * n)
+
+
 def _all_but_last(
-    v: Array, n_v: Array, n_a: Array, n_b: Array, e: Array, f1: Array, f2: Array
+    v: Array, n_v: Array, n_a: Array, n_b: Array, e_half: Array, f1: Array, f2: Array
 ) -> Array:
     """The step but for the part of the last stage: e v + f1 n_v + f2 (n_a + n_b)."""
-    return e * v + f1 * n_v + f2 * n_a + f2 * n_b
+    return e_half * (e_half * v) + f1 * n_v + f2 * n_a + f2 * n_b
 
 
 def _last_stage(v: Array, n_v: Array, n_b: Array, e_half: Array, q: Array) -> Array:
@@ -279,5 +304,7 @@ def etdrk4_coefficients(symbol: np.ndarray, dt: float) -> tuple[np.ndarray, ...]
             f1[block] += ((-4 - w + e * (4 - 3 * w + w**2)) / w**3).real
             f2[block] += (2 * (2 + w + e * (w - 2)) / w**3).real
             f3[block] += ((-4 - 3 * w - w**2 + e * (4 - w)) / w**3).real
-    scale = dt / _CONTOUR_POINTS
-    return np.exp(z), np.exp(z / 2), scale * q, scale * f1, scale * f2, scale * f3
+    for f in (q, f1, f2, f3):
+        f *= dt / _CONTOUR_POINTS
+    half = z / 2
+    return np.exp(z, out=z), np.exp(half, out=half), q, f1, f2, f3

@@ -174,9 +174,7 @@ def laplacian_symbol(mean: np.ndarray, grid: Grid, order: Order) -> np.ndarray:
     symbol = np.zeros(grid.shape[:-1] + (grid.shape[-1] // 2 + 1,))
     for a, b in pairs(n):
         weight = 1.0 if a == b else 2.0
-        symbol = symbol - weight * float(inverse[a, b]) * second_derivative_symbol(
-            grid, order, a, b
-        )
+        symbol -= weight * float(inverse[a, b]) * second_derivative_symbol(grid, order, a, b)
     return symbol
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import scipy.fft
 import riemann_lne as rl
 from riemann_lne import fourier
 from riemann_lne.errors import InvalidArgumentError
-from riemann_lne.fourier import AxisSpectrum, irfftn, rfftn
+from riemann_lne.fourier import AxisSpectrum, irfftn, irfftn_into, rfftn, rfftn_into
 from riemann_lne.stencils import gradient, hessian
 
 # One above and one below the size from which components are transformed one by one.
@@ -37,6 +38,37 @@ def test_transforms_agree_with_numpy_and_go_back(backend: Any, shape: tuple[int,
         one = irfftn(hat[0, ...], shape)
         gap = np.max(np.abs(backend.numpy(one) - backend.numpy(back[0, ...])))
         assert gap < tolerance * 10  # some libraries order the sums of a stack in another way
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (7, 6), (300, 400), (9,)])
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_transforms_into_memory_that_is_there(
+    backend: Any, shape: tuple[int, ...], threads: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RIEMANN_LNE_THREADS", threads)
+    values = np.random.default_rng(0).normal(size=shape)
+    f = backend.array(values)
+    expected = rfftn(f, len(shape))
+    hat, back = 0.0 * expected, 0.0 * f
+    rfftn_into(hat, f)
+    tolerance = 1e-14 * np.max(np.abs(backend.numpy(expected)))
+    assert np.max(np.abs(backend.numpy(hat) - backend.numpy(expected))) < tolerance
+    irfftn_into(back, hat)
+    assert np.max(np.abs(backend.numpy(back) - values)) < 1e-13
+
+
+def test_transforms_into_memory_take_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    f = np.random.default_rng(0).normal(size=(64, 64, 64))
+    hat = rfftn(f, 3)
+    monkeypatch.setattr(fourier, "_PLANE_POINTS", 2 * 64**2)
+    tracemalloc.start()
+    try:
+        rfftn_into(hat, f)
+        irfftn_into(f, hat)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 0.1 * f.nbytes
 
 
 def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,8 +85,8 @@ PACKED = 2 / 3  # of the copies that are counted here: 6 of 9 components
         # Packed: the start, a stage, its rate; transforms: the start, its rate, that of a stage;
         # coefficients, 0.6. With adapted steps also the long step, coefficients of the short ones,
         # 0.5, and in the first step the rate that its size came from.
-        ("etdrk4", 4, 6.8, 9.4),
-        ("etdrk4", "fourier", 7.4, 9.9),
+        ("etdrk4", 4, 6.9, 9.6),
+        ("etdrk4", "fourier", 7.5, 10.1),
     ],
 )
 def test_memory_of_a_flow_besides_that_of_its_right_hand_side(

@@ -138,7 +138,7 @@ def test_methods_give_the_same_on_kernels(
         ("rkl2", "equal", 4.1),
         ("rkl2", "adapted", 4.4),
         ("rk4", "equal", 6.1),
-        ("etdrk4", "equal", 6.8),
+        ("etdrk4", "equal", 6.9),
     ],
 )
 def test_memory_of_a_flow(

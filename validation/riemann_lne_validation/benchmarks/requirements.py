@@ -128,9 +128,11 @@ def _against_scipy(kernel: str) -> Callable[[Record], Found]:
     return measure
 
 
-def _memory(method: str) -> Callable[[Record], Found]:
+def _memory(method: str, control: str) -> Callable[[Record], Found]:
     def measure(record: Record) -> Found:
-        rows = record.rows("memory", method=method, kernel="fused", shape=[96, 96, 96])
+        rows = record.rows(
+            "memory", method=method, kernel="fused", shape=[96, 96, 96], control=control
+        )
         return _figure(_first(rows), "copies of g in all")
 
     return measure
@@ -184,14 +186,21 @@ TARGETS = (
         True,
         _against_scipy("plain"),
     ),
-    Target("memory of rkl2 in 3-D at 96^3, fused, in copies of g", 6, False, _memory("rkl2")),
+    Target(
+        "memory of rkl2 in 3-D at 96^3, fused, equal steps, start included, in packed copies of g",
+        6,
+        False,
+        _memory("rkl2", "equal"),
+    ),
+    Target("the same with adapted steps", 6, False, _memory("rkl2", "adapted")),
+    Target("the same, etdrk4, equal steps", 8, False, _memory("etdrk4", "equal")),
+    Target("the same, etdrk4, adapted steps", 8, False, _memory("etdrk4", "adapted")),
     Target(
         "on a GPU (an H200 is meant), 3-D at 256^3, order 4, float64, fused: million points/s",
         2000,
         True,
         _on_gpu,
     ),
-    Target("memory of etdrk4 in 3-D at 96^3, fused, in copies of g", 8, False, _memory("etdrk4")),
 )
 """Judged on the sizes that they name: a quick run has no number for most of them."""
 
