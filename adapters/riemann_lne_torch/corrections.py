@@ -89,6 +89,8 @@ class Diagonal:
     """
 
     needs_positive_definite: ClassVar[bool] = False
+    held: ClassVar[int] = 3
+    """Arrays of a piece's size that `finish` takes."""
 
     def __init__(self, metric: str, inverse: str, largest_factor: float) -> None:
         self.metric, self.inverse = metric, inverse
@@ -125,6 +127,8 @@ class Weightwise(Diagonal):
 
     A weight of zero gets tau = 1, where the metric is the identity for every tau.
     """
+
+    held: ClassVar[int] = 15  # most of them are `auto_tau`'s
 
     def __init__(self, metric: str, inverse: str, largest_factor: float, target: float) -> None:
         super().__init__(metric, inverse, largest_factor)

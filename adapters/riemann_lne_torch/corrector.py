@@ -382,7 +382,7 @@ class LNECorrector:
         method = Weightwise(*options, self.target) if self._weightwise else Diagonal(*options)
         square = blocks.collect(method.square, width=1, whole=False)
         finite = torch.isfinite(square[:, 0])
-        change = self._update(blocks, finite, method.finish, tau)
+        change = self._update(blocks, finite, method.finish, tau, held=method.held)
         if change is None:
             return
         ends = blocks.collect(method.extremes, width=2, largest=True, whole=False)
@@ -394,11 +394,13 @@ class LNECorrector:
             tau = torch.full_like(tau, torch.nan)
         self._report(blocks, tau, norm2, condition, change, torch.zeros_like(finite), finite)
 
-    def _update(self, blocks: Blocks, finite: Rows, finish: Any, *known: Rows) -> Tensor | None:
+    def _update(
+        self, blocks: Blocks, finite: Rows, finish: Any, *known: Rows, held: int = 3
+    ) -> Tensor | None:
         """The last pass; how much it changed, if statistics are kept."""
         if self.keep_statistics:
-            return measured_update(blocks, finite, finish, *known)
-        update(blocks, finite, finish, *known)
+            return measured_update(blocks, finite, finish, *known, held=held)
+        update(blocks, finite, finish, *known, held=held)
         return None
 
     def _report(

@@ -14,7 +14,7 @@ from .corrections import RankOne
 from .sums import Blocks, Rows, at_rows
 
 
-def update(blocks: Blocks, finite: Rows, finish: Any, *known: Rows) -> None:
+def update(blocks: Blocks, finite: Rows, finish: Any, *known: Rows, held: int = 3) -> None:
     """New gradients ``finish(x, v, *values)`` in the rows whose sums are finite.
 
     Parameters
@@ -25,8 +25,10 @@ def update(blocks: Blocks, finite: Rows, finish: Any, *known: Rows) -> None:
     finish : callable
         Of a piece, with the known values of its rows.
     *known : Rows
+    held : int
+        Arrays of a piece's size that it takes.
     """
-    for rows, x, v in blocks.pieces(held=3):
+    for rows, x, v in blocks.pieces(held):
         _update_piece(rows, x, v, finite, finish, known)
 
 
@@ -44,7 +46,9 @@ def rank_one_update(blocks: Blocks, finite: Rows, tau: Rows, coefficient: Rows) 
             grouped.finish_(xs, vs, tau[places].tolist(), coefficient[places].tolist())
 
 
-def measured_update(blocks: Blocks, finite: Rows, finish: Any, *known: Rows) -> Tensor:
+def measured_update(
+    blocks: Blocks, finite: Rows, finish: Any, *known: Rows, held: int = 3
+) -> Tensor:
     """`update`, and the sums v . v, v . d and d . d of every row for the change d: (rows, 3)."""
     position = torch.arange(blocks.rows, dtype=torch.float64)
 
@@ -54,7 +58,7 @@ def measured_update(blocks: Blocks, finite: Rows, finish: Any, *known: Rows) -> 
         _update_piece(slice(start, start + x.shape[0]), x, v, finite, finish, known)
         return _change_sums(before, v)
 
-    return blocks.collect(change, position, width=3, held=8, whole=False)
+    return blocks.collect(change, position, width=3, held=held + 5, whole=False)
 
 
 def angle_and_change(square: float, along: float, change: float) -> tuple[float, float]:

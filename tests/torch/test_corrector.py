@@ -158,12 +158,14 @@ def test_small_moves_are_followed_without_a_search(block, monkeypatch):
     assert searches
 
 
-@pytest.mark.parametrize("block", ["layer", "channel"])
-def test_memory_is_less_than_a_copy_of_the_largest_layer(block):
-    params = [torch.randn(256, 1024).mul_(0.1).requires_grad_(), torch.randn(300).requires_grad_()]
+@pytest.mark.parametrize("shape", [(64, 576), (256, 1024)])
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("block", BLOCKS)
+def test_memory_is_less_than_a_copy_of_the_largest_layer(block, metric, shape):
+    params = [torch.randn(s).mul_(0.1).requires_grad_() for s in (shape, (3, 100))]
     for p in params:
         p.grad = torch.randn(p.shape)
-    corrector = LNECorrector(params, block=block)
+    corrector = LNECorrector(params, block=block, metric=metric)
     first, later = allocated_peak(corrector.correct_), allocated_peak(corrector.correct_)
     assert 0 < later <= first < params[0].numel() * 4
 
