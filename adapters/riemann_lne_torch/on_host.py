@@ -22,7 +22,8 @@ Cut = Sequence[tuple[slice, Tensor, Tensor]]
 
 def scaled(cut: Cut, tau: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """Rows, z = tau x and v of one piece after the other; z always in the same memory."""
-    longest = max(x.numel() for _, x, _ in cut)
+    # of a sharded layer a process may hold nothing
+    longest = max((x.numel() for _, x, _ in cut), default=0)
     single, memory = tau.tolist(), {}
     for rows, x, v in cut:
         wide = torch.promote_types(x.dtype, torch.float32)

@@ -225,6 +225,10 @@ def test_operations_on_the_host_are_the_plain_ones(dtype, rows):
         torch.testing.assert_close(a, b)
 
 
+def test_a_process_that_holds_nothing_has_no_pieces():
+    assert list(on_host.scaled([], torch.ones(3, dtype=torch.float64))) == []
+
+
 @pytest.mark.parametrize("inverse", ["exact", "weak"])
 @pytest.mark.parametrize("block", ["layer", "channel", "network"])
 def test_the_way_of_a_device_gives_what_that_of_the_host_does(block, inverse, monkeypatch):
