@@ -202,7 +202,6 @@ def _second_axis(program: Program, layout: _Layout) -> str:
 def _row(program: Program, layout: _Layout, update: bool) -> str:
     """Function that computes one row of the result, or of an update with it, from the ring."""
     n, width, row, last = layout.n, layout.width, layout.row, layout.last
-    per = program.components // program.fields
     crossed = {c: place for place, c in enumerate(layout.crossed)}
 
     def ring(place: tuple[str, int], k: int, offset: int) -> str:
@@ -243,17 +242,6 @@ def _row(program: Program, layout: _Layout, update: bool) -> str:
         for name in ("pq" if layout.far else "p")
         for k in range(2 * width + 1)
     )
-    numbered = [(place, names[o.number]) for place, o in enumerate(outputs)]
-    updating = [
-        *(f"        o{k} *= factors[0];" for k, _ in numbered),
-        "        for (int64_t m = 0; m < count; m++) {",
-        "            const real *const x = terms[m] + at;",
-        *(
-            f"            o{k} += factors[m + 1] * some(x + {k} * points, size - z);"
-            for k, _ in numbered
-        ),
-        "        }",
-    ]
     text = [
         "/* One row of the result; returns whether the metric is one at all of its points. */",
         f"static NOINLINE int {'update' if update else 'compute'}(",
@@ -276,24 +264,8 @@ def _row(program: Program, layout: _Layout, update: bool) -> str:
         "    for (int64_t k = 0; k < LANES; k++) lane[k] = k;",
         "    for (int64_t z = 0; z < size; z += LANES) {",
         *lines,
-        # Spread over the loop: asked for in one go, so many lines would wait for each other.
-        *(
-            f"        __builtin_prefetch(fields[{c // per}] + {c % per} * stride + ahead + z);"
-            for c in range(program.components)
-        ),
-        f"        vec {', '.join(f'o{k} = {name}' for k, name in numbered)};",
-        "        const int64_t at = place + z;",
-        *(updating if update else ()),
-        "        real *const to = result + at;",
-        "        if (direct) {",
-        *(f"            stream(to + {k} * points, o{k});" for k, _ in numbered),
-        "        } else if (size - z >= LANES) {",
-        *(f"            *(uvec *)(to + {k} * points) = o{k};" for k, _ in numbered),
-        "        } else {",
-        "            for (int64_t k = 0; k < size - z; k++) {",
-        *(f"                to[{k} * points + k] = o{k}[k];" for k, _ in numbered),
-        "            }",
-        "        }",
+        *_requests(program),
+        *_stores([names[o.number] for o in outputs], update),
         f"        bad |= ~({good}) & (lane < (lane_t)(size - z));",
         "    }",
         "    int64_t any = 0;",
@@ -303,6 +275,45 @@ def _row(program: Program, layout: _Layout, update: bool) -> str:
         "",
     ]
     return "\n".join(text)
+
+
+def _requests(program: Program) -> list[str]:
+    """Statements that ask for the memory of the next row.
+
+    Spread over the loop: asked for in one go, so many cache lines would wait for each other.
+    """
+    per = program.components // program.fields
+    return [
+        f"        __builtin_prefetch(fields[{c // per}] + {c % per} * stride + ahead + z);"
+        for c in range(program.components)
+    ]
+
+
+def _stores(values: list[str], update: bool) -> list[str]:
+    """Statements that write the values of a vector of points, in an update with the terms."""
+    each = range(len(values))
+    terms = [
+        *(f"        o{k} *= factors[0];" for k in each),
+        "        for (int64_t m = 0; m < count; m++) {",
+        "            const real *const x = terms[m] + at;",
+        *(f"            o{k} += factors[m + 1] * some(x + {k} * points, size - z);" for k in each),
+        "        }",
+    ]
+    return [
+        f"        vec {', '.join(f'o{k} = {value}' for k, value in enumerate(values))};",
+        "        const int64_t at = place + z;",
+        *(terms if update else ()),
+        "        real *const to = result + at;",
+        "        if (direct) {",
+        *(f"            stream(to + {k} * points, o{k});" for k in each),
+        "        } else if (size - z >= LANES) {",
+        *(f"            *(uvec *)(to + {k} * points) = o{k};" for k in each),
+        "        } else {",
+        "            for (int64_t k = 0; k < size - z; k++) {",
+        *(f"                to[{k} * points + k] = o{k}[k];" for k in each),
+        "            }",
+        "        }",
+    ]
 
 
 def _run(program: Program, layout: _Layout) -> str:
