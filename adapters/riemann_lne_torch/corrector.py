@@ -16,7 +16,8 @@ from riemann_lne.errors import (
     UnknownNameError,
 )
 
-from . import grouped, on_host
+from . import grouped
+from .compiled import CHOICES
 from .corrections import (
     INVERSES,
     METRICS,
@@ -35,7 +36,7 @@ from .statistics import LayerStatistics, of_layers
 from .sums import Blocks, Fast, Rows
 
 _ON_INDEFINITE = ("rescale", "weak", "raise")
-_SOLVE = Fast(grouped.solve_sums, on_host.solve_sums)
+_SOLVE = Fast(grouped.solve_sums, "solve")
 
 
 class LNECorrector:
@@ -84,6 +85,11 @@ class LNECorrector:
         For metric="hessian": bound on cosh^2(tau w), greater than 1.
     statistics : bool
         Keep `statistics`; without them metrics other than "lne" save a pass.
+    kernel : {"auto", "plain", "fused"}
+        Of metric="lne" on the host: loops compiled at the first use (see `riemann_lne.kernels`), or
+        torch's own operations, which take three times as long. "auto" compiles from 4096 weights
+        on, if all are float32 or all float64 and there is a C compiler; "fused" raises an error
+        where it cannot.
 
     Attributes
     ----------
@@ -141,12 +147,14 @@ class LNECorrector:
         flow_time: float = 0.5,
         largest_factor: float = 10.0,
         statistics: bool = True,
+        kernel: str = "auto",
     ) -> None:
         for kind, value, known in (
             ("inverse", inverse, INVERSES),
             ("block", block, BLOCKS),
             ("metric", metric, METRICS),
             ("on_indefinite", on_indefinite, _ON_INDEFINITE),
+            ("kernel", kernel, CHOICES),
         ):
             if value not in known:
                 raise UnknownNameError(kind, value, known)
@@ -162,7 +170,7 @@ class LNECorrector:
         self.tau, self.target, self.inverse = tau, float(target), inverse
         self.block, self.metric, self.on_indefinite = block, metric, on_indefinite
         self.flow_time, self.largest_factor = float(flow_time), float(largest_factor)
-        self.keep_statistics = bool(statistics)
+        self.keep_statistics, self.kernel = bool(statistics), kernel
         self.statistics: dict[str, LayerStatistics] = {}
         self._given = {w.name: given_tau(tau, w.name) for w in self.weights}
         self._follower = Follower(self.target)
@@ -214,7 +222,7 @@ class LNECorrector:
         weights = self._with_gradients()
         if not weights:
             return
-        blocks = Blocks(weights, self.block)
+        blocks = Blocks(weights, self.block, self.kernel)
         if self._diagonal:
             self._correct_diagonal(blocks)
         elif self.metric == "lne":

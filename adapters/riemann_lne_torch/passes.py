@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import grouped, on_host
+from . import grouped
 from .corrections import RankOne
 from .sums import Blocks, Rows, at_rows
 
@@ -34,13 +34,10 @@ def update(blocks: Blocks, finite: Rows, finish: Any, *known: Rows, held: int = 
 
 def rank_one_update(blocks: Blocks, finite: Rows, tau: Rows, coefficient: Rows) -> None:
     """`update` with `RankOne.finish`, in fewer operations where that can be."""
-    if not bool(finite.all()) or not (blocks.on_host or blocks.single_rows):
+    if not bool(finite.all()) or not (blocks.compiled or blocks.single_rows):
         update(blocks, finite, RankOne.finish, tau, coefficient)
-    elif blocks.on_host:
-        single, column = coefficient.tolist(), coefficient[:, None]
-        for rows, z, v in on_host.scaled(blocks.host_pieces(), tau):
-            factor = single[rows.start] if len(z) == 1 else column[rows].to(z.dtype)
-            on_host.finish_(z, v, factor)
+    elif blocks.compiled:
+        blocks.compiled.finish_(tau, coefficient)
     else:
         for places, xs, vs in blocks.groups_of_pieces(held=1):
             grouped.finish_(xs, vs, tau[places].tolist(), coefficient[places].tolist())

@@ -13,14 +13,14 @@ from torch import Tensor
 from riemann_lne.errors import InvalidArgumentError, NotFiniteError
 from riemann_lne.lne.pieces import PieceSums
 
-from . import grouped, on_host
+from . import grouped
 from .sums import Blocks, Fast, Rows
 
 _MOST_ROUNDS = 60
 # tanh^2 z = z^2 - 2/3 z^4 + 17/45 z^6 - ...
 _SERIES = torch.tensor([1.0, -2.0 / 3.0, 17.0 / 45.0], dtype=torch.float64)
-_POWERS = Fast(grouped.powers, on_host.powers)
-_SCALE = Fast(grouped.scale_sums, on_host.scale_sums)
+_POWERS = Fast(grouped.powers, "powers")
+_SCALE = Fast(grouped.scale_sums, "scale")
 
 
 def given_tau(tau: float | Mapping[str, float] | str, name: str) -> float | None:
@@ -81,7 +81,7 @@ class Follower:
         """
         last, remainder = self._last(blocks)
         scale = torch.where(last.isnan(), 1.0, last)
-        sums = blocks.collect(powers, scale, fast=_POWERS, width=3, held=2)
+        sums = blocks.collect(_powers, scale, fast=_POWERS, width=3, held=2)
         require_usable(blocks, sums[:, 0], wanted)
         self._scale, self._series = scale, sums * _SERIES
         least = self.target / sums[:, 0]  # of r^2, as |tanh z| <= |z|
@@ -203,15 +203,12 @@ class _Bracket:
         return change
 
 
-def _scale_sums(x: Tensor, v: Tensor, tau: Any) -> tuple[Tensor, Tensor]:
+def _scale_sums(x: Tensor, v: Tensor, tau: Any) -> tuple[Tensor, ...]:
     return PieceSums(tau).scale(x)
 
 
-def powers(x: Tensor, v: Tensor, tau: Any) -> tuple[Tensor, ...]:
-    """Sums of z^2, z^4 and z^6 of every row of a piece, z = tau x."""
-    wide = x.to(torch.promote_types(x.dtype, torch.float32))
-    square = (wide * (tau[:, None] if isinstance(tau, Tensor) else tau)).square()
-    return square.sum(-1), square.square().sum(-1), (square**3).sum(-1)
+def _powers(x: Tensor, v: Tensor, tau: Any) -> tuple[Tensor, ...]:
+    return PieceSums(tau).powers(x)
 
 
 def require_usable(blocks: Blocks, norm2: Rows, wanted: Rows) -> None:

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from . import on_host
+from .compiled import open_compiled
 from .pieces import Local, open_weight, piece_limit, shard_groups
 from .selection import Weight
 
@@ -26,8 +26,8 @@ class Fast(NamedTuple):
 
     grouped: Callable[..., Tensor]
     """For a list of pieces of one row each, with lists of floats: (pieces, sums)."""
-    on_host: PieceFunction
-    """From z = tau x, which it may overwrite, and v."""
+    compiled: str
+    """The name of the method of `PieceSums` that it is: see `Compiled.sums`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ class Layer:
 class Blocks:
     """The opened layers of one call, and sums over their blocks."""
 
-    def __init__(self, weights: Sequence[Weight], block: str) -> None:
+    def __init__(self, weights: Sequence[Weight], block: str, kernel: str = "plain") -> None:
         self.block = block
         self.whole = block == "network"
         self.limit = piece_limit(weights)
@@ -70,6 +70,8 @@ class Blocks:
         self._cuts: dict[int, list[tuple[slice, Tensor, Tensor]]] = {}
         self.layout = tuple((layer.name, layer.rows) for layer in self.layers)
         self.device = self.layers[0].local.weight.device
+        opened = [layer.local for layer in self.layers]
+        self.compiled = open_compiled([layer.name for layer in self.layers], opened, kernel)
 
     def sizes(self) -> Rows:
         """Number of weights in the block of every row."""
@@ -106,8 +108,8 @@ class Blocks:
             ``function(x, v, *values)`` of a piece, with the known values of its rows.
         *known : Rows
         fast : Fast, optional
-            The same in fewer operations, taken on the host, and on a device where every piece is
-            one row.
+            The same in fewer operations, taken where there are compiled loops, or where every
+            piece is one row.
         width : int
             Number of sums.
         held : int
@@ -117,21 +119,10 @@ class Blocks:
         whole : bool, optional
             Whether to add the rows of all layers; by default if the block is the network.
         """
-        fill = -torch.inf if largest else 0.0
-        wide = torch.float32 if self.device.type == "mps" else torch.float64
-        total = torch.full((self.rows, width), fill, dtype=wide, device=self.device)
-        if fast is not None and self.on_host:
-            self._add_on_host(total, fast.on_host, *known)
-        elif fast is not None and self.single_rows:
-            for places, xs, vs in self.groups_of_pieces(held):
-                index = torch.tensor(places)
-                values = [k[index].tolist() for k in known]
-                total.index_add_(0, index.to(self.device), fast.grouped(xs, vs, *values).to(total))
+        if fast is not None and self.compiled is not None:
+            total = self.compiled.sums(fast.compiled, *known)
         else:
-            for rows, x, v in self.pieces(max(held, 3)):  # the core's functions hold up to three
-                values = [at_rows(k, rows, x) for k in known]
-                sums = torch.stack(list(function(x, v, *values)), -1).to(total)
-                total[rows] = torch.maximum(total[rows], sums) if largest else total[rows] + sums
+            total = self._collect(function, known, fast, width, held, largest)
         self._add_over_processes(total, largest)
         total = total.cpu().double()
         if self.whole if whole is None else whole:
@@ -139,20 +130,30 @@ class Blocks:
             total = total.expand(self.rows, width)
         return total
 
-    def _add_on_host(self, total: Tensor, function: PieceFunction, tau: Rows) -> None:
-        cut = self.host_pieces()
-        if cut:
-            parts = [torch.stack(list(function(z, v)), -1) for _, z, v in on_host.scaled(cut, tau)]
-            places = torch.cat([torch.arange(rows.start, rows.stop) for rows, _, _ in cut])
-            total.index_add_(0, places, torch.cat([part.double() for part in parts]))
-
-    @property
-    def on_host(self) -> bool:
-        return self.device.type == "cpu"
-
-    def host_pieces(self) -> list[tuple[slice, Tensor, Tensor]]:
-        """Pieces that fit the cache, with what is held of them."""
-        return self._cut(min(self.limit // 4, on_host.LONGEST_PIECE))
+    def _collect(
+        self,
+        function: PieceFunction,
+        known: Sequence[Rows],
+        fast: Fast | None,
+        width: int,
+        held: int,
+        largest: bool,
+    ) -> Tensor:
+        """What this process holds of the sums, by torch's operations."""
+        fill = -torch.inf if largest else 0.0
+        wide = torch.float32 if self.device.type == "mps" else torch.float64
+        total = torch.full((self.rows, width), fill, dtype=wide, device=self.device)
+        if fast is not None and self.single_rows:
+            for places, xs, vs in self.groups_of_pieces(held):
+                index = torch.tensor(places)
+                values = [k[index].tolist() for k in known]
+                total.index_add_(0, index.to(self.device), fast.grouped(xs, vs, *values).to(total))
+            return total
+        for rows, x, v in self.pieces(max(held, 3)):  # the core's functions hold up to three
+            values = [at_rows(k, rows, x) for k in known]
+            sums = torch.stack(list(function(x, v, *values)), -1).to(total)
+            total[rows] = torch.maximum(total[rows], sums) if largest else total[rows] + sums
+        return total
 
     @property
     def single_rows(self) -> bool:

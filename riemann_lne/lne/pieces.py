@@ -4,14 +4,54 @@
 functions of a piece, so that whoever holds the pieces adds them up (over arrays, over processes),
 looks at them, and finishes piece by piece. A piece has shape (..., m); its m weights are part of
 the block's n, and the sums have shape (...).
+
+What is summed is written down once, in the ``*_terms`` below: array code that is run on arrays
+here, and on symbols by ``riemann_lne.kernels`` to get compiled loops. It may overwrite z = tau x
+and t = tanh(z), but not the vector v; a term has been used when the next one is asked for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from ..arrays import Array
-from ._common import column, fit_tau, inner, prepare, validate_tau
+from ._common import column, fit_tau, prepare, validate_tau
+
+
+def power_terms(z: Any) -> Iterator[Any]:
+    """z^2, z^4 and z^6, of which |tanh(z)|^2 is made where z is small."""
+    z *= z
+    yield z
+    fourth = z * z
+    yield fourth
+    fourth *= z
+    yield fourth
+
+
+def scale_terms(z: Any, t: Any) -> Iterator[Any]:
+    """t^2 and half its derivative by log tau, z t (1 - t^2)."""
+    yield t * t
+    z *= t
+    t *= t
+    t *= z
+    z -= t
+    yield z
+
+
+def solve_terms(t: Any, v: Any) -> Iterator[Any]:
+    """t^2, t v and v^2: what the inverse needs, and what the change by it is measured against."""
+    yield t * t
+    yield t * v
+    yield v * v
+
+
+def finished(t: Any, v: Any, coefficient: Any) -> Any:
+    """The result v + c t."""
+    t *= coefficient
+    t += v
+    return t
 
 
 class PieceSums:
@@ -40,29 +80,34 @@ class PieceSums:
     def __init__(self, tau: Any) -> None:
         self.tau = validate_tau(tau)
 
-    def solve(self, x: Array, v: Array) -> tuple[Array, Array, Array]:
+    def powers(self, x: Array) -> tuple[Array, ...]:
+        """Sums of z^2, z^4 and z^6 of the piece, z = tau x."""
+        xp, (x,), _ = prepare(x=x)
+        return _sums(xp, power_terms(x * fit_tau(self.tau, x)[1]))
+
+    def solve(self, x: Array, v: Array) -> tuple[Array, ...]:
         """Sums t . t, t . v and v . v of the piece: see `inverse_coefficient`."""
         xp, (x, v), _ = prepare(x=x, v=v)
-        t = xp.tanh(x * fit_tau(self.tau, x)[1])
-        return inner(xp, t, t), inner(xp, t, v), inner(xp, v, v)
+        return _sums(xp, solve_terms(xp.tanh(x * fit_tau(self.tau, x)[1]), v))
 
-    def scale(self, x: Array) -> tuple[Array, Array]:
+    def scale(self, x: Array) -> tuple[Array, ...]:
         """Sum t . t and half its derivative by log tau, sum_i z_i t_i (1 - t_i^2)."""
         xp, (x,), _ = prepare(x=x)
         z = x * fit_tau(self.tau, x)[1]
-        t = xp.tanh(z)
-        norm2 = inner(xp, t, t)
-        z *= t
-        t *= t
-        return norm2, xp.sum(z, axis=-1) - inner(xp, z, t)
+        return _sums(xp, scale_terms(z, xp.tanh(z)))
 
     def finish(self, x: Array, v: Array, coefficient: Any) -> Array:
         """The sum v + c t on the piece."""
         xp, (x, v), out = prepare(x=x, v=v)
         t = xp.tanh(x * fit_tau(self.tau, x)[1])
-        t *= coefficient if isinstance(coefficient, float) else column(xp, coefficient)
-        t += v
-        return xp.astype(t, out, copy=False)
+        c = coefficient if isinstance(coefficient, float) else column(xp, coefficient)
+        return xp.astype(finished(t, v, c), out, copy=False)
+
+
+def _sums(xp: Any, terms: Iterator[Array]) -> tuple[Array, ...]:
+    # Pairwise sums, not dot products of BLAS: see `inner`. By map, as a loop would hold each term
+    # while the next one is made.
+    return tuple(map(partial(xp.sum, axis=-1), terms))
 
 
 def inverse_coefficient(norm2: Any, along: Any, method: str = "exact") -> Any:

@@ -12,6 +12,7 @@ import riemann_lne as rl  # noqa: E402
 from riemann_lne.errors import (  # noqa: E402
     DTypeError,
     InvalidArgumentError,
+    KernelUnavailableError,
     NotFiniteError,
     NotPositiveDefiniteError,
     ShapeError,
@@ -21,16 +22,30 @@ from riemann_lne.lne.pieces import PieceSums  # noqa: E402
 from riemann_lne_torch import (  # noqa: E402
     LNECorrector,
     QuantConfig,
+    compiled,
     grouped,
-    on_host,
     pieces,
     quantize_,
 )
-from riemann_lne_torch.scale import Follower, powers  # noqa: E402
-from riemann_lne_torch.sums import Blocks  # noqa: E402
+from riemann_lne_torch.scale import Follower  # noqa: E402
 from riemann_lne_validation.benchmarks.torch_training import allocated_peak  # noqa: E402
 
 nn = torch.nn
+
+
+@pytest.fixture(autouse=True, params=["plain", "compiled"])
+def way(request, monkeypatch):
+    """Both ways: by torch's operations, and by compiled loops however few weights there are."""
+    least = {"plain": math.inf, "compiled": 1}[request.param]
+    if request.param == "compiled":
+        try:
+            compiled.weight_kernel("float64")
+        except KernelUnavailableError as error:
+            pytest.skip(str(error))
+    monkeypatch.setattr(compiled, "LEAST_WEIGHTS", least)
+    return request.param
+
+
 BLOCKS = ("layer", "channel", "network", "weight")
 METRICS = ("lne", "hessian", "dual", "flowed")
 # rounding alone: a corrected gradient against the dense inverse, relative to its norm
@@ -184,7 +199,7 @@ def test_grouped_operations_are_the_plain_ones(dtype):
     for grouped_sums, plain in (
         (grouped.solve_sums, lambda x, v, tau: PieceSums(tau).solve(x, v)),
         (grouped.scale_sums, lambda x, v, tau: PieceSums(tau).scale(x)),
-        (grouped.powers, powers),
+        (grouped.powers, lambda x, v, tau: PieceSums(tau).powers(x)),
     ):
         expected = [torch.cat(plain(x, v, t)) for x, v, t in zip(xs, vs, taus, strict=True)]
         found = grouped_sums(xs, vs, taus)
@@ -193,52 +208,6 @@ def test_grouped_operations_are_the_plain_ones(dtype):
     grouped.finish_(xs, vs, taus, cs)
     for a, b in zip(vs, plain, strict=True):
         torch.testing.assert_close(a, b)
-
-
-@pytest.mark.parametrize("rows", [1, 4])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
-def test_operations_on_the_host_are_the_plain_ones(dtype, rows):
-    generator = torch.Generator().manual_seed(0)
-    xs, vs = rows_of_pieces(dtype, rows, generator)
-    spans = [slice(i * rows, (i + 1) * rows) for i in range(len(xs))]
-    cut = list(zip(spans, xs, vs, strict=True))
-    tau = torch.rand(3 * rows, generator=generator, dtype=torch.float64) * 0.1
-    close = {"rtol": 1e-12, "atol": 0.0} if dtype is torch.float64 else {"rtol": 2e-6, "atol": 1e-4}
-    wide = torch.promote_types(dtype, torch.float32)
-    for host_sums, plain in (
-        (on_host.solve_sums, lambda x, v, tau: PieceSums(tau).solve(x, v)),
-        (on_host.scale_sums, lambda x, v, tau: PieceSums(tau).scale(x)),
-        (on_host.powers, powers),
-    ):
-        found = [host_sums(z, v) for _, z, v in on_host.scaled(cut, tau)]
-        for a, x, v, span in zip(found, xs, vs, spans, strict=True):
-            expected = plain(x, v, tau[span].to(wide))
-            torch.testing.assert_close(torch.stack(a), torch.stack(list(expected)), **close)
-    c = torch.randn(3 * rows, generator=generator, dtype=torch.float64)
-    plain = [
-        PieceSums(tau[span].to(wide)).finish(x, v, c[span].to(wide))
-        for span, x, v in zip(spans, xs, vs, strict=True)
-    ]
-    for span, z, v in on_host.scaled(cut, tau):
-        on_host.finish_(z, v, float(c[span]) if rows == 1 else c[span, None].to(wide))
-    for a, b in zip(vs, plain, strict=True):
-        torch.testing.assert_close(a, b)
-
-
-def test_a_process_that_holds_nothing_has_no_pieces():
-    assert list(on_host.scaled([], torch.ones(3, dtype=torch.float64))) == []
-
-
-@pytest.mark.parametrize("inverse", ["exact", "weak"])
-@pytest.mark.parametrize("block", ["layer", "channel", "network"])
-def test_the_way_of_a_device_gives_what_that_of_the_host_does(block, inverse, monkeypatch):
-    one, other = parameters(), parameters()
-    options = {"block": block, "inverse": inverse, "target": 0.8}
-    LNECorrector(one, **options).correct_()
-    monkeypatch.setattr(Blocks, "on_host", False)
-    LNECorrector(other, **options).correct_()
-    for a, b in zip(one, other, strict=True):
-        torch.testing.assert_close(a.grad, b.grad, rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -138,6 +138,13 @@ def _memory(method: str, control: str) -> Callable[[Record], Found]:
     return measure
 
 
+def _training(name: str, batch: int, kind: str, figure: str) -> Callable[[Record], Found]:
+    def measure(record: Record) -> Found:
+        return _figure(_first(record.rows(name, batch=batch, kind=kind)), figure)
+
+    return measure
+
+
 def _on_gpu(record: Record) -> Found:
     rows = record.rows("gpu", kernel="fused", dtype="float64", shape=[256, 256, 256])
     return _figure(_first(rows), "million points/s")
@@ -195,6 +202,24 @@ TARGETS = (
     Target("the same with adapted steps", 6, False, _memory("rkl2", "adapted")),
     Target("the same, etdrk4, equal steps", 8, False, _memory("etdrk4", "equal")),
     Target("the same, etdrk4, adapted steps", 8, False, _memory("etdrk4", "adapted")),
+    Target(
+        "corrector (tau auto, exact): % of a ResNet-20 training step, batch 128",
+        2,
+        False,
+        _training("corrector", 128, "tau auto, exact", "% of the step"),
+    ),
+    Target(
+        "the same: peak of what it allocates, in copies of the largest layer",
+        1,
+        False,
+        _training("corrector", 128, "tau auto, exact", "peak memory / largest layer"),
+    ),
+    Target(
+        "regulariser N with every=10: times a plain ResNet-20 step, batch 32",
+        1.6,
+        False,
+        _training("regularizer", 32, "every=10", "times a plain step"),
+    ),
     Target(
         "on a GPU (an H200 is meant), 3-D at 256^3, order 4, float64, fused: million points/s",
         2000,

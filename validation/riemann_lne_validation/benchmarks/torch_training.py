@@ -57,7 +57,7 @@ def corrector_rows(settings: Settings) -> list[Row]:
         row = Row(f"correct_ on ResNet-20, {name}", {"batch": len(x), "kind": name})
         row.samples = samples[name]
         row.figures = {
-            "% of the step, median of pairs": 100 * share.median,
+            "% of the step": 100 * share.median,
             "% of the step, quartiles": [100 * share.low, 100 * share.high],
             "milliseconds": 1e3 * statistics(samples[name].wall).median,
             "step, milliseconds": 1e3 * statistics(steps[name].wall).median,

@@ -1,0 +1,141 @@
+"""The corrector's compiled loops: what they give, where they are taken, and what stands in."""
+
+import logging
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+
+from riemann_lne.errors import KernelUnavailableError, UnknownNameError  # noqa: E402
+from riemann_lne_torch import LNECorrector, compiled  # noqa: E402
+
+SHAPES = (32, 16, 3, 3), (10, 400), (7,)
+
+
+@pytest.fixture(autouse=True)
+def _compiler():
+    try:
+        compiled.weight_kernel("float64")
+    except KernelUnavailableError as error:
+        pytest.skip(str(error))
+
+
+def parameters(dtype=torch.float32):
+    generator = torch.Generator().manual_seed(0)
+    params = [torch.randn(s, generator=generator).mul_(0.2).to(dtype) for s in SHAPES]
+    for p in params:
+        p.requires_grad_()
+        p.grad = torch.randn(p.shape, generator=generator).to(dtype)
+    return params
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Names of the loops that have run."""
+    found = []
+    plain = compiled.Compiled.sums
+    monkeypatch.setattr(
+        compiled.Compiled,
+        "sums",
+        lambda self, name, tau: found.append(name) or plain(self, name, tau),
+    )
+    return found
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("inverse", ["exact", "weak"])
+@pytest.mark.parametrize("block", ["layer", "channel", "network"])
+@pytest.mark.parametrize("tau", ["auto", 0.02])
+def test_both_ways_give_the_same(tau, block, inverse, dtype, calls):
+    one, other = parameters(dtype), parameters(dtype)
+    correctors = [
+        LNECorrector(params, tau, block=block, inverse=inverse, kernel=kernel)
+        for params, kernel in ((one, "fused"), (other, "plain"))
+    ]
+    for step in range(3):
+        for corrector, params in zip(correctors, (one, other), strict=True):
+            for p in params:
+                p.data.mul_(1.0 + 0.01 * step)
+            corrector.correct_()
+    close = {
+        torch.float32: {"rtol": 1e-5, "atol": 1e-6},
+        torch.float64: {"rtol": 1e-12, "atol": 1e-13},
+    }
+    for a, b in zip(one, other, strict=True):
+        torch.testing.assert_close(a.grad, b.grad, **close[dtype])
+    for name, found in correctors[0].statistics.items():
+        expected = correctors[1].statistics[name]
+        assert found.norm2 == pytest.approx(expected.norm2, rel=1e-5)
+        assert found.relative_change == pytest.approx(expected.relative_change, rel=1e-4)
+    assert calls.count("solve") >= 3
+
+
+def test_auto_takes_them_for_networks_of_some_size(calls):
+    params = parameters()
+    LNECorrector(params[2:]).correct_()
+    assert not calls
+    LNECorrector(params).correct_()
+    assert calls
+    calls.clear()
+    LNECorrector(params, kernel="plain").correct_()
+    LNECorrector(parameters(torch.bfloat16)).correct_()
+    assert not calls
+
+
+class Elsewhere(torch.Tensor):
+    """Stands for tensors that keep their numbers in a way of their own."""
+
+
+def test_where_there_are_none_fused_says_why_and_auto_goes_on():
+    half, mixed, own = parameters(torch.float16), parameters(), parameters()
+    mixed[1] = mixed[1].detach().double().requires_grad_()
+    mixed[1].grad = torch.ones_like(mixed[1])
+    own[1] = own[1].detach().as_subclass(Elsewhere).requires_grad_()
+    own[1].grad = torch.ones(SHAPES[1]).as_subclass(Elsewhere)
+    gaps = [torch.randn(20, 600)[:, ::2].requires_grad_()]
+    gaps[0].grad = torch.ones(20, 600)[:, ::2]
+    for params, message in (
+        (half, "parameter 0.*all of float32 or all of float64, not torch.float16"),
+        (mixed, "parameter 1.*not torch.float64"),
+        (own, "parameter 1.*plain tensors on the host"),
+        (gaps, "parameter 0.*without gaps"),
+    ):
+        with pytest.raises(KernelUnavailableError, match=message):
+            LNECorrector(params, kernel="fused").correct_()
+        LNECorrector(params).correct_()
+
+
+def test_without_a_compiler(monkeypatch, caplog):
+    def refuse(dtype):
+        raise KernelUnavailableError("no C compiler works")
+
+    monkeypatch.setattr(compiled, "weight_kernel", refuse)
+    compiled._say_once.cache_clear()
+    params, plain = parameters(), parameters()
+    corrector = LNECorrector(params)
+    with caplog.at_level(logging.WARNING, logger="riemann_lne.kernels"):
+        corrector.correct_()
+        corrector.correct_()
+    assert [r.message for r in caplog.records] == [
+        "the corrector runs without compiled loops, some times slower: no C compiler works"
+    ]
+    other = LNECorrector(plain, kernel="plain")
+    other.correct_()
+    other.correct_()
+    assert all(torch.equal(a.grad, b.grad) for a, b in zip(params, plain, strict=True))
+    with pytest.raises(KernelUnavailableError, match="no C compiler"):
+        LNECorrector(params, kernel="fused").correct_()
+
+
+def test_autograd_sees_that_the_gradient_was_written():
+    p = torch.randn(SHAPES[1]).requires_grad_()
+    (p.grad,) = torch.autograd.grad((p**3).sum(), p, create_graph=True)
+    saved = (p.grad**2).sum()
+    LNECorrector([p], kernel="fused").correct_()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        saved.backward()
+
+
+def test_an_unknown_choice_is_refused():
+    with pytest.raises(UnknownNameError, match="fast"):
+        LNECorrector(parameters(), kernel="fast")
