@@ -25,6 +25,7 @@ typedef lane_t ivec __attribute__((vector_size(BYTES), may_alias));
 #define LANES ((int64_t)(BYTES / sizeof(real)))
 #define BLOCK {block}
 #define WIDTH {width}
+#define CHUNK 64
 /* Point 0 of a block lies START after the beginning of its arrays, on a cache line. */
 #define START ((int64_t)(64 / sizeof(real)))
 #define LENGTH (BLOCK + 3 * START)

@@ -4,7 +4,8 @@ Derivatives along the outer axes (all but the last two) are computed a row at a 
 components and with the halo that later differences need, into a ring of 2 w + 1 rows along the
 last axis but one (w the half width of the stencil). Differences along the last two axes and all
 algebra are then one loop over the last axis that reads nothing but the ring. The last axis is cut
-into blocks, so that the ring fits the cache.
+into blocks, so that the ring fits the cache. Mixed differences of the last two axes start from a
+row of first ones, which runs a short chunk ahead: what both read is then still next to the core.
 
 In 4-D derivatives along the first axis go into a ring of planes of the last two axes, and a row of
 those along the second axis is computed from the planes: mixed ones share what they start from.
@@ -252,7 +253,13 @@ def _row(program: Program, layout: _Layout, update: bool) -> str:
         "    int64_t stride, int64_t ahead, const real *const *terms, const real *factors,",
         "    int64_t count) {",
         *_weights(n, width, "vec", range(row, n)),
-        "    for (int64_t z = -START; z < size + WIDTH; z += LANES) {",
+        "    ivec bad = {0}, lane = {0};",
+        "    for (int64_t k = 0; k < LANES; k++) lane[k] = k;",
+        "    int64_t ready = -START;",
+        "    for (int64_t from = 0; from < size; from += CHUNK) {",
+        "    const int64_t till = from + CHUNK < size ? from + CHUNK : size;",
+        "    for (; ready < till + WIDTH; ready += LANES) {",
+        "        const int64_t z = ready;",
     ]
     for c, along in crossed.items():
         array = layout.place(c, ())
@@ -260,13 +267,12 @@ def _row(program: Program, layout: _Layout, update: bool) -> str:
         text.append(f"        *(vec *)(across + {along} * LENGTH + START + z) = {difference};")
     text += [
         "    }",
-        "    ivec bad = {0}, lane = {0};",
-        "    for (int64_t k = 0; k < LANES; k++) lane[k] = k;",
-        "    for (int64_t z = 0; z < size; z += LANES) {",
+        "    for (int64_t z = from; z < till; z += LANES) {",
         *lines,
         *_requests(program),
         *_stores([names[o.number] for o in outputs], update),
         f"        bad |= ~({good}) & (lane < (lane_t)(size - z));",
+        "    }",
         "    }",
         "    int64_t any = 0;",
         "    for (int64_t k = 0; k < LANES; k++) any |= bad[k];",

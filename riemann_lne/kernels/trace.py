@@ -14,6 +14,7 @@ from ..flows.ricci import deturck_rate, ricci_rate
 from ..jets import MetricJet
 from ..stencils import LocalField
 from ..tensors import minor, packed_size, table
+from .algebra import fewest_products
 from .expressions import Node, Symbol, Tape, in_order
 
 
@@ -134,7 +135,7 @@ class Program:
 
 @cache
 def trace(name: str, n: int) -> Program:
-    """Run a formula on symbols.
+    """Run a formula on symbols, and save multiplications.
 
     Examples
     --------
@@ -145,10 +146,12 @@ def trace(name: str, n: int) -> Program:
     chosen = formula(name)
     tape = Tape()
     fields = [_SymbolicField(tape, f) for f in range(chosen.fields)]
-    outputs = tuple(symbol.node for symbol in chosen.evaluate(n, *fields))
+    results = [symbol.node for symbol in chosen.evaluate(n, *fields)]
     g = table(fields[0].value(), n)
     known: dict[Any, Any] = {}
-    minors = tuple(
+    minors = [
         minor(g, tuple(range(size)), tuple(range(size)), known).node for size in range(1, n + 1)
-    )
-    return Program(name, n, chosen.fields, chosen.tensor, outputs, minors)
+    ]
+    nodes = fewest_products(tape, [*results, *minors])
+    outputs, minors_of_metric = nodes[: len(results)], nodes[len(results) :]
+    return Program(name, n, chosen.fields, chosen.tensor, outputs, minors_of_metric)
