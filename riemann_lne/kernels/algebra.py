@@ -1,8 +1,8 @@
 """Fewer multiplications: like terms together, and common factors out of the sums of a tree.
 
 Formulas of curvature are sums of products in which the same inverse metric or Christoffel symbol
-multiplies several terms: x u + x v is x (u + v). Array code gains little by it, as u + v is one more
-array to store; in a kernel it saves an operation.
+multiplies several terms: x u + x v is x (u + v). Array code gains little by it, as u + v is one
+more array to store; in a kernel it saves an operation.
 """
 
 from __future__ import annotations
