@@ -42,12 +42,15 @@ class Integrator(Protocol):
         The error estimate behaves as dt**error_exponent.
     adaptive : bool
         Whether ``step`` returns an error estimate when asked for one.
+    returns_rate : bool
+        Whether it then also returns the right-hand side at the new state.
     """
 
     name: str
     order: int
     error_exponent: int
     adaptive: bool
+    returns_rate: bool
 
     def step(
         self,

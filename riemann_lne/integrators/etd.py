@@ -42,6 +42,7 @@ class ETDRK4:
     order = 4
     error_exponent = 5
     adaptive = True
+    returns_rate = False
 
     def __init__(self, system: SemiDiscreteFlow, y: Array) -> None:
         grid = system.grid
@@ -104,8 +105,9 @@ class ETDRK4:
         coarse = self._advance(system, t, v, start, dt, keep=True)
         fine = self._advance(system, t, v, start, dt / 2, keep=False)
         del v, start
-        spare = namespace(fine).empty_like(fine[0, ...])
-        again = self._nonlinear(self._rate(system, t + dt / 2, _copies(fine, spare), fine), fine)
+        middle = self._field(_copies(fine), fine)
+        again = self._nonlinear(system(t + dt / 2, middle), fine)
+        del middle
         fine = self._advance(system, t + dt / 2, fine, again, dt / 2, keep=False)
         del again
         gap = blockwise(lambda a, b: (a - b) * (1 / 15), (fine, coarse), out=coarse)
@@ -135,55 +137,54 @@ class ETDRK4:
     ) -> Array:
         """One step in Fourier space, from the state and its nonlinear part.
 
-        The transforms of the stages a and b are made twice, a component at a time, and never held:
-        while the right-hand side is evaluated there are, besides the arguments, the nonlinear
-        part of one stage, or the last stage and the result. These two take the place of the
-        arguments unless those are to be kept.
+        These are used up unless they are to be kept. While the right-hand side is evaluated there
+        are besides them, at the most, the part of the result that is known by then: the transforms
+        of the stages b and c are not held but made again from their fields, which are there.
         """
-        e_half, q, f1, f2, f3 = self._weights(dt, v)
+        e_half, q, f2, f3 = self._weights(dt, v)
         components = range(v.shape[0])
-        spare = namespace(v).empty_like(v[0, ...])
+        spare, other = (namespace(v).empty_like(v[0, ...]) for _ in range(2))
 
         def stage_of(n: Array) -> Callable[[int], Array]:
             """e_half v + q n: stage a from the state's nonlinear part, b from that of a."""
             return lambda c: blockwise(_pair, (v[c, ...], e_half, n[c, ...], q), out=spare)
 
-        def remainder_of(n: Array, rate: Array, c: int, out: Array) -> None:
-            """Component c of the nonlinear part at that stage."""
-            rfftn_into(out, rate[c, ...])
-            parts = (out, v[c, ...], n[c, ...], self._linear, e_half, q)
-            blockwise(_less_linear_part, parts, out=out)
-
-        def combine(c: int, n_a: Array, n_b: Array) -> None:
-            """The last stage, and in the place of n_a the result but for that stage's part."""
-            both = v[c, ...], n_v[c, ...]
-            blockwise(_all_but_last, (*both, n_a, n_b, e_half, f1, f2), out=n_a)
-            blockwise(_last_stage, (*both, n_b, e_half, q), out=last[c, ...])
-
+        rate = system(t + dt / 2, self._field(stage_of(n_v), v))
         n_a = namespace(v).empty_like(v)
-        rate = self._rate(system, t + dt / 2, stage_of(n_v), v)
         for c in components:
-            remainder_of(n_v, rate, c, out=n_a[c, ...])
+            self._remainder(rate[c, ...], stage_of(n_v)(c), out=n_a[c, ...])
         del rate
-        rate = self._rate(system, t + dt / 2, stage_of(n_a), v)
-        result, last = (n_a, namespace(v).empty_like(v)) if keep else (v, n_v)
+        y = self._field(stage_of(n_a), v)
+        result = n_a if keep else v
         for c in components:
-            remainder_of(n_a, rate, c, out=spare)
-            combine(c, n_a[c, ...], spare)
+            both = v[c, ...], n_v[c, ...]
+            blockwise(_without_b_and_c, (*both, n_a[c, ...], e_half, q, f2, f3), out=n_a[c, ...])
             if not keep:
-                result[c, ...] = n_a[c, ...]
-        del rate, n_a
-        rate = self._rate(system, t + dt, _copies(last, spare), v)
+                blockwise(_without_b, (*both, e_half, q), out=n_v[c, ...])
+                v[c, ...] = n_a[c, ...]
+        del n_a
+        rate = system(t + dt / 2, y)
         for c in components:
-            self._remainder(rate[c, ...], last[c, ...], out=spare)
+            rfftn_into(other, y[c, ...])
+            self._remainder(rate[c, ...], other, out=spare)
+            blockwise(_plus, (result[c, ...], spare, f2), out=result[c, ...])
+            if keep:
+                both = v[c, ...], n_v[c, ...]
+                blockwise(_without_b, (*both, e_half, q), out=other)
+                blockwise(_plus_twice, (other, spare, q), out=other)
+            else:
+                blockwise(_plus_twice, (n_v[c, ...], spare, q), out=n_v[c, ...])
+                other[...] = n_v[c, ...]
+            irfftn_into(y[c, ...], other)
+        del rate
+        y = y[...]  # it holds the last stage now
+        rate = system(t + dt, y)
+        for c in components:
+            if keep:
+                rfftn_into(other, y[c, ...])
+            self._remainder(rate[c, ...], other if keep else n_v[c, ...], out=spare)
             blockwise(_plus, (result[c, ...], spare, f3), out=result[c, ...])
         return result
-
-    def _rate(
-        self, system: SemiDiscreteFlow, t: float, stage: Callable[[int], Array], like: Array
-    ) -> Array:
-        """The right-hand side at a stage."""
-        return system(t, self._field(stage, like))
 
     def _field(self, stage: Callable[[int], Array], like: Array) -> Array:
         """The field whose transform has these components; they are made and used up one by one."""
@@ -195,24 +196,22 @@ class ETDRK4:
         return y
 
     def _weights(self, dt: float, v: Array) -> tuple[Array, ...]:
-        """Coefficients for a step, e^(z/2) and those after it, kept while they are in use."""
+        """The coefficients e^(z/2), Q, f2 and f3 for a step; those of the last step are kept."""
         # Steps that differ by rounding alone share their coefficients, which are those of the
         # rounded step: they must not depend on which of them came first.
         key = float(f"{dt:.12e}")
         if key not in self._coefficients:
-            # Two: those of a step and of its halves.
-            while len(self._coefficients) >= 2:
-                self._coefficients.pop(next(iter(self._coefficients)))
+            self._coefficients.clear()  # one set: another is soon made
             xp = namespace(v)
             reference = xp.real(v[..., :1])
-            self._coefficients[key] = tuple(
-                like(c, reference) for c in etdrk4_coefficients(self._symbol, key)[1:]
-            )
+            _, e_half, q, _, f2, f3 = etdrk4_coefficients(self._symbol, key)
+            self._coefficients[key] = tuple(like(c, reference) for c in (e_half, q, f2, f3))
         return self._coefficients[key]
 
 
-def _copies(v: Array, out: Array) -> Callable[[int], Array]:
+def _copies(v: Array) -> Callable[[int], Array]:
     """The components of an array that is still needed, each as a copy to be used up."""
+    out = namespace(v).empty_like(v[0, ...])
 
     def copy(c: int) -> Array:
         out[...] = v[c, ...]
@@ -233,23 +232,25 @@ def _minus(x: Array, y: Array, b: Array) -> Array:
     return x - b * y
 
 
-def _less_linear_part(
-    hat: Array, v: Array, n: Array, linear: Array, e_half: Array, q: Array
+def _plus_twice(x: Array, y: Array, b: Array) -> Array:
+    return x + 2.0 * (b * y)
+
+
+def _without_b_and_c(
+    v: Array, n_v: Array, n_a: Array, e_half: Array, q: Array, f2: Array, f3: Array
 ) -> Array:
-    """Transform of a rate less the linear part at the stage e_half v + q n."""
-    return hat - linear * (e_half * v + q * n)
+    """The step but for the parts of the stages b and c: e v + f1 n_v + f2 n_a.
+
+    The weights of a constant add up to its integral, f1 + 2 f2 + f3 = dt (e^z - 1)/z = q (e_half +
+    1): f1 need not be held.
+    """
+    f1 = q * (e_half + 1.0) - 2.0 * f2 - f3
+    return e_half * (e_half * v) + f1 * n_v + f2 * n_a
 
 
-def _all_but_last(
-    v: Array, n_v: Array, n_a: Array, n_b: Array, e_half: Array, f1: Array, f2: Array
-) -> Array:
-    """The step but for the part of the last stage: e v + f1 n_v + f2 (n_a + n_b)."""
-    return e_half * (e_half * v) + f1 * n_v + f2 * n_a + f2 * n_b
-
-
-def _last_stage(v: Array, n_v: Array, n_b: Array, e_half: Array, q: Array) -> Array:
-    """Stage c = e_half a + q (2 n_b - n_v), where a = e_half v + q n_v."""
-    return e_half * (e_half * v + q * n_v) + q * (2.0 * n_b - n_v)
+def _without_b(v: Array, n_v: Array, e_half: Array, q: Array) -> Array:
+    """Stage c, e_half a + q (2 n_b - n_v) with a = e_half v + q n_v, but for 2 q n_b."""
+    return e_half * (e_half * v + q * n_v) - q * n_v
 
 
 def _splitting_metric(system: SemiDiscreteFlow, y: Array) -> np.ndarray:

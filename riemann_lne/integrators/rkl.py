@@ -40,6 +40,7 @@ class RKL2(WithoutMemory):
     order = 2
     error_exponent = 3
     adaptive = True
+    returns_rate = True
 
     def __init__(self, stages: int | None = None) -> None:
         self.stages = stages

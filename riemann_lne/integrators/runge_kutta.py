@@ -35,7 +35,7 @@ class ExplicitRungeKutta(WithoutMemory):
         self.error_exponent = tableau.error_exponent
         self.adaptive = tableau.error is not None
         self._first_same_as_last = tableau.a[-1] == tableau.b[:-1] and tableau.b[-1] == 0.0
-        self._needs_last_rate = self._first_same_as_last or self.adaptive
+        self.returns_rate = self._first_same_as_last or self.adaptive
 
     def stable_step(self, radius: float) -> float:
         return self.tableau.real_stability / radius if radius > 0 else math.inf
@@ -55,7 +55,7 @@ class ExplicitRungeKutta(WithoutMemory):
         stage: Array | None = None
         for row, c in zip(tableau.a[1:], tableau.c[1:], strict=True):
             stage = combination([*_scaled(row, k, dt), (1.0, y)], stage)
-            if len(k) == len(tableau.b) - 1 and not self._needs_last_rate:
+            if len(k) == len(tableau.b) - 1 and not self.returns_rate:
                 terms = [*_scaled(tableau.b, k, dt), (1.0, y)]
                 return Step(system.update(t + c * dt, stage, dt * tableau.b[-1], terms))
             k.append(system(t + c * dt, stage))

@@ -176,7 +176,12 @@ class Stepper:
         span = self.control.t1 - self.control.t0
         if not self.integrator.adaptive:
             return span  # the stability limit alone decides
-        speed = self.system.scaled_size(self.rate_at(self.state), self.state.y, 1.0, 0.0)
+        now = self.state
+        if self.integrator.returns_rate or now.rate is not None:
+            rate = self.rate_at(now)
+        else:  # not kept for the step: it would be an array more than any later step has to hold
+            rate = self.system(now.t, now.y)
+        speed = self.system.scaled_size(rate, now.y, 1.0, 0.0)
         # A start at rest says nothing about later: not the whole span in one step.
         return min(span, 0.01 / speed) if speed > 0 and math.isfinite(speed) else span / 50
 

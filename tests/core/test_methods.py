@@ -269,7 +269,7 @@ def test_rkl2_needs_a_fraction_of_the_right_hand_sides_of_rk4(
 
 def test_etd_coefficients_agree_with_high_precision() -> None:
     mp = pytest.importorskip("mpmath")
-    z = -np.concatenate([[0.0], np.logspace(-12, 3, 241), [0.9999999, 1.0, 1.0000001, 0.5, 2.0]])
+    z = -np.concatenate([[0.0], np.logspace(-12, 3, 241), [1.9999999, 2.0, 2.0000001, 0.5]])
     values = etdrk4_coefficients(z / 0.7, 0.7)
 
     def exact(name: str, x: Any) -> Any:
@@ -291,10 +291,11 @@ def test_etd_coefficients_agree_with_high_precision() -> None:
     with mp.workdps(80):
         for name, found in zip(("q", "f1", "f2", "f3"), values[2:], strict=True):
             for x, v in zip(z, found, strict=True):
-                # The argument of the contour is 0.7 * (x / 0.7), which rounds.
-                true = 0.7 * exact(name, mp.mpf(float(x / 0.7)) * mp.mpf(0.7))
-                assert abs(v - true) < 1e-13, (name, x)
-                assert abs(v - true) < 2e-10 * abs(true) + 1e-15, (name, x)
+                # Their argument is 0.7 * (x / 0.7), which rounds.
+                true = 0.7 * exact(name, mp.mpf(0.7 * float(x / 0.7)))
+                assert abs(v - true) < 1e-15, (name, x)
+                # f1 has a zero at -1.9, next to which nothing but that holds.
+                assert abs(v - true) < 2e-13 * abs(true), (name, x)
     assert np.allclose(values[0], np.exp(z), rtol=1e-13)
     assert np.allclose(values[1], np.exp(z / 2), rtol=1e-13)
 
