@@ -127,8 +127,8 @@ def algorithm_2_step(
     if max_ratio is not None and not max_ratio > 0.0:
         raise InvalidArgumentError(f"max_ratio must be above 0, got {max_ratio}")
     optimizer.zero_grad()
+    n = penalty(x, y)  # first: its passes then need not share the memory with the graph of the loss
     loss = loss_fn(model(x), y)
-    n = penalty(x, y)
     if max_ratio is None:
         torch.autograd.backward(loss + alpha * n)
     else:

@@ -59,8 +59,10 @@ class RicciFlowRegularizer:
 
     N = | g(t+1)|k1 - g|k1 - (g|k1 - g|k2)/dk + (g|j1 - g|j2)/dj |_F^2,
 
-    in O(n) for a layer of n weights. Call it for the penalty, ``loss + alpha * penalty(x, y)``;
-    with a gate, attach it to the optimiser (or call `gate_`) as well.
+    in O(n) for a layer of n weights. Call it for the penalty, ``n = penalty(x, y)``, before the
+    forward pass of the loss, whose graph would lie in memory beside those of the virtual passes
+    (measured on a ResNet-20: a tenth slower so), and add ``alpha * n`` to the loss. With a gate,
+    attach it to the optimiser (or call `gate_`) as well.
 
     Everything that the paper leaves open is an option; the default comes first.
 
@@ -352,10 +354,11 @@ class RicciFlowRegularizer:
             n = discrete_flow_defect_of_steps(
                 flat, next_k1, at_k1, at_k2, at_j1, at_j2, k1 - k2, j1 - j2, tau
             )
-            s = LNEMetric(tau).norm2(flat)
+            constant = self.denominator == "constant" or not self.relative
+            s = LNEMetric(tau).norm2(flat.detach() if constant else flat)
             self._norm2[i] = s.detach()
             if self.relative:
-                n = n / (s.detach() if self.denominator == "constant" else s) ** 2
+                n = n / s**2
             values.append(n)
         return values
 

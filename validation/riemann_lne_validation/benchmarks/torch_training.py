@@ -86,7 +86,8 @@ def regularizer_rows(settings: Settings) -> list[Row]:
 
         def with_n(penalty: RicciFlowRegularizer = penalty) -> None:
             optimizer.zero_grad()
-            torch.autograd.backward(loss_fn(model(x), y) + 0.01 * penalty(x, y))
+            n = penalty(x, y)
+            torch.autograd.backward(loss_fn(model(x), y) + 0.01 * n)
             optimizer.step()
 
         def plain() -> None:
@@ -97,7 +98,7 @@ def regularizer_rows(settings: Settings) -> list[Row]:
         # Calls that are a multiple of ``every``: else a sample would miss N or have it twice.
         count = max(options.get("every", 1), 2)
         base, more = Samples(), Samples()
-        for _ in range(3):
+        for _ in range(settings.repeats):
             base.add(*timed(plain, count))
             more.add(*timed(with_n, count))
         times = ratio(more.wall, base.wall)
