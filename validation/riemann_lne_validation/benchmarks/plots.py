@@ -92,12 +92,14 @@ def _work_precision(record: Record, axes: Any) -> bool:
             color=colour,
             marker="s" if version == "solve" else "o",
             ms=5,
+            # single runs have no line to tell them by
+            markerfacecolor="none" if kernel == "plain" else colour,
             label=name,
         )
     axes.set(xlabel="largest error at the end, against the exact solution", ylabel="seconds")
     if curves:
         axes.invert_xaxis()
-        axes.legend(ncols=2, fontsize=8)
+        axes.figure.legend(loc="outside upper center", ncols=4, fontsize=8)
     return bool(curves)
 
 
