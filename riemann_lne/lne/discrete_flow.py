@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from itertools import combinations
+from collections.abc import Sequence
 from typing import Any
 
-from ..arrays import Array
+import numpy as np
+
+from ..arrays import Array, like
 from ..errors import InvalidArgumentError
 from ._common import fit_tau, inner, prepare, validate_tau
 
@@ -163,10 +165,11 @@ def discrete_flow_defect_of_steps(
     )
     weight = fit_tau(tau, x)[1]
     origin = xp.tanh(x * weight)
-    u = [xp.tanh(s * weight) * (1.0 - xp.tanh((x + s) * weight) * origin) for s in steps]
-    following, k1, k2, j1, j2 = u
+    step = _stacked(xp, steps)
+    u = xp.tanh(step * weight) * (1.0 - xp.tanh((x + step) * weight) * origin)
+    following, k1, k2, j1, j2 = (u[a, ...] for a in range(5))
     p = (following - k1) - (k1 - k2) / dk + (j1 - j2) / dj
-    return _defect(xp, origin, p, list(u), dk, dj)
+    return _norm2(xp, origin, p, _weights(dk, dj), u)
 
 
 def _check_differences(dk: float, dj: float) -> None:
@@ -180,21 +183,39 @@ def _check_differences(dk: float, dj: float) -> None:
 
 def _defect(xp: Any, origin: Array, p: Array, u: list[Array | None], dk: float, dj: float) -> Array:
     """N from the centre, p and the differences u to the centre (None where zero)."""
-    weights = (1.0, -1.0 - 1.0 / dk, 1.0 / dk, 1.0 / dj, -1.0 / dj)
-    terms = [(c, v) for c, v in zip(weights, u, strict=True) if v is not None]
-    return _norm2(xp, origin, p, terms)
+    kept = [(c, v) for c, v in zip(_weights(dk, dj), u, strict=True) if v is not None]
+    return _norm2(xp, origin, p, [c for c, _ in kept], _stacked(xp, [v for _, v in kept]))
 
 
-def _norm2(xp: Any, origin: Array, p: Array, terms: list[tuple[float, Array]]) -> Array:
-    """|origin p^T + p origin^T + sum c u u^T|_F^2 for terms (c, u)."""
+def _weights(dk: float, dj: float) -> list[float]:
+    """The c of the five vectors, which add up to zero."""
+    return [1.0, -1.0 - 1.0 / dk, 1.0 / dk, 1.0 / dj, -1.0 / dj]
+
+
+def _stacked(xp: Any, arrays: Sequence[Array]) -> Array:
+    """The arrays along a new first axis, brought to one shape where they differ."""
+    if len({tuple(a.shape) for a in arrays}) > 1:
+        arrays = xp.broadcast_arrays(*arrays)
+    return xp.stack(list(arrays), axis=0)
+
+
+def _norm2(xp: Any, origin: Array, p: Array, c: Sequence[float], u: Array) -> Array:
+    """|origin p^T + p origin^T + sum c u u^T|_F^2 for vectors u, shape (len(c), ..., n).
+
+    In few operations on all of the u: of a small layer each costs more than its arithmetic.
+    """
     along = inner(xp, origin, p)
     value = 2.0 * inner(xp, origin, origin) * inner(xp, p, p) + 2.0 * along * along
-    for c, u in terms:
-        square = inner(xp, u, u)
-        mixed = 4.0 * inner(xp, origin, u) * inner(xp, p, u)
-        value = value + c * mixed + (c * c) * square * square
-    for (c, u), (d, v) in combinations(terms, 2):
-        product = inner(xp, u, v)
-        value = value + (2.0 * c * d) * product * product
+    value = value + 4.0 * _weighted(xp, c, inner(xp, u, origin) * inner(xp, u, p))
+    for a in range(len(c)):
+        products = inner(xp, u[a:, ...], u[a, ...])
+        twice = [c[a] * c[a], *(2.0 * c[a] * d for d in c[a + 1 :])]
+        value = value + _weighted(xp, twice, products * products)
     # A sum of squares in exact arithmetic; rounding must not make it negative.
     return xp.maximum(value, xp.zeros_like(value))
+
+
+def _weighted(xp: Any, weights: Sequence[float], values: Array) -> Array:
+    """The sum of weight times value over the first axis."""
+    column = np.asarray(weights).reshape(-1, *(1,) * (values.ndim - 1))
+    return xp.sum(like(column, values) * values, axis=0)
