@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from riemann_lne.errors import KernelUnavailableError
-from riemann_lne.kernels.weights import DTYPES, Pieces, Span, weight_kernel
+from riemann_lne.kernels.weights import DTYPES, Pieces, Span, WeightKernel, weight_kernel
 
 from .pieces import Local
 
@@ -31,12 +31,10 @@ _log = logging.getLogger("riemann_lne.kernels")
 class Compiled:
     """Sums over rows of weights and gradients in the host's memory, and the last pass."""
 
-    def __init__(self, opened: Sequence[Local]) -> None:
-        first = opened[0].weight
-        self._kernel = weight_kernel(_TYPES[first.dtype])
-        self._opened = opened  # what the addresses are of
+    def __init__(self, kernel: WeightKernel, opened: Sequence[Local]) -> None:
+        self._kernel, self._opened = kernel, opened  # the addresses are those of the latter
         spans = [Span(o.weight.data_ptr(), o.gradient.data_ptr(), *o.weight.shape) for o in opened]
-        self._pieces = Pieces.cut(spans, first.itemsize)
+        self._pieces = Pieces.cut(spans, opened[0].weight.itemsize)
 
     def sums(self, name: str, tau: Tensor) -> Tensor:
         """Sums of a method of `PieceSums` over every row: (rows, sums), float64."""
@@ -57,20 +55,28 @@ def open_compiled(names: Sequence[str], opened: Sequence[Local], choice: str) ->
     KernelUnavailableError
         With "fused", where there are none; the message says why, and names the layer.
     """
-    if choice == "plain":
-        return None
     size = sum(local.weight.numel() for local in opened)
-    if choice == "auto" and (size < LEAST_WEIGHTS or why_not(names, opened) is not None):
+    if choice == "plain" or (choice == "auto" and size < LEAST_WEIGHTS):
         return None
+    reason = why_not(names, opened)
+    if reason is None:
+        kernel = _kernel_or_reason(_TYPES[opened[0].weight.dtype])
+        if isinstance(kernel, WeightKernel):
+            return Compiled(kernel, opened)
+        _say_once(kernel)
+        reason = kernel
+    if choice == "fused":
+        raise KernelUnavailableError(reason)
+    return None
+
+
+@cache
+def _kernel_or_reason(dtype: str) -> WeightKernel | str:
+    """The loops, or why they cannot be built: a compiler that fails is not tried at every step."""
     try:
-        if reason := why_not(names, opened):
-            raise KernelUnavailableError(f"{reason}; use kernel='auto'")
-        return Compiled(opened)
+        return weight_kernel(dtype)
     except KernelUnavailableError as error:
-        if choice == "fused":
-            raise
-        _say_once(str(error))
-        return None
+        return str(error)
 
 
 def why_not(names: Sequence[str], opened: Sequence[Local]) -> str | None:

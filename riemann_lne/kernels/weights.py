@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import DTypeError
+from ..errors import DTypeError, UnknownNameError
 from ..lne.pieces import finished, power_terms, scale_terms, solve_terms
 from ..threads import thread_count
 from .build import load
@@ -228,7 +228,14 @@ class WeightKernel:
         Returns
         -------
         (rows, sums), float64
+
+        Raises
+        ------
+        UnknownNameError
+            If there are no such sums.
         """
+        if name not in loops():
+            raise UnknownNameError("sums", name, tuple(loops()))
         result = np.empty((len(pieces.sizes), len(loops()[name].terms)))
         self._run(name, pieces, tau, result, threads)
         return np.stack(

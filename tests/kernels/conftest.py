@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from functools import partial
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from riemann_lne import Grid
 from riemann_lne.errors import KernelUnavailableError
 from riemann_lne.kernels.build import find_compiler
 from riemann_lne.kernels.cache import VARIABLE
+from riemann_lne.kernels.expressions import Node, in_order
 from riemann_lne.kernels.trace import formula, trace
 from riemann_lne.stencils import evaluate
 from riemann_lne.tensors import pairs
@@ -56,9 +60,40 @@ def relative_gap(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.max(np.abs(a - b)) / np.max(np.abs(b)))
 
 
+def value_of(
+    nodes: Sequence[Node],
+    given: Mapping[Any, Any],
+    number: Callable[[float], Any] = Fraction,
+) -> list[Any]:
+    """Evaluate a tree in the arithmetic of the given values and of its numbers."""
+    values: dict[int, Any] = {}
+    for node in in_order(nodes):
+        x = [values[o.number] for o in node.operands]
+        if node.operation == "constant":
+            values[node.number] = number(node.value)
+        elif node.operation == "input":
+            values[node.number] = given[node.value]
+        else:
+            values[node.number] = _OPERATIONS[node.operation](*x)
+    return [values[node.number] for node in nodes]
+
+
+_OPERATIONS = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "div": operator.truediv,
+    "neg": operator.neg,
+}
+
+
 @pytest.fixture(scope="session")
 def tools() -> SimpleNamespace:
     """The functions above, for the tests."""
     return SimpleNamespace(
-        random_packed=random_packed, plain=plain, relative_gap=relative_gap, compiles=find_compiler
+        random_packed=random_packed,
+        plain=plain,
+        relative_gap=relative_gap,
+        compiles=find_compiler,
+        value_of=value_of,
     )

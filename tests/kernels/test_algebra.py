@@ -17,22 +17,6 @@ from riemann_lne.kernels.trace import FORMULAS, trace
 NAMES = "abcdef"
 
 
-def value_of(outputs: tuple[Node, ...], given: dict[str, Fraction]) -> list[Fraction]:
-    values: dict[int, Fraction] = {}
-    for node in in_order(outputs):
-        x = [values[o.number] for o in node.operands]
-        values[node.number] = {
-            "constant": lambda node=node: Fraction(node.value),
-            "input": lambda node=node: given[node.value],
-            "add": lambda x=x: x[0] + x[1],
-            "sub": lambda x=x: x[0] - x[1],
-            "mul": lambda x=x: x[0] * x[1],
-            "div": lambda x=x: x[0] / x[1],
-            "neg": lambda x=x: -x[0],
-        }[node.operation]()
-    return [values[node.number] for node in outputs]
-
-
 def products(outputs: tuple[Node, ...]) -> int:
     return sum(node.operation == "mul" for node in in_order(outputs))
 
@@ -52,13 +36,13 @@ def random_tree(seed: int, size: int) -> tuple[Tape, tuple[Node, ...]]:
 
 @given(seed=st.integers(0, 2**32), size=st.integers(1, 60))
 @settings(max_examples=300, deadline=None)
-def test_values_stay_to_the_last_digit(seed: int, size: int) -> None:
+def test_values_stay_to_the_last_digit(tools: SimpleNamespace, seed: int, size: int) -> None:
     tape, old = random_tree(seed, size)
     given_values = {name: Fraction(k * k + 3, 7 + k) for k, name in enumerate(NAMES)}
-    wanted = value_of(old, given_values)
-    assert value_of(factored(tape, old), given_values) == wanted
+    wanted = tools.value_of(old, given_values)
+    assert tools.value_of(factored(tape, old), given_values) == wanted
     fewest = fewest_products(tape, old)
-    assert value_of(fewest, given_values) == wanted
+    assert tools.value_of(fewest, given_values) == wanted
     assert products(fewest) <= products(old)
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from riemann_lne.errors import DTypeError, KernelUnavailableError
+from riemann_lne.errors import DTypeError, KernelUnavailableError, UnknownNameError
 from riemann_lne.kernels import weights
 from riemann_lne.kernels.weights import Pieces, Span, WeightKernel, loops, weight_kernel
 from riemann_lne.lne.pieces import PieceSums
@@ -153,6 +153,8 @@ def test_long_sums_lose_nothing() -> None:
     assert found == pytest.approx(n * (0.1 * 0.1), rel=2e-13)
 
 
-def test_other_types_are_refused() -> None:
+def test_other_types_and_names_are_refused() -> None:
     with pytest.raises(DTypeError, match="float32 and float64, not float16"):
         weight_kernel("float16")
+    with pytest.raises(UnknownNameError, match="cubes"):
+        weight_kernel("float64").sums("cubes", Pieces.cut([], 8), np.ones(0))

@@ -1,6 +1,7 @@
 """The corrector's compiled loops: what they give, where they are taken, and what stands in."""
 
 import logging
+from functools import cache
 
 import pytest
 
@@ -106,10 +107,16 @@ def test_where_there_are_none_fused_says_why_and_auto_goes_on():
 
 
 def test_without_a_compiler(monkeypatch, caplog):
+    asked = []
+
     def refuse(dtype):
+        asked.append(dtype)
         raise KernelUnavailableError("no C compiler works")
 
     monkeypatch.setattr(compiled, "weight_kernel", refuse)
+    monkeypatch.setattr(
+        compiled, "_kernel_or_reason", cache(compiled._kernel_or_reason.__wrapped__)
+    )
     compiled._say_once.cache_clear()
     params, plain = parameters(), parameters()
     corrector = LNECorrector(params)
@@ -125,6 +132,7 @@ def test_without_a_compiler(monkeypatch, caplog):
     assert all(torch.equal(a.grad, b.grad) for a, b in zip(params, plain, strict=True))
     with pytest.raises(KernelUnavailableError, match="no C compiler"):
         LNECorrector(params, kernel="fused").correct_()
+    assert asked == ["float32"]  # looked for once, not at every step
 
 
 def test_autograd_sees_that_the_gradient_was_written():

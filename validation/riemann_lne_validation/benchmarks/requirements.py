@@ -209,7 +209,7 @@ TARGETS = (
         _training("corrector", 128, "tau auto, exact", "% of the step"),
     ),
     Target(
-        "the same: peak of what it allocates, in copies of the largest layer",
+        "the same: peak of the tensors that it allocates, in copies of the largest layer",
         1,
         False,
         _training("corrector", 128, "tau auto, exact", "peak memory / largest layer"),
