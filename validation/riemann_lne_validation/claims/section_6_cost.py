@@ -26,7 +26,7 @@ _KINDS = ("plain", "corrected", "with N")
         "rounds": 9,
         "seed": 0,
     },
-    full={"largest": 10000000, "rounds": 15},
+    full={"largest": 10000000},
 )
 def complexity(
     backend: Backend,
