@@ -1,4 +1,4 @@
-"""The sums and the last pass of the corrector in the core's compiled loops, on the host.
+"""The core's compiled loops on weights, on the host, for layers of torch.
 
 A network of some twenty layers takes a thousand small calls of torch a step, and each of them costs
 more than its arithmetic. The loops of `riemann_lne.kernels.weights` take all layers in one call.
@@ -16,8 +16,7 @@ from torch.autograd.graph import increment_version
 
 from riemann_lne.errors import KernelUnavailableError
 from riemann_lne.kernels.weights import DTYPES, Pieces, Span, WeightKernel, weight_kernel
-
-from .pieces import Local
+from riemann_lne.kernels.weights_loops import loops
 
 CHOICES = ("auto", "plain", "fused")
 
@@ -29,25 +28,41 @@ _log = logging.getLogger("riemann_lne.kernels")
 
 
 class Compiled:
-    """Sums over rows of weights and gradients in the host's memory, and the last pass."""
+    """Sums over rows of weights and what goes with them in the host's memory, and what is written.
 
-    def __init__(self, kernel: WeightKernel, opened: Sequence[Local]) -> None:
+    Parameters
+    ----------
+    kernel : WeightKernel
+    opened : sequence of sequences of Tensor
+        Of every layer the arrays of the loops, of one shape (rows, columns), without gaps.
+    """
+
+    def __init__(self, kernel: WeightKernel, opened: Sequence[Sequence[Tensor]]) -> None:
         self._kernel, self._opened = kernel, opened  # the addresses are those of the latter
-        spans = [Span(o.weight.data_ptr(), o.gradient.data_ptr(), *o.weight.shape) for o in opened]
-        self._pieces = Pieces.cut(spans, opened[0].weight.itemsize)
+        spans = [Span(tuple(a.data_ptr() for a in arrays), *arrays[0].shape) for arrays in opened]
+        self._pieces = Pieces.cut(spans, opened[0][0].itemsize)
 
-    def sums(self, name: str, tau: Tensor) -> Tensor:
-        """Sums of a method of `PieceSums` over every row: (rows, sums), float64."""
-        return torch.from_numpy(self._kernel.sums(name, self._pieces, tau.numpy(), _threads()))
+    def sums(self, name: str, *numbers: Tensor) -> Tensor:
+        """Sums over every row: (rows, sums), float64. See `riemann_lne.kernels.weights_loops`."""
+        values = [n.numpy() for n in numbers]
+        return torch.from_numpy(
+            self._kernel.sums(name, self._pieces, *values, threads=torch.get_num_threads())
+        )
 
-    def finish_(self, tau: Tensor, coefficient: Tensor) -> None:
-        """Write v + c t over every gradient v."""
-        self._kernel.finish(self._pieces, tau.numpy(), coefficient.numpy(), _threads())
-        for local in self._opened:  # as operations of torch that write do
-            increment_version(local.gradient)
+    def write_(self, name: str, *numbers: Tensor) -> None:
+        """Write over the arrays that the loop writes to."""
+        values = [n.numpy() for n in numbers]
+        self._kernel.write(name, self._pieces, *values, threads=torch.get_num_threads())
+        loop = loops()[name]
+        for arrays in self._opened:
+            for array, kind in zip(arrays, loop.arrays, strict=False):
+                if kind in loop.written:  # as operations of torch that write do
+                    increment_version(array)
 
 
-def open_compiled(names: Sequence[str], opened: Sequence[Local], choice: str) -> Compiled | None:
+def open_compiled(
+    names: Sequence[str], opened: Sequence[Sequence[Tensor]], choice: str
+) -> Compiled | None:
     """The loops for these layers; None where torch's own operations are to be taken.
 
     Raises
@@ -55,14 +70,22 @@ def open_compiled(names: Sequence[str], opened: Sequence[Local], choice: str) ->
     KernelUnavailableError
         With "fused", where there are none; the message says why, and names the layer.
     """
-    size = sum(local.weight.numel() for local in opened)
+    kernel = find_kernel(names, opened, choice)
+    return None if kernel is None else Compiled(kernel, opened)
+
+
+def find_kernel(
+    names: Sequence[str], opened: Sequence[Sequence[Tensor]], choice: str
+) -> WeightKernel | None:
+    """As `open_compiled`: the kernel alone."""
+    size = sum(arrays[0].numel() for arrays in opened)
     if choice == "plain" or (choice == "auto" and size < LEAST_WEIGHTS):
         return None
     reason = why_not(names, opened)
     if reason is None:
-        kernel = _kernel_or_reason(_TYPES[opened[0].weight.dtype])
+        kernel = _kernel_or_reason(_TYPES[opened[0][0].dtype])
         if isinstance(kernel, WeightKernel):
-            return Compiled(kernel, opened)
+            return kernel
         _say_once(kernel)
         reason = kernel
     if choice == "fused":
@@ -79,11 +102,11 @@ def _kernel_or_reason(dtype: str) -> WeightKernel | str:
         return str(error)
 
 
-def why_not(names: Sequence[str], opened: Sequence[Local]) -> str | None:
+def why_not(names: Sequence[str], opened: Sequence[Sequence[Tensor]]) -> str | None:
     """Why there are no compiled loops for these layers; None if there are."""
-    first = opened[0].weight
-    for name, local in zip(names, opened, strict=True):
-        for array in (local.weight, local.gradient):
+    first = opened[0][0]
+    for name, arrays in zip(names, opened, strict=True):
+        for array in arrays:
             # a subclass may keep its numbers anywhere
             if array.device.type != "cpu" or type(array) is not Tensor:
                 return f"layer {name!r}: compiled loops take plain tensors on the host"
@@ -97,11 +120,7 @@ def why_not(names: Sequence[str], opened: Sequence[Local]) -> str | None:
     return None
 
 
-def _threads() -> int:
-    return torch.get_num_threads()
-
-
 @cache
 def _say_once(reason: str) -> None:
     """Log why. Not a warning: the results are as good."""
-    _log.warning("the corrector runs without compiled loops, some times slower: %s", reason)
+    _log.warning("running without compiled loops on weights, some times slower: %s", reason)

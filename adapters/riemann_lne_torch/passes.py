@@ -37,7 +37,7 @@ def rank_one_update(blocks: Blocks, finite: Rows, tau: Rows, coefficient: Rows) 
     if not bool(finite.all()) or not (blocks.compiled or blocks.single_rows):
         update(blocks, finite, RankOne.finish, tau, coefficient)
     elif blocks.compiled:
-        blocks.compiled.finish_(tau, coefficient)
+        blocks.compiled.write_("finish", tau, coefficient)
     else:
         for places, xs, vs in blocks.groups_of_pieces(held=1):
             grouped.finish_(xs, vs, tau[places].tolist(), coefficient[places].tolist())

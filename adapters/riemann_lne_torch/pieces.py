@@ -97,6 +97,12 @@ def open_weight(weight: Weight, block: str) -> Local:
     return _rows(_local(parameter), _local(gradient.detach()), weight.channel_axis, block)
 
 
+def open_values(weight: Weight) -> Local:
+    """A weight as one row, which stands for its gradient too."""
+    values = weight.parameter.detach().reshape(1, -1)
+    return Local(values, values)
+
+
 def _rows(parameter: Tensor, gradient: Tensor, channel_axis: int, block: str) -> Local:
     by_channel = block == "channel"
     if by_channel and channel_axis:

@@ -13,12 +13,16 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from riemann_lne.errors import InvalidArgumentError, NotPositiveDefiniteError, UnknownNameError
-from riemann_lne.lne import LNEMetric, auto_tau, discrete_flow_defect_of_steps
+from riemann_lne.lne import LNEMetric
+from riemann_lne.lne.discrete_flow import defect_of_products, flow_weights
 
+from .compiled import CHOICES
+from .defects import layer_products
 from .hooks import attach
-from .scale import given_tau
-from .selection import Select, find_weights
+from .scale import Follower, given_tau
+from .selection import Select, Weight, find_weights
 from .shifts import FILLS, Translate, check_shifts, copies, translate
+from .sums import Blocks, Rows
 from .virtual import VirtualPasses
 
 _NEXT = ("virtual", "previous", "update")
@@ -110,6 +114,9 @@ class RicciFlowRegularizer:
         For inputs whose last two axes are not rows and columns.
     select : None, "all", name patterns, or callable
         Which layers; by default the quantised ones, as `LNECorrector`.
+    kernel : {"auto", "plain", "fused"}
+        What computes N from the virtual steps, and its derivative: "fused" compiled loops, "plain"
+        torch's operations; see `LNECorrector`.
 
     Attributes
     ----------
@@ -121,6 +128,8 @@ class RicciFlowRegularizer:
     InvalidArgumentError, UnknownNameError
         If an option makes no sense. At a call: shifts as large as the image (ShapeError), a layer
         of zeros with tau="auto".
+    KernelUnavailableError
+        At a call, with kernel="fused", where there are no compiled loops for these layers.
 
     Warns
     -----
@@ -177,6 +186,7 @@ class RicciFlowRegularizer:
         fill: str = "zero",
         translate: Translate | None = None,
         select: Select = None,
+        kernel: str = "auto",
     ) -> None:
         for kind, value, known in (
             ("next_step", next_step, _NEXT),
@@ -185,6 +195,7 @@ class RicciFlowRegularizer:
             ("denominator", denominator, _DENOMINATORS),
             ("reduction", reduction, _REDUCTIONS),
             ("fill", fill, FILLS),
+            ("kernel", kernel, CHOICES),
         ):
             if value not in known:
                 raise UnknownNameError(kind, value, known)
@@ -204,10 +215,10 @@ class RicciFlowRegularizer:
         self.target, self.next_step, self.derivative = float(target), next_step, derivative
         self.gate, self.eps = gate, eps
         self.relative, self.denominator, self.reduction = bool(relative), denominator, reduction
-        self.every, self.part, self.fill = every, float(part), fill
+        self.every, self.part, self.fill, self.kernel = every, float(part), fill, kernel
         self._translate = translate
         self.statistics: dict[str, LayerDefect] = {}
-        self._norm2 = [torch.zeros(()) for _ in self.weights]
+        self._norm2 = torch.zeros(len(self.weights))
         self._calls = 0
         self._shut_in_a_row = 0
         self._warned = False
@@ -343,44 +354,38 @@ class RicciFlowRegularizer:
 
     def _values(self, following: list[Tensor], steps: list[list[Tensor]]) -> list[Tensor]:
         (k1, k2), (j1, j2) = self.shifts
-        values = []
-        for i, weight in enumerate(self.weights):
-            w = weight.parameter
-            w = w.detach() if self.derivative == "none" else w
-            flat = w.reshape(-1)
-            tau = self._scale(i, flat)
-            next_k1, *others = (s[i].reshape(-1) for s in (following, *steps))
-            at_k1, at_k2, at_j1, at_j2 = others
-            n = discrete_flow_defect_of_steps(
-                flat, next_k1, at_k1, at_k2, at_j1, at_j2, k1 - k2, j1 - j2, tau
-            )
-            constant = self.denominator == "constant" or not self.relative
-            s = LNEMetric(tau).norm2(flat.detach() if constant else flat)
-            self._norm2[i] = s.detach()
-            if self.relative:
-                n = n / s**2
-            values.append(n)
-        return values
+        now: list[Tensor] = [w.parameter for w in self.weights]
+        if self.derivative == "none":
+            now = [w.detach() for w in now]
+        names = [w.name for w in self.weights]
+        kinds = (now, following, *steps)
+        layers = [[kind[i].reshape(-1) for kind in kinds] for i in range(len(now))]
+        products = layer_products(names, layers, k1 - k2, j1 - j2, self._scales(), self.kernel)
+        n = defect_of_products(products, flow_weights(k1 - k2, j1 - j2))
+        self._norm2 = products[0].detach()
+        if self.relative:
+            s = products[0] if self.denominator == "differentiated" else self._norm2
+            n = n / s**2
+        wide = [torch.promote_types(w.dtype, torch.float32) for w in now]
+        return [value.to(dtype) for value, dtype in zip(n.unbind(), wide, strict=True)]
 
-    def _scale(self, index: int, flat: Tensor) -> float:
-        given = self._tau[index]
-        name = self.weights[index].name
-        if given is None:
-            try:
-                return float(auto_tau(flat.detach(), self.target))
-            except InvalidArgumentError as error:
-                raise InvalidArgumentError(f"layer {name!r}: {error}") from error
-        if not bool(LNEMetric(given).is_positive_definite(flat.detach())):
-            raise NotPositiveDefiniteError(
-                f"layer {name!r}: tau = {given:.6g} makes g = I - t t^T indefinite; choose a "
-                "smaller tau or tau='auto'"
-            )
-        return given
+    def _scales(self) -> Rows:
+        """The tau of every layer: as given, or what meets the target now."""
+        auto = torch.tensor([given is None for given in self._tau])
+        tau = torch.tensor([given or 1.0 for given in self._tau], dtype=torch.float64)
+        for given, weight in zip(self._tau, self.weights, strict=True):
+            _require_definite(given, weight)
+        if not bool(auto.any()):
+            return tau
+        blocks = Blocks.of_values(self.weights, self.kernel)
+        # a new one at every call: N does not depend on where the weights have been
+        follower = Follower(self.target)
+        return follower.solve(blocks, follower.predict(blocks, tau, auto), auto)
 
     def _remember(self, values: Sequence[Tensor]) -> None:
         numbers = torch.stack([v.detach().double().cpu() for v in values]).tolist()
         self.statistics = {}
-        norms = torch.stack([s.double().cpu() for s in self._norm2]).tolist()
+        norms = self._norm2.double().cpu().tolist()
         for weight, value, norm2 in zip(self.weights, numbers, norms, strict=True):
             self.statistics[weight.name] = LayerDefect(value, norm2, self._factor(value))
         shut = all(s.factor == 0.0 for s in self.statistics.values())
@@ -409,6 +414,16 @@ class _Before:
     steps: list[list[Tensor]]
     x: Tensor
     y: Any
+
+
+def _require_definite(tau: float | None, weight: Weight) -> None:
+    if tau is None:
+        return
+    if not bool(LNEMetric(tau).is_positive_definite(weight.parameter.detach().reshape(-1))):
+        raise NotPositiveDefiniteError(
+            f"layer {weight.name!r}: tau = {tau:.6g} makes g = I - t t^T indefinite; choose a "
+            "smaller tau or tau='auto'"
+        )
 
 
 def _check_step(step: Any) -> Callable[[Tensor], float]:

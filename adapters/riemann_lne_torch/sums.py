@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from .compiled import open_compiled
-from .pieces import Local, open_weight, piece_limit, shard_groups
+from .pieces import Local, open_values, open_weight, piece_limit, shard_groups
 from .selection import Weight
 
 Rows: TypeAlias = Tensor
@@ -54,14 +54,21 @@ class Layer:
 class Blocks:
     """The opened layers of one call, and sums over their blocks."""
 
-    def __init__(self, weights: Sequence[Weight], block: str, kernel: str = "plain") -> None:
+    def __init__(
+        self,
+        weights: Sequence[Weight],
+        block: str,
+        kernel: str = "plain",
+        opened: Sequence[Local] | None = None,
+    ) -> None:
         self.block = block
         self.whole = block == "network"
         self.limit = piece_limit(weights)
         self.layers: list[Layer] = []
         start = 0
-        for weight in weights:
-            local = open_weight(weight, block)
+        if opened is None:
+            opened = [open_weight(weight, block) for weight in weights]
+        for weight, local in zip(weights, opened, strict=True):
             span = slice(start, start + int(local.weight.shape[0]))
             groups = () if block == "channel" else tuple(shard_groups(weight))
             self.layers.append(Layer(weight, local, span, groups))
@@ -70,8 +77,13 @@ class Blocks:
         self._cuts: dict[int, list[tuple[slice, Tensor, Tensor]]] = {}
         self.layout = tuple((layer.name, layer.rows) for layer in self.layers)
         self.device = self.layers[0].local.weight.device
-        opened = [layer.local for layer in self.layers]
-        self.compiled = open_compiled([layer.name for layer in self.layers], opened, kernel)
+        names, arrays = [w.name for w in weights], [(o.weight, o.gradient) for o in opened]
+        self.compiled = open_compiled(names, arrays, kernel)
+
+    @classmethod
+    def of_values(cls, weights: Sequence[Weight], kernel: str = "plain") -> Blocks:
+        """Whole layers, for sums in which no gradient comes: they need not have one."""
+        return cls(weights, "layer", kernel, [open_values(weight) for weight in weights])
 
     def sizes(self) -> Rows:
         """Number of weights in the block of every row."""

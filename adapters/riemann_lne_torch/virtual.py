@@ -58,7 +58,11 @@ class VirtualPasses:
         if not create_graph:
             leaves = [v.detach().requires_grad_() for v in values]
         buffers = {name: b.clone() for name, b in self.model.named_buffers()}
-        state = dict(zip(self.names, leaves, strict=True))
+        state = {
+            # of half-precision weights the virtual values are wider; the model takes its own type
+            name: leaf.to(weight.parameter.dtype)
+            for name, leaf, weight in zip(self.names, leaves, self.weights, strict=True)
+        }
         devices = sorted({v.device.index for v in leaves if v.device.type == "cuda"})
         with torch.random.fork_rng(devices=devices), torch.enable_grad():
             output = functional_call(self.model, {**buffers, **state}, (x,))

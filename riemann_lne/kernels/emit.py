@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from .expressions import Node, in_order
-from .trace import Derivative, Program
+from .trace import Program
 
 _SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 
 
 def statements(
-    outputs: Iterable[Node], load: Callable[[Derivative], str], type_name: str, indent: str
+    outputs: Iterable[Node], load: Callable[[Any], str], type_name: str, indent: str
 ) -> tuple[list[str], dict[int, str]]:
     """Lines that evaluate all nodes the outputs need, and the name of each node's value.
 
-    ``load`` gives the C expression of an input. Numbers are converted to the type ``real``.
+    ``load`` gives the C expression of an input from its key. Numbers are converted to ``real``.
     """
     lines: list[str] = []
     names: dict[int, str] = {}

@@ -1,85 +1,73 @@
 """Compiled loops for the LNE metric on weights that lie in pieces of the host's memory.
 
-What `riemann_lne.lne.pieces.PieceSums` does in a dozen array operations a piece is one loop here,
-over all pieces of all blocks at once: nothing is stored between reading a weight and adding to the
-sums. The terms are those of `PieceSums`, run on symbols. All arithmetic is in double precision.
+What takes `riemann_lne.lne.pieces.PieceSums` a dozen array operations a piece, and the defect N
+more, is one loop here, over all pieces of all blocks at once: nothing is stored between reading a
+weight and adding to the sums. See `loops`. All arithmetic is in double precision.
 """
 
 from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import DTypeError, UnknownNameError
-from ..lne.pieces import finished, power_terms, scale_terms, solve_terms
+from ..errors import DTypeError, InvalidArgumentError, UnknownNameError
 from ..threads import thread_count
 from .build import load
 from .emit import statements
-from .expressions import Node, Tape
 from .threads import pool
-from .weights_c import FINISH, HEAD, SUMS, TANH
+from .weights_c import ADD_UP, HEAD, LOOP, TANH
+from .weights_loops import Loop, loops
 
 DTYPES = ("float32", "float64")
 _REAL = {"float32": "float", "float64": "double"}
 
-_INDENT = " " * 12
 # Longer rows are cut: threads have something to share, and sums in two levels lose less.
 _LONGEST_PIECE = 1 << 16
 # For less than so many weights it takes longer to wake a thread than to do its share.
 _LEAST_FOR_THREADS = 1 << 19
 
 
-class _Loop(NamedTuple):
-    """A sum over the weights of a piece: what it reads, and its terms."""
-
-    inputs: tuple[str, ...]
-    terms: tuple[Node, ...]
-
-
-@cache
-def loops() -> dict[str, _Loop]:
-    """The sums of `PieceSums`, by name.
-
-    Examples
-    --------
-    >>> sorted(loops()), loops()["solve"].inputs
-    (['powers', 'scale', 'solve'], ('t', 'v'))
-    """
-    sums: dict[str, tuple[Callable[..., Iterator[Any]], tuple[str, ...]]] = {
-        "powers": (power_terms, ("z",)),
-        "scale": (scale_terms, ("z", "t")),
-        "solve": (solve_terms, ("t", "v")),
-    }
-    found = {}
-    for name, (terms, inputs) in sums.items():
-        tape = Tape()
-        symbols = [tape.input(key) for key in inputs]
-        # a term is what it is when it is yielded: later ones may write over it
-        found[name] = _Loop(inputs, tuple(term.node for term in terms(*symbols)))
-    return found
-
-
 def emit_weights(dtype: str) -> str:
-    """The C source: one function for each of `loops`, and ``finish``."""
+    """The C source: one function for each of `loops`."""
     parts = [HEAD.replace("{real}", _REAL[dtype]), _tanh()]
-    for name, loop in loops().items():
-        lines, names = statements(loop.terms, str, "vec", _INDENT)
-        lines += [f"{_INDENT}sum[{k}] += {names[t.number]};" for k, t in enumerate(loop.terms)]
-        parts.append(_filled(SUMS, name, loop.inputs, lines, len(loop.terms)))
-    tape = Tape()
-    inputs = ("t", "v", "c")
-    new = finished(*(tape.input(key) for key in inputs)).node
-    lines, names = statements((new,), str, "vec", _INDENT)
-    lines.append(f"{_INDENT}const vec result = {names[new.number]};")
-    parts.append(_filled(FINISH, "finish", inputs, lines, 0))
-    return "\n".join(parts)
+    return "\n".join([*parts, *(_function(name, loop) for name, loop in loops().items())])
+
+
+def _function(name: str, loop: Loop) -> str:
+    before = [f"real *const at_{a} = from[{k}];" for k, a in enumerate(loop.arrays)]
+    before += [f"const vec {x} = number[{k}] - (vec){{0}};" for k, x in enumerate(loop.numbers)]
+    body = [f"const vec {a} = some(at_{a} + i, end - i);" for a in loop.read]
+    lines, names = statements(loop.outputs, loop.inputs.__getitem__, "vec", "")
+    body += lines
+    values = [names[node.number] for node in loop.outputs]
+    count = len(loop.outputs)
+    after = ""
+    if loop.written:
+        pairs = zip(loop.written, values, strict=True)
+        body += [f"keep(at_{a} + i, {value}, end - i);" for a, value in pairs]
+    else:
+        before.append(f"vec sum[{count}] = {{{{0}}}};")
+        body += [f"sum[{k}] += {value};" for k, value in enumerate(values)]
+        after = ADD_UP.replace("{count}", str(count))
+    filled = {
+        "name": name,
+        "arrays": str(len(loop.arrays)),
+        "numbers": str(len(loop.numbers)),
+        "before": "\n".join(" " * 8 + line for line in before),
+        "body": "\n".join(" " * 12 + line for line in body),
+        "after": after,
+    }
+    text = LOOP
+    for key, value in filled.items():
+        text = text.replace("{" + key + "}", value)
+    return text
 
 
 def _tanh() -> str:
@@ -96,27 +84,11 @@ def _tanh() -> str:
     return text
 
 
-def _filled(
-    template: str, name: str, inputs: Sequence[str], lines: Sequence[str], count: int
-) -> str:
-    loads = {
-        "z": "const vec z = some(xs[p] + i, end - i) * tau;",
-        "t": "const vec t = tanh_of({});",
-        "v": "const vec v = some(vs[p] + i, end - i);",
-    }
-    z = "z" if "z" in inputs else "some(xs[p] + i, end - i) * tau"
-    body = [_INDENT + loads[key].replace("{}", z) for key in inputs if key in loads]
-    text = template.replace("{name}", name).replace("{count}", str(count))
-    return text.replace("{body}", "\n".join([*body, *lines]))
-
-
 class Span(NamedTuple):
-    """Rows of weights and gradients in memory: each row follows the one before it."""
+    """Rows of weights in memory, and of what goes with them: each row follows the one before."""
 
-    weights: int
-    """Address of the first weight."""
-    gradients: int
-    """Address of the first gradient."""
+    arrays: tuple[int, ...]
+    """Addresses of the first weight, and of the first values of the other arrays of a `Loop`."""
     rows: int
     columns: int
 
@@ -127,7 +99,7 @@ class Pieces:
 
     Attributes
     ----------
-    weights, gradients : (p,) int64
+    arrays : (p, k) int64
         Addresses.
     sizes : (p,) int64
     row : (p,) int64
@@ -136,45 +108,48 @@ class Pieces:
         Number of all rows, those that hold no weight included.
     """
 
-    weights: np.ndarray
-    gradients: np.ndarray
+    arrays: np.ndarray
     sizes: np.ndarray
     row: np.ndarray
     rows: int
 
     @classmethod
-    def cut(cls, spans: Iterable[Span], itemsize: int) -> Pieces:
+    def cut(cls, spans: Sequence[Span], itemsize: int) -> Pieces:
         """The pieces of all rows, one span after the other.
 
         Examples
         --------
-        >>> pieces = Pieces.cut([Span(0, 8000, 2, 70_000), Span(8, 16, 1, 2)], 4)
+        >>> pieces = Pieces.cut([Span((0, 8000), 2, 70_000), Span((8, 16), 1, 2)], 4)
         >>> pieces.sizes.tolist(), pieces.row.tolist()
         ([65536, 4464, 65536, 4464, 2], [0, 0, 1, 1, 2])
-        >>> pieces.weights.tolist()
+        >>> pieces.arrays[:, 0].tolist()
         [0, 262144, 280000, 542144, 8]
         """
-        table = np.array([*spans], dtype=np.int64).reshape(-1, 4)
-        rows, columns = table[:, 2], table[:, 3]
+        shapes = np.array([span[1:] for span in spans], dtype=np.int64).reshape(-1, 2)
+        rows, columns = shapes.T
         in_row = -(-columns // _LONGEST_PIECE)
         counts = rows * in_row
-        span = np.repeat(np.arange(len(table)), counts)
+        span = np.repeat(np.arange(len(spans)), counts)
         number = np.arange(len(span)) - (np.cumsum(counts) - counts)[span]  # in the span
         row, place = np.divmod(number, in_row[span])
         start = place * _LONGEST_PIECE
         offset = (row * columns[span] + start) * itemsize
+        count = len(spans[0].arrays) if spans else 0
+        first = np.array([s.arrays for s in spans], dtype=np.int64).reshape(len(spans), count)
         return cls(
-            weights=table[span, 0] + offset,
-            gradients=table[span, 1] + offset,
+            arrays=first[span] + offset[:, None],
             sizes=np.minimum(columns[span] - start, _LONGEST_PIECE),
             row=row + (np.cumsum(rows) - rows)[span],
             rows=int(rows.sum()),
         )
 
-    def shares(self, threads: int) -> list[slice]:
-        """Pieces for each thread, with nearly the same number of weights."""
+    def shares(self, threads: int, cost: int = 1) -> list[slice]:
+        """Pieces for each thread, with nearly the same number of weights.
+
+        One thread where there is little to do; cost is that of a weight, see `Loop`.
+        """
         total = int(self.sizes.sum())
-        count = min(threads, len(self.sizes)) if total >= _LEAST_FOR_THREADS else 1
+        count = min(threads, len(self.sizes)) if total * cost >= _LEAST_FOR_THREADS else 1
         if count <= 1:
             return [slice(0, len(self.sizes))]
         done = np.cumsum(self.sizes)
@@ -202,26 +177,27 @@ class WeightKernel:
         self.dtype = dtype
         self.source = emit_weights(dtype)
         self._library = load(self.source, f"for weights ({dtype})")
-        self._functions = {name: self._function(name) for name in (*loops(), "finish")}
+        self._functions = {name: self._function(name) for name in loops()}
 
     def _function(self, name: str) -> Callable[..., None]:
         function = self._library.handle[name]
         function.restype = None
-        function.argtypes = (ctypes.c_int64, *(ctypes.c_void_p,) * 5)
+        function.argtypes = (ctypes.c_int64, *(ctypes.c_void_p,) * 4)
         return function
 
     def sums(
-        self, name: str, pieces: Pieces, tau: np.ndarray, threads: int | None = None
+        self, name: str, pieces: Pieces, *numbers: np.ndarray, threads: int | None = None
     ) -> np.ndarray:
         """Sums over every row.
 
         Parameters
         ----------
         name : str
-            "powers", "scale" or "solve": the method of `PieceSums`.
+            One of `loops` that adds up.
         pieces : Pieces
             Of arrays of this precision; nothing else keeps them alive here.
-        tau : (rows,)
+        *numbers : (rows,)
+            See `Loop`.
         threads : int, optional
             See ``thread_count``.
 
@@ -234,40 +210,54 @@ class WeightKernel:
         UnknownNameError
             If there are no such sums.
         """
-        if name not in loops():
-            raise UnknownNameError("sums", name, tuple(loops()))
-        result = np.empty((len(pieces.sizes), len(loops()[name].terms)))
-        self._run(name, pieces, tau, result, threads)
+        _check_name(name, [key for key, loop in loops().items() if not loop.written])
+        result = np.empty((len(pieces.sizes), len(loops()[name].outputs)))
+        self._run(name, pieces, numbers, result, threads)
         return np.stack(
             [np.bincount(pieces.row, column, pieces.rows) for column in result.T], axis=-1
         )
 
-    def finish(
-        self,
-        pieces: Pieces,
-        tau: np.ndarray,
-        coefficient: np.ndarray,
-        threads: int | None = None,
+    def write(
+        self, name: str, pieces: Pieces, *numbers: np.ndarray, threads: int | None = None
     ) -> None:
-        """Write v + c t over every v, with the tau and c of its row."""
-        values = np.ascontiguousarray(coefficient, dtype=np.float64)[pieces.row]
-        self._run("finish", pieces, tau, values, threads)
+        """Write what a loop computes to the arrays that take it; arguments as of `sums`."""
+        _check_name(name, [key for key, loop in loops().items() if loop.written])
+        self._run(name, pieces, numbers, np.empty((len(pieces.sizes), 0)), threads)
 
     def _run(
-        self, name: str, pieces: Pieces, tau: np.ndarray, last: np.ndarray, threads: int | None
+        self,
+        name: str,
+        pieces: Pieces,
+        numbers: Sequence[np.ndarray],
+        out: np.ndarray,
+        threads: int | None,
     ) -> None:
-        scales = np.ascontiguousarray(tau, dtype=np.float64)[pieces.row]
-        arrays = (pieces.weights, pieces.gradients, pieces.sizes, scales, last)
-        function = self._functions[name]
+        loop, function = loops()[name], self._functions[name]
+        if not len(pieces.sizes):
+            return
+        if len(numbers) != len(loop.numbers) or pieces.arrays.shape[1] < len(loop.arrays):
+            raise InvalidArgumentError(
+                f"the loop {name!r} takes the arrays {', '.join(loop.arrays)} and the numbers "
+                f"{', '.join(loop.numbers)}; got {pieces.arrays.shape[1]} arrays and "
+                f"{len(numbers)} numbers"
+            )
+        of_rows = np.stack(np.broadcast_arrays(*numbers), axis=-1).astype(np.float64, copy=False)
+        addresses = np.ascontiguousarray(pieces.arrays[:, : len(loop.arrays)])
+        arrays = (addresses, pieces.sizes, of_rows[pieces.row], out)
 
         def share(part: slice) -> None:
             function(part.stop - part.start, *(a[part].ctypes.data for a in arrays))
 
-        shares = pieces.shares(thread_count(threads))
+        shares = pieces.shares(thread_count(threads), loop.cost)
         if len(shares) == 1:
             share(shares[0])
         else:
             list(pool(len(shares)).map(share, shares))
+
+
+def _check_name(name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        raise UnknownNameError("loop", name, tuple(known))
 
 
 @cache
@@ -283,11 +273,11 @@ def weight_kernel(dtype: str) -> WeightKernel:
     --------
     >>> import numpy as np
     >>> x, v = np.asarray([0.5, -0.3]), np.asarray([1.0, 2.0])
-    >>> pieces = Pieces.cut([Span(x.ctypes.data, v.ctypes.data, 1, 2)], 8)
+    >>> pieces = Pieces.cut([Span((x.ctypes.data, v.ctypes.data), 1, 2)], 8)
     >>> weight_kernel("float64").sums("solve", pieces, np.ones(1)).shape  # doctest: +SKIP
     (1, 3)
     """
     return WeightKernel(dtype)
 
 
-__all__ = ["DTYPES", "Pieces", "Span", "WeightKernel", "emit_weights", "loops", "weight_kernel"]
+__all__ = ["DTYPES", "Pieces", "Span", "WeightKernel", "emit_weights", "weight_kernel"]

@@ -55,36 +55,25 @@ static inline vec tanh_of(vec z) {
 }
 """
 
-SUMS = """\
-void {name}(int64_t pieces, const real *const *xs, const real *const *vs, const int64_t *sizes,
-            const double *taus, double *out) {
-    for (int64_t p = 0; p < pieces; p++) {
-        const double tau = taus[p];
-        const int64_t end = sizes[p];
-        vec sum[{count}] = {{0}};
+LOOP = """\
+void {name}(int64_t pieces, real *const *arrays, const int64_t *sizes, const double *numbers,
+            double *out) {
+    for (int64_t piece = 0; piece < pieces; piece++) {
+        real *const *from = arrays + {arrays} * piece;
+        const double *number = numbers + {numbers} * piece;
+        const int64_t end = sizes[piece];
+{before}
         for (int64_t i = 0; i < end; i += LANES) {
 {body}
         }
-        for (int64_t j = 0; j < {count}; j++) {
-            double total = 0;
-            for (int64_t k = 0; k < LANES; k++) total += sum[j][k];
-            out[{count} * p + j] = total;
-        }
+{after}
     }
 }
 """
 
-FINISH = """\
-void {name}(int64_t pieces, const real *const *xs, real *const *vs, const int64_t *sizes,
-            const double *taus, const double *coefficients) {
-    for (int64_t p = 0; p < pieces; p++) {
-        const double tau = taus[p];
-        const vec c = coefficients[p] - (vec){0};
-        const int64_t end = sizes[p];
-        for (int64_t i = 0; i < end; i += LANES) {
-{body}
-            keep(vs[p] + i, result, end - i);
-        }
-    }
-}
-"""
+ADD_UP = """\
+        for (int64_t j = 0; j < {count}; j++) {
+            double total = 0;
+            for (int64_t k = 0; k < LANES; k++) total += sum[j][k];
+            out[{count} * piece + j] = total;
+        }"""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, like
+from ..arrays import Array, like, namespace
 from ..errors import InvalidArgumentError
 from ._common import fit_tau, inner, prepare, validate_tau
 
@@ -76,7 +76,7 @@ def discrete_flow_defect(
     >>> print(round(float(discrete_flow_defect(2 * t, t, t, t, t, 2, 2)), 12))
     0.0225
     """
-    _check_differences(dk, dj)
+    c = flow_weights(dk, dj)
     named = {
         "t_next_k1": t_next_k1,
         "t_k1": t_k1,
@@ -87,12 +87,15 @@ def discrete_flow_defect(
     if center is not None:
         named["center"] = center
     xp, vectors, _ = prepare(**named)
-    following, k1, k2, j1, j2 = vectors[:5]
-    p = (following - k1) - (k1 - k2) / dk + (j1 - j2) / dj
-    origin = k1 if center is None else vectors[5]
-    # the difference of k1 to itself is zero, and left out
-    kept = (following, None if center is None else k1, k2, j1, j2)
-    return _defect(xp, origin, p, [None if t is None else t - origin for t in kept], dk, dj)
+    vectors = _of_one_shape(xp, vectors)
+    p = rate_of_defect(vectors[:5], c)
+    if center is None:  # the difference of k1 to itself is zero, and left out
+        origin = vectors.pop(1)
+        del c[1]
+    else:
+        origin = vectors.pop()
+    u = xp.stack([t - origin for t in vectors])
+    return defect_of_products(_products(xp, origin, p, u), c)
 
 
 def discrete_flow_defect_of_steps(
@@ -153,66 +156,142 @@ def discrete_flow_defect_of_steps(
     >>> print(np.allclose(n, discrete_flow_defect(*(np.tanh(x + s) for s in steps), 2, 2)))
     True
     """
-    _check_differences(dk, dj)
+    products = defect_products(x, (step_next_k1, step_k1, step_k2, step_j1, step_j2), dk, dj, tau)
+    return defect_of_products(products, flow_weights(dk, dj))
+
+
+def defect_products(x: Array, steps: Sequence[Array], dk: float, dj: float, tau: Any) -> Array:
+    """What `discrete_flow_defect_of_steps` needs to know of the weights: 28 sums over a block.
+
+    With u_a and p as there, the inner products of t_0, p, u_0, ..., u_4, every pair once, in the
+    order of `product_terms`. Whoever holds a block in pieces adds them up.
+
+    Parameters
+    ----------
+    x, steps, dk, dj, tau
+        As `discrete_flow_defect_of_steps`; the five steps in its order.
+
+    Returns
+    -------
+    array, shape (28, ...)
+        Dimensionless. The first is |t_0|^2.
+
+    Raises
+    ------
+    InvalidArgumentError, DTypeError, ShapeError
+        As `discrete_flow_defect_of_steps`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from riemann_lne.lne.discrete_flow import (
+    ...     defect_of_products, defect_products, discrete_flow_defect_of_steps, flow_weights)
+    >>> x = np.asarray([0.1, -0.2])
+    >>> steps = [c * np.asarray([0.01, 0.02]) for c in (2.0, 1.0, -1.0, 0.5, -0.5)]
+    >>> products = defect_products(x, steps, 2, 2, tau=1.0)
+    >>> halves = [defect_products(x[k:k + 1], [s[k:k + 1] for s in steps], 2, 2, tau=1.0)
+    ...           for k in range(2)]
+    >>> print(products.shape, np.allclose(sum(halves), products))
+    (28,) True
+    >>> n = discrete_flow_defect_of_steps(x, *steps, 2, 2, tau=1.0)
+    >>> print(np.allclose(defect_of_products(products, flow_weights(2, 2)), n))
+    True
+    """
+    c = flow_weights(dk, dj)
     tau = validate_tau(tau)
-    xp, (x, *steps), _ = prepare(
-        x=x,
-        step_next_k1=step_next_k1,
-        step_k1=step_k1,
-        step_k2=step_k2,
-        step_j1=step_j1,
-        step_j2=step_j2,
-    )
-    weight = fit_tau(tau, x)[1]
+    names = ("step_next_k1", "step_k1", "step_k2", "step_j1", "step_j2")
+    xp, (x, *given), _ = prepare(x=x, **dict(zip(names, steps, strict=True)))
+    weight = fit_tau(tau, x, *given)[1]
+    if isinstance(weight, float):
+        x, *given = _of_one_shape(xp, [x, *given])
+    else:
+        weight, x, *given = _of_one_shape(xp, [weight, x, *given])
     origin = xp.tanh(x * weight)
-    step = _stacked(xp, steps)
-    u = xp.tanh(step * weight) * (1.0 - xp.tanh((x + step) * weight) * origin)
-    following, k1, k2, j1, j2 = (u[a, ...] for a in range(5))
-    p = (following - k1) - (k1 - k2) / dk + (j1 - j2) / dj
-    return _norm2(xp, origin, p, _weights(dk, dj), u)
+    step = xp.stack(given)
+    u = difference(xp.tanh(step * weight), xp.tanh((x + step) * weight), origin)
+    return _products(xp, origin, rate_of_defect([u[a, ...] for a in range(5)], c), u)
 
 
-def _check_differences(dk: float, dj: float) -> None:
+def flow_weights(dk: float, dj: float) -> list[float]:
+    """The c of the five metrics, which add up to zero: 1, -1 - 1/dk, 1/dk, 1/dj, -1/dj.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If dk or dj is zero or not finite.
+
+    Examples
+    --------
+    >>> flow_weights(2, -4)
+    [1.0, -1.5, 0.5, -0.25, 0.25]
+    """
     for name, value in (("dk", dk), ("dj", dj)):
         if not math.isfinite(value) or value == 0:
             raise InvalidArgumentError(
                 f"{name} is the difference of two shifts and must be finite and not zero, "
                 f"got {value}; choose two different shifts along that axis"
             )
-
-
-def _defect(xp: Any, origin: Array, p: Array, u: list[Array | None], dk: float, dj: float) -> Array:
-    """N from the centre, p and the differences u to the centre (None where zero)."""
-    kept = [(c, v) for c, v in zip(_weights(dk, dj), u, strict=True) if v is not None]
-    return _norm2(xp, origin, p, [c for c, _ in kept], _stacked(xp, [v for _, v in kept]))
-
-
-def _weights(dk: float, dj: float) -> list[float]:
-    """The c of the five vectors, which add up to zero."""
     return [1.0, -1.0 - 1.0 / dk, 1.0 / dk, 1.0 / dj, -1.0 / dj]
 
 
-def _stacked(xp: Any, arrays: Sequence[Array]) -> Array:
-    """The arrays along a new first axis, brought to one shape where they differ."""
-    if len({tuple(a.shape) for a in arrays}) > 1:
-        arrays = xp.broadcast_arrays(*arrays)
-    return xp.stack(list(arrays), axis=0)
+def difference(tanh_of_step: Any, t: Any, origin: Any) -> Any:
+    """The difference u of t = tanh(z + tau step) to the origin tanh(z): the addition theorem."""
+    return tanh_of_step * (1.0 - t * origin)
 
 
-def _norm2(xp: Any, origin: Array, p: Array, c: Sequence[float], u: Array) -> Array:
-    """|origin p^T + p origin^T + sum c u u^T|_F^2 for vectors u, shape (len(c), ..., n).
+def rate_of_defect(vectors: Sequence[Any], c: Sequence[Any]) -> Any:
+    """The sum p of the c times the five vectors, from differences."""
+    following, k1, k2, j1, j2 = vectors
+    return (following - k1) - (k1 - k2) * c[2] + (j1 - j2) * c[3]
+
+
+def product_terms(origin: Any, p: Any, u: Sequence[Any]) -> Iterator[Any]:
+    """Products of all pairs of t_0, p and the u, each pair once: the terms of the sums."""
+    vectors = [origin, p, *u]
+    for a, first in enumerate(vectors):
+        for second in vectors[a:]:
+            yield first * second
+
+
+def _products(xp: Any, origin: Array, p: Array, u: Array) -> Array:
+    """The sums of `product_terms`, u of shape (m, ..., n).
 
     In few operations on all of the u: of a small layer each costs more than its arithmetic.
     """
-    along = inner(xp, origin, p)
-    value = 2.0 * inner(xp, origin, origin) * inner(xp, p, p) + 2.0 * along * along
-    value = value + 4.0 * _weighted(xp, c, inner(xp, u, origin) * inner(xp, u, p))
-    for a in range(len(c)):
-        products = inner(xp, u[a:, ...], u[a, ...])
-        twice = [c[a] * c[a], *(2.0 * c[a] * d for d in c[a + 1 :])]
-        value = value + _weighted(xp, twice, products * products)
+    rows = [xp.stack([inner(xp, origin, origin), inner(xp, origin, p)]), inner(xp, u, origin)]
+    rows += [xp.stack([inner(xp, p, p)]), inner(xp, u, p)]
+    rows += [inner(xp, u[a:, ...], u[a, ...]) for a in range(u.shape[0])]
+    return xp.concat(rows, axis=0)
+
+
+def defect_of_products(products: Array, c: Sequence[float]) -> Array:
+    """N = |t_0 p^T + p t_0^T + sum c u u^T|_F^2 from the sums of `product_terms`.
+
+    Parameters
+    ----------
+    products : array, shape ((m + 2)(m + 3)/2, ...)
+    c : sequence of m floats
+        See `flow_weights`.
+
+    Returns
+    -------
+    array, shape (...)
+        At least 0, dimensionless.
+    """
+    xp, m = namespace(products), len(c)
+    of_origin, of_p = products[: m + 2, ...], products[m + 2 : 2 * m + 3, ...]
+    value = 2.0 * of_origin[0, ...] * of_p[0, ...] + 2.0 * of_origin[1, ...] ** 2
+    value = value + 4.0 * _weighted(xp, c, of_origin[2:, ...] * of_p[1:, ...])
+    pairs = [(1.0 if a == b else 2.0) * c[a] * c[b] for a in range(m) for b in range(a, m)]
+    value = value + _weighted(xp, pairs, products[2 * m + 3 :, ...] ** 2)
     # A sum of squares in exact arithmetic; rounding must not make it negative.
     return xp.maximum(value, xp.zeros_like(value))
+
+
+def _of_one_shape(xp: Any, arrays: list[Array]) -> list[Array]:
+    if len({tuple(a.shape) for a in arrays}) > 1:
+        return list(xp.broadcast_arrays(*arrays))
+    return arrays
 
 
 def _weighted(xp: Any, weights: Sequence[float], values: Array) -> Array:

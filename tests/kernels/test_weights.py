@@ -10,9 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from riemann_lne.errors import DTypeError, KernelUnavailableError, UnknownNameError
+from riemann_lne.errors import (
+    DTypeError,
+    InvalidArgumentError,
+    KernelUnavailableError,
+    UnknownNameError,
+)
 from riemann_lne.kernels import weights
-from riemann_lne.kernels.weights import Pieces, Span, WeightKernel, loops, weight_kernel
+from riemann_lne.kernels.weights import Pieces, Span, WeightKernel, weight_kernel
+from riemann_lne.kernels.weights_loops import PRODUCTS, loops
+from riemann_lne.lne.discrete_flow import defect_products
 from riemann_lne.lne.pieces import PieceSums
 
 pytestmark = pytest.mark.usefixtures("compiler")
@@ -25,7 +32,7 @@ def made(shape: tuple[int, ...], dtype: str, seed: int = 0, size: float = 1.0) -
 
 
 def cut(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Pieces:
-    spans = [Span(x.ctypes.data, v.ctypes.data, *x.shape) for x, v in pairs]
+    spans = [Span((x.ctypes.data, v.ctypes.data), *x.shape) for x, v in pairs]
     return Pieces.cut(spans, pairs[0][0].itemsize)
 
 
@@ -52,7 +59,7 @@ def test_sums_and_last_pass_are_the_plain_ones(
     x, v = made((rows, columns), dtype, seed, size), made((rows, columns), dtype, seed + 1)
     tau = np.random.default_rng(seed).uniform(0.1, 2.0, rows)
     kernel, pieces = weight_kernel(dtype), cut([(x, v)])
-    for name in loops():
+    for name in ("powers", "scale", "solve"):
         expected = plain(name, x, v, tau)
         found = kernel.sums(name, pieces, tau)
         scale = np.abs(expected)
@@ -65,8 +72,79 @@ def test_sums_and_last_pass_are_the_plain_ones(
         assert np.all(np.abs(found - expected) <= 1e-12 * scale)
     c = np.random.default_rng(seed).standard_normal(rows)
     wanted = PieceSums(tau).finish(x.astype(float), v.astype(float), c).astype(dtype)
-    kernel.finish(pieces, tau, c)
+    kernel.write("finish", pieces, tau, c)
     np.testing.assert_allclose(v, wanted, rtol=0, atol=4 * np.finfo(dtype).eps * np.abs(v).max())
+
+
+def defect_case(
+    rows: int, columns: int, dtype: str, seed: int, step: float
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Weights and five steps, and the tau of every row."""
+    x = made((rows, columns), dtype, seed)
+    steps = [made((rows, columns), dtype, seed + 1 + k, step) for k in range(5)]
+    tau = np.random.default_rng(seed).uniform(0.1, 2.0, rows)
+    return [x, *steps], tau
+
+
+def pieces_of(arrays: list[np.ndarray]) -> Pieces:
+    addresses = tuple(a.ctypes.data for a in arrays)
+    return Pieces.cut([Span(addresses, *arrays[0].shape)], arrays[0].itemsize)
+
+
+def per_shift(dk: float, dj: float) -> tuple[np.ndarray, np.ndarray]:
+    return np.asarray(1.0 / dk), np.asarray(1.0 / dj)
+
+
+@given(
+    rows=st.integers(1, 4),
+    columns=st.one_of(st.integers(1, 70), st.integers(LONGEST - 9, LONGEST + 9)),
+    dtype=st.sampled_from(weights.DTYPES),
+    step=st.sampled_from([1e-8, 1e-3, 1.0, 30.0]),
+    dk=st.sampled_from([-3, -1, 1, 2]),
+    dj=st.sampled_from([-2, 1, 3]),
+    seed=st.integers(0, 2**16),
+)
+@settings(max_examples=40, deadline=None)
+def test_the_products_of_the_defect_are_the_plain_ones(
+    rows: int, columns: int, dtype: str, step: float, dk: int, dj: int, seed: int
+) -> None:
+    arrays, tau = defect_case(rows, columns, dtype, seed, step)
+    kernel = weight_kernel(dtype)
+    found = kernel.sums("defect", pieces_of(arrays), tau, *per_shift(dk, dj))
+    x, *steps = (a.astype(float) for a in arrays)
+    expected = defect_products(x, steps, dk, dj, tau).T
+    # the sum of a b is judged by |a| |b|: a vector's square stands where its row begins
+    squares = np.sqrt(expected[:, [0, 7, 13, 18, 22, 25, 27]])
+    sizes = [squares[:, a] * squares[:, b] for a in range(7) for b in range(a, 7)]
+    assert np.all(np.abs(found - expected) <= 2e-12 * np.stack(sizes, axis=-1))
+
+
+@pytest.mark.parametrize("dtype", weights.DTYPES)
+@pytest.mark.parametrize("columns", [1, 9, 1003])
+def test_the_derivative_of_the_defect_is_a_difference_quotient(dtype: str, columns: int) -> None:
+    arrays, tau = defect_case(2, columns, dtype, 3, 0.3)
+    given = np.random.default_rng(5).standard_normal((PRODUCTS, 2))
+    kernel, dk, dj = weight_kernel(dtype), 2, -3
+    numbers = (tau, *per_shift(dk, dj), *given)
+    alone, *every = (np.full_like(a, np.nan) for a in [arrays[0], *arrays])
+    kernel.write("defect_gradient", pieces_of([*arrays, alone]), *numbers)
+    kernel.write("defect_gradients", pieces_of([*arrays, *every]), *numbers)
+    rounding = 16 * np.finfo(dtype).eps * np.abs(alone).max()
+    np.testing.assert_allclose(every[0], alone, rtol=0, atol=rounding)
+
+    def value(values: list[np.ndarray]) -> float:
+        return float(np.sum(given * defect_products(values[0], values[1:], dk, dj, tau)))
+
+    exact = [a.astype(float) for a in arrays]
+    for kind, gradient in enumerate(every):
+        direction = np.random.default_rng(kind).standard_normal(exact[0].shape)
+        along = np.sum(gradient * direction)
+        ends = []
+        for h in (1e-4, -1e-4):
+            moved = list(exact)
+            moved[kind] = exact[kind] + h * direction
+            ends.append(value(moved))
+        assert along == pytest.approx((ends[0] - ends[1]) / 2e-4, rel=2e-6)
 
 
 @pytest.mark.parametrize("flag", ["", "-mno-avx512f", "-mno-avx"])
@@ -81,13 +159,13 @@ def test_tanh_on_vectors_of_every_length(flag: str, monkeypatch: pytest.MonkeyPa
     z = np.concatenate([made((4001,), "float64", k, size) for k, size in enumerate(sizes)])
     z = np.concatenate([z, [0.0, -0.0, 5e-324, -5e-324, 18.7, 20.0, 1e300, math.inf, -math.inf]])
     v = np.zeros_like(z)
-    kernel.finish(cut([(z[None], v[None])]), np.ones(1), np.ones(1))
+    kernel.write("finish", cut([(z[None], v[None])]), np.ones(1), np.ones(1))
     expected = np.tanh(z.astype(np.longdouble))
     assert np.all(np.abs(v - expected) <= 4 * np.spacing(np.abs(expected).astype(float)))
     assert v[-2:].tolist() == [1.0, -1.0]
     v[:] = 0.0
     z[5] = math.nan
-    kernel.finish(cut([(z[None], v[None])]), np.ones(1), np.ones(1))
+    kernel.write("finish", cut([(z[None], v[None])]), np.ones(1), np.ones(1))
     assert np.flatnonzero(np.isnan(v)).tolist() == [5]
 
 
@@ -107,7 +185,7 @@ def test_nothing_beside_the_rows_is_written_or_added() -> None:
         v = room[21 : 21 + columns].reshape(1, -1)  # not on the border of a vector
         kernel, pieces = weight_kernel("float64"), cut([(x, v)])
         assert kernel.sums("solve", pieces, np.ones(1))[0, 2] == pytest.approx(np.sum(v * v))
-        kernel.finish(pieces, np.ones(1), np.ones(1))
+        kernel.write("finish", pieces, np.ones(1), np.ones(1))
         changed = np.flatnonzero(room != before)
         assert changed.min() >= 21
         assert changed.max() < 21 + columns
@@ -139,8 +217,8 @@ def test_the_bits_do_not_depend_on_threads(monkeypatch: pytest.MonkeyPatch) -> N
         shares = pieces.shares(threads)
         assert len(shares) == min(threads, len(pieces.sizes))
         assert sum(s.stop - s.start for s in shares) == len(pieces.sizes)
-        sums = kernel.sums("solve", pieces, tau, threads)
-        kernel.finish(pieces, tau, sums[:, 1], threads)
+        sums = kernel.sums("solve", pieces, tau, threads=threads)
+        kernel.write("finish", pieces, tau, sums[:, 1], threads=threads)
         results.append((sums.tobytes(), new.tobytes()))
     assert len(set(results)) == 1
 
@@ -156,5 +234,14 @@ def test_long_sums_lose_nothing() -> None:
 def test_other_types_and_names_are_refused() -> None:
     with pytest.raises(DTypeError, match="float32 and float64, not float16"):
         weight_kernel("float16")
+    for name in loops():  # each where it belongs
+        method = "sums" if loops()[name].written else "write"
+        with pytest.raises(UnknownNameError, match=name):
+            getattr(weight_kernel("float64"), method)(name, Pieces.cut([], 8), np.ones(0))
+    x = made((1, 9), "float64")
+    with pytest.raises(InvalidArgumentError, match=r"arrays x, v .*got 1 arrays"):
+        weight_kernel("float64").sums("solve", pieces_of([x]), np.ones(1))
+    with pytest.raises(InvalidArgumentError, match="numbers tau; got 2 arrays and 2 numbers"):
+        weight_kernel("float64").sums("solve", pieces_of([x, x]), np.ones(1), np.ones(1))
     with pytest.raises(UnknownNameError, match="cubes"):
         weight_kernel("float64").sums("cubes", Pieces.cut([], 8), np.ones(0))

@@ -122,3 +122,25 @@ def test_from_steps_is_the_same_as_from_vectors():
     np.testing.assert_allclose(found, expected, rtol=1e-12)
     with pytest.raises(InvalidArgumentError, match="dk is the difference of two shifts"):
         discrete_flow_defect_of_steps(x, *steps, 0, DJ, tau=tau)
+
+
+@pytest.mark.parametrize("batch", [3, 5])  # 5 is also the number of the vectors
+@pytest.mark.parametrize("batched", ["x", "a step", "tau"])
+def test_batches_broadcast(batch, batched):
+    rng = np.random.default_rng(4)
+    x, *steps = rng.normal(size=(6, N))
+    rows = [[x, *steps, 0.1] for _ in range(batch)]
+    place = {"x": 0, "a step": 3, "tau": 6}[batched]
+    for k, row in enumerate(rows):
+        row[place] = row[place] * (1.0 + 0.1 * k)
+    together = [x, *steps, 0.1]
+    together[place] = np.stack([row[place] for row in rows])
+    *arrays, tau = together
+    found = discrete_flow_defect_of_steps(*arrays, 2, 3, tau)
+    single = [discrete_flow_defect_of_steps(*row[:6], 2, 3, row[6]) for row in rows]
+    np.testing.assert_allclose(found, single, rtol=1e-13)
+    if batched != "tau":
+        rows = [[np.tanh(a) for a in row[:5]] for row in rows]
+        arrays = [np.tanh(a) for a in arrays[:5]]
+        single = [discrete_flow_defect(*row, 2, 3) for row in rows]
+        np.testing.assert_allclose(discrete_flow_defect(*arrays, 2, 3), single, rtol=1e-13)

@@ -8,7 +8,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
 
 from riemann_lne.errors import KernelUnavailableError, UnknownNameError  # noqa: E402
-from riemann_lne_torch import LNECorrector, compiled  # noqa: E402
+from riemann_lne_torch import (  # noqa: E402
+    LNECorrector,
+    RicciFlowRegularizer,
+    compiled,
+    defects,
+    quantize_,
+)
 
 SHAPES = (32, 16, 3, 3), (10, 400), (7,)
 
@@ -38,7 +44,7 @@ def calls(monkeypatch):
     monkeypatch.setattr(
         compiled.Compiled,
         "sums",
-        lambda self, name, tau: found.append(name) or plain(self, name, tau),
+        lambda self, name, *numbers: found.append(name) or plain(self, name, *numbers),
     )
     return found
 
@@ -124,7 +130,7 @@ def test_without_a_compiler(monkeypatch, caplog):
         corrector.correct_()
         corrector.correct_()
     assert [r.message for r in caplog.records] == [
-        "the corrector runs without compiled loops, some times slower: no C compiler works"
+        "running without compiled loops on weights, some times slower: no C compiler works"
     ]
     other = LNECorrector(plain, kernel="plain")
     other.correct_()
@@ -147,3 +153,86 @@ def test_autograd_sees_that_the_gradient_was_written():
 def test_an_unknown_choice_is_refused():
     with pytest.raises(UnknownNameError, match="fast"):
         LNECorrector(parameters(), kernel="fast")
+
+
+def defect_layers(dtype, steps_too=False):
+    generator = torch.Generator().manual_seed(1)
+    layers = []
+    for shape in ((700,), (5000,), (3,)):
+        x = torch.randn(shape, generator=generator, dtype=torch.float64).mul_(0.2).to(dtype)
+        steps = [torch.randn(shape, generator=generator).mul_(1e-3).to(dtype) for _ in range(5)]
+        layers.append([x.requires_grad_(), *(s.requires_grad_(steps_too) for s in steps)])
+    return layers
+
+
+def products(layers, kernel):
+    tau = torch.tensor([0.1, 0.03, 1.0], dtype=torch.float64)
+    return defects.layer_products(["a", "b", "c"], layers, 2, -3, tau, kernel)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("steps_too", [False, True], ids=["weights", "weights and steps"])
+def test_the_defect_and_its_derivatives_are_those_of_torch(dtype, steps_too):
+    layers = defect_layers(torch.float64, steps_too)
+    given_layers = [
+        [a.detach().to(dtype).requires_grad_(a.requires_grad) for a in layer] for layer in layers
+    ]
+    exact = [
+        [a.detach().double().requires_grad_(a.requires_grad) for a in layer]
+        for layer in given_layers
+    ]
+    expected, found = products(exact, "plain"), products(given_layers, "fused")
+    assert found.dtype is torch.float64
+    torch.testing.assert_close(found, expected, rtol=1e-11, atol=0.0)
+    weight = torch.randn(expected.shape, dtype=torch.float64)
+    inputs = [
+        [a for layer in each for a in layer if a.requires_grad] for each in (exact, given_layers)
+    ]
+    results = [
+        torch.autograd.grad((p * weight).sum(), i)
+        for p, i in zip((expected, found), inputs, strict=True)
+    ]
+    tolerance = 1e-11 if dtype is torch.float64 else 1e-6
+    assert len(results[0]) == 3 * (6 if steps_too else 1)
+    for theirs, mine in zip(*results, strict=True):
+        assert mine.dtype is dtype
+        size = float(theirs.abs().max())
+        torch.testing.assert_close(mine.double(), theirs, rtol=0.0, atol=tolerance * size)
+
+
+def test_a_second_derivative_of_the_defect():
+    results = []
+    for kernel in ("plain", "fused"):
+        layers = defect_layers(torch.float64)
+        x = [layer[0] for layer in layers]
+        value = products(layers, kernel).square().sum()
+        first = torch.autograd.grad(value, x, create_graph=True)
+        results.append(torch.autograd.grad(sum(g.square().sum() for g in first), x))
+    for plain, fused in zip(*results, strict=True):
+        torch.testing.assert_close(fused, plain, rtol=1e-9, atol=1e-12 * float(plain.abs().max()))
+
+
+def regularizer(kernel, **options):
+    torch.manual_seed(0)
+    model = quantize_(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 80)))
+    loss_fn = torch.nn.functional.cross_entropy
+    penalty = RicciFlowRegularizer(model, loss_fn, step=0.1, kernel=kernel, **options)
+    return model, penalty, torch.randn(4, 1, 8, 8), torch.tensor([0, 1, 2, 3])
+
+
+def test_where_the_regulariser_takes_the_loops(calls):
+    for kernel, expected in (("plain", False), ("auto", True), ("fused", True)):
+        calls.clear()
+        _, penalty, x, y = regularizer(kernel)
+        penalty(x, y)
+        assert ("defect" in calls) is expected
+        assert ("scale" in calls) is expected
+    model, penalty, x, y = regularizer("fused")
+    model.bfloat16()
+    with pytest.raises(KernelUnavailableError, match=r"layer '1.*not torch.bfloat16"):
+        penalty(x.bfloat16(), y)
+    model, penalty, x, y = regularizer("auto")
+    model.bfloat16()
+    assert penalty(x.bfloat16(), y).isfinite()
+    with pytest.raises(UnknownNameError, match="fast"):
+        regularizer("fast")

@@ -12,7 +12,6 @@ import riemann_lne as rl  # noqa: E402
 from riemann_lne.errors import (  # noqa: E402
     DTypeError,
     InvalidArgumentError,
-    KernelUnavailableError,
     NotFiniteError,
     NotPositiveDefiniteError,
     ShapeError,
@@ -22,7 +21,6 @@ from riemann_lne.lne.pieces import PieceSums  # noqa: E402
 from riemann_lne_torch import (  # noqa: E402
     LNECorrector,
     QuantConfig,
-    compiled,
     grouped,
     pieces,
     quantize_,
@@ -33,18 +31,7 @@ from riemann_lne_validation.benchmarks.torch_training import allocated_peak  # n
 nn = torch.nn
 
 
-@pytest.fixture(autouse=True, params=["plain", "compiled"])
-def way(request, monkeypatch):
-    """Both ways: by torch's operations, and by compiled loops however few weights there are."""
-    least = {"plain": math.inf, "compiled": 1}[request.param]
-    if request.param == "compiled":
-        try:
-            compiled.weight_kernel("float64")
-        except KernelUnavailableError as error:
-            pytest.skip(str(error))
-    monkeypatch.setattr(compiled, "LEAST_WEIGHTS", least)
-    return request.param
-
+pytestmark = pytest.mark.usefixtures("way")
 
 BLOCKS = ("layer", "channel", "network", "weight")
 METRICS = ("lne", "hessian", "dual", "flowed")
