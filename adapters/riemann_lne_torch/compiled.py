@@ -20,7 +20,7 @@ from riemann_lne.kernels.weights_loops import loops
 
 CHOICES = ("auto", "plain", "fused")
 
-# With fewer weights a call takes no time, and the first build of the loops a tenth of a second.
+# With fewer weights a call takes no time, and the first build of the loops half a second.
 LEAST_WEIGHTS = 4096
 
 _TYPES = {getattr(torch, name): name for name in DTYPES}

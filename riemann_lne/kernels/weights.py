@@ -241,7 +241,9 @@ class WeightKernel:
                 f"{', '.join(loop.numbers)}; got {pieces.arrays.shape[1]} arrays and "
                 f"{len(numbers)} numbers"
             )
-        of_rows = np.stack(np.broadcast_arrays(*numbers), axis=-1).astype(np.float64, copy=False)
+        of_rows = np.empty((pieces.rows, len(numbers)))
+        for k, values in enumerate(numbers):
+            of_rows[:, k] = values
         addresses = np.ascontiguousarray(pieces.arrays[:, : len(loop.arrays)])
         arrays = (addresses, pieces.sizes, of_rows[pieces.row], out)
 
