@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-from ..arrays import Array, namespace, total
+from ..arrays import Array, Components, namespace
 from ..grids import Grid
 from ..stencils import nyquist_bounds, tile_points, tile_slices
 from ..tensors import inverse_and_determinant, pairs, table
@@ -40,19 +41,34 @@ def laplacian_spectral_radius(packed: Array, grid: Grid, order: Order) -> float:
     with S1, S2 the largest symbols of the first and second difference (1 and 4 at order 2).
     """
     n, xp = grid.ndim, namespace(packed)
+    symbols = nyquist_symbols(grid, order)
+    largest: Any = None
+    for tile in tile_slices(tuple(packed.shape[1:]), tile_points(packed)):
+        here = xp.max(laplacian_bound(table(packed[(slice(None), *tile)], n), n, symbols))
+        largest = here if largest is None else xp.maximum(largest, here)
+    return float(largest)
+
+
+def nyquist_symbols(grid: Grid, order: Order) -> list[float]:
+    """What g^pq, p <= q, is multiplied by in the bound above; 1 / length^2."""
     # Bounded axes share the bound of periodic ones: with held ends the closures of order 2 to 8
     # have no eigenvalue beyond it (a test measures this).
     first, second = nyquist_bounds(order)
-    largest: Any = None
-    for tile in tile_slices(tuple(packed.shape[1:]), tile_points(packed)):
-        inverse, _ = inverse_and_determinant(table(packed[(slice(None), *tile)], n), n)
-        terms = []
-        for p, q in pairs(n):
-            h = grid.spacing[p] * grid.spacing[q]
-            if p == q:
-                terms.append((second / h, (inverse[p, p],)))
-            else:
-                terms.append((2 * first**2 / h, (xp.abs(inverse[p, q]),)))
-        here = xp.max(total(terms))
-        largest = here if largest is None else xp.maximum(largest, here)
-    return float(largest)
+    return [
+        (second if p == q else 2 * first**2) / (grid.spacing[p] * grid.spacing[q])
+        for p, q in pairs(grid.ndim)
+    ]
+
+
+def laplacian_bound(g: Components, n: int, symbols: Sequence[Any]) -> Any:
+    """The bound above at every point, from the table of the metric and `nyquist_symbols`."""
+    inverse, _ = inverse_and_determinant(g, n)
+    result: Any = None
+    for pair, symbol in zip(pairs(n), symbols, strict=True):
+        # inverse metrics are positive on the diagonal
+        term = symbol * (inverse[pair] if pair[0] == pair[1] else abs(inverse[pair]))
+        if result is None:
+            result = term
+        else:
+            result += term
+    return result

@@ -24,6 +24,9 @@ from ..weights import Order
 from .base import laplacian_spectral_radius
 from .describe import describe
 
+Bound = Callable[[Array, Grid, Order], float]
+"""What bounds the Laplacian's spectrum: kernels bring their own."""
+
 BackgroundFunction = Callable[..., Any]
 """(t, *coordinates) -> components of a metric, as arrays (n, n, *shape) or nested sequences."""
 
@@ -94,6 +97,8 @@ class RicciFlow:
             )
         self.deturck = None if gauge is None else RicciDeTurckFlow(background)
 
+    _bound: Bound = staticmethod(laplacian_spectral_radius)
+
     def rhs(self, t: float, packed: Array, grid: Grid, order: Order) -> Array:
         """-2 R_ij, packed."""
         n = metric_dimension(grid)
@@ -107,7 +112,7 @@ class RicciFlow:
         all-Nyquist mode decays at 8 (n - 1) / h^2 at order 2, not at 4 n / h^2.
         """
         n = grid.ndim
-        return laplacian_spectral_radius(packed, grid, order) * max(1.0, 2 * (n - 1) / n)
+        return self._bound(packed, grid, order) * max(1.0, 2 * (n - 1) / n)
 
     def __repr__(self) -> str:
         if self.deturck is None:
@@ -178,6 +183,8 @@ class RicciDeTurckFlow:
             self._known = (key, packed_metric(components, grid, name))
         return self._known[1]
 
+    _bound: Bound = staticmethod(laplacian_spectral_radius)
+
     def rhs(self, t: float, packed: Array, grid: Grid, order: Order) -> Array:
         """-2 R_ij + (L_W g)_ij, packed."""
         n = metric_dimension(grid)
@@ -198,7 +205,7 @@ class RicciDeTurckFlow:
 
     def spectral_radius(self, packed: Array, grid: Grid, order: Order) -> float:
         """The Laplacian's bound: see ``laplacian_spectral_radius``."""
-        return laplacian_spectral_radius(packed, grid, order)
+        return self._bound(packed, grid, order)
 
     def __repr__(self) -> str:
         return f"RicciDeTurckFlow(background={describe(self.background)})"

@@ -134,7 +134,11 @@ class SemiDiscreteFlow:
 
     def scaled_size(self, error: Array | Combination, y: Array, rtol: float, atol: float) -> float:
         """Size of an error estimate in units of the tolerance; see ``scaled_error``."""
-        return scaled_error(error, y, self.grid.ndim, rtol, atol)
+        largest = getattr(self.flow, "largest_square", None)
+        if largest is None:
+            return scaled_error(error, y, self.grid.ndim, rtol, atol)
+        terms = error.terms if isinstance(error, Combination) else ((1.0, error),)
+        return in_tolerances(largest(terms, y), self.grid.ndim, rtol, atol)
 
 
 def tiles_of(y: Array | Combination) -> Iterator[Array]:
@@ -155,9 +159,15 @@ def scaled_error(error: Array | Combination, y: Array, n: int, rtol: float, atol
         inverse, _ = inverse_and_determinant(table(g, n), n)
         square = xp.max(squared_norm(table(e, n), inverse, n))
         largest = square if largest is None else xp.maximum(largest, square)
-    worst = float(largest)
+    return in_tolerances(float(largest), n, rtol, atol)
+
+
+def in_tolerances(square: float, n: int, rtol: float, atol: float) -> float:
+    """The size of an error in units of the tolerance from the largest |error|_g^2."""
+    if square != square:
+        return math.inf
     # Rounding can make the square of a tiny error negative.
-    return math.sqrt(max(worst, 0.0)) / (atol + rtol * math.sqrt(n)) if worst == worst else math.inf
+    return math.sqrt(max(square, 0.0)) / (atol + rtol * math.sqrt(n))
 
 
 def mean_metric(packed: Array, n: int) -> np.ndarray:

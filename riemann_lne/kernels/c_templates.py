@@ -23,12 +23,6 @@ typedef {integer} lane_t;
 typedef lane_t ivec __attribute__((vector_size(BYTES), may_alias));
 
 #define LANES ((int64_t)(BYTES / sizeof(real)))
-#define BLOCK {block}
-#define WIDTH {width}
-#define CHUNK 64
-/* Point 0 of a block lies START after the beginning of its arrays, on a cache line. */
-#define START ((int64_t)(64 / sizeof(real)))
-#define LENGTH (BLOCK + 3 * START)
 #define NOINLINE __attribute__((noinline))
 #define AT(type, p) (*(const type *)(p))
 
@@ -53,6 +47,18 @@ static inline vec some(const real *from, int64_t count) {
     for (int64_t k = 0; k < count; k++) x[k] = from[k];
     return x;
 }
+
+static inline vec absolute(vec x) {
+    const vec negative = (real)-0.0 - (vec){0};
+    return (vec)((ivec)x & ~(ivec)negative);
+}
+"""
+
+RING = """\
+#define CHUNK 64
+/* Point 0 of a block lies START after the beginning of its arrays, on a cache line. */
+#define START ((int64_t)(64 / sizeof(real)))
+#define LENGTH (BLOCK + 3 * START)
 
 static inline void fence(void) {
 #if defined(__SSE2__)

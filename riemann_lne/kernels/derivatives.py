@@ -38,6 +38,8 @@ def derivatives(
         if node.operation == "neg":
             add(first, -value)
             continue
+        if node.operation == "abs":
+            raise NotImplementedError("sizes have no derivative here")
         second = node.operands[1]
         if node.operation in ("add", "sub"):
             add(first, value)

@@ -29,6 +29,8 @@ def statements(
             text = load(node.value)
         elif node.operation == "neg":
             text = f"-{operands[0]}"
+        elif node.operation == "abs":
+            text = f"absolute({operands[0]})"
         else:
             text = f"{operands[0]} {_SIGNS[node.operation]} {operands[1]}"
         names[node.number] = f"t{len(lines)}"

@@ -29,6 +29,7 @@ from .c_templates import (
     MEMORY_OF_PLANES,
     MEMORY_OF_ROWS,
     PLANES,
+    RING,
     ROWS,
     RUN,
 )
@@ -85,22 +86,23 @@ def emit_c(program: Program, order: int, dtype: str, block: int | None = None) -
     """C source with one function, ``run``; see ``cpu.Kernel`` for its arguments."""
     width = order // 2
     layout = _Layout(program, width)
-    real = {"float64": "double", "float32": "float"}[dtype]
-    head = HEAD
-    for name, value in {
-        "real": real,
-        "integer": {"float64": "int64_t", "float32": "int32_t"}[dtype],
-        "block": block or BLOCK[program.n],
-        "width": width,
-    }.items():
-        head = head.replace("{" + name + "}", str(value))
-    parts = [head, _fill(program, layout)]
+    sizes = f"#define BLOCK {block or BLOCK[program.n]}\n#define WIDTH {width}\n"
+    parts = [head(dtype), sizes, RING, _fill(program, layout)]
     if layout.far:
         parts.append(_second_axis(program, layout))
     # Two functions: with an update in its loop the plain one would be a fifth slower in 2-D.
     parts += [_row(program, layout, update) for update in (False, True)]
     parts.append(_run(program, layout))
     return "\n".join(parts)
+
+
+def head(dtype: str) -> str:
+    """The beginning of every source: vectors of a type."""
+    values = {
+        "real": {"float64": "double", "float32": "float"}[dtype],
+        "integer": {"float64": "int64_t", "float32": "int32_t"}[dtype],
+    }
+    return _filled(HEAD, values)
 
 
 def _weights(n: int, width: int, type_name: str, axes: range) -> list[str]:

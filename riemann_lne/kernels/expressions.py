@@ -20,7 +20,7 @@ class Node:
     Attributes
     ----------
     operation : str
-        "input", "constant", "add", "sub", "mul", "div" or "neg".
+        "input", "constant", "add", "sub", "mul", "div", "neg" or "abs".
     operands : tuple of Node
     value : object
         The number of a constant, or the key of an input; None elsewhere.
@@ -89,6 +89,9 @@ class Symbol:
 
     def __neg__(self) -> Symbol:
         return self._with(self.tape.negate(self.node))
+
+    def __abs__(self) -> Symbol:
+        return self._with(self.tape.absolute(self.node))
 
 
 Operand: TypeAlias = Symbol | float
@@ -183,6 +186,10 @@ class Tape:
         if a.operation == "constant":
             return self._number(-a.value)
         return self._node("neg", (a,))
+
+    def absolute(self, a: Node) -> Node:
+        """The size."""
+        return self._node("abs", (a.operands[0] if a.operation == "neg" else a,))
 
 
 def in_order(outputs: Iterable[Node]) -> list[Node]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any
 
 import array_api_compat
@@ -12,13 +12,14 @@ import numpy as np
 
 from ..arrays import Array
 from ..errors import KernelUnavailableError, UnknownNameError
-from ..flows.base import Flow
-from ..flows.ricci import RicciDeTurckFlow, RicciFlow
+from ..flows.base import Flow, nyquist_symbols
+from ..flows.ricci import Bound, RicciDeTurckFlow, RicciFlow
 from ..flows.scaled import NormalizedRicciFlow, ScaledFlow
 from ..grids import Grid
 from ..weights import Order
 from .cpu import Kernel, compile_kernel, unsupported
 from .gpu import DeviceKernel, device_kernel
+from .reductions import Terms, reductions
 
 CHOICES = ("auto", "plain", "fused")
 """What ``solve_flow`` takes as ``kernel``."""
@@ -34,6 +35,25 @@ class _Fused:
 
     kernel: Kernel | DeviceKernel
     _threads: int | None
+    _bound: Bound
+    largest_square: Callable[[Terms, np.ndarray], float] | None
+    """Largest |e|_g^2 over the grid of a sum of coefficient times array, NaN if there is one; None
+    on a device."""
+
+    def _take(self, kernel: Kernel | DeviceKernel, threads: int | None) -> None:
+        """Take a kernel for the right-hand side, and on the host those for the size of a step."""
+        self.kernel, self._threads, self.largest_square = kernel, threads, None
+        self.identity = kernel.identity  # what results depend on to the last bit
+        if not isinstance(kernel, Kernel):
+            return
+        found = reductions(kernel.n, kernel.dtype)
+        self.identity += f" {found.identity}"
+        self.largest_square = partial(found.largest_square, threads=threads)
+
+        def bound(packed: Array, grid: Grid, order: Order) -> float:
+            return found.largest_bound(packed, nyquist_symbols(grid, order), threads)
+
+        self._bound = bound
 
     def updates(self) -> bool:
         """Whether there is `update`."""
@@ -62,8 +82,7 @@ class FusedRicciFlow(_Fused, RicciFlow):
 
     def __init__(self, flow: RicciFlow, order: int, like: Array, threads: int | None) -> None:
         self.deturck = flow.deturck
-        self._threads = threads
-        self.kernel = _kernel_for("ricci_flow", order, like)
+        self._take(_kernel_for("ricci_flow", order, like), threads)
 
     def rhs(
         self, t: float, packed: Array, grid: Grid, order: Order, out: Array | None = None
@@ -79,9 +98,8 @@ class FusedRicciDeTurckFlow(_Fused, RicciDeTurckFlow):
         self, flow: RicciDeTurckFlow, order: int, like: Array, threads: int | None
     ) -> None:
         super().__init__(flow.background)
-        self._threads = threads
         name = "ricci_deturck" if flow.background is None else "ricci_deturck_background"
-        self.kernel = _kernel_for(name, order, like)
+        self._take(_kernel_for(name, order, like), threads)
 
     def rhs(
         self, t: float, packed: Array, grid: Grid, order: Order, out: Array | None = None
@@ -176,13 +194,8 @@ def choose(kernel: str, flow: Flow, grid: Grid, order: Order, array: Array) -> t
             raise
         _say_once(str(error))
         return flow, "plain"
-    return result, f"fused {_innermost_kernel(result).identity}"
-
-
-def _innermost_kernel(flow: Any) -> Any:
-    while not hasattr(flow, "kernel"):
-        flow = flow.flow
-    return flow.kernel
+    fused: Any = _innermost(result)
+    return result, f"fused {fused.identity}"
 
 
 @cache

@@ -1,0 +1,137 @@
+"""What sizes steps, in one compiled pass: the values of the array code, and where flows take it."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import riemann_lne as rl
+from riemann_lne.flows import laplacian_spectral_radius
+from riemann_lne.flows.base import nyquist_symbols
+from riemann_lne.integrators.blockwise import Combination
+from riemann_lne.integrators.semidiscrete import SemiDiscreteFlow, in_tolerances, scaled_error
+from riemann_lne.kernels import reductions as module
+from riemann_lne.kernels.fused import fused_flow
+from riemann_lne.kernels.reductions import reductions
+
+pytestmark = pytest.mark.usefixtures("compiler")
+
+FLOWS = [
+    rl.RicciDeTurckFlow(),
+    rl.RicciFlow(),
+    rl.RicciDeTurckFlow(background=rl.perturbed_euclidean(rl.Grid.torus((10, 11)), 0.1)),
+]
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    data=st.data(),
+    n=st.sampled_from([2, 3, 4]),
+    dtype=st.sampled_from(["float64", "float32"]),
+    seed=st.integers(0, 2**16),
+)
+def test_largest_values_are_those_of_the_array_code(
+    tools: SimpleNamespace, data: Any, n: int, dtype: str, seed: int
+) -> None:
+    """Rows and grids shorter and longer than a vector, any number of terms, several threads."""
+    shape = tuple(data.draw(st.integers(2, {2: 40, 3: 11, 4: 5}[n])) for _ in range(n))
+    spacing = tuple(data.draw(st.floats(0.1, 3.0)) for _ in range(n))
+    lengths = tuple(h * m for h, m in zip(spacing, shape, strict=True))
+    grid = rl.Grid(shape, (0.0,) * n, lengths, (True,) * n)
+    g = tools.random_packed(grid, seed, dtype)
+    draw = np.random.default_rng(seed)
+    factors = data.draw(st.lists(st.floats(-2, 2), min_size=1, max_size=4))
+    terms = [(c, draw.normal(size=g.shape).astype(dtype)) for c in factors]
+    threads = data.draw(st.sampled_from([1, 3]))
+    chosen = reductions(n, dtype)
+    expected = scaled_error(Combination(terms), g, n, 0.0, 1.0)
+    square = chosen.largest_square(terms, g, threads)
+    size = scaled_error(Combination([(abs(c), np.abs(a)) for c, a in terms]), g, n, 0.0, 1.0)
+    tolerance = 200 * np.finfo(dtype).eps
+    assert abs(in_tolerances(square, n, 0.0, 1.0) - expected) <= tolerance * (size + 1e-30)
+    bound = laplacian_spectral_radius(g, grid, 4)
+    found = chosen.largest_bound(g, nyquist_symbols(grid, 4), threads)
+    assert math.isclose(found, bound, rel_tol=tolerance)
+
+
+@pytest.mark.parametrize("place", [0, 7, 100, -1])
+def test_what_is_not_a_number_is_not_lost(tools: SimpleNamespace, place: int) -> None:
+    grid = rl.Grid.torus((13, 17))
+    g = tools.random_packed(grid, 0)
+    e = np.ones_like(g)
+    e.reshape(3, -1)[1, place] = math.nan
+    chosen = reductions(2, "float64")
+    assert math.isnan(chosen.largest_square([(1.0, e)], g))
+    assert not math.isnan(chosen.largest_square([(1.0, np.ones_like(g))], g))
+    g.reshape(3, -1)[0, place] = math.nan
+    assert math.isnan(chosen.largest_bound(g, nyquist_symbols(grid, 4)))
+    assert math.isnan(chosen.largest_square([(1.0, np.ones_like(g))], g))
+
+
+def test_the_result_does_not_depend_on_threads(
+    tools: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LEAST_POINTS", 1)
+    grid = rl.Grid.torus((37, 41))
+    g, e = tools.random_packed(grid, 0), tools.random_packed(grid, 1)
+    chosen = reductions(2, "float64")
+    values = {chosen.largest_square([(0.5, e)], g, threads) for threads in (1, 2, 5, 100)}
+    values |= {chosen.largest_square([(0.5, e[:, ::-1][:, ::-1])], g)}  # not contiguous
+    assert len(values) == 1
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=["deturck", "ricci", "background"])
+def test_fused_flows_size_their_steps_by_them(flow: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = rl.Grid.torus((10, 11))
+    packed = rl.perturbed_euclidean(grid, amplitude=0.2).packed
+    calls: list[str] = []
+    for name in ("largest_square", "largest_bound"):
+        usual = getattr(module.Reductions, name)
+
+        def watched(
+            self: Any, *given: Any, usual: Any = usual, name: str = name, **more: Any
+        ) -> Any:
+            calls.append(name)
+            return usual(self, *given, **more)
+
+        monkeypatch.setattr(module.Reductions, name, watched)
+    sizes = []
+    for chosen in (flow, fused_flow(flow, grid, 4, packed)):
+        system = SemiDiscreteFlow(chosen, grid, 4, "held", packed, (0.0, 1.0))
+        error = Combination([(0.5, packed), (-0.1, packed[:, ::-1])])
+        sizes.append(
+            [
+                system.spectral_radius(packed),
+                system.scaled_size(error, packed, 1e-3, 1e-6),
+                system.scaled_size(packed, packed, 1e-3, 1e-6),
+            ]
+        )
+    assert calls == ["largest_bound", "largest_square", "largest_square"]
+    np.testing.assert_allclose(sizes[1], sizes[0], rtol=1e-13)
+
+
+def test_checkpoints_tell_other_reductions_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = rl.Grid.torus((10, 11))
+    packed = rl.perturbed_euclidean(grid, amplitude=0.2).packed
+    flow: Any = fused_flow(rl.RicciDeTurckFlow(), grid, 4, packed)
+    assert reductions(2, "float64").identity in flow.identity
+    assert flow.kernel.identity in flow.identity
+
+
+def test_steps_are_those_of_the_plain_version(tools: SimpleNamespace) -> None:
+    g = rl.perturbed_euclidean(rl.Grid.torus((24, 24)), amplitude=0.2)
+    ends = [
+        rl.solve_flow(g, rl.RicciDeTurckFlow(), (0.0, 0.05), method, kernel=kernel)
+        for kernel in ("plain", "fused")
+        for method in ("tsit5", "rkl2")
+    ]
+    for plain, fused in zip(ends[:2], ends[2:], strict=True):
+        np.testing.assert_allclose(fused.t, plain.t, rtol=1e-8)
+        gap = np.abs(fused.metrics[-1].packed - plain.metrics[-1].packed).max()
+        assert gap <= 1e-10
