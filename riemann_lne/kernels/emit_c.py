@@ -207,11 +207,14 @@ def _row(program: Program, layout: _Layout, update: bool) -> str:
     n, width, row, last = layout.n, layout.width, layout.row, layout.last
     crossed = {c: place for place, c in enumerate(layout.crossed)}
 
-    def ring(place: tuple[str, int], k: int, offset: int) -> str:
-        rows, array = place
+    def at(row_name: str, array: int, offset: int) -> str:
         kind = "vec" if offset == 0 else "uvec"
         shift = f" + {offset}" if offset > 0 else (f" - {-offset}" if offset else "")
-        return f"AT({kind}, {rows}{k + width} + {array} * LENGTH + START + z{shift})"
+        return f"AT({kind}, at_{row_name} + {array} * LENGTH{shift})"
+
+    def ring(place: tuple[str, int], k: int, offset: int) -> str:
+        rows, array = place
+        return at(f"{rows}{k + width}", array, offset)
 
     def load(d: Derivative) -> str:
         c = layout.flat(program, d)
@@ -229,9 +232,7 @@ def _row(program: Program, layout: _Layout, update: bool) -> str:
             return first_difference(lambda j: ring(array, j, 0), first_weight(row), width)
 
         def along_row(j: int) -> str:
-            kind = "vec" if j == 0 else "uvec"
-            shift = f" + {j}" if j > 0 else (f" - {-j}" if j else "")
-            return f"AT({kind}, across + {crossed[c]} * LENGTH + START + z{shift})"
+            return at("across", crossed[c], j)
 
         if inner == (row,):
             return along_row(0)
@@ -240,11 +241,13 @@ def _row(program: Program, layout: _Layout, update: bool) -> str:
     outputs = program.outputs
     lines, names = statements((*outputs, *program.minors), load, "vec", " " * 8)
     good = " & ".join(f"({names[m.number]} > (real)0)" for m in program.minors)
-    rows = "".join(
-        f", const real *{name}{k}"
-        for name in ("pq" if layout.far else "p")
-        for k in range(2 * width + 1)
-    )
+    row_names = [
+        f"{name}{k}" for name in ("pq" if layout.far else "p") for k in range(2 * width + 1)
+    ]
+    rows = "".join(f", const real *{name}" for name in row_names)
+    # Pointers of their own: GCC's search for the best of all ways to address thousands of values
+    # in several rows would take most of a minute in 4-D.
+    here = [f"        const real *const at_{name} = {name} + START + z;" for name in row_names]
     text = [
         "/* One row of the result; returns whether the metric is one at all of its points. */",
         f"static NOINLINE int {'update' if update else 'compute'}(",
@@ -262,6 +265,7 @@ def _row(program: Program, layout: _Layout, update: bool) -> str:
         "    const int64_t till = from + CHUNK < size ? from + CHUNK : size;",
         "    for (; ready < till + WIDTH; ready += LANES) {",
         "        const int64_t z = ready;",
+        *here,
     ]
     for c, along in crossed.items():
         array = layout.place(c, ())
@@ -270,6 +274,8 @@ def _row(program: Program, layout: _Layout, update: bool) -> str:
     text += [
         "    }",
         "    for (int64_t z = from; z < till; z += LANES) {",
+        *here,
+        "        const real *const at_across = across + START + z;",
         *lines,
         *_requests(program),
         *_stores([names[o.number] for o in outputs], update),
