@@ -7,6 +7,7 @@ row order. Component tables (see ``arrays.Components``) are views into it.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import cache
 from itertools import combinations_with_replacement, product
 
@@ -108,13 +109,19 @@ def inverse_and_determinant(g: Components, n: int) -> tuple[Components, Array]:
 
 def is_positive_definite(packed: Array, n: int) -> Array:
     """Whether all leading minors are positive (Sylvester), at every grid point; NaN is not."""
-    g = table(packed, n)
-    known: dict[tuple[tuple[int, ...], tuple[int, ...]], Array] = {}
-    result = g[0, 0] > 0
-    for size in range(2, n + 1):
-        every = tuple(range(size))
-        result = result & (minor(g, every, every, known) > 0)
+    first, *others = leading_minors(table(packed, n), n)
+    result = first > 0
+    for value in others:
+        result = result & (value > 0)
     return result
+
+
+def leading_minors(g: Components, n: int) -> Iterator[Array]:
+    """Determinants of the first 1, 2, ..., n rows and columns of a symmetric table."""
+    known: dict[tuple[tuple[int, ...], tuple[int, ...]], Array] = {}
+    for size in range(1, n + 1):
+        every = tuple(range(size))
+        yield minor(g, every, every, known)
 
 
 def squared_norm(h: Components, inverse: Components, n: int) -> Array:

@@ -123,6 +123,9 @@ class SemiDiscreteFlow:
 
     def admissible(self, y: Array) -> bool:
         """Whether a state is a finite metric."""
+        fused = getattr(self.flow, "is_metric", None)
+        if fused is not None and self.metric_part(y) is y:
+            return bool(fused(y))
         xp = namespace(y)
         result: Any = None
         for part in tiles_of(y):

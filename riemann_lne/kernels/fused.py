@@ -39,16 +39,20 @@ class _Fused:
     largest_square: Callable[[Terms, np.ndarray], float] | None
     """Largest |e|_g^2 over the grid of a sum of coefficient times array, NaN if there is one; None
     on a device."""
+    is_metric: Callable[[np.ndarray], bool] | None
+    """Whether all points hold a finite metric; None on a device."""
 
     def _take(self, kernel: Kernel | DeviceKernel, threads: int | None) -> None:
         """Take a kernel for the right-hand side, and on the host those for the size of a step."""
-        self.kernel, self._threads, self.largest_square = kernel, threads, None
+        self.kernel, self._threads = kernel, threads
+        self.largest_square = self.is_metric = None
         self.identity = kernel.identity  # what results depend on to the last bit
         if not isinstance(kernel, Kernel):
             return
         found = reductions(kernel.n, kernel.dtype)
         self.identity += f" {found.identity}"
         self.largest_square = partial(found.largest_square, threads=threads)
+        self.is_metric = partial(found.is_metric, threads=threads)
 
         def bound(packed: Array, grid: Grid, order: Order) -> float:
             return found.largest_bound(packed, nyquist_symbols(grid, order), threads)

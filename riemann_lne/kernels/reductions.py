@@ -1,4 +1,4 @@
-"""Largest values over a grid of formulas at a point, in one pass: what steps are sized by.
+"""Reductions over a grid, in one pass: what steps are sized by and states are checked by.
 
 Beside a fused right-hand side the array code for them would take a third of an adapted step.
 """
@@ -6,14 +6,21 @@ Beside a fused right-hand side the array code for them would take a third of an 
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..flows.base import laplacian_bound
-from ..tensors import inverse_and_determinant, packed_size, pairs, squared_norm
+from ..tensors import (
+    inverse_and_determinant,
+    leading_minors,
+    packed_size,
+    pairs,
+    squared_norm,
+)
 from ..threads import thread_count
 from .build import load
 from .emit import statements
@@ -37,8 +44,8 @@ static inline vec held(const real *from, int64_t count) {
 """
 
 _FUNCTION = """\
-/* The largest value from begin to end, NaN if there is one. Of the terms, arrays like the metric,
-   the sum with the factors is taken. */
+/* The largest value from begin to end and zero, NaN if there is one. Of the terms, arrays like the
+   metric, the sum with the factors is taken. */
 void {name}(const real *metric, const real *const *terms, const real *factors, int64_t count,
             const real *symbols, int64_t points, int64_t begin, int64_t end, real *result) {
     vec largest = {0};
@@ -60,27 +67,43 @@ def _symbols(tape: Tape, name: str, count: int) -> list[Symbol]:
     return [tape.input(f"{name}{k}") for k in range(count)]
 
 
-def _norm(n: int) -> tuple[Symbol, list[str]]:
-    """|e|_g^2 of a sum e of terms; and the statements that its inputs come from."""
+class _Point(NamedTuple):
+    """What is computed at a point."""
+
+    inputs: list[str]
+    """Statements that the inputs of the trees come from."""
+    value: Symbol | None = None
+    positive: tuple[Symbol, ...] = ()
+    """Where one of these is not, the result is NaN; so it is where a component is not finite."""
+
+
+def _norm(n: int) -> _Point:
+    """|e|_g^2 of a sum e of terms."""
     tape, count = Tape(), packed_size(n)
     g, e = _symbols(tape, "g", count), _symbols(tape, "e", count)
     inverse, _ = inverse_and_determinant(_table(g, n), n)
-    return squared_norm(_table(e, n), inverse, n), [
-        *_loads(count),
-        f"vec {', '.join(f'e{k} = {{0}}' for k in range(count))};",
-        "for (int64_t m = 0; m < count; m++) {",
-        *(f"    e{k} += factors[m] * held(terms[m] + {k} * points + z, end - z);"
-          for k in range(count)),
-        "}",
-    ]  # fmt: skip
+    added = [
+        f"    e{k} += factors[m] * held(terms[m] + {k} * points + z, end - z);"
+        for k in range(count)
+    ]
+    zeros = f"vec {', '.join(f'e{k} = {{0}}' for k in range(count))};"
+    inputs = [*_loads(count), zeros, "for (int64_t m = 0; m < count; m++) {", *added, "}"]
+    return _Point(inputs, squared_norm(_table(e, n), inverse, n))
 
 
-def _bound(n: int) -> tuple[Symbol, list[str]]:
-    """The bound for the Laplacian's spectrum; and the statements that its inputs come from."""
+def _bound(n: int) -> _Point:
+    """The bound for the Laplacian's spectrum."""
     tape, count = Tape(), packed_size(n)
     g, symbols = _symbols(tape, "g", count), _symbols(tape, "s", count)
     weights = [f"const vec s{k} = symbols[{k}] - (vec){{0}};" for k in range(count)]
-    return laplacian_bound(_table(g, n), n, symbols), [*_loads(count), *weights]
+    return _Point([*_loads(count), *weights], laplacian_bound(_table(g, n), n, symbols))
+
+
+def _metric(n: int) -> _Point:
+    """Whether it is a metric and finite."""
+    count = packed_size(n)
+    g = _symbols(Tape(), "g", count)
+    return _Point(_loads(count), positive=tuple(leading_minors(_table(g, n), n)))
 
 
 def _table(components: Sequence[Symbol], n: int) -> Any:
@@ -92,21 +115,29 @@ def _loads(count: int) -> list[str]:
     return [f"const vec g{k} = held(metric + {k} * points + z, end - z);" for k in range(count)]
 
 
-_FUNCTIONS: dict[str, Callable[[int], tuple[Symbol, list[str]]]] = {
+_FUNCTIONS: dict[str, Callable[[int], _Point]] = {
     "largest_square": _norm,
     "largest_bound": _bound,
+    "metric_or_nan": _metric,
 }
 
 
 def emit_reductions(n: int, dtype: str) -> str:
-    """The C source: `largest_square` and `largest_bound`."""
-    parts = [head(dtype), _HEAD]
+    """The C source: `largest_square`, `largest_bound` and `metric_or_nan`."""
+    most = {"float64": "DBL_MAX", "float32": "FLT_MAX"}[dtype]
+    parts = ["#include <float.h>", head(dtype), _HEAD]
     for name, formula in _FUNCTIONS.items():
-        value, inputs = formula(n)
-        lines, names = statements([value.node], str, "vec", " " * 8)
-        body = [" " * 8 + line for line in inputs] + lines
-        body.append(f"        const vec value = {names[value.node.number]};")
-        parts.append(_FUNCTION.replace("{name}", name).replace("{body}", "\n".join(body)))
+        point = formula(n)
+        wanted = [*point.positive, *([] if point.value is None else [point.value])]
+        lines, names = statements([s.node for s in wanted], str, "vec", "")
+        body = [*point.inputs, *lines]
+        if point.positive:
+            body += [f"broken |= ~({names[s.node.number]} > (real)0);" for s in point.positive]
+            body += [f"broken |= ~(absolute(g{k}) <= {most});" for k in range(packed_size(n))]
+        value = "{0}" if point.value is None else names[point.value.node.number]
+        body.append(f"const vec value = {value};")
+        text = "\n".join(" " * 8 + line for line in body)
+        parts.append(_FUNCTION.replace("{name}", name).replace("{body}", text))
     return "\n".join(parts)
 
 
@@ -153,6 +184,11 @@ class Reductions:
         """Largest `laplacian_bound` over the grid; NaN if there is one."""
         weights = np.array(symbols, dtype=self.dtype)
         return self._largest("largest_bound", packed, [], weights, weights, threads)
+
+    def is_metric(self, packed: np.ndarray, threads: int | None = None) -> bool:
+        """Whether all points hold a finite, positive-definite metric (by its leading minors)."""
+        none = np.empty(0, dtype=self.dtype)
+        return not math.isnan(self._largest("metric_or_nan", packed, [], none, none, threads))
 
     def _native(self, array: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(array, dtype=self.dtype)

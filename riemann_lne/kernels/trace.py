@@ -13,7 +13,7 @@ from ..errors import UnknownNameError
 from ..flows.ricci import deturck_rate, ricci_rate
 from ..jets import MetricJet
 from ..stencils import LocalField
-from ..tensors import minor, packed_size, table
+from ..tensors import leading_minors, packed_size, table
 from .algebra import fewest_products
 from .expressions import Node, Symbol, Tape, in_order
 
@@ -147,11 +147,7 @@ def trace(name: str, n: int) -> Program:
     tape = Tape()
     fields = [_SymbolicField(tape, f) for f in range(chosen.fields)]
     results = [symbol.node for symbol in chosen.evaluate(n, *fields)]
-    g = table(fields[0].value(), n)
-    known: dict[Any, Any] = {}
-    minors = [
-        minor(g, tuple(range(size)), tuple(range(size)), known).node for size in range(1, n + 1)
-    ]
+    minors = [m.node for m in leading_minors(table(fields[0].value(), n), n)]
     nodes = fewest_products(tape, [*results, *minors])
     outputs, minors_of_metric = nodes[: len(results)], nodes[len(results) :]
     return Program(name, n, chosen.fields, chosen.tensor, outputs, minors_of_metric)

@@ -19,6 +19,7 @@ from riemann_lne.integrators.semidiscrete import SemiDiscreteFlow, in_tolerances
 from riemann_lne.kernels import reductions as module
 from riemann_lne.kernels.fused import fused_flow
 from riemann_lne.kernels.reductions import reductions
+from riemann_lne.tensors import pack
 
 pytestmark = pytest.mark.usefixtures("compiler")
 
@@ -91,7 +92,7 @@ def test_fused_flows_size_their_steps_by_them(flow: Any, monkeypatch: pytest.Mon
     grid = rl.Grid.torus((10, 11))
     packed = rl.perturbed_euclidean(grid, amplitude=0.2).packed
     calls: list[str] = []
-    for name in ("largest_square", "largest_bound"):
+    for name in ("largest_square", "largest_bound", "is_metric"):
         usual = getattr(module.Reductions, name)
 
         def watched(
@@ -110,9 +111,12 @@ def test_fused_flows_size_their_steps_by_them(flow: Any, monkeypatch: pytest.Mon
                 system.spectral_radius(packed),
                 system.scaled_size(error, packed, 1e-3, 1e-6),
                 system.scaled_size(packed, packed, 1e-3, 1e-6),
+                float(system.admissible(packed)),
+                float(system.admissible(-packed)),
             ]
         )
-    assert calls == ["largest_bound", "largest_square", "largest_square"]
+    assert calls == ["largest_bound", *["largest_square"] * 2, *["is_metric"] * 2]
+    assert sizes[0][3:] == [1.0, 0.0]
     np.testing.assert_allclose(sizes[1], sizes[0], rtol=1e-13)
 
 
@@ -135,3 +139,28 @@ def test_steps_are_those_of_the_plain_version(tools: SimpleNamespace) -> None:
         np.testing.assert_allclose(fused.t, plain.t, rtol=1e-8)
         gap = np.abs(fused.metrics[-1].packed - plain.metrics[-1].packed).max()
         assert gap <= 1e-10
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_a_state_that_is_no_metric_is_seen(tools: SimpleNamespace, n: int, dtype: str) -> None:
+    grid = rl.Grid.torus({2: (13, 17), 3: (6, 5, 7), 4: (4, 5, 3, 4)}[n])
+    good, chosen = tools.random_packed(grid, 0, dtype), reductions(n, dtype)
+    assert chosen.is_metric(good)
+    assert chosen.is_metric(1e-3 * good)
+    eye = (np.arange(n)[:, None] == np.arange(n))[..., *(None,) * n] * np.ones(grid.shape)
+    for place in (0, 5, -1):
+        for value in (math.nan, math.inf, -math.inf):
+            for component in range(len(good)):
+                bad = good.copy()
+                bad.reshape(len(good), -1)[component, place] = value
+                assert not chosen.is_metric(bad)
+        # one negative direction, on the diagonal or not: each leading minor is looked at
+        for axis in range(n):
+            bad = eye.copy()
+            bad.reshape(n, n, -1)[axis, axis, place] = -0.1
+            assert not chosen.is_metric(pack(bad).astype(dtype))
+        bad = eye.copy()
+        bad.reshape(n, n, -1)[0, n - 1, place] = bad.reshape(n, n, -1)[n - 1, 0, place] = 1.1
+        assert not chosen.is_metric(pack(bad).astype(dtype))
+        assert chosen.is_metric(pack(eye).astype(dtype))
