@@ -108,9 +108,11 @@ def _agreement(record: Record) -> Found:
 def _start(cache: str, dimensions: tuple[int, ...]) -> Callable[[Record], Found]:
     def measure(record: Record) -> Found:
         rows = record.rows("start", cache=cache)
-        rows = [r for r in rows if len(r.parameters["shape"]) in dimensions]
-        found = [float(r.figures["seconds"]) for r in rows]
-        return (max(found), None) if len(found) == len(dimensions) else None
+        found = [(len(r.parameters["shape"]), float(r.figures["seconds"])) for r in rows]
+        found = [pair for pair in found if pair[0] in dimensions]
+        if {n for n, _ in found} != set(dimensions):
+            return None
+        return max(seconds for _, seconds in found), None
 
     return measure
 

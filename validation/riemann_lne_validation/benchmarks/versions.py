@@ -96,13 +96,14 @@ def fused(problem: Problem) -> Task:
     if reason is not None:
         raise NoKernelError(reason)
     kernel = kernels.compile_kernel(formula, n=grid.ndim, order=order, dtype=str(packed.dtype))
-    out = kernel(packed, grid, threads=threads)  # of the shape that the formula has
+    background = packed if formula.endswith("background") else None
+    out = kernel(packed, grid, background, threads=threads)  # of the shape that the formula has
     facts = {
         "flops_per_point": kernel.flops_per_point,
         "bytes_per_point": kernel.bytes_per_point,
         "build_seconds": kernel.build_seconds,
     }
-    call = partial(kernel, packed, grid, out=out, threads=threads)
+    call = partial(kernel, packed, grid, background, out=out, threads=threads)
     return Task(lambda: call(), to_numpy, lambda value: facts)
 
 
