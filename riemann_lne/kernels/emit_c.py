@@ -202,52 +202,71 @@ def _second_axis(program: Program, layout: _Layout) -> str:
     return _filled(ACROSS, values)
 
 
-def _row(program: Program, layout: _Layout, update: bool) -> str:
-    """Function that computes one row of the result, or of an update with it, from the ring."""
-    n, width, row, last = layout.n, layout.width, layout.row, layout.last
-    crossed = {c: place for place, c in enumerate(layout.crossed)}
+class _RowLoads:
+    """C expressions of a tree's inputs at a vector of points of a row, from the ring."""
 
-    def at(row_name: str, array: int, offset: int) -> str:
+    def __init__(self, program: Program, layout: _Layout) -> None:
+        self._program, self._layout = program, layout
+        self.crossed = {c: place for place, c in enumerate(layout.crossed)}
+        names = "pq" if layout.far else "p"
+        self.rows = [f"{name}{k}" for name in names for k in range(2 * layout.width + 1)]
+
+    def pointers(self) -> list[str]:
+        """Declarations of a pointer to the vector in each row.
+
+        Without them GCC's search for the best of all ways to address thousands of values in
+        several rows takes most of a minute in 4-D.
+        """
+        return [f"        const real *const at_{row} = {row} + START + z;" for row in self.rows]
+
+    def __call__(self, d: Derivative) -> str:
+        layout, width = self._layout, self._layout.width
+        row, last = layout.row, layout.last
+        c = layout.flat(self._program, d)
+        inner = tuple(a for a in d.axes if a >= row)
+        array = layout.place(c, tuple(a for a in d.axes if a < row))
+        if inner == (last, last):
+            return second_difference(lambda j: self._ring(array, 0, j), second_weight(last), width)
+        if inner == (row, row):
+            return second_difference(lambda j: self._ring(array, j, 0), second_weight(row), width)
+        if inner == (last,):
+            return first_difference(lambda j: self._ring(array, 0, j), first_weight(last), width)
+        if inner == (row,) and d.axes != (row,):
+            return self.across(array)
+        if inner == (row,):
+            return self._at("across", self.crossed[c], 0)
+        if inner == (row, last):
+            place = self.crossed[c]
+            return first_difference(
+                lambda j: self._at("across", place, j), first_weight(last), width
+            )
+        return self._ring(array, 0, 0)
+
+    def across(self, array: tuple[str, int]) -> str:
+        """The first difference along the row axis."""
+        layout = self._layout
+        return first_difference(
+            lambda j: self._ring(array, j, 0), first_weight(layout.row), layout.width
+        )
+
+    def _ring(self, array: tuple[str, int], k: int, offset: int) -> str:
+        rows, place = array
+        return self._at(f"{rows}{k + self._layout.width}", place, offset)
+
+    @staticmethod
+    def _at(row: str, place: int, offset: int) -> str:
         kind = "vec" if offset == 0 else "uvec"
         shift = f" + {offset}" if offset > 0 else (f" - {-offset}" if offset else "")
-        return f"AT({kind}, at_{row_name} + {array} * LENGTH{shift})"
+        return f"AT({kind}, at_{row} + {place} * LENGTH{shift})"
 
-    def ring(place: tuple[str, int], k: int, offset: int) -> str:
-        rows, array = place
-        return at(f"{rows}{k + width}", array, offset)
 
-    def load(d: Derivative) -> str:
-        c = layout.flat(program, d)
-        inner = tuple(a for a in d.axes if a >= n - 2)
-        array = layout.place(c, tuple(a for a in d.axes if a < n - 2))
-        if inner == ():
-            return ring(array, 0, 0)
-        if inner == (last,):
-            return first_difference(lambda j: ring(array, 0, j), first_weight(last), width)
-        if inner == (last, last):
-            return second_difference(lambda j: ring(array, 0, j), second_weight(last), width)
-        if inner == (row, row):
-            return second_difference(lambda j: ring(array, j, 0), second_weight(row), width)
-        if inner == (row,) and d.axes != (row,):
-            return first_difference(lambda j: ring(array, j, 0), first_weight(row), width)
-
-        def along_row(j: int) -> str:
-            return at("across", crossed[c], j)
-
-        if inner == (row,):
-            return along_row(0)
-        return first_difference(along_row, first_weight(last), width)
-
+def _row(program: Program, layout: _Layout, update: bool) -> str:
+    """Function that computes one row of the result, or of an update with it, from the ring."""
+    load = _RowLoads(program, layout)
     outputs = program.outputs
     lines, names = statements((*outputs, *program.minors), load, "vec", " " * 8)
     good = " & ".join(f"({names[m.number]} > (real)0)" for m in program.minors)
-    row_names = [
-        f"{name}{k}" for name in ("pq" if layout.far else "p") for k in range(2 * width + 1)
-    ]
-    rows = "".join(f", const real *{name}" for name in row_names)
-    # Pointers of their own: GCC's search for the best of all ways to address thousands of values
-    # in several rows would take most of a minute in 4-D.
-    here = [f"        const real *const at_{name} = {name} + START + z;" for name in row_names]
+    rows = "".join(f", const real *{name}" for name in load.rows)
     text = [
         "/* One row of the result; returns whether the metric is one at all of its points. */",
         f"static NOINLINE int {'update' if update else 'compute'}(",
@@ -257,7 +276,7 @@ def _row(program: Program, layout: _Layout, update: bool) -> str:
         "    int64_t size, const real *w, int64_t direct, const real *const *fields,",
         "    int64_t stride, int64_t ahead, const real *const *terms, const real *factors,",
         "    int64_t count) {",
-        *_weights(n, width, "vec", range(row, n)),
+        *_weights(layout.n, layout.width, "vec", range(layout.row, layout.n)),
         "    ivec bad = {0}, lane = {0};",
         "    for (int64_t k = 0; k < LANES; k++) lane[k] = k;",
         "    int64_t ready = -START;",
@@ -265,16 +284,15 @@ def _row(program: Program, layout: _Layout, update: bool) -> str:
         "    const int64_t till = from + CHUNK < size ? from + CHUNK : size;",
         "    for (; ready < till + WIDTH; ready += LANES) {",
         "        const int64_t z = ready;",
-        *here,
+        *load.pointers(),
     ]
-    for c, along in crossed.items():
-        array = layout.place(c, ())
-        difference = first_difference(lambda j, m=array: ring(m, j, 0), first_weight(row), width)  # type: ignore[misc]
+    for c, along in load.crossed.items():
+        difference = load.across(layout.place(c, ()))
         text.append(f"        *(vec *)(across + {along} * LENGTH + START + z) = {difference};")
     text += [
         "    }",
         "    for (int64_t z = from; z < till; z += LANES) {",
-        *here,
+        *load.pointers(),
         "        const real *const at_across = across + START + z;",
         *lines,
         *_requests(program),
