@@ -47,11 +47,11 @@ def layer_products(
     KernelUnavailableError
         With "fused", where there are no loops for these layers.
     """
-    opened = [[a.detach() for a in arrays] for arrays in layers]
-    loops = find_kernel(names, opened, kernel)
+    layers = [[a.contiguous() for a in arrays] for arrays in layers]
+    loops = find_kernel(names, [[a.detach() for a in arrays] for arrays in layers], kernel)
     if loops is None:
         return _by_torch(layers, dk, dj, tau)
-    flat = [a.contiguous() for arrays in layers for a in arrays]
+    flat = [a for arrays in layers for a in arrays]
     found: Tensor = _Compiled.apply(loops, dk, dj, tau, *flat)  # type: ignore[no-untyped-call]
     return found
 
@@ -75,6 +75,7 @@ class _Compiled(torch.autograd.Function):
     def forward(
         ctx: Any, kernel: WeightKernel, dk: float, dj: float, tau: Rows, *flat: Tensor
     ) -> Tensor:
+        """The sums, (28, layers), from the six arrays of every layer one after the other."""
         ctx.save_for_backward(*flat)
         ctx.known = kernel, dk, dj, tau
         rows = Compiled(kernel, _opened(flat))
@@ -82,6 +83,7 @@ class _Compiled(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, by_products: Tensor) -> Any:
+        """Derivatives by weights and, if one of them asks for it, by steps."""
         kernel, dk, dj, tau = ctx.known
         flat, wanted = ctx.saved_tensors, ctx.needs_input_grad[4:]
         if torch.is_grad_enabled():  # a derivative of this one is asked for

@@ -14,6 +14,11 @@ def derivatives(
 
     From the outputs to the inputs (reverse mode), so that every operation is gone through once.
 
+    Raises
+    ------
+    NotImplementedError
+        If a size, "abs", is on the way: its derivative is no sum, product or quotient.
+
     Examples
     --------
     >>> tape = Tape()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from ..lne.discrete_flow import difference, product_terms, rate_of_defect
+from ..lne.discrete_flow import difference, product_terms, weighted_sum
 from ..lne.pieces import finished, power_terms, scale_terms, solve_terms
 from .algebra import fewest_products
 from .derivatives import derivatives
@@ -108,10 +108,9 @@ class _DefectTree:
         self.inputs |= {f"tanh_{s}": f"tanh_of({s} * tau)" for s in STEPS}
         self.inputs |= {f"t_{s}": f"tanh_of((x + {s}) * tau)" for s in STEPS}
         self.inputs |= {key: key for key in ("per_k", "per_j")}
-        c = (None, None, tape.input("per_k"), tape.input("per_j"))
         pairs = zip(self.of_step, self.moved, strict=True)
         u = [difference(h, t, self.origin) for h, t in pairs]
-        p = rate_of_defect(u, c)
+        p = weighted_sum(u, tape.input("per_k"), tape.input("per_j"))
         self.products = tuple(term.node for term in product_terms(self.origin, p, u))
 
 

@@ -88,7 +88,7 @@ def discrete_flow_defect(
         named["center"] = center
     xp, vectors, _ = prepare(**named)
     vectors = _of_one_shape(xp, vectors)
-    p = rate_of_defect(vectors[:5], c)
+    p = weighted_sum(vectors[:5], *c[2:4])
     if center is None:  # the difference of k1 to itself is zero, and left out
         origin = vectors.pop(1)
         del c[1]
@@ -209,7 +209,8 @@ def defect_products(x: Array, steps: Sequence[Array], dk: float, dj: float, tau:
     origin = xp.tanh(x * weight)
     step = xp.stack(given)
     u = difference(xp.tanh(step * weight), xp.tanh((x + step) * weight), origin)
-    return _products(xp, origin, rate_of_defect([u[a, ...] for a in range(5)], c), u)
+    p = weighted_sum([u[a, ...] for a in range(5)], *c[2:4])
+    return _products(xp, origin, p, u)
 
 
 def flow_weights(dk: float, dj: float) -> list[float]:
@@ -239,10 +240,10 @@ def difference(tanh_of_step: Any, t: Any, origin: Any) -> Any:
     return tanh_of_step * (1.0 - t * origin)
 
 
-def rate_of_defect(vectors: Sequence[Any], c: Sequence[Any]) -> Any:
-    """The sum p of the c times the five vectors, from differences."""
+def weighted_sum(vectors: Sequence[Any], per_k: Any, per_j: Any) -> Any:
+    """The sum p of the c times the five vectors, from differences; per_k = 1/dk, per_j = 1/dj."""
     following, k1, k2, j1, j2 = vectors
-    return (following - k1) - (k1 - k2) * c[2] + (j1 - j2) * c[3]
+    return (following - k1) - (k1 - k2) * per_k + (j1 - j2) * per_j
 
 
 def product_terms(origin: Any, p: Any, u: Sequence[Any]) -> Iterator[Any]:
