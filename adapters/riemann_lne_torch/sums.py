@@ -193,7 +193,8 @@ class Blocks:
         size = 0
         limit = max(self.limit // held, 1)
         for part, x, v in self.pieces(held):
-            if xs and (size + x.numel() > limit or x.dtype is not xs[0].dtype):
+            other = xs and (x.dtype is not xs[0].dtype or x.device != xs[0].device)
+            if other or (xs and size + x.numel() > limit):
                 yield rows, xs, vs
                 rows, xs, vs, size = [], [], [], 0
             rows.append(part.start)
