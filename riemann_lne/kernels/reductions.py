@@ -44,10 +44,10 @@ static inline vec held(const real *from, int64_t count) {
 """
 
 _FUNCTION = """\
-/* The largest value from begin to end and zero, NaN if there is one. Of the terms, arrays like the
-   metric, the sum with the factors is taken. */
-void {name}(const real *metric, const real *const *terms, const real *factors, int64_t count,
-            const real *symbols, int64_t points, int64_t begin, int64_t end, real *result) {
+/* The largest value from begin to end and zero, NaN if there is one. Terms are arrays like the
+   metric; the numbers are their factors, or what else the formula takes. */
+void {name}(const real *metric, const real *const *terms, int64_t count, const real *numbers,
+            int64_t points, int64_t begin, int64_t end, real *result) {
     vec largest = {0};
     ivec broken = {0};
     for (int64_t z = begin; z < end; z += LANES) {
@@ -83,7 +83,7 @@ def _norm(n: int) -> _Point:
     g, e = _symbols(tape, "g", count), _symbols(tape, "e", count)
     inverse, _ = inverse_and_determinant(_table(g, n), n)
     added = [
-        f"    e{k} += factors[m] * held(terms[m] + {k} * points + z, end - z);"
+        f"    e{k} += numbers[m] * held(terms[m] + {k} * points + z, end - z);"
         for k in range(count)
     ]
     zeros = f"vec {', '.join(f'e{k} = {{0}}' for k in range(count))};"
@@ -95,7 +95,7 @@ def _bound(n: int) -> _Point:
     """The bound for the Laplacian's spectrum."""
     tape, count = Tape(), packed_size(n)
     g, symbols = _symbols(tape, "g", count), _symbols(tape, "s", count)
-    weights = [f"const vec s{k} = symbols[{k}] - (vec){{0}};" for k in range(count)]
+    weights = [f"const vec s{k} = numbers[{k}] - (vec){{0}};" for k in range(count)]
     return _Point([*_loads(count), *weights], laplacian_bound(_table(g, n), n, symbols))
 
 
@@ -160,7 +160,7 @@ class Reductions:
         function = self._library.handle[name]
         pointer, number = ctypes.c_void_p, ctypes.c_int64
         function.restype = None
-        function.argtypes = (*(pointer,) * 3, number, pointer, *(number,) * 3, pointer)
+        function.argtypes = (*(pointer,) * 2, number, pointer, *(number,) * 3, pointer)
         return function
 
     def largest_square(self, terms: Terms, packed: np.ndarray, threads: int | None = None) -> float:
@@ -175,20 +175,17 @@ class Reductions:
             See ``thread_count``. The result does not depend on it.
         """
         arrays = [self._native(array) for _, array in terms]
-        factors = np.array([c for c, _ in terms], dtype=self.dtype)
-        return self._largest("largest_square", packed, arrays, factors, factors, threads)
+        return self._largest("largest_square", packed, arrays, [c for c, _ in terms], threads)
 
     def largest_bound(
         self, packed: np.ndarray, symbols: Sequence[float], threads: int | None = None
     ) -> float:
         """Largest `laplacian_bound` over the grid; NaN if there is one."""
-        weights = np.array(symbols, dtype=self.dtype)
-        return self._largest("largest_bound", packed, [], weights, weights, threads)
+        return self._largest("largest_bound", packed, [], symbols, threads)
 
     def is_metric(self, packed: np.ndarray, threads: int | None = None) -> bool:
         """Whether all points hold a finite, positive-definite metric (by its leading minors)."""
-        none = np.empty(0, dtype=self.dtype)
-        return not math.isnan(self._largest("metric_or_nan", packed, [], none, none, threads))
+        return not math.isnan(self._largest("metric_or_nan", packed, [], [], threads))
 
     def _native(self, array: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(array, dtype=self.dtype)
@@ -198,11 +195,10 @@ class Reductions:
         name: str,
         packed: np.ndarray,
         terms: Sequence[np.ndarray],
-        factors: np.ndarray,
-        symbols: np.ndarray,
+        numbers: Sequence[float],
         threads: int | None,
     ) -> float:
-        metric = self._native(packed)
+        metric, values = self._native(packed), np.array(numbers, dtype=self.dtype)
         points = metric[0].size
         addresses = (ctypes.c_void_p * len(terms))(*(a.ctypes.data for a in terms))
         function = self._functions[name]
@@ -210,14 +206,14 @@ class Reductions:
         def part(ends: tuple[int, int]) -> float:
             result = np.empty((), dtype=self.dtype)
             function(
-                metric.ctypes.data, addresses, factors.ctypes.data, len(terms),
-                symbols.ctypes.data, points, *ends, result.ctypes.data,
+                metric.ctypes.data, addresses, len(terms), values.ctypes.data,
+                points, *ends, result.ctypes.data,
             )  # fmt: skip
             return float(result)
 
         parts = slabs(points, thread_count(threads), _LEAST_POINTS)
-        values = [part(parts[0])] if len(parts) == 1 else list(pool(len(parts)).map(part, parts))
-        return float(np.max(values))
+        found = [part(parts[0])] if len(parts) == 1 else list(pool(len(parts)).map(part, parts))
+        return float(np.max(found))
 
 
 @cache
