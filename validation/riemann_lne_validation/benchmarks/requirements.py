@@ -8,6 +8,7 @@ from typing import Any
 
 from .peer_comparison import FASTER
 from .results import Record, Row
+from .starting import CASES
 from .work_precision import quickest
 
 
@@ -108,11 +109,10 @@ def _agreement(record: Record) -> Found:
 def _start(cache: str, dimensions: tuple[int, ...]) -> Callable[[Record], Found]:
     def measure(record: Record) -> Found:
         rows = record.rows("start", cache=cache)
-        found = [(len(r.parameters["shape"]), float(r.figures["seconds"])) for r in rows]
-        found = [pair for pair in found if pair[0] in dimensions]
-        if {n for n, _ in found} != set(dimensions):
-            return None
-        return max(seconds for _, seconds in found), None
+        rows = [r for r in rows if len(r.parameters["shape"]) in dimensions]
+        found = [float(r.figures["seconds"]) for r in rows]
+        complete = len(found) == len(dimensions) * len(CASES)
+        return (max(found), None) if complete else None
 
     return measure
 

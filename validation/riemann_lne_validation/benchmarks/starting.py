@@ -27,14 +27,14 @@ def kernel_start(problem: Problem) -> Task:
     return Task(call, lambda value: np.zeros(1), lambda value: value)
 
 
-# The usual kernel, and the one that takes longest to build.
-_CASES = (("ricci_deturck", 4), ("ricci_deturck_background", 6))
+CASES = (("ricci_deturck", 4), ("ricci_deturck_background", 6))
+"""Formula and order of what is started: the usual kernel, and that which takes longest to build."""
 
 
 def bench_start(settings: Settings) -> Result:
     """Seconds until the first result of a kernel in a new process: no cache, and a warm one."""
     result = Result("start", "")
-    for n, (formula, order) in product((2, 3) if settings.quick else (2, 3, 4), _CASES):
+    for n, (formula, order) in product((2, 3) if settings.quick else (2, 3, 4), CASES):
         task = {"shape": [8] * n, "order": order, "formula": formula}
         task |= {"dtype": "float64", "threads": 1}
         name = f"{n}-D, {formula}, order {order}"
