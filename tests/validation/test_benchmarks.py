@@ -35,6 +35,7 @@ from riemann_lne_validation.benchmarks.right_hand_side import (
 )
 from riemann_lne_validation.benchmarks.roofline import below_roof
 from riemann_lne_validation.benchmarks.samples import Samples, interleaved, ratio, statistics
+from riemann_lne_validation.benchmarks.starting import CASES
 from riemann_lne_validation.benchmarks.tables import Terminal, groups, markdown, table
 from riemann_lne_validation.benchmarks.versions import make_task
 from riemann_lne_validation.benchmarks.work_precision import quickest
@@ -226,6 +227,21 @@ class TestTargets:
         judged = judge(Record({}, {}))
         assert len(judged) == len(TARGETS)
         assert {entry["verdict"] for entry in judged} == {"not measured"}
+
+    def test_a_start_is_judged_by_its_slowest_kernel_and_only_if_all_started(self):
+        def started(missing):
+            rows = [
+                Row("", {"shape": [8] * n, "formula": formula, "order": order, "cache": "no cache"},
+                    {"seconds": 10.0 * n if formula.endswith("background") else 1.0})
+                for n in (2, 3, 4) for formula, order in CASES if (n, formula) != missing
+            ]  # fmt: skip
+            record = Record({}, {}, {"start": Result("start", "Start.", rows)})
+            return [verdict(judge(record), "cold build", n) for n in ("n up to 3", "n = 4")]
+
+        assert started(None) == [(30.0, "not met"), (40.0, "met")]
+        for n, place in ((2, 0), (4, 1)):
+            found = started((n, "ricci_deturck_background"))
+            assert found[place] == (None, "not measured")
 
     def test_the_quickest_run_is_one_that_reached_the_error(self):
         rows = a_record(plain=1, jax=1, scipy=1).results["work-precision"].rows
