@@ -69,8 +69,7 @@ static inline void fence(void) {
 
 ACROSS = """\
 /* Derivatives along the second axis, of one row, from a ring of planes. */
-static NOINLINE void second_axis(real *restrict slot{rows}, int64_t size, const real *w) {
-{weights}
+static NOINLINE void second_axis(real *restrict slot{rows}, int64_t size) {
     for (int c = 0; c < {components}; c++) {
         real *const d = slot + (int64_t)c * {kinds} * LENGTH + START;
         const int64_t from = (int64_t)c * {planes} * LENGTH + START;
@@ -88,11 +87,11 @@ FILL = """\
 /* One row of the ring, part by part. The first and the last vector of a part overlap others. */
 static NOINLINE void fill(real *restrict slot, const real *const *fields, int64_t stride{arguments},
                  int64_t row, const int64_t *parts, int64_t count, int64_t wraps,
-                 const real *w{next}) {
-{weights}
+                 const real *units{next}) {
     for (int c = 0; c < {components}; c++) {
         real *const d = slot + (int64_t)c * {kinds} * LENGTH + START;
         const real *const from = fields[c / {per}] + (c % {per}) * stride + row;
+        const real scale = units[c % {per}];
         for (int64_t part = 0; part < count; part++) {
             const int64_t begin = parts[3 * part + 1], end = parts[3 * part + 2];
             const int64_t first = parts[3 * part] - begin;
@@ -130,7 +129,7 @@ RUN = """\
    result, which may be one of them. Returns -1 if all is well, -2 without memory, else the place
    of the first block of a row in which the metric is none. */
 int64_t run(const real *const *fields, real *result, const int64_t *const *offsets,
-            const int64_t *sizes, int64_t stride, const real *w, int64_t start, int64_t stop,
+            const int64_t *sizes, int64_t stride, const real *units, int64_t start, int64_t stop,
             int64_t past, const real *const *terms, const real *factors, int64_t more) {
     const int64_t last = sizes[{last}], points = {points};
     const int64_t direct = past && (uintptr_t)result % BYTES == 0 && last % LANES == 0;
@@ -185,14 +184,14 @@ ROWS = """\
         for (int64_t y = {begin} - WIDTH; y < {end} + WIDTH; y++) {
             const int64_t turn = y - {begin} + WIDTH;
             fill(ring + turn % {ring} * slot, fields, stride{outer}, rows[y], parts, count, wraps,
-                 w);
+                 units);
             if (turn < {ring} - 1) continue;
             const real *p[{ring}];
             for (int64_t k = 0; k < {ring}; k++) p[k] = ring + (turn + 1 + k) % {ring} * slot;
             const int64_t place = {place} + z0;
             const int64_t ahead = rows[y + 1 < {end} + WIDTH ? y + 1 : y] + columns[0]{newest};
             if (!(factors ? update : compute)(
-                    result, place, points, across, {p}, here, w, direct, fields, stride, ahead,
+                    result, place, points, across, {p}, here, units, direct, fields, stride, ahead,
                     terms, factors, more) && bad < 0)
                 bad = place;
         }"""
@@ -220,7 +219,7 @@ PLANES = """\
             for (int64_t y = y0 - margin; y < y1 + margin; y++) {
                 const int64_t next = rows[y + 1 < y1 + margin ? y + 1 : y] - rows[y];
                 fill(newest + (y - y0 + margin) * line, fields, stride, offsets[0] + i0 + WIDTH,
-                     rows[y] + sheets[i1], parts, count, wraps, w, next);
+                     rows[y] + sheets[i1], parts, count, wraps, units, next);
             }
             if (i1 < WIDTH) continue;
             for (int64_t y = y0 - WIDTH; y < y1 + WIDTH; y++) {
@@ -229,7 +228,7 @@ PLANES = """\
                 const real *q[{ring}];
                 for (int64_t k = 0; k < {ring}; k++)
                     q[k] = planes + (i1 - WIDTH + k) % {ring} * plane + from;
-                second_axis(ring + turn % {ring} * slot, {q}, here, w);
+                second_axis(ring + turn % {ring} * slot, {q}, here);
                 if (turn < {ring} - 1) continue;
                 const real *p[{ring}];
                 const real *const centre = planes + i1 % {ring} * plane;
@@ -243,7 +242,7 @@ PLANES = """\
                 const int64_t ahead = rows[y - WIDTH] + columns[0]{newest}
                     + sheets[i1 + 1 < sizes[1] + WIDTH ? i1 + 1 : i1];
                 if (!(factors ? update : compute)(
-                        result, place, points, across, {p}, {q}, here, w, direct, fields, stride,
+                        result, place, points, across, {p}, {q}, here, units, direct, fields, stride,
                         ahead, terms, factors, more) && bad < 0)
                     bad = place;
             }

@@ -19,9 +19,10 @@ from ..weights import half_width
 from .build import load
 from .emit import difference_flops, flops
 from .emit_c import emit_c
-from .layout import bounded_part, offsets, weights_of, with_ghosts
+from .layout import bounded_part, offsets, with_ghosts
 from .threads import pool, slabs
 from .trace import Program, formula, trace
+from .units import unit_factors, units
 
 ORDERS = (2, 4, 6)
 """Orders of the differences that kernels come in."""
@@ -60,7 +61,7 @@ class Kernel:
 
     def __init__(self, name: str, n: int, order: int, dtype: str) -> None:
         self.name, self.n, self.order, self.dtype = name, n, order, dtype
-        self._program = trace(name, n)
+        self._program = trace(name, n, units(order).ratio)
         self.source = emit_c(self._program, order, dtype)
         self._library = load(self.source, f"{name} ({n}-D, order {order}, {dtype})")
         run = self._library.handle.run
@@ -183,7 +184,7 @@ class Kernel:
         prepared = [np.ascontiguousarray(with_ghosts(f, grid, self.order)) for f in fields]
         width = half_width(self.order)
         tables, stride = offsets(grid.shape, bounded_part(grid, self.order), width)
-        weights = weights_of(grid.spacing, self.order, self.dtype)
+        unit = unit_factors(grid.spacing, self.order, self.dtype, self._program.tensor)
         sizes = np.array(grid.shape, dtype=np.int64)
         pointers = _pointers(prepared), _pointers(tables), _pointers(terms)
         scales = None if factors is None else factors.ctypes.data
@@ -191,7 +192,7 @@ class Kernel:
         def slab(ends: tuple[int, int]) -> int:
             return self._run(
                 pointers[0], result.ctypes.data, pointers[1], sizes.ctypes.data, stride,
-                weights.ctypes.data, *ends, result.nbytes >= _PAST_CACHES,
+                unit.ctypes.data, *ends, result.nbytes >= _PAST_CACHES,
                 pointers[2], scales, len(terms),
             )  # fmt: skip
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from .expressions import Node, in_order
 from .trace import Program
+from .units import units
 
 _SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 
@@ -43,45 +44,42 @@ def flops(nodes: Sequence[Node]) -> int:
     return sum(node.operation in _SIGNS for node in nodes)
 
 
-def first_difference(terms: Callable[[int], str], weight: Callable[[int], str], width: int) -> str:
-    """The central first difference from expressions of the values at -width, ..., width."""
-    return " + ".join(f"{weight(j)}*({terms(j)} - {terms(-j)})" for j in range(1, width + 1))
+def first_difference(terms: Callable[[int], str], width: int) -> str:
+    """The central first difference from expressions of the values at -width, ..., width.
+
+    In units of ``units(2 * width).first`` over the spacing: its weights are whole numbers.
+    """
+    weights = units(2 * width).first_weights
+    sides = [(weights[j - 1], f"({terms(j)} - {terms(-j)})") for j in range(1, width + 1)]
+    return _weighted(sides)
 
 
-def second_difference(terms: Callable[[int], str], weight: Callable[[int], str], width: int) -> str:
-    """The compact second difference, likewise."""
-    sides = [f"{weight(j)}*({terms(j)} + {terms(-j)})" for j in range(1, width + 1)]
-    return " + ".join([f"{weight(0)}*{terms(0)}", *sides])
+def second_difference(terms: Callable[[int], str], width: int) -> str:
+    """The compact second difference, likewise, in units of ``units(2 * width).second``."""
+    centre, *weights = units(2 * width).second_weights
+    sides = [(weights[j - 1], f"({terms(j)} + {terms(-j)})") for j in range(1, width + 1)]
+    return _weighted([*sides, (centre, terms(0))])
 
 
-def first_weight(axis: int) -> Callable[[int], str]:
-    """Names of the weights of the first difference along an axis, over the spacing."""
-    return lambda j: f"a{axis}_{j}"
-
-
-def second_weight(axis: int) -> Callable[[int], str]:
-    """Names of the weights of the second difference along an axis, over the spacing squared."""
-    return lambda j: f"b{axis}_{j}"
-
-
-def weight_names(n: int, width: int) -> list[str]:
-    """All weights in the order in which a kernel is given them; see ``weights_of``."""
-    return [
-        name
-        for axis in range(n)
-        for name in (
-            *(first_weight(axis)(j) for j in range(1, width + 1)),
-            *(second_weight(axis)(j) for j in range(width + 1)),
-        )
-    ]
+def _weighted(sides: Sequence[tuple[int, str]]) -> str:
+    """A sum with whole numbers as weights."""
+    text = ""
+    for weight, term in sides:
+        sign = "-" if weight < 0 else "+"
+        size = "" if abs(weight) == 1 else f"(real){abs(weight)}*"
+        text += f" {sign} {size}{term}" if text else f"{'-' if weight < 0 else ''}{size}{term}"
+    return text
 
 
 def difference_flops(program: Program, width: int) -> int:
     """Operations of all differences at a point; mixed ones as differences of differences."""
+    unit = units(2 * width)
     total = 0
     # What a mixed difference starts from is computed once a point: the ring keeps it.
     for d in program.inputs:
         if d.axes:
             pure = len(d.axes) == 2 and d.axes[0] == d.axes[1]
-            total += 3 * width + (1 if pure else -1)
+            weights = unit.second_weights if pure else unit.first_weights
+            # Differences or sums of neighbours, products, and the sum of all.
+            total += width + sum(abs(weight) != 1 for weight in weights) + len(weights) - 1
     return total

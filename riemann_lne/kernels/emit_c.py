@@ -35,11 +35,8 @@ from .c_templates import (
 )
 from .emit import (
     first_difference,
-    first_weight,
     second_difference,
-    second_weight,
     statements,
-    weight_names,
 )
 from .trace import Derivative, Program
 
@@ -105,17 +102,6 @@ def head(dtype: str) -> str:
     return _filled(HEAD, values)
 
 
-def _weights(n: int, width: int, type_name: str, axes: range) -> list[str]:
-    """Declarations of the weights of some axes."""
-    return [
-        f"    const {type_name} {name} = w[{place}] - ({type_name}){{0}};"
-        if type_name == "vec"
-        else f"    const {type_name} {name} = w[{place}];"
-        for place, name in enumerate(weight_names(n, width))
-        if int(name[1 : name.index("_")]) in axes
-    ]
-
-
 def _filled(template: str, values: Mapping[str, object]) -> str:
     for name, value in values.items():
         template = template.replace("{" + name + "}", str(value))
@@ -128,7 +114,6 @@ def _fill(program: Program, layout: _Layout) -> str:
     shifts = range(-layout.width, layout.width + 1) if outer else range(1)
     values = {
         "arguments": ", const int64_t *o0" if outer else "",
-        "weights": "\n".join(_weights(layout.n, layout.width, "real", outer)),
         "components": program.components,
         "per": program.components // program.fields,
         "kinds": len(layout.near),
@@ -154,13 +139,13 @@ def _pointer(shift: int) -> str:
     return f"q{'m' if shift < 0 else ''}{abs(shift)}"
 
 
-def _along(values: Callable[[int], str], count: int, axis: int, width: int) -> str:
-    """The value itself, or its first or second difference along an axis."""
+def _along(values: Callable[[int], str], count: int, width: int) -> str:
+    """The value itself, or its first or second difference."""
     if count == 0:
         return values(0)
     if count == 1:
-        return first_difference(values, first_weight(axis), width)
-    return second_difference(values, second_weight(axis), width)
+        return first_difference(values, width)
+    return second_difference(values, width)
 
 
 def _fill_body(layout: _Layout, type_name: str) -> list[str]:
@@ -171,7 +156,7 @@ def _fill_body(layout: _Layout, type_name: str) -> list[str]:
 
     return [
         f"                *({type_name} *)(d + {place} * LENGTH + z) = "
-        f"{_along(value, len(kind), 0, layout.width)};"
+        f"scale * ({_along(value, len(kind), layout.width)});"
         for place, kind in enumerate(layout.near)
     ]
 
@@ -186,12 +171,11 @@ def _second_axis(program: Program, layout: _Layout) -> str:
         def value(shift: int) -> str:
             return f"AT(vec, q{shift + width} + from + {array} * LENGTH + z)"
 
-        difference = _along(value, kind.count(1), 1, width)
+        difference = _along(value, kind.count(1), width)
         return f"            *(vec *)(d + {layout.far.index(kind)} * LENGTH + z) = {difference};"
 
     values = {
         "rows": "".join(f", const real *q{k}" for k in range(2 * width + 1)),
-        "weights": "\n".join(_weights(layout.n, width, "vec", range(1, 2))),
         "components": program.components,
         "kinds": len(layout.far),
         "planes": len(layout.near),
@@ -226,28 +210,23 @@ class _RowLoads:
         inner = tuple(a for a in d.axes if a >= row)
         array = layout.place(c, tuple(a for a in d.axes if a < row))
         if inner == (last, last):
-            return second_difference(lambda j: self._ring(array, 0, j), second_weight(last), width)
+            return second_difference(lambda j: self._ring(array, 0, j), width)
         if inner == (row, row):
-            return second_difference(lambda j: self._ring(array, j, 0), second_weight(row), width)
+            return second_difference(lambda j: self._ring(array, j, 0), width)
         if inner == (last,):
-            return first_difference(lambda j: self._ring(array, 0, j), first_weight(last), width)
+            return first_difference(lambda j: self._ring(array, 0, j), width)
         if inner == (row,) and d.axes != (row,):
             return self.across(array)
         if inner == (row,):
             return self._at("across", self.crossed[c], 0)
         if inner == (row, last):
             place = self.crossed[c]
-            return first_difference(
-                lambda j: self._at("across", place, j), first_weight(last), width
-            )
+            return first_difference(lambda j: self._at("across", place, j), width)
         return self._ring(array, 0, 0)
 
     def across(self, array: tuple[str, int]) -> str:
         """The first difference along the row axis."""
-        layout = self._layout
-        return first_difference(
-            lambda j: self._ring(array, j, 0), first_weight(layout.row), layout.width
-        )
+        return first_difference(lambda j: self._ring(array, j, 0), self._layout.width)
 
     def _ring(self, array: tuple[str, int], k: int, offset: int) -> str:
         rows, place = array
@@ -273,10 +252,10 @@ def _row(program: Program, layout: _Layout, update: bool) -> str:
         # An update may be written over one of its terms.
         f"    real *{'' if update else 'restrict '}result, int64_t place, int64_t points,",
         f"    real *restrict across{rows},",
-        "    int64_t size, const real *w, int64_t direct, const real *const *fields,",
+        "    int64_t size, const real *units, int64_t direct, const real *const *fields,",
         "    int64_t stride, int64_t ahead, const real *const *terms, const real *factors,",
         "    int64_t count) {",
-        *_weights(layout.n, layout.width, "vec", range(layout.row, layout.n)),
+        *_scales(program, update),
         "    ivec bad = {0}, lane = {0};",
         "    for (int64_t k = 0; k < LANES; k++) lane[k] = k;",
         "    int64_t ready = -START;",
@@ -296,7 +275,7 @@ def _row(program: Program, layout: _Layout, update: bool) -> str:
         "        const real *const at_across = across + START + z;",
         *lines,
         *_requests(program),
-        *_stores([names[o.number] for o in outputs], update),
+        *_stores([f"s{k} * {names[o.number]}" for k, o in enumerate(outputs)], update),
         f"        bad |= ~({good}) & (lane < (lane_t)(size - z));",
         "    }",
         "    }",
@@ -321,11 +300,20 @@ def _requests(program: Program) -> list[str]:
     ]
 
 
+def _scales(program: Program, update: bool) -> list[str]:
+    """Declarations of what brings the results back to the grid's units."""
+    before = program.components // program.fields
+    factor = " * factors[0]" if update else ""
+    return [
+        f"    const vec s{k} = units[{before + k}]{factor} - (vec){{0}};"
+        for k in range(len(program.outputs))
+    ]
+
+
 def _stores(values: list[str], update: bool) -> list[str]:
     """Statements that write the values of a vector of points, in an update with the terms."""
     each = range(len(values))
     terms = [
-        *(f"        o{k} *= factors[0];" for k in each),
         "        for (int64_t m = 0; m < count; m++) {",
         "            const real *const x = terms[m] + at;",
         *(f"            o{k} += factors[m + 1] * some(x + {k} * points, size - z);" for k in each),

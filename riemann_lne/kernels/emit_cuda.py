@@ -7,15 +7,9 @@ Nothing in it waits for the host: whether the metric was one is left in a number
 
 from __future__ import annotations
 
-from .emit import (
-    first_difference,
-    first_weight,
-    second_difference,
-    second_weight,
-    statements,
-    weight_names,
-)
-from .trace import Derivative, Program, trace
+from .emit import first_difference, second_difference, statements
+from .trace import Derivative, trace
+from .units import units
 
 THREADS = 128
 """Threads of a block."""
@@ -40,11 +34,11 @@ static __device__ __forceinline__ real load(const real *p) {
    ``bad`` becomes the lowest number of a point at which the metric is none. */
 extern "C" __global__ void __launch_bounds__({threads})
 run({fields}real *__restrict__ result, const int *__restrict__ offsets,
-    const real *__restrict__ w, long long *bad, long long stride, long long points{sizes}) {
+    const real *__restrict__ units, long long *bad, long long stride, long long points{sizes}) {
     const long long point = (long long)blockIdx.x * blockDim.x + threadIdx.x;
     if (point >= points) return;
 {indices}
-{weights}
+{scales}
 {lines}
 {stores}
     if (!({good})) atomicMin(bad, point);
@@ -62,10 +56,12 @@ def emit_cuda(name: str, n: int, order: int = 4, dtype: str = "float64") -> str:
     >>> 'extern "C" __global__' in emit_cuda("ricci", 3)
     True
     """
-    program = trace(name, n)
+    program = trace(name, n, units(order).ratio)
     width = order // 2
+    before = program.components // program.fields
+    count = before + len(program.outputs)
     lines, names = statements(
-        (*program.outputs, *program.minors), _Loads(program, width), "real", " " * 4
+        (*program.outputs, *program.minors), _Loads(n, width), "real", " " * 4
     )
     text = _SOURCE
     for key, value in {
@@ -76,12 +72,10 @@ def emit_cuda(name: str, n: int, order: int = 4, dtype: str = "float64") -> str:
         "fields": "".join(f"const real *__restrict__ f{k}, " for k in range(program.fields)),
         "sizes": "".join(f", int n{a}" for a in range(n)),
         "indices": "\n".join(_indices(n, width)),
-        "weights": "\n".join(
-            f"    const real {weight} = w[{k}];" for k, weight in enumerate(weight_names(n, width))
-        ),
+        "scales": "\n".join(f"    const real u{k} = units[{k}];" for k in range(count)),
         "lines": "\n".join(lines),
         "stores": "\n".join(
-            f"    result[{k} * points + point] = {names[o.number]};"
+            f"    result[{k} * points + point] = u{before + k} * {names[o.number]};"
             for k, o in enumerate(program.outputs)
         ),
         "good": " && ".join(f"{names[m.number]} > (real)0" for m in program.minors),
@@ -113,30 +107,27 @@ def _indices(n: int, width: int) -> list[str]:
 
 
 class _Loads:
-    """Expressions of the inputs: differences of values in global memory."""
+    """Expressions of the inputs: differences of values in global memory, in the kernel's units."""
 
-    def __init__(self, program: Program, width: int) -> None:
-        self._n, self._width = program.n, width
+    def __init__(self, n: int, width: int) -> None:
+        self._n, self._width = n, width
 
     def _value(self, d: Derivative, shifts: dict[int, int]) -> str:
         place = " + ".join(_shifted(a, shifts.get(a, 0)) for a in range(self._n))
         return f"load(f{d.field} + {d.component} * stride + ({place}))"
 
     def __call__(self, d: Derivative) -> str:
+        return f"u{d.component} * ({self._difference(d)})"
+
+    def _difference(self, d: Derivative) -> str:
         if not d.axes:
             return self._value(d, {})
         a, b = d.axes[0], d.axes[-1]
         if len(d.axes) == 1:
             return self._first(d, a, {})
         if a == b:
-            return second_difference(
-                lambda j: self._value(d, {a: j}), second_weight(a), self._width
-            )
-        return first_difference(
-            lambda k: f"({self._first(d, a, {b: k})})", first_weight(b), self._width
-        )
+            return second_difference(lambda j: self._value(d, {a: j}), self._width)
+        return first_difference(lambda k: f"({self._first(d, a, {b: k})})", self._width)
 
     def _first(self, d: Derivative, a: int, shifts: dict[int, int]) -> str:
-        return first_difference(
-            lambda j: self._value(d, {**shifts, a: j}), first_weight(a), self._width
-        )
+        return first_difference(lambda j: self._value(d, {**shifts, a: j}), self._width)

@@ -18,8 +18,9 @@ from ..tensors import packed_size, pairs
 from ..weights import half_width
 from .cache import digest
 from .emit_cuda import THREADS, emit_cuda
-from .layout import offsets, weights_of, with_ghosts
+from .layout import offsets, with_ghosts
 from .trace import formula, trace
+from .units import unit_factors
 
 # Offsets on the device are 32 bit.
 _LARGEST = 2**31 - 1
@@ -95,12 +96,13 @@ class DeviceKernel:
         shape = (len(trace(self.name, self.n).outputs), *grid.shape)
         result = cupy.empty(shape, dtype=self.dtype) if out is None else out
         prepared = [cupy.ascontiguousarray(with_ghosts(f, grid, self.order)) for f in fields]
-        tables, stride, weights = _tables(
-            cupy.cuda.Device().id, grid.shape, grid.periodic, grid.spacing, self.order, self.dtype
+        tables, stride, unit = _tables(
+            cupy.cuda.Device().id, grid.shape, grid.periodic, grid.spacing, self.order, self.dtype,
+            formula(self.name).tensor,
         )
         bad = cupy.full((), np.iinfo(np.int64).max, dtype=cupy.int64)
         arguments = (
-            *prepared, result, tables, weights, bad, np.int64(stride), np.int64(grid.size),
+            *prepared, result, tables, unit, bad, np.int64(stride), np.int64(grid.size),
             *(np.int32(size) for size in grid.shape),
         )  # fmt: skip
         self._kernel(((grid.size + THREADS - 1) // THREADS,), (THREADS,), arguments)
@@ -151,8 +153,9 @@ def _tables(
     spacing: tuple[float, ...],
     order: int,
     dtype: str,
+    tensor: bool,
 ) -> tuple[Array, int, Array]:
-    """Offsets and weights on a device, copied there once."""
+    """Offsets and scales on a device, copied there once."""
     cupy = sys.modules["cupy"]
     ghosts = tuple(0 if wraps else half_width(order) for wraps in periodic)
     tables, stride = offsets(shape, ghosts, half_width(order))
@@ -162,7 +165,7 @@ def _tables(
             "use kernel='plain'"
         )
     joined = cupy.asarray(np.concatenate(tables).astype(np.int32))
-    return joined, stride, cupy.asarray(weights_of(spacing, order, dtype))
+    return joined, stride, cupy.asarray(unit_factors(spacing, order, dtype, tensor))
 
 
 @cache

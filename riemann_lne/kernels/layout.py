@@ -1,4 +1,4 @@
-"""How kernels find their points: offsets of rows, ghost points, and weights."""
+"""How kernels find their points: offsets of rows, ghost points."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from ..arrays import Array
 from ..ghosts import pad
 from ..grids import Grid
-from ..weights import central_weights, half_width
+from ..weights import half_width
 
 
 def bounded_part(grid: Grid, order: int) -> tuple[int, ...]:
@@ -50,18 +50,3 @@ def offsets(
         table.setflags(write=False)
         tables.append(table)
     return tuple(tables), int(np.prod(full, dtype=np.int64))
-
-
-@lru_cache(maxsize=64)
-def weights_of(spacing: tuple[float, ...], order: int, dtype: str) -> np.ndarray:
-    """Weights over spacings in the order of ``emit.weight_names``."""
-    w = half_width(order)
-    values = [
-        float(c) / h**derivative
-        for h in spacing
-        for derivative, first in ((1, w + 1), (2, w))
-        for c in central_weights(derivative, order)[first:]
-    ]
-    result = np.array(values, dtype=dtype)
-    result.setflags(write=False)
-    return result

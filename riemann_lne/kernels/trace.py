@@ -75,18 +75,22 @@ def formula(name: str) -> Formula:
 class _Block:
     """Stands for an array (c, *tile): indexed as formulas do, ``block[c, ...]``."""
 
-    def __init__(self, tape: Tape, field: int, axes: tuple[int, ...]) -> None:
-        self._tape, self._field, self._axes = tape, field, axes
+    def __init__(self, tape: Tape, field: int, axes: tuple[int, ...], factor: float = 1.0) -> None:
+        self._tape, self._field, self._axes, self._factor = tape, field, axes, factor
 
     def __getitem__(self, index: tuple[Any, ...]) -> Symbol:
-        return self._tape.input(Derivative(self._field, index[0], self._axes))
+        return self._factor * self._tape.input(Derivative(self._field, index[0], self._axes))
 
 
 class _SymbolicField:
-    """A ``LocalField`` whose values and derivatives are inputs."""
+    """A ``LocalField`` whose values and derivatives are inputs.
 
-    def __init__(self, tape: Tape, field: int) -> None:
-        self._tape, self._field = tape, field
+    Compact second derivatives come in another unit than products of first ones: those are
+    ``ratio`` times the inputs.
+    """
+
+    def __init__(self, tape: Tape, field: int, ratio: int) -> None:
+        self._tape, self._field, self._ratio = tape, field, float(ratio)
 
     def value(self) -> Any:
         return _Block(self._tape, self._field, ())
@@ -95,7 +99,8 @@ class _SymbolicField:
         return _Block(self._tape, self._field, (a,))
 
     def second(self, a: int, b: int) -> Any:
-        return _Block(self._tape, self._field, (min(a, b), max(a, b)))
+        factor = self._ratio if a == b else 1.0
+        return _Block(self._tape, self._field, (min(a, b), max(a, b)), factor)
 
 
 @dataclass(frozen=True)
@@ -134,8 +139,10 @@ class Program:
 
 
 @cache
-def trace(name: str, n: int) -> Program:
+def trace(name: str, n: int, ratio: int = 1) -> Program:
     """Run a formula on symbols, and save multiplications.
+
+    The inputs are derivatives; compact second ones are taken ``ratio`` times, see ``units``.
 
     Examples
     --------
@@ -145,7 +152,7 @@ def trace(name: str, n: int) -> Program:
     """
     chosen = formula(name)
     tape = Tape()
-    fields = [_SymbolicField(tape, f) for f in range(chosen.fields)]
+    fields = [_SymbolicField(tape, f, ratio) for f in range(chosen.fields)]
     results = [symbol.node for symbol in chosen.evaluate(n, *fields)]
     minors = [m.node for m in leading_minors(table(fields[0].value(), n), n)]
     nodes = fewest_products(tape, [*results, *minors])

@@ -22,8 +22,9 @@ from riemann_lne import kernels
 from riemann_lne.errors import KernelUnavailableError
 from riemann_lne.kernels import gpu
 from riemann_lne.kernels.emit_cuda import THREADS, emit_cuda
-from riemann_lne.kernels.layout import bounded_part, offsets, weights_of, with_ghosts
+from riemann_lne.kernels.layout import bounded_part, offsets, with_ghosts
 from riemann_lne.kernels.trace import FORMULAS, formula, trace
+from riemann_lne.kernels.units import unit_factors
 from riemann_lne.weights import half_width
 
 STAND_INS = """
@@ -69,10 +70,10 @@ def evaluate(
     tables, stride = offsets(grid.shape, bounded_part(grid, order), half_width(order))
     prepared = [np.ascontiguousarray(with_ghosts(f, grid, order)) for f in fields]
     joined = np.concatenate(tables).astype(np.int32)
-    weights = weights_of(grid.spacing, order, dtype)
+    unit = unit_factors(grid.spacing, order, dtype, formula(name).tensor)
     result = np.full((len(trace(name, grid.ndim).outputs), *grid.shape), np.nan, dtype=dtype)
     bad = ctypes.c_longlong(2**63 - 1)
-    pointers = [ctypes.c_void_p(a.ctypes.data) for a in (*prepared, result, joined, weights)]
+    pointers = [ctypes.c_void_p(a.ctypes.data) for a in (*prepared, result, joined, unit)]
     drive(
         (grid.size + THREADS - 1) // THREADS, THREADS, *pointers, ctypes.byref(bad),
         ctypes.c_longlong(stride), ctypes.c_longlong(grid.size), *grid.shape,
