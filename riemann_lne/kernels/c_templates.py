@@ -14,7 +14,7 @@ typedef {real} real;
 #elif defined(__AVX__)
 #define BYTES 32
 #else
-#define BYTES 16
+#define BYTES {shortest}
 #endif
 typedef real vec __attribute__((vector_size(BYTES), may_alias));
 /* The same at any address. */
@@ -33,7 +33,7 @@ static inline void stream(real *to, vec x) {
     _mm512_stream_si512((__m512i *)to, (__m512i)x);
 #elif defined(__AVX__)
     _mm256_stream_si256((__m256i *)to, (__m256i)x);
-#elif defined(__SSE2__)
+#elif defined(__SSE2__) && BYTES == 16
     _mm_stream_si128((__m128i *)to, (__m128i)x);
 #else
     *(vec *)to = x;
@@ -55,7 +55,37 @@ static inline vec absolute(vec x) {
 """
 
 RING = """\
-#define CHUNK 64
+/* The vector that begins k values after lo does in lo and hi side by side, k a number. */
+#define TWO(k) (k), (k) + 1
+#define FOUR(k) TWO(k), TWO((k) + 2)
+#define EIGHT(k) FOUR(k), FOUR((k) + 4)
+#if BYTES / {size} == 2
+#define ALL(k) TWO(k)
+#elif BYTES / {size} == 4
+#define ALL(k) FOUR(k)
+#elif BYTES / {size} == 8
+#define ALL(k) EIGHT(k)
+#else
+#define ALL(k) EIGHT(k), EIGHT((k) + 8)
+#endif
+#if defined(__AVX512F__)
+#define JOINED(lo, hi, k) ((vec)_mm512_alignr_epi{bits}((__m512i)(hi), (__m512i)(lo), k))
+#elif defined(__clang__)
+#define JOINED(lo, hi, k) __builtin_shufflevector(lo, hi, ALL(k))
+#else
+#define JOINED(lo, hi, k) __builtin_shuffle(lo, hi, (ivec){ALL(k)})
+#endif
+
+/* The vector k values after p or before it. Loads over the border of a cache line take twice as
+   long; with the longest vectors that would be each of them. */
+#if defined(__AVX512F__)
+#define AFTER(p, k) JOINED(AT(vec, p), AT(vec, (p) + LANES), k)
+#define BEFORE(p, k) JOINED(AT(vec, (p) - LANES), AT(vec, p), LANES - k)
+#else
+#define AFTER(p, k) AT(uvec, (p) + k)
+#define BEFORE(p, k) AT(uvec, (p) - k)
+#endif
+
 /* Point 0 of a block lies START after the beginning of its arrays, on a cache line. */
 #define START ((int64_t)(64 / sizeof(real)))
 #define LENGTH (BLOCK + 3 * START)
@@ -138,7 +168,7 @@ int64_t run(const real *const *fields, real *result, const int64_t *const *offse
     if (posix_memalign(&memory, 64, total * sizeof(real))) return -2;
     /* What lies beyond the ends of rows is computed with, but never kept. */
     memset(memory, 0, total * sizeof(real));
-    real *const across = memory, *const ring = across + {crossed} * LENGTH;
+    real *const ring = memory;
     int64_t bad = -1;
     const int64_t blocks = (last + BLOCK - 1) / BLOCK;
     const int64_t size = ((last + blocks - 1) / blocks + START - 1) / START * START;
@@ -176,7 +206,7 @@ int64_t run(const real *const *fields, real *result, const int64_t *const *offse
 
 # Two and three dimensions: a ring of rows.
 MEMORY_OF_ROWS = """\
-    const int64_t slot = {near} * LENGTH, total = {ring} * slot + {crossed} * LENGTH;"""
+    const int64_t slot = {near} * LENGTH, total = {ring} * slot;"""
 
 ROWS = """\
         const int64_t *const rows = offsets[{row}] + WIDTH;
@@ -191,7 +221,7 @@ ROWS = """\
             const int64_t place = {place} + z0;
             const int64_t ahead = rows[y + 1 < {end} + WIDTH ? y + 1 : y] + columns[0]{newest};
             if (!(factors ? update : compute)(
-                    result, place, points, across, {p}, here, units, direct, fields, stride, ahead,
+                    result, place, points, {p}, here, units, direct, fields, stride, ahead,
                     terms, factors, more) && bad < 0)
                 bad = place;
         }"""
@@ -203,7 +233,7 @@ MEMORY_OF_PLANES = """\
     /* Planes of many rows are cut, so that a ring of them takes no more than a few megabytes. */
     const int64_t cuts = (sizes[{row}] + 31) / 32, height = (sizes[{row}] + cuts - 1) / cuts;
     const int64_t plane = (height + 2 * WIDTH) * line;
-    const int64_t total = {ring} * (slot + plane) + {crossed} * LENGTH;"""
+    const int64_t total = {ring} * (slot + plane);"""
 
 PLANES = """\
         const int64_t *const rows = offsets[{row}] + WIDTH, *const sheets = offsets[1] + WIDTH;
@@ -242,7 +272,7 @@ PLANES = """\
                 const int64_t ahead = rows[y - WIDTH] + columns[0]{newest}
                     + sheets[i1 + 1 < sizes[1] + WIDTH ? i1 + 1 : i1];
                 if (!(factors ? update : compute)(
-                        result, place, points, across, {p}, {q}, here, units, direct, fields, stride,
+                        result, place, points, {p}, {q}, here, units, direct, fields, stride,
                         ahead, terms, factors, more) && bad < 0)
                     bad = place;
             }

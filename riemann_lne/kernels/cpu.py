@@ -62,7 +62,7 @@ class Kernel:
     def __init__(self, name: str, n: int, order: int, dtype: str) -> None:
         self.name, self.n, self.order, self.dtype = name, n, order, dtype
         self._program = trace(name, n, units(order).ratio)
-        self.source = emit_c(self._program, order, dtype)
+        self.source = emit_c(name, n, order, dtype)
         self._library = load(self.source, f"{name} ({n}-D, order {order}, {dtype})")
         run = self._library.handle.run
         run.restype = ctypes.c_int64

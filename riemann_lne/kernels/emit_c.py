@@ -20,8 +20,10 @@ of a row runs over its end into scratch that is not read.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
+from ..weights import half_width
 from .c_templates import (
     ACROSS,
     FILL,
@@ -38,12 +40,16 @@ from .emit import (
     second_difference,
     statements,
 )
-from .trace import Derivative, Program
+from .trace import Derivative, Program, trace
+from .units import units
 
 # Points of a block along the last axis. With 2-D to 4-D a row of the ring holds 3, 18 and 30 arrays
 # (in 4-D one of a plane as many again). Short blocks stay in the cache closest to the core, long
 # ones read memory in one stream; these were the quickest on large grids.
 BLOCK = {2: 1024, 3: 128, 4: 64}
+
+
+_SIZES = {"float64": {"size": 8, "bits": 64}, "float32": {"size": 4, "bits": 32}}
 
 
 class _Layout:
@@ -79,12 +85,12 @@ class _Layout:
         return "q" if self.far else "p", component * len(self.near) + self.near.index(kind)
 
 
-def emit_c(program: Program, order: int, dtype: str, block: int | None = None) -> str:
+def emit_c(name: str, n: int, order: int, dtype: str, block: int | None = None) -> str:
     """C source with one function, ``run``; see ``cpu.Kernel`` for its arguments."""
-    width = order // 2
+    program, width = trace(name, n, units(order).ratio), half_width(order)
     layout = _Layout(program, width)
     sizes = f"#define BLOCK {block or BLOCK[program.n]}\n#define WIDTH {width}\n"
-    parts = [head(dtype), sizes, RING, _fill(program, layout)]
+    parts = [head(dtype, width), sizes, _filled(RING, _SIZES[dtype]), _fill(program, layout)]
     if layout.far:
         parts.append(_second_axis(program, layout))
     # Two functions: with an update in its loop the plain one would be a fifth slower in 2-D.
@@ -93,9 +99,10 @@ def emit_c(program: Program, order: int, dtype: str, block: int | None = None) -
     return "\n".join(parts)
 
 
-def head(dtype: str) -> str:
-    """The beginning of every source: vectors of a type."""
+def head(dtype: str, width: int = 0) -> str:
+    """The beginning of every source: vectors of a type, of at least so many values."""
     values = {
+        "shortest": max(16, 16 * math.ceil(width * _SIZES[dtype]["size"] / 16)),
         "real": {"float64": "double", "float32": "float"}[dtype],
         "integer": {"float64": "int64_t", "float32": "int32_t"}[dtype],
     }
@@ -218,66 +225,67 @@ class _RowLoads:
         if inner == (row,) and d.axes != (row,):
             return self.across(array)
         if inner == (row,):
-            return self._at("across", self.crossed[c], 0)
+            return f"here{c}"
         if inner == (row, last):
-            place = self.crossed[c]
-            return first_difference(lambda j: self._at("across", place, j), width)
+            return first_difference(lambda j: self._beside(c, j), width)
         return self._ring(array, 0, 0)
 
-    def across(self, array: tuple[str, int]) -> str:
-        """The first difference along the row axis."""
-        return first_difference(lambda j: self._ring(array, j, 0), self._layout.width)
-
-    def _ring(self, array: tuple[str, int], k: int, offset: int) -> str:
-        rows, place = array
-        return self._at(f"{rows}{k + self._layout.width}", place, offset)
-
     @staticmethod
-    def _at(row: str, place: int, offset: int) -> str:
-        kind = "vec" if offset == 0 else "uvec"
-        shift = f" + {offset}" if offset > 0 else (f" - {-offset}" if offset else "")
-        return f"AT({kind}, at_{row} + {place} * LENGTH{shift})"
+    def _beside(c: int, j: int) -> str:
+        """The vector j points on of first differences along the row axis."""
+        if j > 0:
+            return f"JOINED(here{c}, after{c}, {j})"
+        return f"JOINED(before{c}, here{c}, LANES - {-j})"
+
+    def across(self, array: tuple[str, int], more: str = "") -> str:
+        """The first difference along the row axis, at a vector on from here."""
+        return first_difference(lambda j: self._ring(array, j, 0, more), self._layout.width)
+
+    def _ring(self, array: tuple[str, int], k: int, offset: int, more: str = "") -> str:
+        rows, place = array
+        there = f"at_{rows}{k + self._layout.width} + {place} * LENGTH{more}"
+        if offset == 0:
+            return f"AT(vec, {there})"
+        return f"{'AFTER' if offset > 0 else 'BEFORE'}({there}, {abs(offset)})"
 
 
 def _row(program: Program, layout: _Layout, update: bool) -> str:
     """Function that computes one row of the result, or of an update with it, from the ring."""
     load = _RowLoads(program, layout)
     outputs = program.outputs
-    lines, names = statements((*outputs, *program.minors), load, "vec", " " * 8)
+    # Divisions take longest: begun as soon as they can be.
+    quotients = [node for node in program.nodes if node.operation == "div"]
+    lines, names = statements((*program.minors, *quotients, *outputs), load, "vec", " " * 8)
     good = " & ".join(f"({names[m.number]} > (real)0)" for m in program.minors)
     rows = "".join(f", const real *{name}" for name in load.rows)
+    across = {c: load.across(layout.place(c, ())) for c in layout.crossed}
+    further = {c: load.across(layout.place(c, ()), " + LANES") for c in layout.crossed}
     text = [
         "/* One row of the result; returns whether the metric is one at all of its points. */",
         f"static NOINLINE int {'update' if update else 'compute'}(",
         # An update may be written over one of its terms.
-        f"    real *{'' if update else 'restrict '}result, int64_t place, int64_t points,",
-        f"    real *restrict across{rows},",
+        f"    real *{'' if update else 'restrict '}result, int64_t place, int64_t points{rows},",
         "    int64_t size, const real *units, int64_t direct, const real *const *fields,",
         "    int64_t stride, int64_t ahead, const real *const *terms, const real *factors,",
         "    int64_t count) {",
         *_scales(program, update),
         "    ivec bad = {0}, lane = {0};",
         "    for (int64_t k = 0; k < LANES; k++) lane[k] = k;",
-        "    int64_t ready = -START;",
-        "    for (int64_t from = 0; from < size; from += CHUNK) {",
-        "    const int64_t till = from + CHUNK < size ? from + CHUNK : size;",
-        "    for (; ready < till + WIDTH; ready += LANES) {",
-        "        const int64_t z = ready;",
+        # Mixed differences start from first ones, of the vectors before this one and after it.
+        *(f"    vec before{c}, here{c} = {{0}}, after{c} = {{0}};" for c in across),
+        "    for (int64_t z = -LANES; z <= 0; z += LANES) {",
         *load.pointers(),
-    ]
-    for c, along in load.crossed.items():
-        difference = load.across(layout.place(c, ()))
-        text.append(f"        *(vec *)(across + {along} * LENGTH + START + z) = {difference};")
-    text += [
+        *(f"        here{c} = after{c}, after{c} = {value};" for c, value in across.items()),
         "    }",
-        "    for (int64_t z = from; z < till; z += LANES) {",
+        "    for (int64_t z = 0; z < size; z += LANES) {",
         *load.pointers(),
-        "        const real *const at_across = across + START + z;",
+        *(f"        before{c} = here{c}, here{c} = after{c};" for c in across),
+        *(f"        after{c} = {value};" for c, value in further.items()),
         *lines,
+        f"        ivec wrong = ~({good});",
         *_requests(program),
         *_stores([f"s{k} * {names[o.number]}" for k, o in enumerate(outputs)], update),
-        f"        bad |= ~({good}) & (lane < (lane_t)(size - z));",
-        "    }",
+        "        bad |= wrong;",
         "    }",
         "    int64_t any = 0;",
         "    for (int64_t k = 0; k < LANES; k++) any |= bad[k];",
@@ -329,6 +337,7 @@ def _stores(values: list[str], update: bool) -> list[str]:
         "        } else if (size - z >= LANES) {",
         *(f"            *(uvec *)(to + {k} * points) = o{k};" for k in each),
         "        } else {",
+        "            wrong &= lane < (lane_t)(size - z);",
         "            for (int64_t k = 0; k < size - z; k++) {",
         *(f"                to[{k} * points + k] = o{k}[k];" for k in each),
         "            }",
@@ -356,7 +365,6 @@ def _run(program: Program, layout: _Layout) -> str:
         "last": layout.last,
         "points": " * ".join(f"sizes[{a}]" for a in range(n)),
         "ring": len(ring),
-        "crossed": max(1, len(layout.crossed)),
         "row": row,
         "p": ", ".join(f"p[{k}]" for k in ring),
         "q": ", ".join(f"q[{k}]" for k in ring),
