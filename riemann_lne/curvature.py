@@ -29,6 +29,7 @@ from .errors import ShapeError
 from .grids import Grid
 from .jets import LAST_TWO, MetricJet, symmetric_gradient, trace, vector_gradient
 from .stencils import LocalField, evaluate
+from .surfaces import deturck_flow_tensor_2d
 from .tensors import (
     SYMMETRIC,
     checked_vector,
@@ -53,7 +54,12 @@ def ricci_tensor(jet: MetricJet) -> list[Array]:
 
 
 def deturck_flow_tensor(jet: MetricJet) -> list[Array]:
-    """Packed -2 Ric + L_W g with the flat background, W^k = g^pq Gamma^k_pq.
+    """Packed -2 Ric + L_W g with the flat background, W^k = g^pq Gamma^k_pq."""
+    return deturck_flow_tensor_2d(jet) if jet.n == 2 else deturck_flow_tensor_by_index(jet)
+
+
+def deturck_flow_tensor_by_index(jet: MetricJet) -> list[Array]:
+    """The same by the formula that holds in all dimensions.
 
     With E_kij as in ``MetricJet.twice_lowered``, X^k_ij = g^kp E_pij, U^l_jk = g^lm d_m g_jk and
     Y_ik^l = g^lm E_ikm it is g^ab d_a d_b g_ij - X^k_li U^l_jk - X^k_lj Y_ik^l / 2. All second

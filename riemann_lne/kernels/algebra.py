@@ -71,7 +71,7 @@ class _Factoring:
             for pair in products
             for a, b in (pair, pair[::-1])
             if a.operation == "constant"
-        }
+        } | {(2.0, n.operands[0].number) for n in nodes if _is_double(n)}
         self._new: dict[int, Node] = {}
         for node in nodes:  # operands come first
             self._new[node.number] = self._renewed(node)
@@ -106,6 +106,9 @@ class _Factoring:
         if node.operation == "neg":
             number, factors = self._product(node.operands[0], opened=False)
             return -number, factors
+        if _is_double(node):
+            number, factors = self._product(node.operands[0], opened=False)
+            return 2.0 * number, factors
         opened = opened or self._uses[node.number] == 1
         scaled = any(o.operation == "constant" for o in node.operands)
         if node.operation != "mul" or not (opened or scaled):
@@ -146,7 +149,7 @@ class _Factoring:
             else:
                 bare = [self._scaled_product(1.0, t.factors) for t in group]
                 inside = self._added(list(zip(signs, bare, strict=True)))
-                parts.append((1.0, self._tape.multiply(self._constant(number), inside)))
+                parts.append((1.0, self._scaled_node(number, inside)))
         return parts
 
     def _scaled_product(self, number: float, factors: tuple[Node, ...]) -> Node:
@@ -155,11 +158,17 @@ class _Factoring:
             known = [f for f in factors if (number, f.number) in self._scaled]
             first = next(iter(known or factors), None)
             if first is not None:
-                scaled = self._tape.multiply(self._constant(number), self._new[first.number])
+                scaled = self._scaled_node(number, self._new[first.number])
                 rest = _Term(1.0, factors).without(first).factors
                 return self._multiplied([scaled, *(self._new[f.number] for f in rest)])
         product = self._multiplied([self._new[f.number] for f in factors])
-        return self._tape.multiply(self._constant(number), product)
+        return self._scaled_node(number, product)
+
+    def _scaled_node(self, number: float, node: Node) -> Node:
+        """A number times a node; twice is a sum: processors add beside their multiplications."""
+        if number == 2.0 and node.operation != "constant":
+            return self._tape.add(node, node)
+        return self._tape.multiply(self._constant(number), node)
 
     def _multiplied(self, nodes: Sequence[Node]) -> Node:
         result = self._constant(1.0)
@@ -183,6 +192,10 @@ class _Factoring:
 
     def _constant(self, value: float) -> Node:
         return self._tape.lift(value)
+
+
+def _is_double(node: Node) -> bool:
+    return node.operation == "add" and node.operands[0] is node.operands[1]
 
 
 def _like_together(terms: list[_Term]) -> list[_Term]:

@@ -89,6 +89,7 @@ RING = """\
 /* Point 0 of a block lies START after the beginning of its arrays, on a cache line. */
 #define START ((int64_t)(64 / sizeof(real)))
 #define LENGTH (BLOCK + 3 * START)
+#define PAGE 4096
 
 static inline void fence(void) {
 #if defined(__SSE2__)
@@ -165,10 +166,14 @@ int64_t run(const real *const *fields, real *result, const int64_t *const *offse
     const int64_t direct = past && (uintptr_t)result % BYTES == 0 && last % LANES == 0;
 {memory}
     void *memory = 0;
-    if (posix_memalign(&memory, 64, total * sizeof(real))) return -2;
+    const size_t bytes = total * sizeof(real) + PAGE;
+    if (posix_memalign(&memory, 64, bytes)) return -2;
     /* What lies beyond the ends of rows is computed with, but never kept. */
-    memset(memory, 0, total * sizeof(real));
-    real *const ring = memory;
+    memset(memory, 0, bytes);
+    /* A load waits for a store before it whose address ends like its own. The ring begins where
+       that happens least: of a page, a quarter after the results. */
+    const uintptr_t lag = (uintptr_t)result + PAGE / 4 - (uintptr_t)memory;
+    real *const ring = (real *)((char *)memory + (lag % PAGE & -(uintptr_t)64));
     int64_t bad = -1;
     const int64_t blocks = (last + BLOCK - 1) / BLOCK;
     const int64_t size = ((last + blocks - 1) / blocks + START - 1) / START * START;

@@ -97,7 +97,12 @@ class DeviceKernel:
         result = cupy.empty(shape, dtype=self.dtype) if out is None else out
         prepared = [cupy.ascontiguousarray(with_ghosts(f, grid, self.order)) for f in fields]
         tables, stride, unit = _tables(
-            cupy.cuda.Device().id, grid.shape, grid.periodic, grid.spacing, self.order, self.dtype,
+            cupy.cuda.Device().id,
+            grid.shape,
+            grid.periodic,
+            grid.spacing,
+            self.order,
+            self.dtype,
             formula(self.name).tensor,
         )
         bad = cupy.full((), np.iinfo(np.int64).max, dtype=cupy.int64)

@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 import sympy as sp
 
+from riemann_lne.curvature import deturck_flow_tensor_by_index
 from riemann_lne.errors import UnknownNameError
+from riemann_lne.jets import MetricJet
 from riemann_lne.kernels.expressions import Tape
-from riemann_lne.kernels.trace import FORMULAS, Derivative, trace
+from riemann_lne.kernels.trace import FORMULAS, Derivative, _SymbolicField, trace
+from riemann_lne.surfaces import deturck_flow_tensor_2d
 from riemann_lne.tensors import pairs
 
 
@@ -122,10 +125,11 @@ class Jet:
         return -2 * self.ricci() + sp.Matrix(self.n, self.n, lambda i, j: lie(int(i), int(j)))
 
 
+@pytest.mark.parametrize("ratio", [1, 12])
 @pytest.mark.parametrize("n", [2, 3, 4])
 @pytest.mark.parametrize("name", FORMULAS)
 def test_the_tree_is_the_formula_of_the_textbook_exactly(
-    tools: SimpleNamespace, name: str, n: int
+    tools: SimpleNamespace, name: str, n: int, ratio: int
 ) -> None:
     draw = np.random.default_rng(n)
     g, bar = Jet(n, draw, 0), Jet(n, draw, 1)
@@ -137,11 +141,28 @@ def test_the_tree_is_the_formula_of_the_textbook_exactly(
         "scalar_curvature": lambda: (g.g.inv() * g.ricci()).trace(),
     }[name]()
     wanted = [expected] if name == "scalar_curvature" else [expected[at] for at in pairs(n)]
-    program = trace(name, n)
+    program = trace(name, n, ratio)
+    # Compact second differences come in units of their own.
+    given = {
+        d: value / ratio if d.axes[:1] * 2 == d.axes and d.axes else value
+        for d, value in {**g.inputs(), **bar.inputs()}.items()
+    }
     # Rationals: not close, equal.
-    assert tools.value_of(program.outputs, {**g.inputs(), **bar.inputs()}, rational) == wanted
+    assert tools.value_of(program.outputs, given, rational) == wanted
     minors = [g.g[:k, :k].det() for k in range(1, n + 1)]
     assert tools.value_of(program.minors, g.inputs(), rational) == minors
+
+
+def test_the_closed_form_in_two_dimensions_is_the_index_formula_exactly(
+    tools: SimpleNamespace,
+) -> None:
+    g = Jet(2, np.random.default_rng(5), 0)
+    expected = g.deturck(None)
+    wanted = [expected[at] for at in pairs(2)]
+    for formula in (deturck_flow_tensor_by_index, deturck_flow_tensor_2d):
+        field = _SymbolicField(Tape(), 0, 1)
+        result = [symbol.node for symbol in formula(MetricJet(field, 2))]
+        assert tools.value_of(result, g.inputs(), rational) == wanted
 
 
 @pytest.mark.parametrize("n", [2, 3, 4])
