@@ -15,6 +15,7 @@ LAYERS = [
     {"ghosts"},
     {"stencils", "tensors"},
     {"jets"},
+    {"surfaces"},
     {"curvature"},
     {"metrics"},
     {"flows", "exact", "io"},

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from itertools import combinations_with_replacement, product
 from typing import Any, Protocol
 
+from riemann_lne.jets import MetricJet
+from riemann_lne.surfaces import deturck_flow_tensor_2d
 from riemann_lne.weights import central_weights, half_width
 
 Table = dict[tuple[int, ...], Any]
@@ -108,12 +110,26 @@ def _slice(f: Any, axis: int, start: int, stop: int) -> Any:
     return f[(slice(None),) * axis + (slice(start, stop),)]
 
 
+class _Local:
+    """What ``MetricJet`` asks for, from the differences of a peer."""
+
+    def __init__(self, derivatives: Derivatives, packed: Any) -> None:
+        self._packed = packed
+        self.first, self.second = derivatives.first, derivatives.second
+
+    def value(self) -> Any:
+        """The packed metric."""
+        return self._packed
+
+
 def deturck_form(derivatives: Derivatives, packed: Any, n: int) -> list[Any]:
     """Packed g^ab d_a d_b g_ij - X^k_li U^l_jk - X^k_lj Y_ik^l / 2.
 
     E_kij = d_i g_kj + d_j g_ki - d_k g_ij, X^k_ij = g^kp E_pij, U^l_jk = g^lm d_m g_jk and
-    Y_ik^l = g^lm E_ikm.
+    Y_ik^l = g^lm E_ikm. In two dimensions it is our closed form, which changes no array either.
     """
+    if n == 2:
+        return deturck_flow_tensor_2d(MetricJet(_Local(derivatives, packed), 2))
     pairs = list(combinations_with_replacement(range(n), 2))
     at = {pair: c for c, pair in enumerate(pairs)}
     at |= {(b, a): c for (a, b), c in at.items()}

@@ -20,6 +20,7 @@ from .versions import start_metric
 
 LARGE = ((1024, 1024), (96, 96, 96), (20, 20, 20, 20))
 SMALL = ((64, 64), (16, 16, 16), (8, 8, 8, 8))
+INDEX = "index formula"
 _ROUNDING = 8.0
 """Roundings of the largest term of the sum by which two orders of summation may differ: those of a
 formula of some hundred operations add up like a random walk."""
@@ -164,13 +165,18 @@ def compare(rows: Mapping[str, Row], base: str, name: str = "") -> None:
 def bench_right_hand_side(settings: Settings) -> Result:
     """Ricci-DeTurck right-hand side on one core: fused, plain and textbook version in turns."""
     result = Result("right-hand-side", "")
-    wanted: dict[str, dict[str, Any]] = {"plain": {}, "fused": {}, "textbook": {}}
+    names = ("plain", "fused", "textbook", INDEX)
+    wanted: dict[str, dict[str, Any]] = {name: {} for name in names}
     with laboratories(wanted) as labs:
         ours = {name: (name, labs[name]) for name in ("plain", "fused")}
         for shape in SMALL if settings.quick else LARGE:
             for order in (2, 4, 6):
-                rows = Comparison(ours, settings).run(problem(shape, order=order), result, True)
+                # In 2-D plain and fused version have a closed form.
+                more = {INDEX: (INDEX, labs[INDEX])} if (len(shape), order) == (2, 4) else {}
+                versions = Comparison({**ours, **more}, settings)
+                rows = versions.run(problem(shape, order=order), result, True)
                 compare(rows, "plain")
+                compare(rows, INDEX)
             rows = Comparison(ours, settings).run(problem(shape, dtype="float32"), result, True)
             compare(rows, "plain")
         for shape in ((32, 32),) if settings.quick else ((256, 256), (32, 32, 32), (12,) * 4):
