@@ -77,8 +77,9 @@ RING = """\
 #endif
 
 /* The vector k values after p or before it. Loads over the border of a cache line take twice as
-   long; with the longest vectors that would be each of them. */
-#if defined(__AVX512F__)
+   long, and with the longest vectors that is each of them. In 2-D loads take as long as the
+   arithmetic; in more dimensions there is more of that, and shuffles would add to it. */
+#if defined(__AVX512F__) && {shuffle}
 #define AFTER(p, k) JOINED(AT(vec, p), AT(vec, (p) + LANES), k)
 #define BEFORE(p, k) JOINED(AT(vec, (p) - LANES), AT(vec, p), LANES - k)
 #else

@@ -90,7 +90,12 @@ def emit_c(name: str, n: int, order: int, dtype: str, block: int | None = None) 
     program, width = trace(name, n, units(order).ratio), half_width(order)
     layout = _Layout(program, width)
     sizes = f"#define BLOCK {block or BLOCK[program.n]}\n#define WIDTH {width}\n"
-    parts = [head(dtype, width), sizes, _filled(RING, _SIZES[dtype]), _fill(program, layout)]
+    parts = [
+        head(dtype, width),
+        sizes,
+        _filled(RING, {**_SIZES[dtype], "shuffle": int(n == 2)}),
+        _fill(program, layout),
+    ]
     if layout.far:
         parts.append(_second_axis(program, layout))
     # Two functions: with an update in its loop the plain one would be a fifth slower in 2-D.
