@@ -4,8 +4,11 @@ Derivatives along the outer axes (all but the last two) are computed a row at a 
 components and with the halo that later differences need, into a ring of 2 w + 1 rows along the
 last axis but one (w the half width of the stencil). Differences along the last two axes and all
 algebra are then one loop over the last axis that reads nothing but the ring. The last axis is cut
-into blocks, so that the ring fits the cache. Mixed differences of the last two axes start from a
-row of first ones, which runs a short chunk ahead: what both read is then still next to the core.
+into blocks, so that the ring fits the cache. Mixed differences of the last two axes start from
+first ones, of which those of three vectors are held: before, here and after.
+
+All differences have whole numbers as weights; see ``units``. A metric is stretched to equal
+spacings where it is read into the ring, and the result brought back where it is stored.
 
 In 4-D derivatives along the first axis go into a ring of planes of the last two axes, and a row of
 those along the second axis is computed from the planes: mixed ones share what they start from.
