@@ -42,7 +42,7 @@ def deturck_flow_tensor_2d(jet: MetricJet) -> list[Array]:
 
 
 def _traced(g: Components, twice: Array, h00: Array, h01: Array, h11: Array) -> Array:
-    """Det g times g^ab h_ab; ``twice`` is 2 g_01."""
+    """The determinant times g^ab h_ab; ``twice`` is 2 g_01."""
     return g[1, 1] * h00 - twice * h01 + g[0, 0] * h11
 
 

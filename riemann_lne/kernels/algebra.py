@@ -71,7 +71,7 @@ class _Factoring:
             for pair in products
             for a, b in (pair, pair[::-1])
             if a.operation == "constant"
-        } | {(2.0, n.operands[0].number) for n in nodes if _is_double(n)}
+        } | {(2.0, n.operands[0].number) for n in nodes if _is_twice(n)}
         self._new: dict[int, Node] = {}
         for node in nodes:  # operands come first
             self._new[node.number] = self._renewed(node)
@@ -106,7 +106,7 @@ class _Factoring:
         if node.operation == "neg":
             number, factors = self._product(node.operands[0], opened=False)
             return -number, factors
-        if _is_double(node):
+        if _is_twice(node):
             number, factors = self._product(node.operands[0], opened=False)
             return 2.0 * number, factors
         opened = opened or self._uses[node.number] == 1
@@ -194,7 +194,8 @@ class _Factoring:
         return self._tape.lift(value)
 
 
-def _is_double(node: Node) -> bool:
+def _is_twice(node: Node) -> bool:
+    """Whether a node is the sum of a value and itself."""
     return node.operation == "add" and node.operands[0] is node.operands[1]
 
 

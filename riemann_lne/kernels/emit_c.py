@@ -38,11 +38,7 @@ from .c_templates import (
     ROWS,
     RUN,
 )
-from .emit import (
-    first_difference,
-    second_difference,
-    statements,
-)
+from .emit import first_difference, second_difference, statements
 from .trace import Derivative, Program, trace
 from .units import units
 
@@ -51,7 +47,7 @@ from .units import units
 # ones read memory in one stream; these were the quickest on large grids.
 BLOCK = {2: 1024, 3: 128, 4: 64}
 
-
+# Bytes and bits of a value.
 _SIZES = {"float64": {"size": 8, "bits": 64}, "float32": {"size": 4, "bits": 32}}
 
 
@@ -206,7 +202,6 @@ class _RowLoads:
 
     def __init__(self, program: Program, layout: _Layout) -> None:
         self._program, self._layout = program, layout
-        self.crossed = {c: place for place, c in enumerate(layout.crossed)}
         names = "pq" if layout.far else "p"
         self.rows = [f"{name}{k}" for name in names for k in range(2 * layout.width + 1)]
 

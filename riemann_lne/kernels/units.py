@@ -1,4 +1,4 @@
-"""The units that kernels compute in: whole numbers as weights of differences, spacing 1.
+"""The units that kernels compute in: whole weights of differences, equal spacings.
 
 The central differences of an order are whole numbers over a common denominator, as 8 and -1 over
 12 h. Kernels compute with the whole numbers, which saves a multiplication for each difference, and
@@ -66,8 +66,23 @@ def units(order: int) -> Units:
 def unit_factors(spacing: tuple[float, ...], order: int, dtype: str, tensor: bool) -> np.ndarray:
     """What a kernel multiplies with: the components of a metric, then those of the result.
 
-    (n (n + 1) / 2 factors without a unit, then as many or one, 1 / length^2.) The spacing that
-    all axes have there is the geometric mean.
+    With the geometric mean h of the spacings, s_a = h_a / h and the common denominator m of first
+    differences: s_a s_b, and 1 / ((m h)^2 s_a s_b), or 1 / (m h)^2 for a scalar.
+
+    Parameters
+    ----------
+    spacing : tuple of float
+        h_a, positive.
+    order : int
+        Of the differences.
+    dtype : str
+        Of the result.
+    tensor : bool
+        Whether the kernel's result is a packed tensor, else a scalar.
+
+    Returns
+    -------
+    (n (n + 1),) or (n (n + 1) / 2 + 1,): dimensionless factors, then those in 1 / length^2.
     """
     n = len(spacing)
     mean = spacing[0]
