@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import reduce
 from typing import NamedTuple
 
 from .expressions import Node, Tape, in_order
@@ -171,10 +172,7 @@ class _Factoring:
         return self._tape.multiply(self._constant(number), node)
 
     def _multiplied(self, nodes: Sequence[Node]) -> Node:
-        result = self._constant(1.0)
-        for node in nodes:
-            result = self._tape.multiply(result, node)
-        return result
+        return reduce(self._tape.multiply, nodes) if nodes else self._constant(1.0)
 
     def _added(self, parts: list[tuple[float, Node]]) -> Node:
         """The sum of signed nodes, begun with one that need not change its sign."""

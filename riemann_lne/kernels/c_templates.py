@@ -16,24 +16,39 @@ typedef {real} real;
 #else
 #define BYTES {shortest}
 #endif
-typedef real vec __attribute__((vector_size(BYTES), may_alias));
-/* The same at any address. */
-typedef real uvec __attribute__((vector_size(BYTES), aligned(sizeof(real)), may_alias));
 typedef {integer} lane_t;
-typedef lane_t ivec __attribute__((vector_size(BYTES), may_alias));
 
 #define LANES ((int64_t)(BYTES / sizeof(real)))
 #define NOINLINE __attribute__((noinline))
 #define AT(type, p) (*(const type *)(p))
 
+/* Vectors come in two lengths, and what is made of them under two names, as vec_64 and vec_32. */
+#define NAME_(name, bytes) name##_##bytes
+#define NAME(name, bytes) NAME_(name, bytes)
+#define vec NAME(vec, BYTES)
+#define uvec NAME(uvec, BYTES)
+#define ivec NAME(ivec, BYTES)
+#define stream NAME(stream, BYTES)
+#define some NAME(some, BYTES)
+#define absolute NAME(absolute, BYTES)
+#define compute NAME(compute_row, BYTES)
+#define update NAME(update_row, BYTES)
+"""
+
+VECTORS = """\
+typedef real vec __attribute__((vector_size(BYTES), may_alias));
+/* The same at any address. */
+typedef real uvec __attribute__((vector_size(BYTES), aligned(sizeof(real)), may_alias));
+typedef lane_t ivec __attribute__((vector_size(BYTES), may_alias));
+
 /* A store of whole cache lines that goes past the caches: a line that is not there need not be
    read first. Others see it after a fence. */
 static inline void stream(real *to, vec x) {
-#if defined(__AVX512F__)
+#if BYTES == 64 && defined(__AVX512F__)
     _mm512_stream_si512((__m512i *)to, (__m512i)x);
-#elif defined(__AVX__)
+#elif BYTES == 32 && defined(__AVX__)
     _mm256_stream_si256((__m256i *)to, (__m256i)x);
-#elif defined(__SSE2__) && BYTES == 16
+#elif BYTES == 16 && defined(__SSE2__)
     _mm_stream_si128((__m128i *)to, (__m128i)x);
 #else
     *(vec *)to = x;
@@ -54,11 +69,9 @@ static inline vec absolute(vec x) {
 }
 """
 
-RING = """\
+SHIFTS = """\
 /* The vector that begins k values after lo does in lo and hi side by side, k a number. */
-#define TWO(k) (k), (k) + 1
-#define FOUR(k) TWO(k), TWO((k) + 2)
-#define EIGHT(k) FOUR(k), FOUR((k) + 4)
+#undef ALL
 #if BYTES / {size} == 2
 #define ALL(k) TWO(k)
 #elif BYTES / {size} == 4
@@ -68,7 +81,8 @@ RING = """\
 #else
 #define ALL(k) EIGHT(k), EIGHT((k) + 8)
 #endif
-#if defined(__AVX512F__)
+#undef JOINED
+#if BYTES == 64 && defined(__AVX512F__)
 #define JOINED(lo, hi, k) ((vec)_mm512_alignr_epi{bits}((__m512i)(hi), (__m512i)(lo), k))
 #elif defined(__clang__)
 #define JOINED(lo, hi, k) __builtin_shufflevector(lo, hi, ALL(k))
@@ -79,18 +93,33 @@ RING = """\
 /* The vector k values after p or before it. Loads over the border of a cache line take twice as
    long, and with the longest vectors that is each of them. In 2-D loads take as long as the
    arithmetic; in more dimensions there is more of that, and shuffles would add to it. */
-#if defined(__AVX512F__) && {shuffle}
+#undef AFTER
+#undef BEFORE
+#if BYTES == 64 && defined(__AVX512F__) && {shuffle}
 #define AFTER(p, k) JOINED(AT(vec, p), AT(vec, (p) + LANES), k)
 #define BEFORE(p, k) JOINED(AT(vec, (p) - LANES), AT(vec, p), LANES - k)
 #else
 #define AFTER(p, k) AT(uvec, (p) + k)
 #define BEFORE(p, k) AT(uvec, (p) - k)
 #endif
+"""
+
+RING = """\
+/* Numbers from k on. */
+#define TWO(k) (k), (k) + 1
+#define FOUR(k) TWO(k), TWO((k) + 2)
+#define EIGHT(k) FOUR(k), FOUR((k) + 4)
 
 /* Point 0 of a block lies START after the beginning of its arrays, on a cache line. */
 #define START ((int64_t)(64 / sizeof(real)))
 #define LENGTH (BLOCK + 3 * START)
 #define PAGE 4096
+
+/* The halo of an array that closes on itself after so many points, from its own ends. */
+static inline void wrap(real *d, int64_t points) {
+    memcpy(d - WIDTH, d + points - WIDTH, WIDTH * sizeof(real));
+    memcpy(d + points, d, WIDTH * sizeof(real));
+}
 
 static inline void fence(void) {
 #if defined(__SSE2__)
@@ -99,18 +128,57 @@ static inline void fence(void) {
 }
 """
 
+SHORT = """\
+/* The same with vectors half as long, for the ends of rows. */
+#if BYTES >= 32 && BYTES / 2 / {size} >= WIDTH
+#if BYTES == 64
+#define SHORT 32
+#else
+#define SHORT 16
+#endif
+#pragma push_macro("BYTES")
+#undef BYTES
+#define BYTES SHORT
+{functions}
+#pragma pop_macro("BYTES")
+#endif
+
+/* A row of the result, or of an update with it; what is left at its end in a short vector, if that
+   is enough. */
+static int row(real *result, int64_t place, int64_t points{rows}, int64_t size, const real *units,
+               int64_t direct, const real *const *fields, int64_t stride, int64_t ahead,
+               const real *const *terms, const real *factors, int64_t count) {
+    int64_t whole = size;
+    int good = 1;
+#ifdef SHORT
+    if (size % LANES <= (int64_t)(SHORT / sizeof(real))) whole -= size % LANES;
+    if (whole < size)
+        good = (factors ? NAME(update_row, SHORT) : NAME(compute_row, SHORT))(
+            result, place + whole, points{rest}, size - whole, units, direct, fields, stride,
+            ahead + whole, terms, factors, count);
+#endif
+    if (whole)
+        good &= (factors ? update : compute)(
+            result, place, points{all}, whole, units, direct, fields, stride, ahead, terms,
+            factors, count);
+    return good;
+}
+"""
+
 ACROSS = """\
 /* Derivatives along the second axis, of one row, from a ring of planes. */
-static NOINLINE void second_axis(real *restrict slot{rows}, int64_t size) {
+static NOINLINE void second_axis(real *restrict slot{rows}, int64_t size, int64_t wraps) {
     for (int c = 0; c < {components}; c++) {
         real *const d = slot + (int64_t)c * {kinds} * LENGTH + START;
         const int64_t from = (int64_t)c * {planes} * LENGTH + START;
-        for (int64_t z = -START; z < 0; z += LANES) {
+        if (!wraps)
+            for (int64_t z = -START; z < 0; z += LANES) {
 {halo}
-        }
-        for (int64_t z = 0; z < size + WIDTH; z += LANES) {
+            }
+        for (int64_t z = 0; z < size + (wraps ? 0 : WIDTH); z += LANES) {
 {vectors}
         }
+        if (wraps) wrap(d + {first} * LENGTH, wraps);
     }
 }
 """
@@ -146,11 +214,7 @@ static NOINLINE void fill(real *restrict slot, const real *const *fields, int64_
         }
     }
     if (!wraps) return;
-    for (int64_t m = 0; m < {arrays}; m++) {
-        real *const d = slot + m * LENGTH + START;
-        memcpy(d - WIDTH, d + wraps - WIDTH, WIDTH * sizeof(real));
-        memcpy(d + wraps, d, WIDTH * sizeof(real));
-    }
+    for (int64_t m = 0; m < {arrays}; m++) wrap(slot + m * LENGTH + START, wraps);
 }
 """
 
@@ -226,9 +290,8 @@ ROWS = """\
             for (int64_t k = 0; k < {ring}; k++) p[k] = ring + (turn + 1 + k) % {ring} * slot;
             const int64_t place = {place} + z0;
             const int64_t ahead = rows[y + 1 < {end} + WIDTH ? y + 1 : y] + columns[0]{newest};
-            if (!(factors ? update : compute)(
-                    result, place, points, {p}, here, units, direct, fields, stride, ahead,
-                    terms, factors, more) && bad < 0)
+            if (!row(result, place, points, {p}, here, units, direct, fields, stride, ahead, terms,
+                     factors, more) && bad < 0)
                 bad = place;
         }"""
 
@@ -264,7 +327,7 @@ PLANES = """\
                 const real *q[{ring}];
                 for (int64_t k = 0; k < {ring}; k++)
                     q[k] = planes + (i1 - WIDTH + k) % {ring} * plane + from;
-                second_axis(ring + turn % {ring} * slot, {q}, here);
+                second_axis(ring + turn % {ring} * slot, {q}, here, wraps);
                 if (turn < {ring} - 1) continue;
                 const real *p[{ring}];
                 const real *const centre = planes + i1 % {ring} * plane;
@@ -277,9 +340,8 @@ PLANES = """\
                     * sizes[3] + z0;
                 const int64_t ahead = rows[y - WIDTH] + columns[0]{newest}
                     + sheets[i1 + 1 < sizes[1] + WIDTH ? i1 + 1 : i1];
-                if (!(factors ? update : compute)(
-                        result, place, points, {p}, {q}, here, units, direct, fields, stride,
-                        ahead, terms, factors, more) && bad < 0)
+                if (!row(result, place, points, {p}, {q}, here, units, direct, fields, stride,
+                         ahead, terms, factors, more) && bad < 0)
                     bad = place;
             }
         }"""

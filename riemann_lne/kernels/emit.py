@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from .expressions import Node, in_order
+from .expressions import Node
 from .trace import Program
 from .units import units
 
@@ -13,15 +13,15 @@ _SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 
 
 def statements(
-    outputs: Iterable[Node], load: Callable[[Any], str], type_name: str, indent: str
+    nodes: Iterable[Node], load: Callable[[Any], str], type_name: str, indent: str
 ) -> tuple[list[str], dict[int, str]]:
-    """Lines that evaluate all nodes the outputs need, and the name of each node's value.
+    """Lines that evaluate nodes, operands first, and the name of each node's value.
 
     ``load`` gives the C expression of an input from its key. Numbers are converted to ``real``.
     """
     lines: list[str] = []
     names: dict[int, str] = {}
-    for node in in_order(outputs):
+    for node in nodes:
         if node.operation == "constant":
             names[node.number] = f"((real){node.value!r})"
             continue

@@ -17,8 +17,8 @@ Rows are found through tables of offsets, one for each axis: they wrap around pe
 a periodic axis needs no ghost points.
 
 Loops are written in vectors of the compiler's own extension (GCC and Clang have the same), so that
-speed does not hang on what an optimiser makes of a body of hundreds of statements. The last vector
-of a row runs over its end into scratch that is not read.
+speed does not hang on what an optimiser makes of a body of hundreds of statements; these come in
+the order of ``order``. The last vector of a row runs over its end into scratch that is not read.
 """
 
 from __future__ import annotations
@@ -37,8 +37,12 @@ from .c_templates import (
     RING,
     ROWS,
     RUN,
+    SHIFTS,
+    SHORT,
+    VECTORS,
 )
 from .emit import first_difference, second_difference, statements
+from .order import side_by_side
 from .trace import Derivative, Program, trace
 from .units import units
 
@@ -89,16 +93,10 @@ def emit_c(name: str, n: int, order: int, dtype: str, block: int | None = None) 
     program, width = trace(name, n, units(order).ratio), half_width(order)
     layout = _Layout(program, width)
     sizes = f"#define BLOCK {block or BLOCK[program.n]}\n#define WIDTH {width}\n"
-    parts = [
-        head(dtype, width),
-        sizes,
-        _filled(RING, {**_SIZES[dtype], "shuffle": int(n == 2)}),
-        _fill(program, layout),
-    ]
+    parts = [head(dtype, width), sizes, RING, _rows(program, layout, dtype)]
+    parts.append(_fill(program, layout))
     if layout.far:
         parts.append(_second_axis(program, layout))
-    # Two functions: with an update in its loop the plain one would be a fifth slower in 2-D.
-    parts += [_row(program, layout, update) for update in (False, True)]
     parts.append(_run(program, layout))
     return "\n".join(parts)
 
@@ -110,7 +108,7 @@ def head(dtype: str, width: int = 0) -> str:
         "real": {"float64": "double", "float32": "float"}[dtype],
         "integer": {"float64": "int64_t", "float32": "int32_t"}[dtype],
     }
-    return _filled(HEAD, values)
+    return _filled(HEAD, values) + VECTORS
 
 
 def _filled(template: str, values: Mapping[str, object]) -> str:
@@ -191,6 +189,7 @@ def _second_axis(program: Program, layout: _Layout) -> str:
         "kinds": len(layout.far),
         "planes": len(layout.near),
         # Of these only the first derivative is differenced again along the last axis.
+        "first": layout.far.index((1,)),
         "halo": store((1,)),
         "vectors": "\n".join(map(store, layout.far)),
     }
@@ -252,14 +251,35 @@ class _RowLoads:
         return f"{'AFTER' if offset > 0 else 'BEFORE'}({there}, {abs(offset)})"
 
 
-def _row(program: Program, layout: _Layout, update: bool) -> str:
-    """Function that computes one row of the result, or of an update with it, from the ring."""
+def _rows(program: Program, layout: _Layout, dtype: str) -> str:
+    """Functions that compute one row, in vectors of two lengths, and the one that calls them."""
     load = _RowLoads(program, layout)
-    outputs = program.outputs
     # Divisions take longest: begun as soon as they can be.
     quotients = [node for node in program.nodes if node.operation == "div"]
-    lines, names = statements((*program.minors, *quotients, *outputs), load, "vec", " " * 8)
-    good = " & ".join(f"({names[m.number]} > (real)0)" for m in program.minors)
+    order, outputs = side_by_side(program.tape, (*program.minors, *quotients), program.outputs)
+    lines, names = statements(order, load, "vec", " " * 8)
+    good = " & ".join(f"({names[minor.number]} > (real)0)" for minor in program.minors)
+    body = [*lines, f"        ivec wrong = ~({good});"]
+    values = [f"s{k} * {names[output.number]}" for k, output in enumerate(outputs)]
+    functions = [
+        _filled(SHIFTS, {**_SIZES[dtype], "shuffle": int(program.n == 2)}),
+        # Two: with an update in its loop the plain one would be a fifth slower in 2-D.
+        *(_row(program, layout, body, values, update) for update in (False, True)),
+    ]
+    names_of_rows = {
+        "rows": "".join(f", const real *{name}" for name in load.rows),
+        "all": "".join(f", {name}" for name in load.rows),
+        "rest": "".join(f", {name} + whole" for name in load.rows),
+    }
+    short = {**_SIZES[dtype], **names_of_rows, "functions": "\n".join([VECTORS, *functions])}
+    return "\n".join([*functions, _filled(SHORT, short)])
+
+
+def _row(
+    program: Program, layout: _Layout, body: list[str], values: list[str], update: bool
+) -> str:
+    """Function that computes one row of the result, or of an update with it, from the ring."""
+    load = _RowLoads(program, layout)
     rows = "".join(f", const real *{name}" for name in load.rows)
     across = {c: load.across(layout.place(c, ())) for c in layout.crossed}
     further = {c: load.across(layout.place(c, ()), " + LANES") for c in layout.crossed}
@@ -284,10 +304,9 @@ def _row(program: Program, layout: _Layout, update: bool) -> str:
         *load.pointers(),
         *(f"        before{c} = here{c}, here{c} = after{c};" for c in across),
         *(f"        after{c} = {value};" for c, value in further.items()),
-        *lines,
-        f"        ivec wrong = ~({good});",
+        *body,
         *_requests(program),
-        *_stores([f"s{k} * {names[o.number]}" for k, o in enumerate(outputs)], update),
+        *_stores(values, update),
         "        bad |= wrong;",
         "    }",
         "    int64_t any = 0;",

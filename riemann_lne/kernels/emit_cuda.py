@@ -60,9 +60,7 @@ def emit_cuda(name: str, n: int, order: int = 4, dtype: str = "float64") -> str:
     width = order // 2
     before = program.components // program.fields
     count = before + len(program.outputs)
-    lines, names = statements(
-        (*program.outputs, *program.minors), _Loads(n, width), "real", " " * 4
-    )
+    lines, names = statements(program.nodes, _Loads(n, width), "real", " " * 4)
     text = _SOURCE
     for key, value in {
         "real": {"float64": "double", "float32": "float"}[dtype],

@@ -160,6 +160,8 @@ class Tape:
 
     def multiply(self, a: Node, b: Node) -> Node:
         """Product; signs are drawn out, where they become differences."""
+        if not {a.operation, b.operation} & {"constant", "neg"}:  # most of them
+            return self._node("mul", (a, b), order=False)
         if a.operation == "constant" and b.operation == "constant":
             return self._number(a.value * b.value)
         for one, other in ((a, b), (b, a)):

@@ -25,7 +25,7 @@ from ..threads import thread_count
 from .build import load
 from .emit import statements
 from .emit_c import head
-from .expressions import Symbol, Tape
+from .expressions import Symbol, Tape, in_order
 from .threads import pool, slabs
 
 Terms = Sequence[tuple[float, np.ndarray]]
@@ -129,7 +129,7 @@ def emit_reductions(n: int, dtype: str) -> str:
     for name, formula in _FUNCTIONS.items():
         point = formula(n)
         wanted = [*point.positive, *([] if point.value is None else [point.value])]
-        lines, names = statements([s.node for s in wanted], str, "vec", "")
+        lines, names = statements(in_order(s.node for s in wanted), str, "vec", "")
         body = [*point.inputs, *lines]
         if point.positive:
             body += [f"broken |= ~({names[s.node.number]} > (real)0);" for s in point.positive]

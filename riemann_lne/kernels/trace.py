@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -113,6 +113,8 @@ class Program:
         Components of the result.
     minors : tuple of Node
         Leading minors of the metric, all positive where it is one (Sylvester).
+    tape : Tape
+        That the nodes are on.
     """
 
     name: str
@@ -121,6 +123,7 @@ class Program:
     tensor: bool
     outputs: tuple[Node, ...]
     minors: tuple[Node, ...]
+    tape: Tape = field(repr=False)
 
     @property
     def components(self) -> int:
@@ -157,4 +160,4 @@ def trace(name: str, n: int, ratio: int = 1) -> Program:
     minors = [m.node for m in leading_minors(table(fields[0].value(), n), n)]
     nodes = fewest_products(tape, [*results, *minors])
     outputs, minors_of_metric = nodes[: len(results)], nodes[len(results) :]
-    return Program(name, n, chosen.fields, chosen.tensor, outputs, minors_of_metric)
+    return Program(name, n, chosen.fields, chosen.tensor, outputs, minors_of_metric, tape)

@@ -21,6 +21,7 @@ from ..errors import DTypeError, InvalidArgumentError, UnknownNameError
 from ..threads import thread_count
 from .build import load
 from .emit import statements
+from .expressions import in_order
 from .threads import pool
 from .weights_c import ADD_UP, HEAD, LOOP, TANH
 from .weights_loops import Loop, loops
@@ -44,7 +45,7 @@ def _function(name: str, loop: Loop) -> str:
     before = [f"real *const at_{a} = from[{k}];" for k, a in enumerate(loop.arrays)]
     before += [f"const vec {x} = number[{k}] - (vec){{0}};" for k, x in enumerate(loop.numbers)]
     body = [f"const vec {a} = some(at_{a} + i, end - i);" for a in loop.read]
-    lines, names = statements(loop.outputs, loop.inputs.__getitem__, "vec", "")
+    lines, names = statements(in_order(loop.outputs), loop.inputs.__getitem__, "vec", "")
     body += lines
     values = [names[node.number] for node in loop.outputs]
     count = len(loop.outputs)

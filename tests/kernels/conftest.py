@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import partial
@@ -17,7 +18,7 @@ from riemann_lne import Grid
 from riemann_lne.errors import KernelUnavailableError
 from riemann_lne.kernels.build import find_compiler
 from riemann_lne.kernels.cache import VARIABLE
-from riemann_lne.kernels.expressions import Node, in_order
+from riemann_lne.kernels.expressions import Node, Symbol, Tape, in_order
 from riemann_lne.kernels.trace import formula, trace
 from riemann_lne.stencils import evaluate
 from riemann_lne.tensors import pairs
@@ -78,6 +79,22 @@ def value_of(
     return [values[node.number] for node in nodes]
 
 
+TREE_INPUTS = "abcdef"
+
+
+def random_tree(seed: int, size: int) -> tuple[Tape, tuple[Node, ...]]:
+    """Operations on inputs, halves and twos, and on one another."""
+    draw, tape = random.Random(seed), Tape()
+    known: list[Symbol] = [tape.input(name) for name in TREE_INPUTS]
+    for _ in range(size):
+        x, y = draw.choice(known), draw.choice([*known, 0.5, 2.0, -1.0])
+        kind = draw.randrange(4)
+        known.append([x + y, x - y, x * y, -x][kind])
+    outputs = [*known[-2:], draw.choice(known)]
+    outputs.append(known[-1] / (tape.input("a") * 4.0))
+    return tape, tuple(symbol.node for symbol in outputs)
+
+
 _OPERATIONS = {
     "add": operator.add,
     "sub": operator.sub,
@@ -96,4 +113,5 @@ def tools() -> SimpleNamespace:
         relative_gap=relative_gap,
         compiles=find_compiler,
         value_of=value_of,
+        random_tree=random_tree,
     )

@@ -178,6 +178,28 @@ def test_rows_of_every_length_against_blocks(
     assert tools.relative_gap(result, tools.plain("ricci_deturck", [packed], grid, 4)) <= 1e-12
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_ends_of_rows_of_every_length(tools: SimpleNamespace, n: int, dtype: str) -> None:
+    """Long vectors, then a long or a short one; a place that is no metric is found in either."""
+    kernel = kernels.compile_kernel("ricci_deturck", n, 4, dtype)
+    first = (5, 5, 6)[3 - (n - 1) :]
+    for size in range(5, 36 if n < 4 else 22):
+        for periodic in (True, False) if size > 5 else (True,):
+            shape, wraps = (*first, size), (*(True,) * (n - 1), periodic)
+            grid = rl.Grid(shape, (0.0,) * n, (1.0,) * (n - 1) + (1.7,), wraps)
+            packed = tools.random_packed(grid, size, dtype)
+            result, good = kernel.evaluate(packed, grid)
+            assert good, grid
+            wanted = tools.plain("ricci_deturck", [packed], grid, 4)
+            assert tools.relative_gap(result, wanted) <= TOLERANCE[dtype], grid
+            updated = kernel.update(packed, grid, 1e-3, [(1.0, packed)])
+            gap = np.abs(updated - (packed + 1e-3 * wanted)).max()
+            assert gap <= 1e-3 * TOLERANCE[dtype] * np.abs(wanted).max() + np.finfo(dtype).eps * 4
+        packed[(0, *(0,) * (n - 1), size - 1)] = -1.0
+        assert not kernel.evaluate(packed, grid)[1], grid
+
+
 @pytest.mark.parametrize("periodic", [True, False])
 def test_planes_that_are_cut_and_rows_of_several_blocks(
     tools: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, periodic: bool

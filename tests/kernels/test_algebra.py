@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -11,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from riemann_lne.kernels.algebra import factored, fewest_products
-from riemann_lne.kernels.expressions import Node, Symbol, Tape, in_order
+from riemann_lne.kernels.expressions import Node, Tape, in_order
 from riemann_lne.kernels.trace import FORMULAS, trace
 
 NAMES = "abcdef"
@@ -21,23 +20,10 @@ def products(outputs: tuple[Node, ...]) -> int:
     return sum(node.operation == "mul" for node in in_order(outputs))
 
 
-def random_tree(seed: int, size: int) -> tuple[Tape, tuple[Node, ...]]:
-    """Operations on inputs, halves and twos, and on one another."""
-    draw, tape = random.Random(seed), Tape()
-    known: list[Symbol] = [tape.input(name) for name in NAMES]
-    for _ in range(size):
-        x, y = draw.choice(known), draw.choice([*known, 0.5, 2.0, -1.0])
-        kind = draw.randrange(4)
-        known.append([x + y, x - y, x * y, -x][kind])
-    outputs = [*known[-2:], draw.choice(known)]
-    outputs.append(known[-1] / (tape.input("a") * 4.0))
-    return tape, tuple(symbol.node for symbol in outputs)
-
-
 @given(seed=st.integers(0, 2**32), size=st.integers(1, 60))
 @settings(max_examples=300, deadline=None)
 def test_values_stay_to_the_last_digit(tools: SimpleNamespace, seed: int, size: int) -> None:
-    tape, old = random_tree(seed, size)
+    tape, old = tools.random_tree(seed, size)
     given_values = {name: Fraction(k * k + 3, 7 + k) for k, name in enumerate(NAMES)}
     wanted = tools.value_of(old, given_values)
     assert tools.value_of(factored(tape, old), given_values) == wanted
