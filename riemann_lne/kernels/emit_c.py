@@ -18,7 +18,8 @@ a periodic axis needs no ghost points.
 
 Loops are written in vectors of the compiler's own extension (GCC and Clang have the same), so that
 speed does not hang on what an optimiser makes of a body of hundreds of statements; these come in
-the order of ``order``. The last vector of a row runs over its end into scratch that is not read.
+the order of ``order``. What is left at the end of a row goes into a shorter vector, if that is
+enough. The last vector runs over the end into scratch that is not read.
 """
 
 from __future__ import annotations
