@@ -50,10 +50,10 @@ def side_by_side(
     Examples
     --------
     >>> tape = Tape()
-    >>> a, b, c, d = (tape.input(key) for key in "abcd")
-    >>> order, outputs = side_by_side(tape, [], [(a * b + c * d).node, (c * c + b * b).node])
-    >>> [node.value or node.operation for node in order]
-    ['a', 'b', 'mul', 'mul', 'c', 'mul', 'add', 'd', 'mul', 'add']
+    >>> a, b, x, y = (tape.input(key) for key in "abxy")
+    >>> order, outputs = side_by_side(tape, [], [(a * x + a * y).node, (b * x + b * y).node])
+    >>> [node.value or node.operation for node in order]  # what x is for before y
+    ['a', 'x', 'mul', 'b', 'mul', 'y', 'mul', 'add', 'mul', 'add']
     """
     schedule = _Schedule(tape, first, outputs)
     return schedule.order, schedule.outputs
