@@ -31,8 +31,6 @@ typedef {integer} lane_t;
 #define stream NAME(stream, BYTES)
 #define some NAME(some, BYTES)
 #define absolute NAME(absolute, BYTES)
-#define compute NAME(compute_row, BYTES)
-#define update NAME(update_row, BYTES)
 """
 
 VECTORS = """\
@@ -91,8 +89,8 @@ SHIFTS = """\
 #endif
 
 /* The vector k values after p or before it. Loads over the border of a cache line take twice as
-   long, and with the longest vectors that is each of them. In 2-D loads take as long as the
-   arithmetic; in more dimensions there is more of that, and shuffles would add to it. */
+   long, and with the longest vectors that is each of them. Shuffles in their place are quicker in
+   2-D; in more dimensions they are not. */
 #undef AFTER
 #undef BEFORE
 #if BYTES == 64 && defined(__AVX512F__) && {shuffle}
@@ -105,6 +103,9 @@ SHIFTS = """\
 """
 
 RING = """\
+#define compute NAME(compute_row, BYTES)
+#define update NAME(update_row, BYTES)
+
 /* Numbers from k on. */
 #define TWO(k) (k), (k) + 1
 #define FOUR(k) TWO(k), TWO((k) + 2)

@@ -115,6 +115,12 @@ class Tape:
     def __init__(self) -> None:
         self._known: dict[tuple[Any, ...], Node] = {}
 
+    def copy(self) -> Tape:
+        """A tape with the same nodes; what is added to it, this one does not know."""
+        result = Tape()
+        result._known = self._known.copy()
+        return result
+
     def _node(
         self, operation: str, operands: tuple[Node, ...] = (), value: Any = None, order: bool = True
     ) -> Node:

@@ -1,8 +1,8 @@
 """The order in which a kernel on the host does its operations.
 
-Processors have 32 vector registers, formulas in 3-D and 4-D hundreds of values, and each one that
-is not in a register is a load: kernels wait for loads more than for arithmetic. Sums that are
-completed one after another read the same factors again and again. Here the sums that are the
+Processors have 32 vector registers or fewer, formulas in 3-D and 4-D hundreds of values, and each
+one that is not in a register is a load: kernels wait for loads more than for arithmetic. Sums that
+are completed one after another read the same factors again and again. Here the sums that are the
 components of a result grow side by side, and the next term is the one, of any sum, that finds most
 of its factors among the values used last.
 """
@@ -42,10 +42,17 @@ def side_by_side(
     Parameters
     ----------
     tape : Tape
-        That of the nodes.
+        That of the nodes. It is not changed: programs are shared, by threads as well.
     first : sequence of Node
         What is computed before anything else.
     outputs : sequence of Node
+
+    Returns
+    -------
+    order : list of Node
+        Each once, after its operands.
+    outputs : tuple of Node
+        Equal to those given but for the order of their sums.
 
     Examples
     --------
@@ -61,7 +68,7 @@ def side_by_side(
 
 class _Schedule:
     def __init__(self, tape: Tape, first: Sequence[Node], outputs: Sequence[Node]) -> None:
-        self._tape = tape
+        self._tape = tape.copy()
         self.order: list[Node] = []
         self._done: set[int] = set()
         self._recent: dict[int, None] = {}  # the one used last at the end

@@ -30,7 +30,9 @@ def check_order(order: Sequence[Node], wanted: Sequence[Node]) -> None:
 def test_values_stay_to_the_last_digit(tools: SimpleNamespace, seed: int, size: int) -> None:
     tape, old = tools.random_tree(seed, size)
     given_values = {name: Fraction(k * k + 3, 7 + k) for k, name in enumerate("abcdef")}
+    known = len(tape._known)
     order, new = side_by_side(tape, old[:1], old[1:])
+    assert len(tape._known) == known, "other threads may be at the same tape"
     assert tools.value_of(new, given_values) == tools.value_of(old[1:], given_values)
     check_order(order, (old[0], *new))
 
