@@ -80,6 +80,10 @@ class StorageError(RiemannLNEError, OSError):
         self.errno = errno
 
 
+class FolderInUseError(StorageError):
+    """Another run owns the folder, store or file; the message says which one, and since when."""
+
+
 class ConvergenceError(RiemannLNEError, RuntimeError):
     """An iteration did not reach its tolerance; the message says how far it came."""
 

@@ -9,62 +9,26 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO, overload
+from typing import Any, overload
 
 import numpy as np
 
+from .atomic import storage_errors, write_atomically
 from .errors import InvalidArgumentError, MissingDependencyError, StorageError
 from .grids import Grid
 from .metrics import MetricField
 from .tensors import pairs
 
+__all__ = [
+    "Journal", "MetricStore", "StoredMetrics", "grid_from_record", "grid_record", "storage_errors",
+    "write_atomically",
+]  # fmt: skip
+
 # Metrics of small grids are written together: one file each would make many thousand files.
 _CHUNK_BYTES = 2**22
-
-
-@contextmanager
-def storage_errors(what: str, path: Path) -> Iterator[None]:
-    """Turn the system's errors in writing into StorageError, which says what is still good."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise StorageError(
-            f"could not write {what} at {path}: {reason}; what was written before is intact: "
-            "free space or choose another place, and go on from there",
-            errno=error.errno,
-        ) from error
-
-
-def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Write a file that appears under its name only when it is complete and on the disk."""
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with open(temporary, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a renaming last; systems that cannot open folders do without."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 class Journal:

@@ -10,7 +10,8 @@ import riemann_lne
 ROOT = Path(riemann_lne.__file__).parent
 LAYERS = [
     {"errors"},
-    {"arrays", "threads", "weights"},
+    {"atomic", "checks"},
+    {"arrays", "locks", "threads", "weights"},
     {"grids", "lne", "fourier"},
     {"ghosts"},
     {"stencils", "tensors"},

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from riemann_lne.atomic import write_atomically
 from riemann_lne.errors import InvalidArgumentError
 
 from ..records import plain
@@ -114,10 +115,8 @@ class Record:
             "requirements": list(requirements),
         }
         text = json.dumps(plain(data), indent=1, allow_nan=False) + "\n"
-        beside = path.with_name(path.name + ".part")
         try:
-            beside.write_text(text, encoding="utf-8")
-            beside.replace(path)
+            write_atomically(path, lambda file: file.write(text.encode()))
         except OSError as error:
             raise InvalidArgumentError(f"cannot write {path}: {error}") from error
 
