@@ -1,0 +1,200 @@
+"""Checks of arguments: one for each kind of value, for the whole library.
+
+Each takes a value and its name, and returns the value as a plain Python one. NumPy's scalars and
+arrays of no dimensions (of any library) count as numbers; truth values and text do not.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import InvalidArgumentError, UnknownNameError
+
+_BOOLEANS = ("bool", "bool_")
+
+
+def number(
+    value: Any, name: str, *, least: float | None = None, above: float | None = None
+) -> float:
+    """A finite real number.
+
+    Parameters
+    ----------
+    value : object
+        What was given.
+    name : str
+        For the message.
+    least, above : float, optional
+        It must not be below ``least``, and must exceed ``above``.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is something else: NaN, infinity, text, a truth value, several numbers.
+
+    Examples
+    --------
+    >>> number(np.float32(0.5), "dt", above=0)
+    0.5
+    >>> number(True, "dt")
+    Traceback (most recent call last):
+    riemann_lne.errors.InvalidArgumentError: dt = True; give a finite number
+    """
+    wanted = "a finite number"
+    if least is not None:
+        wanted += f", at least {least:g}"
+    if above is not None:
+        wanted += f" above {above:g}"
+    result = _as_float(value)
+    low = result is not None and least is not None and result < least
+    if result is None or low or (above is not None and not result > above):
+        raise InvalidArgumentError(f"{name} = {shown(value)}; give {wanted}")
+    return result
+
+
+def count(value: Any, name: str, *, least: int = 0) -> int:
+    """A whole number, at least ``least``; 1e5 is one, 2.5 and True are not.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is something else.
+
+    Examples
+    --------
+    >>> count(1e5, "max_steps", least=1)
+    100000
+    >>> count(2.5, "max_steps", least=1)
+    Traceback (most recent call last):
+    riemann_lne.errors.InvalidArgumentError: max_steps = 2.5; give a whole number, at least 1
+    """
+    result: int | None
+    if isinstance(value, int) and not isinstance(value, bool):
+        result = value  # also if it is too large for a float
+    else:
+        real = _as_float(value)
+        result = None if real is None or not real.is_integer() else int(real)
+    if result is None or result < least:
+        raise InvalidArgumentError(
+            f"{name} = {shown(value)}; give a whole number, at least {least}"
+        )
+    return result
+
+
+def flag(value: Any, name: str) -> bool:
+    """True or False; "False", 0 and None are neither.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is something else.
+
+    Examples
+    --------
+    >>> flag("False", "terminal")
+    Traceback (most recent call last):
+    riemann_lne.errors.InvalidArgumentError: terminal = 'False'; give True or False
+    """
+    if type(value).__name__ not in _BOOLEANS:
+        raise InvalidArgumentError(f"{name} = {shown(value)}; give True or False")
+    return bool(value)
+
+
+def numbers(values: Any, name: str, *, wanted: str = "a sequence of finite numbers") -> list[float]:
+    """Finite real numbers in a list, tuple or one-dimensional array.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is no sequence, or an entry is no finite number.
+
+    Examples
+    --------
+    >>> numbers((0, np.float64(1.5)), "times")
+    [0.0, 1.5]
+    """
+    entries: Any = None
+    if not isinstance(values, (str, bytes, dict, set)):
+        try:
+            entries = list(values)
+        except TypeError:
+            entries = None
+    if entries is None:
+        raise InvalidArgumentError(f"{name} = {shown(values)}; give {wanted}")
+    return [number(v, f"{name}[{k}]") for k, v in enumerate(entries)]
+
+
+def choice(value: Any, name: str, known: Iterable[str]) -> str:
+    """One of the known names.
+
+    Raises
+    ------
+    UnknownNameError
+        If it is not; the message lists them.
+
+    Examples
+    --------
+    >>> choice("steps", "observe_at", ["steps", "t_eval"])
+    'steps'
+    """
+    names = list(known)
+    if not isinstance(value, str) or value not in names:
+        raise UnknownNameError(name, value, names)
+    return value
+
+
+def path(value: Any, name: str) -> Path:
+    """A path, given as text or an object with ``__fspath__``.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is something else, empty, or holds a NUL character.
+
+    Examples
+    --------
+    >>> path("runs/a.zarr", "store").name
+    'a.zarr'
+    """
+    text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if isinstance(text, bytes):
+        text = os.fsdecode(text)
+    if not text or "\0" in text:
+        raise InvalidArgumentError(
+            f"{name} = {shown(value)}; give a path that is not empty and has no NUL characters"
+        )
+    return Path(text)
+
+
+def shown(value: Any) -> str:
+    """A value for a message: on one line and not longer than that."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:
+        text = f"an object of type {type(value).__name__}"
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+def _as_float(value: Any) -> float | None:
+    """The value as a finite float; None if it is no real number."""
+    kind = type(value).__name__
+    if kind in _BOOLEANS or isinstance(value, (str, bytes, complex)):
+        return None
+    if isinstance(value, (np.generic, np.ndarray)):
+        if value.dtype.kind not in "iuf" or isinstance(value, np.ma.MaskedArray):
+            return None
+    elif any(kind in str(getattr(value, "dtype", "")) for kind in ("bool", "complex")):
+        return None
+    if tuple(getattr(value, "shape", ())) != ():
+        return None
+    try:
+        result = float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return None
+    return result if math.isfinite(result) else None
