@@ -264,7 +264,7 @@ class TestRecords:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            (lambda d: d.update(schema=0), "schema 1, found 0"),
+            (lambda d: d.update(schema=0), "schema 2, found 0"),
             (lambda d: d.pop("cost"), "incomplete run record: KeyError"),
             (lambda d: d["arm"].update(optimiser="sgd"), "'optimizer'"),
             (lambda d: d["epochs"]["accuracy"].pop(), "differ in length"),

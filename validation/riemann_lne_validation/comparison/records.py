@@ -12,11 +12,14 @@ from typing import Any
 from riemann_lne.errors import InvalidArgumentError, StorageError
 from riemann_lne.io import storage_errors, write_atomically
 
+from .image_hits import ImageHits
 from .protocol import Arm
 
 __all__ = ["SCHEMA", "Divergence", "EpochRecord", "RunRecord", "load_record", "load_records"]
 
-SCHEMA = 1
+SCHEMA = 2
+# Of records that can still be read: the first one has no hits of single images.
+_READABLE = (1, SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,9 @@ class RunRecord:
         "initial_weights", and "data": hashes by which the pairing of runs can be checked.
     notes : tuple of str
         Warnings of the run, each once: a hard gate that is shut in all layers, say.
+    hits : ImageHits or None
+        Which images of the split were classified correctly in the last epochs. None for a run that
+        diverged, and for records of schema 1.
     """
 
     arm: Arm
@@ -101,6 +107,7 @@ class RunRecord:
     environment: Mapping[str, Any] = field(default_factory=dict)
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    hits: ImageHits | None = None
 
     @property
     def label(self) -> str:
@@ -139,6 +146,7 @@ class RunRecord:
             "environment": dict(self.environment),
             "fingerprints": dict(self.fingerprints),
             "notes": list(self.notes),
+            "hits": self.hits.to_dict() if self.hits else None,
         }
 
     @classmethod
@@ -150,7 +158,7 @@ class RunRecord:
         InvalidArgumentError
             If something is missing, of another schema, or does not fit together.
         """
-        if not isinstance(data, Mapping) or data.get("schema") != SCHEMA:
+        if not isinstance(data, Mapping) or data.get("schema") not in _READABLE:
             found = data.get("schema") if isinstance(data, Mapping) else type(data).__name__
             raise InvalidArgumentError(f"expected a run record of schema {SCHEMA}, found {found!r}")
         try:
@@ -174,6 +182,7 @@ class RunRecord:
                 environment=data["environment"],
                 fingerprints=data["fingerprints"],
                 notes=tuple(data["notes"]),
+                hits=_hits(data, epochs),
                 **{name: float(data[name]) for name in numbers},
             )
         except (KeyError, TypeError) as error:
@@ -187,6 +196,24 @@ class RunRecord:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, lambda file: file.write(text.encode()))
         return path
+
+
+def _hits(data: Mapping[str, Any], epochs: tuple[EpochRecord, ...]) -> ImageHits | None:
+    """The hits of single images, which have to give the accuracies of the epochs."""
+    table = data["hits"] if data["schema"] > 1 else None
+    if table is None:
+        return None
+    hits = ImageHits.from_dict(table)
+    last = [e.accuracy for e in epochs[-hits.window :]]
+    sums = {"final": last[-1:], "last": last}
+    for name, accuracies in sums.items():
+        count = sum(getattr(hits, name))
+        expected = math.fsum(a for a in accuracies if a is not None) * len(hits.final)
+        if None in accuracies or abs(count - expected) > 1e-6 * len(hits.final):
+            raise InvalidArgumentError(
+                f"{count} images are hits in {name!r}, but the accuracies say {expected:g}"
+            )
+    return hits
 
 
 def record_path(folder: Path, arm: Arm, seed: int) -> Path:

@@ -20,6 +20,7 @@ from riemann_lne_torch.quantizers import ActivationQuantizer, WeightQuantizer
 from .augmentation import batches, plan_epoch
 from .checkpoints import load_tree, save_tree
 from .datasets import Images
+from .image_hits import ImageHits
 from .measurements import (
     flip_gradient,
     float_gradient,
@@ -34,6 +35,7 @@ from .methods import get_method
 from .models import build_model, hash_tensors
 from .protocol import Arm
 from .records import Divergence, EpochRecord, RunRecord
+from .statistics import window
 
 __all__ = ["Run", "Start", "train"]
 
@@ -96,6 +98,7 @@ class Run:
         kinds = (WeightQuantizer, ActivationQuantizer)
         self.scheduled = any(isinstance(m, kinds) for m in self.model.modules())
         self.rows: list[EpochRecord] = []
+        self.recent: list[Tensor] = []  # hits of single images in the last epochs
         self.diverged: Divergence | None = None
         self.data_hash = ""
         self.notes: list[str] = []
@@ -136,6 +139,8 @@ class Run:
                 self.diverged = Divergence(number, reason)
             else:
                 self.seconds += trained
+                found = self.hits()
+                self.recent = [*self.recent, found][-window(self.epochs) :]
                 flips = (signs(self.context.latents) != before).double().mean()
                 self.rows.append(
                     EpochRecord(
@@ -143,7 +148,7 @@ class Run:
                         learning_rate=self._rate(number),
                         train_loss=loss,
                         train_accuracy=hits,
-                        accuracy=self.accuracy(),
+                        accuracy=int(found.sum()) / len(found),
                         sign_flip_rate=float(flips),
                         gradient_angle=self._angle(number),
                         seconds=round(trained, 6),
@@ -178,8 +183,8 @@ class Run:
         """Half a cosine over the epochs."""
         return 0.5 * self.arm.learning_rate * (1.0 + math.cos(math.pi * (number - 1) / self.epochs))
 
-    def accuracy(self) -> float:
-        """Fraction of hits of the discrete network on the split's images."""
+    def hits(self) -> Tensor:
+        """Which of the split's images the discrete network classifies correctly."""
         with self.method.evaluated():
             if self.arm.reestimate_norms or self.method.reestimates:
                 images = self.images.train[:_REESTIMATION]
@@ -189,11 +194,10 @@ class Run:
             return self._hits()
 
     @torch.no_grad()
-    def _hits(self) -> float:
+    def _hits(self) -> Tensor:
         self.model.eval()
         found = [self.model(x).argmax(1) for x in self._held_out]
-        hits = torch.cat(found) == self.images.held_out_labels
-        return int(hits.sum()) / len(hits)
+        return (torch.cat(found) == self.images.held_out_labels).cpu()
 
     def _inputs(self, images: Tensor, size: int) -> list[Tensor]:
         """Network inputs in batches; a last batch of one image joins the one before."""
@@ -242,6 +246,7 @@ class Run:
             "optimizer": self.optimizer.state_dict(),
             "method": self.method.state(),
             "rows": [asdict(row) for row in self.rows],
+            "recent": self.recent,
             "data_hash": self.data_hash,
             "notes": self.notes,
             "seconds": [self.seconds, self.total_seconds],
@@ -261,6 +266,7 @@ class Run:
         self.optimizer.load_state_dict(state["optimizer"])
         self.method.load_state(state["method"])
         self.rows = [EpochRecord(**row) for row in state["rows"]]
+        self.recent = list(state.get("recent", ()))  # not in checkpoints of earlier versions
         self.data_hash, self.notes = state["data_hash"], state["notes"]
         self.seconds, self.total_seconds = state["seconds"]
 
@@ -284,7 +290,15 @@ class Run:
             environment=environment,
             fingerprints={"initial_weights": self.initial, "data": self.data_hash},
             notes=tuple(self.notes),
+            hits=self._image_hits(),
         )
+
+    def _image_hits(self) -> ImageHits | None:
+        """Of the last epochs; None for a run without an end, or without all of these epochs."""
+        complete = self.finished and len(self.recent) == window(self.epochs)
+        if self.diverged is not None or not complete:
+            return None
+        return ImageHits.of(torch.stack(self.recent).numpy())
 
 
 def train(
