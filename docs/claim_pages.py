@@ -13,7 +13,7 @@ from pathlib import Path
 from riemann_lne_validation.audit import Measurement, Outcome, Verdict, known_claims, parameters_of
 from riemann_lne_validation.page import command_for, render
 from riemann_lne_validation.records import Setting, outcome_of, read_json
-from riemann_lne_validation.report import labelled, short
+from riemann_lne_validation.report import labelled, remarks, short
 
 RECORDED = Path(__file__).parent / "audit" / "results.json"
 
@@ -79,6 +79,7 @@ def _page(outcome: Outcome, setting: Setting, version: str, folder: Path) -> str
         f"*{markdown(claim.where)}.* {markdown(claim.statement)}",
         f"**Verdict of the recorded run: {outcome.verdict}** ({setting.length} form, "
         f"{setting.backend}, version {version}, {outcome.seconds:.0f} s).",
+        *(f"**{markdown(heading)}.** {markdown(text)}" for heading, text in remarks(outcome)),
         "## What is measured, what is predicted",
         *_paragraphs(outcome),
     ]

@@ -55,9 +55,9 @@ def verdict(id):
 
 @pytest.mark.parametrize("id", SMALL)
 def test_the_small_parameters_give_the_pinned_verdicts(id):
-    wanted = Verdict.FAILS if id == "pullback-decay" else Verdict.HOLDS
+    wanted = {"pullback-decay": Verdict.FAILS, "epsilon-close": Verdict.UNRESOLVED}
     result = outcome(id)
-    assert result.verdict is wanted, result.problem or result.evidence
+    assert result.verdict is wanted.get(id, Verdict.HOLDS), result.problem or result.evidence
 
 
 def test_half_the_ricci_tensor_is_noticed(monkeypatch):

@@ -1,12 +1,23 @@
 """The frame of the audit: verdicts follow from measurements, and from nothing else."""
 
 import math
+import textwrap
+from dataclasses import replace
 
 import pytest
 
-from riemann_lne.errors import UnknownNameError
+from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 from riemann_lne_validation import audit
-from riemann_lne_validation.audit import Claim, Evidence, Measurement, Verdict, judge, run_claim
+from riemann_lne_validation.audit import (
+    Claim,
+    Evidence,
+    Measurement,
+    Verdict,
+    doubt,
+    judge,
+    run_claim,
+)
+from riemann_lne_validation.records import Setting, as_record, evidence_of, outcome_of
 
 
 def measurement(error, tolerance=1.0, uncertainty=0.0):
@@ -45,7 +56,11 @@ def test_a_measurement_is_true_or_false_only_beyond_its_uncertainty():
 
 
 def claim_of(check):
-    return Claim("made-up", "nowhere", "statement", check, {"n": 1}, {"n": 2})
+    return Claim("made-up", "nowhere", "statement", check, {"n": 1}, {"n": 2}, (met,))
+
+
+def met(backend):
+    return measurement(0.5)
 
 
 def test_a_crash_inside_a_check_is_its_outcome():
@@ -65,6 +80,116 @@ def test_a_check_that_could_not_measure_is_unresolved_with_its_reason():
     outcome = run_claim(claim_of(check))
     assert outcome.verdict is Verdict.UNRESOLVED
     assert outcome.problem == "the flow broke off"
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        Evidence(measurement(0.0)),
+        Evidence(measurement(2.0)),
+        Evidence(measurement(2.0), condition=measurement(0.5)),
+    ],
+)
+def test_where_the_guard_fails_there_is_no_verdict_about_the_paper(evidence):
+    def failed(backend):
+        return [measurement(0.1), replace(measurement(3.0), statement="the round sphere")]
+
+    claim = replace(claim_of(lambda backend, n: evidence), guards=(met, failed))
+    outcome = run_claim(claim)
+    assert outcome.verdict is Verdict.UNRESOLVED
+    assert "the library disagrees with itself here: the round sphere" in outcome.problem
+    assert [m.error for m in outcome.evidence.guard] == [0.5, 0.1, 3.0]
+    assert run_claim(claim_of(lambda backend, n: evidence)).verdict is not Verdict.UNRESOLVED
+
+
+def test_a_guard_that_measures_nothing_or_breaks_off_gives_no_verdict():
+    def silent(backend):
+        return []
+
+    def broken(backend):
+        raise audit.UnresolvedError("the flow broke off")
+
+    for guards in ((), (silent,), (broken,)):
+        claim = replace(claim_of(lambda backend, n: Evidence(FALSE)), guards=guards)
+        assert run_claim(claim).verdict is Verdict.UNRESOLVED
+    assert "the flow broke off" in run_claim(claim).problem
+
+
+def test_a_guard_runs_with_the_parameters_of_the_check():
+    seen = []
+
+    def guard(backend, n, fixed=3):
+        seen.append((backend.name, n, fixed))
+        return TRUE
+
+    claim = replace(claim_of(lambda backend, n: Evidence(TRUE)), guards=(guard,))
+    run_claim(claim, full=True)
+    run_claim(claim, overrides={"n": 7})
+    assert seen == [("numpy", 2, 3), ("numpy", 7, 3)]
+
+
+@pytest.mark.parametrize("guard", [None, (), [], "known", (met, None)])
+def test_a_claim_without_a_guard_is_refused_with_a_right_one(guard):
+    with pytest.raises(InvalidArgumentError, match="'unguarded' has no guard") as refused:
+        audit.claim("unguarded", "Thm 0", {"n": 1}, guard=guard)
+    # The example in the message is code: a function of a backend, given as guard=.
+    example = textwrap.dedent(str(refused.value).split("right:")[1])
+    assert "guard=known_answer" in example
+    compile(example, "the message", "exec")
+    assert "unguarded" not in audit.known_claims()
+
+
+def test_a_guard_that_asks_for_an_unknown_parameter_is_refused():
+    with pytest.raises(UnknownNameError, match=r"asked for by its guard.*'m'"):
+        audit.claim("made-up", "Thm 0", {"n": 1}, guard=lambda backend, m: TRUE)
+    with pytest.raises(UnknownNameError, match="cause"):
+        audit.claim("made-up", "Thm 0", {"n": 1}, guard=met, cause="bad luck")
+
+
+@pytest.mark.parametrize("values", [[1.0, 1.0], {"seed 0": 1.0, "seed 1": 1.0}, {"a": [2.5] * 3}])
+@pytest.mark.parametrize("part", ["claim", "condition", "also", "samples"])
+def test_a_constant_by_construction_is_no_evidence(values, part):
+    constant = Measurement("ratio", values, 1.0, 0.0, 1.0, "why")
+    parts = {
+        "claim": Evidence(constant),
+        "condition": Evidence(FALSE, condition=constant),
+        "also": Evidence(TRUE, also=[constant]),
+        "samples": Evidence(replace(TRUE, samples=(1.0, 1.0, 1.0))),
+    }
+    assert judge(parts[part]) is Verdict.UNRESOLVED
+    assert "constant by construction" in doubt(parts[part])
+
+
+@pytest.mark.parametrize("values", [[1.0, 1.1], [0.0, 0.0], [3, 3], [1.0], 1.0, {2: 2, 3: 3}])
+def test_numbers_that_vary_errors_that_vanish_and_counts_are_evidence(values):
+    assert judge(Evidence(Measurement("ratio", values, 1.0, 0.0, 1.0, "why"))) is Verdict.HOLDS
+
+
+def test_what_must_be_the_same_says_why():
+    same = Measurement("Ric(0)", [-2.0, -2.0], -2.0, 0.0, 1.0, "why", same="it is a theorem's")
+    assert judge(Evidence(same)) is Verdict.HOLDS
+
+
+def test_a_record_keeps_guards_repairs_causes_and_certificates(monkeypatch):
+    claim = replace(claim_of(lambda backend, n: Evidence(FALSE)), repaired="n for m", cause="gauge")
+    monkeypatch.setattr(audit, "_CERTIFICATES", {"made-up": "made-up.json"})
+    record = as_record(run_claim(claim), Setting())
+    assert (record["repaired"], record["cause"]) == ("n for m", "gauge")
+    assert record["certificate"] == "made-up.json"
+    assert [m["error"] for m in record["guard"]] == [0.5]
+    assert evidence_of(record).guard == [measurement(0.5)]
+    del record["guard"]  # a file from before there were guards
+    assert outcome_of(record, claim, {"n": 1}).verdict is Verdict.FAILS
+    held = as_record(run_claim(replace(claim, check=lambda backend, n: Evidence(TRUE))), Setting())
+    assert held["cause"] is None  # nothing speaks against it
+
+
+def test_a_second_certificate_is_refused(monkeypatch):
+    monkeypatch.setattr(audit, "_CERTIFICATES", {})
+    audit.register_certificate("made-up", "a.json")
+    audit.register_certificate("made-up", "a.json")
+    with pytest.raises(InvalidArgumentError, match=r"has the certificate 'a.json'"):
+        audit.register_certificate("made-up", "b.json")
 
 
 def test_parameters_come_from_the_length_of_the_run_and_the_user():

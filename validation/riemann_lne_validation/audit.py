@@ -1,149 +1,59 @@
 """The frame of the audit: a claim is a function that measures; the verdict follows in code.
 
 A check returns ``Evidence``. It never returns a verdict: ``judge`` computes it from the
-measurements, so that a check cannot say more than it measured.
+measurements, so that a check cannot say more than it measured. Nor does a verdict rest on the check
+alone: every claim has a guard, a known answer that the library must meet in the same run.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import math
 import pkgutil
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from riemann_lne.errors import InvalidArgumentError, MissingDependencyError, UnknownNameError
 
 from .backends import Backend
+from .causes import CAUSES
+from .evidence import (
+    DISAGREES,
+    Evidence,
+    Line,
+    Measurement,
+    Plot,
+    UnresolvedError,
+    Verdict,
+    doubt,
+    judge,
+)
 
-
-class Verdict(StrEnum):
-    """What the measurements say about a statement."""
-
-    HOLDS = "holds"
-    CONDITIONS = "holds with conditions"
-    FAILS = "does not hold"
-    UNRESOLVED = "unresolved"
-    OUT_OF_REACH = "out of numerical reach"
-    NOT_RUN = "not run"
-    ERROR = "error"
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """A measured quantity against a predicted one.
-
-    Attributes
-    ----------
-    statement : str
-        What is compared, in words.
-    measured, predicted : number, list or dict of numbers
-        The quantities.
-    error : float
-        Their distance in the sense that ``statement`` says; computed, not negative.
-    tolerance : float
-        Largest error with which the statement counts as true.
-    reason : str
-        Why that tolerance.
-    uncertainty : float
-        How far the measurement itself may be off, so that an error is told from noise: the
-        statement counts as false only if error - uncertainty > tolerance.
-    """
-
-    statement: str
-    measured: Any
-    predicted: Any
-    error: float
-    tolerance: float
-    reason: str
-    uncertainty: float = 0.0
-
-    @property
-    def true(self) -> bool:
-        """Whether the statement is confirmed: even at the far end of the uncertainty."""
-        return self.error + self.uncertainty <= self.tolerance
-
-    @property
-    def false(self) -> bool:
-        """Whether the statement is refuted: even at the near end of the uncertainty."""
-        # An error that is not a number refutes nothing and confirms nothing.
-        return self.error - self.uncertainty > self.tolerance
-
-
-@dataclass(frozen=True)
-class Line:
-    """One curve of a plot; ``style`` is "points", "line" or "dashed"."""
-
-    label: str
-    x: list[float]
-    y: list[float]
-    style: str = "line"
-
-
-@dataclass(frozen=True)
-class Plot:
-    """What the report draws for a check."""
-
-    title: str
-    x_label: str
-    y_label: str
-    lines: list[Line]
-    log_x: bool = False
-    log_y: bool = False
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What a check measured.
-
-    Attributes
-    ----------
-    claim : Measurement
-        The paper's statement as it stands.
-    resolution : list of Measurement
-        What shows that the numbers can be trusted (refinement in space or time, a comparison with
-        an exact solution). If one is not true there is no verdict.
-    condition : Measurement, optional
-        The statement under a condition, which is measured as well.
-    also : list of Measurement
-        The form that holds where the paper's fails, and what else belongs to the statement; the
-        verdict is only given if all of these are true.
-    plots : list of Plot
-    """
-
-    claim: Measurement
-    resolution: list[Measurement] = field(default_factory=list)
-    condition: Measurement | None = None
-    also: list[Measurement] = field(default_factory=list)
-    plots: list[Plot] = field(default_factory=list)
-
-
-def judge(evidence: Evidence) -> Verdict:
-    """The verdict that the measurements allow.
-
-    - unresolved, if a resolution check is not true, or the claim is neither true nor false, or what
-      is said to hold besides or instead is not confirmed;
-    - holds, if the claim is true;
-    - holds with conditions, if it is false but true under the stated condition;
-    - does not hold otherwise: a counterexample was measured.
-    """
-    if not all(m.true for m in evidence.resolution + evidence.also):
-        return Verdict.UNRESOLVED
-    if evidence.claim.true:
-        return Verdict.HOLDS
-    if not evidence.claim.false:
-        return Verdict.UNRESOLVED
-    if evidence.condition is None:
-        return Verdict.FAILS
-    return Verdict.CONDITIONS if evidence.condition.true else Verdict.UNRESOLVED
-
-
-class UnresolvedError(Exception):
-    """Raised by a check that could not measure: a flow that broke off, say. No verdict follows."""
+__all__ = [
+    "Claim",
+    "Evidence",
+    "Line",
+    "Measurement",
+    "Outcome",
+    "Plot",
+    "UnresolvedError",
+    "Verdict",
+    "certificates",
+    "claim",
+    "doubt",
+    "judge",
+    "known_claims",
+    "parameters_of",
+    "register_certificate",
+    "relative",
+    "require",
+    "run_claim",
+    "select",
+]
 
 
 def require(library: str, extra: str, id: str) -> None:
@@ -162,6 +72,19 @@ def require(library: str, extra: str, id: str) -> None:
 
 CheckFunction = Callable[..., Evidence]
 
+Guard = Callable[..., Measurement | Sequence[Measurement]]
+"""A known answer: takes a Backend and those of the claim's parameters that it names."""
+
+_MINIMAL_GUARD = """
+    def known_answer(backend, dimensions):
+        \"\"\"Round spheres have Ric = (n - 1) g: tested in the dimensions of the claim.\"\"\"
+        error = max(abs(library_value(n) - (n - 1)) for n in dimensions)
+        return Measurement("Ric of the round sphere", error, 0.0, error, 1e-8, "rounding")
+
+    @claim("my-claim", "Thm 1", quick={"dimensions": (2, 3)}, guard=known_answer)
+    def my_claim(backend, dimensions): ...
+"""
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -177,6 +100,12 @@ class Claim:
         Takes a Backend and keyword parameters, returns Evidence.
     quick, full : dict
         Parameters for the two lengths of the audit.
+    guards : tuple of callable
+        Known answers that are tested in the same run; see ``claim``.
+    repaired : str
+        How the statement differs from the paper's, and why; empty where it does not.
+    cause : str
+        Id of the root cause on which a verdict other than "holds" rests, see ``CAUSES``.
     """
 
     id: str
@@ -185,6 +114,9 @@ class Claim:
     check: CheckFunction
     quick: Mapping[str, Any]
     full: Mapping[str, Any]
+    guards: tuple[Guard, ...] = ()
+    repaired: str = ""
+    cause: str = ""
 
 
 @dataclass
@@ -198,24 +130,156 @@ class Outcome:
     seconds: float
     problem: str = ""
 
+    @property
+    def certificate(self) -> str:
+        """File of the exact proof of the verdict; empty where there is none, or no verdict."""
+        decided = self.verdict in (Verdict.HOLDS, Verdict.CONDITIONS, Verdict.FAILS)
+        return _CERTIFICATES.get(self.claim.id, "") if decided else ""
+
+    @property
+    def cause(self) -> str:
+        """Id of the root cause of a verdict that speaks against the statement, or empty."""
+        against = self.verdict in (Verdict.FAILS, Verdict.CONDITIONS)
+        return self.claim.cause if against else ""
+
 
 _REGISTRY: dict[str, Claim] = {}
+_CERTIFICATES: dict[str, str] = {}
+
+
+def register_certificate(id: str, file: str) -> None:
+    """Name the file that proves the verdict on a claim; reports then mark it as proved and link it.
+
+    Parameters
+    ----------
+    id : str
+        A claim's id.
+    file : str
+        Path relative to the folder of certificates.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the claim has another certificate already.
+    """
+    if _CERTIFICATES.setdefault(id, file) != file:
+        raise InvalidArgumentError(
+            f"claim {id!r} has the certificate {_CERTIFICATES[id]!r}; {file!r} would be a second"
+        )
+
+
+def certificates() -> dict[str, str]:
+    """Certificate files by id of the claim that they prove."""
+    return dict(_CERTIFICATES)
 
 
 def claim(
-    id: str, where: str, quick: Mapping[str, Any], full: Mapping[str, Any] | None = None
+    id: str,
+    where: str,
+    quick: Mapping[str, Any],
+    full: Mapping[str, Any] | None = None,
+    *,
+    guard: Guard | Iterable[Guard] | None = None,
+    repaired: str = "",
+    cause: str = "",
 ) -> Callable[[CheckFunction], CheckFunction]:
-    """Register a check under its id; the docstring's first paragraph is the statement."""
+    """Register a check under its id; the docstring's first paragraph is the statement.
+
+    Parameters
+    ----------
+    id, where : str
+        Name of the claim, and its place in the paper.
+    quick, full : dict
+        Parameters of the check in both forms; ``full`` has those that differ from ``quick``.
+    guard : callable, or several
+        A known answer that the library must meet for a verdict to be given: an exact solution, or
+        a second code path that shares no line with what it guards. It is called in the same run
+        as the check with the backend and those of the claim's parameters that it names (so that
+        it can test the same dimensions), and returns one or more Measurements.
+    repaired : str
+        How the statement differs from the wording of the paper, and why.
+    cause : str
+        Id of a root cause in ``CAUSES``.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If there is no guard, or it asks for a parameter that the claim does not have; if the id
+        is registered already.
+    UnknownNameError
+        If the cause is not known.
+    """
+    parameters = quick if full is None else {**quick, **full}
+    guards = _checked_guards(id, guard, parameters)
+    if cause and cause not in CAUSES:
+        raise UnknownNameError(f"cause (of claim {id})", cause, CAUSES)
 
     def register(check: CheckFunction) -> CheckFunction:
         if id in _REGISTRY:
             raise InvalidArgumentError(f"claim {id!r} is registered twice")
         statement = " ".join((check.__doc__ or "").strip().split("\n\n")[0].split())
-        parameters = quick if full is None else {**quick, **full}
-        _REGISTRY[id] = Claim(id, where, statement, check, dict(quick), dict(parameters))
+        _REGISTRY[id] = Claim(
+            id,
+            where,
+            statement,
+            check,
+            dict(quick),
+            dict(parameters),
+            guards,
+            " ".join(repaired.split()),
+            cause,
+        )
         return check
 
     return register
+
+
+def _checked_guards(
+    id: str, guard: Guard | Iterable[Guard] | None, parameters: Mapping[str, Any]
+) -> tuple[Guard, ...]:
+    guards: tuple[Guard, ...] = ()
+    if callable(guard):
+        guards = (guard,)
+    elif guard is not None:
+        guards = tuple(guard)
+    if not guards or not all(callable(g) for g in guards):
+        raise InvalidArgumentError(
+            f"claim {id!r} has no guard, so that an error in the library could come out as a "
+            "statement about the paper. Give guard=: a function that tests a known answer (an "
+            "exact solution, or a second code path) in the same run and dimension. The least that "
+            f"is right:\n{_MINIMAL_GUARD}"
+        )
+    for g in guards:
+        for name in _wanted(g):
+            if name not in parameters:
+                raise UnknownNameError(
+                    f"parameter of {id} (asked for by its guard)", name, parameters
+                )
+    return guards
+
+
+def _wanted(guard: Guard) -> list[str]:
+    """Names of the claim's parameters that a guard asks for: those of its own without a default."""
+    own = list(inspect.signature(guard).parameters.values())[1:]
+    return [p.name for p in own if p.default is p.empty]
+
+
+def _known_answers(
+    claim: Claim, backend: Backend, parameters: Mapping[str, Any]
+) -> list[Measurement]:
+    """What the guards of a claim measured."""
+    found: list[Measurement] = []
+    for guard in claim.guards:
+        try:
+            answer = guard(backend, **{name: parameters[name] for name in _wanted(guard)})
+        except UnresolvedError as reason:  # a known solution that the library could not follow
+            text = f"a known answer could not be computed ({reason})"
+            answer = Measurement(text, math.inf, 0.0, math.inf, 0.0, "it has to be computed")
+        found += [answer] if isinstance(answer, Measurement) else list(answer)
+    if not found:
+        text = "the claim has no guard that measured anything"
+        found = [Measurement(text, 0, "one or more", math.inf, 0.0, "a count")]
+    return found
 
 
 def known_claims() -> dict[str, Claim]:
@@ -266,12 +330,23 @@ def run_claim(
 ) -> Outcome:
     """Run one check. A crash inside it, or a missing library, is its outcome and not raised."""
     parameters = parameters_of(claim, full, overrides or {})
+    backend = backend or Backend("numpy")
     start = time.perf_counter()
+    evidence: Evidence | None = None
     try:
-        evidence = claim.check(backend or Backend("numpy"), **parameters)
-        verdict, problem = judge(evidence), ""
-    except UnresolvedError as reason:
-        evidence, verdict, problem = None, Verdict.UNRESOLVED, str(reason)
+        reason = ""
+        try:
+            evidence = claim.check(backend, **parameters)
+        except UnresolvedError as stopped:
+            reason = str(stopped)
+        known = _known_answers(claim, backend, parameters)
+        if evidence:
+            evidence = replace(evidence, guard=[*evidence.guard, *known])
+            verdict, problem = judge(evidence), doubt(evidence)
+        else:
+            failed = [m.statement for m in known if not m.true]
+            problem = "; ".join([reason, *(f"{DISAGREES}: {text}" for text in failed)])
+            verdict = Verdict.UNRESOLVED
     except MissingDependencyError as missing:
         evidence, verdict, problem = None, Verdict.NOT_RUN, str(missing)
     except Exception:  # whatever goes wrong in one check must not hide the others

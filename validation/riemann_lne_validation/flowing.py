@@ -20,8 +20,8 @@ from riemann_lne.flows.base import Flow
 from riemann_lne.tensors import pack, unpack
 from riemann_lne.weights import Order
 
-from .audit import UnresolvedError
 from .backends import Backend
+from .evidence import UnresolvedError
 
 SIDES = (2 * np.pi, 5.0, 7.0, 6.0)
 """Uneven sides of the tori: equal ones would hide an error that exchanges axes."""

@@ -21,7 +21,7 @@ from riemann_lne.io import write_atomically
 
 from .audit import Evidence, Outcome, Plot, Verdict, parameters_of
 from .records import Setting
-from .report import labelled, short
+from .report import labelled, remarks, short
 
 _STYLES: dict[str, dict[str, Any]] = {
     "points": {"marker": "o", "markersize": 4, "linestyle": "none"},
@@ -57,7 +57,7 @@ def write_html(folder: Path, outcomes: Sequence[Outcome], setting: Setting) -> P
     rows = "\n".join(
         f'<tr><td><a href="#{o.claim.id}">{o.claim.id}</a></td>'
         f"<td>{html.escape(o.claim.where)}</td>"
-        f'<td><span class="{_css(o.verdict)}">{o.verdict}</span></td>'
+        f'<td><span class="{_css(o.verdict)}">{o.verdict}</span>{_marks(o)}</td>'
         f"<td>{o.seconds:.1f} s</td></tr>"
         for o in outcomes
     )
@@ -104,12 +104,22 @@ def _css(verdict: Verdict) -> str:
     return "v-" + str(verdict).replace(" ", "-")
 
 
+def _marks(outcome: Outcome) -> str:
+    """What the table says beside a verdict."""
+    words = ["proved"] * bool(outcome.certificate) + ["repaired"] * bool(outcome.claim.repaired)
+    return f" {', '.join(words)}" if words else ""
+
+
 def _section(outcome: Outcome, images: Sequence[tuple[str, str]], setting: Setting) -> str:
     """The part of the page for one claim."""
     parts = [
         f'<section id="{outcome.claim.id}"><h2>{outcome.claim.id} '
         f'<span class="{_css(outcome.verdict)}">{outcome.verdict}</span></h2>',
         f"<p><b>{html.escape(outcome.claim.where)}:</b> {html.escape(outcome.claim.statement)}</p>",
+    ]
+    parts += [
+        f"<p><b>{html.escape(heading)}:</b> {html.escape(text)}</p>"
+        for heading, text in remarks(outcome)
     ]
     if outcome.evidence:
         parts.append(_measurements(outcome.evidence))
@@ -202,7 +212,8 @@ h2 { font-size: 1.2rem; }
 <p>Statements of <i>Learning Discretized Neural Networks under Ricci Flow</i> (arXiv 2302.03390v3),
 each checked by running it. Every verdict is computed from the measurements shown: a statement
 holds where its error stays within the tolerance, does not hold where a counterexample was measured,
-and is unresolved where the numbers do not decide.</p>
+and is unresolved where the numbers do not decide. Every verdict needs a guard: a known answer that
+the library met in the same run and dimension.</p>
 <p>$counts.</p>
 <p>$setting</p>
 <table class="summary" id="summary"><thead><tr>

@@ -26,6 +26,7 @@ from .audit import (
     Outcome,
     Plot,
     Verdict,
+    doubt,
     judge,
     parameters_of,
 )
@@ -92,6 +93,8 @@ def _measurement(m: Measurement) -> dict[str, Any]:
         "tolerance": plain(m.tolerance),
         "reason": m.reason,
         "uncertainty": plain(m.uncertainty),
+        "samples": plain(list(m.samples)),
+        "same": m.same,
         "true": bool(m.true),
     }
 
@@ -125,12 +128,16 @@ def as_record(outcome: Outcome, setting: Setting) -> dict[str, Any]:
         "version": __version__,
         "source": source_fingerprint(),
         "problem": outcome.problem,
+        "repaired": outcome.claim.repaired or None,
+        "cause": outcome.cause or None,
+        "certificate": outcome.certificate or None,
     }
     if evidence:
         record["claim"] = main
         record["condition"] = _measurement(evidence.condition) if evidence.condition else None
         record["resolution"] = [_measurement(m) for m in evidence.resolution]
         record["also"] = [_measurement(m) for m in evidence.also]
+        record["guard"] = [_measurement(m) for m in evidence.guard]
         record["plots"] = [_plot(p) for p in evidence.plots]
     return record
 
@@ -165,9 +172,8 @@ def outcome_of(record: Mapping[str, Any], claim: Claim, parameters: dict[str, An
     """The outcome that a record tells of; its verdict is judged anew from the measurements."""
     evidence = evidence_of(record)
     verdict = judge(evidence) if evidence else Verdict(record["verdict"])
-    return Outcome(
-        claim, verdict, evidence, parameters, float(record["seconds"]), record["problem"]
-    )
+    problem = doubt(evidence) if evidence else record["problem"]
+    return Outcome(claim, verdict, evidence, parameters, float(record["seconds"]), problem)
 
 
 def evidence_of(record: Mapping[str, Any]) -> Evidence | None:
@@ -180,6 +186,8 @@ def evidence_of(record: Mapping[str, Any]) -> Evidence | None:
         _read_measurement(record["condition"]) if record["condition"] else None,
         [_read_measurement(m) for m in record["also"]],
         [_read_plot(p) for p in record["plots"]],
+        # Files from before there were guards have none; their measurements are judged alone.
+        [_read_measurement(m) for m in record.get("guard", [])],
     )
 
 
@@ -192,6 +200,8 @@ def _read_measurement(data: Mapping[str, Any]) -> Measurement:
         float(data["tolerance"]),
         data["reason"],
         float(data["uncertainty"]),
+        tuple(float(v) for v in data.get("samples", ())),
+        data.get("same", ""),
     )
 
 

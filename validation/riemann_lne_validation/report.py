@@ -11,6 +11,7 @@ import numpy as np
 from riemann_lne.errors import MissingDependencyError
 
 from .audit import Claim, Evidence, Measurement, Outcome, Verdict
+from .causes import CAUSES
 
 _COLOURS = {
     Verdict.HOLDS: "green",
@@ -44,7 +45,21 @@ def labelled(evidence: Evidence) -> list[tuple[str, Measurement]]:
         *condition,
         *(("also", m) for m in evidence.also),
         *(("resolution", m) for m in evidence.resolution),
+        *(("guard: a known answer", m) for m in evidence.guard),
     ]
+
+
+def remarks(outcome: Outcome) -> list[tuple[str, str]]:
+    """What belongs to a verdict besides the measurements, each with its heading."""
+    claim = outcome.claim
+    found = []
+    if claim.repaired:
+        found.append(("Repaired in the paper's favour", claim.repaired))
+    if outcome.cause:
+        found.append((f"Root cause ({outcome.cause})", CAUSES[outcome.cause]))
+    if outcome.certificate:
+        found.append(("Proved", f"certificate {outcome.certificate}"))
+    return found
 
 
 class Terminal:
@@ -99,7 +114,8 @@ class Terminal:
             m = outcome.evidence.claim if outcome.evidence else None
             table.add_row(
                 outcome.claim.id,
-                f"[{_COLOURS[outcome.verdict]}]{outcome.verdict}[/]",
+                f"[{_COLOURS[outcome.verdict]}]{outcome.verdict}[/]"
+                + (" (proved)" if outcome.certificate else ""),
                 *((f"{m.error:.2g}", f"{m.tolerance:.2g}") if m else ("", "")),
             )
         for outcome in outcomes:
@@ -116,6 +132,8 @@ class Terminal:
             words = {Verdict.ERROR: "crashed", Verdict.NOT_RUN: "not run"}
             word = words.get(outcome.verdict, "could not be measured")
             self.say(f"  {word}:\n{outcome.problem}")
+        for heading, text in remarks(outcome):
+            self.say(f"  {heading}: {text}")
         for kind, m in labelled(outcome.evidence) if outcome.evidence else []:
             mark = "yes" if m.true else "no "
             self.say(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from .audit import UnresolvedError
+from .evidence import UnresolvedError
 
 _POLISHING = 30
 

@@ -26,12 +26,14 @@ from ..audit import Evidence, Line, Measurement, Plot, claim
 from ..backends import Backend
 from ..covariant import contraction, curvature_term, lie_of_lower, nabla, rough_laplacian
 from ..flowing import derivative_along, largest, random_start, rate, torus
+from ..guards import known_rates, known_spectrum
 from ..parameters import require_number, require_numbers
 
 
 @claim(
     "ricci-not-parabolic",
     "Cor. 3",
+    guard=known_rates,
     quick={
         "dimensions": (2, 3, 4),
         "seeds": (0, 1),
@@ -226,6 +228,7 @@ def _gauge_part(h: np.ndarray, k: np.ndarray, inverse: np.ndarray) -> np.ndarray
 @claim(
     "linearised-ricci",
     "Lemma 5, 23",
+    guard=(known_rates, known_spectrum),
     quick={
         "dimensions": (2, 3, 4),
         "points": (32, 18, 12),

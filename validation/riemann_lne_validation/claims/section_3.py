@@ -12,11 +12,14 @@ from riemann_lne import HessianLNEMetric, LNEMetric, check_order, lne_divergence
 from ..audit import Evidence, Line, Measurement, Plot, claim
 from ..backends import Backend
 from ..differences import central_second_order, second_order_term
+from ..guards import known_differences, known_divergence, known_metric
 
 
 @claim(
     "lne-metric-of-divergence",
     "Thm 10",
+    guard=(known_metric, known_divergence, known_differences),
+    cause="eq-16-is-no-hessian",
     quick={"tau": 0.8, "dimensions": (2, 3, 6), "seed": 0, "scale": 0.5},
     full={"dimensions": (2, 3, 6, 20)},
 )
@@ -96,6 +99,8 @@ def _largest(a: np.ndarray) -> float:
 @claim(
     "lne-positive-definite",
     "Def. 2, Eq. 16",
+    guard=known_metric,
+    cause="eq-16-is-no-hessian",
     quick={"tau": 1.0, "dimensions": (2, 10, 50), "draws": 100, "seed": 0},
     full={"dimensions": (2, 10, 100, 400), "draws": 1000},
 )
@@ -182,6 +187,8 @@ def _has_cholesky(matrix: np.ndarray) -> bool:
 @claim(
     "mirror-map-convexity",
     "sec. 3.4",
+    guard=lambda backend, n: known_divergence(backend, (n,)),
+    cause="tanh-saturates",
     quick={"tau": 1.0, "radii": (0.25, 0.5, 1.0, 2.0, 4.0), "draws": 20000, "seed": 0, "n": 4},
     full={"draws": 400000},
 )

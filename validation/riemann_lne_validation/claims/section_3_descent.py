@@ -21,6 +21,13 @@ from riemann_lne.lne import (
 
 from ..audit import Evidence, Line, Measurement, Plot, UnresolvedError, claim, relative
 from ..backends import Backend
+from ..guards import (
+    known_divergence,
+    known_metric,
+    known_mirror_descent,
+    known_projections,
+    known_searches,
+)
 from ..parameters import require_number, require_numbers
 from ..steepest import Smooth, angle, extrapolated, random_loss, sphere_minimum
 
@@ -28,6 +35,8 @@ from ..steepest import Smooth, angle, extrapolated, random_loss, sphere_minimum
 @claim(
     "lne-steepest-descent",
     "Lemma 11, Eq. 17",
+    guard=(known_metric, known_divergence, known_searches),
+    cause="eq-16-is-no-hessian",
     quick={
         "dimensions": (2, 3, 10),
         "targets": (0.9, 0.3, 0.1, 0.03),
@@ -170,6 +179,8 @@ def _one_weight(target: float) -> float:
 @claim(
     "simplex-projection",
     "sec. 3.4",
+    guard=lambda backend, dimensions: known_projections(_simplex_minimum)(backend, dimensions),
+    cause="entropy-carried-over",
     quick={"dimensions": (2, 3, 10, 40), "taus": (0.5, 1.0, 3.0), "seeds": (0, 1, 2)},
     full={"dimensions": (2, 3, 10, 40, 100), "seeds": tuple(range(6))},
 )
@@ -315,6 +326,7 @@ def _squared_radius(phi: LNEPotential, n: int) -> float:
 @claim(
     "mirror-descent-rate",
     "Thm 12",
+    guard=known_mirror_descent,
     quick={"n": 10, "steps": (10, 100, 300), "taus": (0.5, 1.0, 3.0), "seeds": (0, 1)},
     full={"n": 30, "steps": (10, 100, 1000, 5000), "seeds": (0, 1, 2, 3)},
 )

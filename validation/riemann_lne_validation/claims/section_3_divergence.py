@@ -14,12 +14,14 @@ from riemann_lne.lne import EuclideanPotential, NegativeEntropy, Potential
 from ..audit import Evidence, Line, Measurement, Plot, claim, relative
 from ..backends import Backend
 from ..differences import central_gradient, gradient, second_order_term
+from ..guards import known_differences, known_divergence
 from ..parameters import require_number, require_numbers
 
 
 @claim(
     "euclidean-divergence",
     "Eq. 12, 13",
+    guard=known_differences,
     quick={"dimensions": (1, 2, 3, 10), "seeds": (0, 1, 2), "scale": 1.0},
     full={"dimensions": (1, 2, 3, 10, 40), "seeds": (0, 1, 2, 3, 4)},
 )
@@ -86,6 +88,7 @@ def euclidean_divergence(
 @claim(
     "bregman-examples",
     "Def. 8, Rem. 9",
+    guard=known_divergence,
     quick={"dimensions": (2, 3, 10), "seeds": (0, 1, 2), "step": 0.05},
     full={"dimensions": (2, 3, 10, 100), "seeds": tuple(range(20))},
 )
@@ -194,6 +197,7 @@ def _gradient_order(potential: Potential, y: np.ndarray, step: float) -> float:
 @claim(
     "divergence-criteria",
     "Def. 7",
+    guard=(known_divergence, known_differences),
     quick={
         "dimensions": (1, 2, 10, 1000),
         "taus": (0.1, 1.0, 10.0),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -26,6 +27,7 @@ from riemann_lne.arrays import to_numpy
 
 from ..audit import Evidence, Line, Measurement, Plot, UnresolvedError, claim, relative
 from ..backends import Backend
+from ..guards import known_flow, known_rates, known_ricci, known_sphere
 
 _SIDES = (2 * math.pi, 5.0, 7.0, 6.0)
 """Uneven sides of the tori: equal ones would hide an error that exchanges axes."""
@@ -34,6 +36,8 @@ _SIDES = (2 * math.pi, 5.0, 7.0, 6.0)
 @claim(
     "lne-ricci-flat",
     "sec. 4.1",
+    guard=(known_ricci, known_sphere),
+    cause="eq-16-is-no-hessian",
     quick={"tau": 1.0, "dimensions": (2, 3), "half_width": 0.4, "points": 25, "order": 4},
     full={"dimensions": (2, 3, 4), "points": 21},
 )
@@ -112,6 +116,10 @@ def lne_ricci_flat(
 @claim(
     "exponential-decay-torus",
     "sec. 4.4",
+    guard=(
+        partial(known_flow, dimensions=(2, 3, 4), method="etdrk4", dt=0.05),
+        partial(known_rates, dimensions=(2, 3, 4)),
+    ),
     quick={
         "amplitude": 0.3,
         "seed": 0,
@@ -291,6 +299,11 @@ def _flow(start: MetricField, times: np.ndarray, dt: float, order: int) -> FlowS
 @claim(
     "exponential-decay-noncompact",
     "sec. 4.4, Def. 13",
+    guard=(
+        partial(known_flow, dimensions=(2, 3), method="etdrk4"),
+        partial(known_rates, dimensions=(2, 3)),
+    ),
+    cause="scaling-of-rn",
     quick={
         "amplitude": 0.1,
         "periods_2d": (24.0, 48.0, 96.0),

@@ -28,6 +28,7 @@ from ..flowing import (
     run,
     torus,
 )
+from ..guards import known_flow, known_rates
 from ..parameters import require_number, require_numbers
 
 FINE_POINTS = {2: 96, 3: 32, 4: 16}
@@ -37,6 +38,7 @@ FINE_POINTS = {2: 96, 3: 32, 4: 16}
 @claim(
     "linf-bound",
     "Lemma 14",
+    guard=(known_flow, known_rates),
     quick={
         "dimensions": (2, 3),
         "points": (24, 12),
@@ -178,6 +180,8 @@ def _sup_between_points(g: MetricField) -> float:
 @claim(
     "epsilon-close",
     "Def. 21",
+    guard=(known_flow, known_rates),
+    cause="our-addition",
     quick={
         "dimensions": (2, 3),
         "points": (24, 12),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -26,12 +27,14 @@ from ..audit import Evidence, Line, Measurement, Plot, claim
 from ..backends import Backend
 from ..covariant import derivative
 from ..flowing import heat_flow, perturbation, run, torus
+from ..guards import known_flow, known_rates
 from ..parameters import require_number, require_numbers
 
 
 @claim(
     "smoothing",
     "Cor. 15",
+    guard=(partial(known_flow, dimensions=(2, 3)), partial(known_rates, dimensions=(2, 3))),
     quick={
         "amplitude": 0.2,
         "points": 72,
@@ -195,6 +198,7 @@ def _derivatives(fields: list[np.ndarray], grid: Grid, unit: float) -> dict[int,
 @claim(
     "all-time-convergence",
     "Thm 16",
+    guard=(partial(known_flow, dimensions=(2, 3)), partial(known_rates, dimensions=(2, 3))),
     quick={
         "sizes": (0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0),
         "ball": 1.0,

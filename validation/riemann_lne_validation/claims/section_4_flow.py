@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,12 +27,14 @@ from ..flowing import (
     random_start,
     run,
 )
+from ..guards import known_rates
 from ..parameters import require_number, require_numbers
 
 
 @claim(
     "exponential-decay-box",
     "sec. 4.4",
+    guard=partial(known_rates, dimensions=(2, 3), order=4, held=True),
     quick={
         "amplitude": 0.3,
         "seed": 0,

@@ -13,12 +13,15 @@ from riemann_lne import LNEMetric, check_order, fit_power_law, max_tau
 from ..audit import Evidence, Line, Measurement, Plot, claim, relative
 from ..backends import Backend
 from ..differences import richardson
+from ..guards import known_metric
 from ..parameters import require_number, require_numbers
 
 
 @claim(
     "lne-asymptotics",
     "Def. 13",
+    guard=known_metric,
+    cause="tanh-saturates",
     quick={
         "tau": 1.0,
         "dimensions": (2, 3, 10),

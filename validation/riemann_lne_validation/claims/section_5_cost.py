@@ -12,6 +12,7 @@ from riemann_lne.lne import strong_inverse
 
 from ..audit import Evidence, Line, Measurement, Plot, claim, require
 from ..backends import Backend
+from ..guards import known_metric
 from ..parameters import require_number, require_numbers
 from ..timing import geometric_sizes, growth, median, one_torch_thread, quartile_range, sample
 
@@ -19,6 +20,8 @@ from ..timing import geometric_sizes, growth, median, one_torch_thread, quartile
 @claim(
     "inverse-cost",
     "sec. 5.1",
+    guard=partial(known_metric, dimensions=(10, 50)),
+    cause="exact-inverse-overlooked",
     quick={
         "smallest": 100,
         "largest": 1000000,
@@ -137,6 +140,7 @@ def _dense_time(pair: np.ndarray, rounds: int) -> float:
 @claim(
     "strong-inverse",
     "Eq. 28",
+    guard=known_metric,
     quick={"dimensions": (2, 8, 12), "targets": (0.1, 0.5), "steps": 300, "seed": 0},
     full={"dimensions": (2, 4, 8, 16, 22), "targets": (0.1, 0.5, 0.9), "steps": 900},
 )

@@ -10,12 +10,14 @@ from riemann_lne import LNEMetric, max_tau
 
 from ..audit import Evidence, Measurement, UnresolvedError, claim, relative
 from ..backends import Backend
+from ..guards import known_metric
 from ..parameters import require_number, require_numbers
 
 
 @claim(
     "diagonal-dominance",
     "Def. 17, 18",
+    guard=known_metric,
     quick={"dimensions": (2, 3, 10, 50), "draws": 30, "seed": 0, "scale": 0.5},
     full={"dimensions": (2, 3, 10, 50, 200), "draws": 100},
 )

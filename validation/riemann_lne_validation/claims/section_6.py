@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from riemann_lne.lne import discrete_flow_defect_of_steps
 
 from ..audit import Evidence, Line, Measurement, Plot, UnresolvedError, claim, relative
 from ..backends import Backend
+from ..guards import known_defect, known_ricci
 from ..images import HiddenLayer, PowerLoss, Shifts, copies, smooth_images
 from ..parameters import require_number, require_numbers
 
@@ -33,6 +35,8 @@ _QUADRATIC = 500
 @claim(
     "translation-curvature",
     "Eq. 30-32",
+    guard=partial(known_ricci, dimensions=(2, 3, 4)),
+    cause="translations-are-no-directions",
     quick={
         "hidden": (1, 2, 4),
         "pixels": 6,
@@ -202,6 +206,8 @@ def _ricci_by_differences(n: int, points: int) -> float:
 @claim(
     "discrete-flow-decay",
     "sec. 6.2",
+    guard=partial(known_defect, dimensions=(9, 16)),
+    cause="translations-are-no-directions",
     quick={
         "pixels": (3, 4),
         "seeds": (0, 1),

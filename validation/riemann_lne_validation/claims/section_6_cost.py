@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..audit import Evidence, Line, Measurement, Plot, claim, require
 from ..backends import Backend
+from ..guards import known_defect
 from ..parameters import require_number
 from ..timing import geometric_sizes, growth, median, one_torch_thread, quartile_range, sample
 
@@ -18,6 +20,7 @@ _KINDS = ("plain", "corrected", "with N")
 @claim(
     "complexity",
     "sec. 6.4",
+    guard=partial(known_defect, dimensions=(4, 25)),
     quick={
         "smallest": 100,
         "largest": 1000000,

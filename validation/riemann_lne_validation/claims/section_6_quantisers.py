@@ -15,9 +15,25 @@ from ..backends import Backend
 from ..parameters import require_number, require_numbers
 
 
+def _known_levels(backend: Backend) -> Measurement:
+    """Levels of a few weights by hand: Eq. 38 at 2 bits, max |w| = 2, thresholds at 0, 4 / 3."""
+    require("torch", "torch", "quantiser-levels")
+    import torch
+
+    from riemann_lne_torch.quantizers import quantize_tensor
+
+    w = torch.tensor([-2.0, -1.4, -1.3, -0.1, 0.1, 1.3, 1.4, 2.0], dtype=torch.float64)
+    known = [-1.0, -1.0, -1 / 3, -1 / 3, 1 / 3, 1 / 3, 1.0, 1.0]
+    error = float(np.abs(quantize_tensor(w, 2).numpy() - np.array(known)).max())
+    return Measurement(
+        "levels of eight weights at 2 bits, by hand", error, 0.0, error, 1e-15, "rounding"
+    )
+
+
 @claim(
     "quantiser-levels",
     "Eq. 37, 38",
+    guard=_known_levels,
     quick={
         "bits": (1, 2, 3, 4, 8),
         "dtypes": ("float32", "float64"),

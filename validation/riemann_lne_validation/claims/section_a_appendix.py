@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -20,11 +21,13 @@ from riemann_lne.arrays import to_numpy
 
 from ..audit import Evidence, Line, Measurement, Plot, UnresolvedError, claim, relative
 from ..backends import Backend
+from ..guards import known_spectrum, known_sphere
 
 
 @claim(
     "curvature-blow-up",
     "Thm 28",
+    guard=known_sphere,
     quick={
         "radius": 1.0,
         "dimensions": (2, 3),
@@ -161,6 +164,7 @@ def _largest_riemann(g: MetricField, order: int) -> float:
 @claim(
     "linear-stability",
     "Def. 29",
+    guard=partial(known_spectrum, dimensions=(2, 3)),
     quick={"points": 20, "count": 12, "bend": 0.3, "points_3d": 8},
     full={"points": 40, "count": 30, "points_3d": 16},
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,12 +27,14 @@ from riemann_lne.weights import Order
 from ..audit import Evidence, Line, Measurement, Plot, claim
 from ..backends import Backend
 from ..flowing import largest, random_start, rate, relative_eigenvalues, run, torus
+from ..guards import known_flow, known_rates, known_sphere
 from ..parameters import require_number, require_numbers
 
 
 @claim(
     "uniform-equivalence",
     "Thm 26",
+    guard=(known_flow, known_rates),
     quick={
         "dimensions": (2, 3),
         "points": (24, 12),
@@ -173,6 +176,7 @@ _SOLUTIONS: dict[str, Callable[[], Any]] = {
 @claim(
     "bounded-curvature",
     "Cor. 27",
+    guard=(partial(known_flow, dimensions=(2, 3)), partial(known_sphere, dimensions=(2, 3))),
     quick={
         "solutions": ("cigar", "hyperbolic", "sol"),
         "time": 0.05,

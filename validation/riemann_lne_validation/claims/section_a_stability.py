@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -26,12 +27,14 @@ from ..audit import Evidence, Line, Measurement, Plot, claim
 from ..backends import Backend
 from ..covariant import derivative, nabla
 from ..flowing import perturbation, random_start, rate, run, torus
+from ..guards import known_flow, known_rates, known_spectrum
 from ..parameters import require_number, require_numbers
 
 
 @claim(
     "coercivity",
     "Thm 32",
+    guard=partial(known_spectrum, dimensions=(2, 3, 4)),
     quick={"bends": (0.2, 0.4), "modes": 2, "points": (16, 24), "curved": (0.1, 0.3, 0.6)},
     full={"bends": (0.1, 0.2, 0.4, 0.6), "modes": 3, "points": (24, 36)},
 )
@@ -190,7 +193,7 @@ _LONG = {
 }
 
 
-@claim("reference-drift", "Lemma 31", quick=_RUNS, full=_LONG)
+@claim("reference-drift", "Lemma 31", guard=(known_flow, known_rates), quick=_RUNS, full=_LONG)
 def reference_drift(
     backend: Backend,
     dimensions: Sequence[int],
@@ -327,6 +330,7 @@ def _largest_drift(n: int) -> float:
 @claim(
     "evolution-inequality",
     "Cor. 33",
+    guard=(known_flow, known_rates),
     quick={**_RUNS, "until": 16.0, "samples": 97},
     full={**_LONG, "samples": 193},
 )
