@@ -2,6 +2,7 @@
 
 from . import estimators, optimizers, quantization, quantizers
 from .algorithms import StepResult, algorithm_1_step, algorithm_2_step
+from .channels import register_channel_axis
 from .corrector import LNECorrector
 from .estimators import *  # noqa: F403
 from .optimizers import *  # noqa: F403
@@ -19,6 +20,7 @@ __all__ = [
     "StepResult",
     "algorithm_1_step",
     "algorithm_2_step",
+    "register_channel_axis",
     "translate",
     *estimators.__all__,
     *optimizers.__all__,

@@ -38,6 +38,7 @@ class Settings:
     weight_scale: Scale
     activation_estimator: Estimator | str | None
     activation_scale: Scale
+    channel_axis: int | None
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,10 @@ class QuantConfig:
     layers : tuple of types
         What is quantised; Conv1d to 3d, their transposed forms, Linear and Embedding, subclasses
         included.
+    channel_axis : int, optional
+        Axis of the output channels of the weights, for scales and estimators that work by channel
+        and for the corrector's blocks. By default it follows from the kind of layer: see
+        `register_channel_axis`. As a rule given in `overrides`, for layers of one kind.
 
     Raises
     ------
@@ -100,6 +105,7 @@ class QuantConfig:
     activation_estimator: Estimator | str | None = None
     activation_scale: Scale = "none"
     layers: tuple[type[nn.Module], ...] = QUANTIZABLE
+    channel_axis: int | None = None
 
     def __post_init__(self) -> None:
         if self.weight_bits is None and self.activation_bits is None:
@@ -168,6 +174,7 @@ class QuantConfig:
             self.weight_scale,
             self.activation_estimator,
             self.activation_scale,
+            self.channel_axis,
         )
         for pattern, changes in self.overrides.items():
             if _matches(name, pattern, {}):

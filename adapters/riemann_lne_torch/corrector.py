@@ -57,7 +57,8 @@ class LNECorrector:
         Of a model, the latent weights of the layers that `select` says; of parameters, all.
     tau : float, mapping from name patterns to float, or "auto"
         Scale in one over the unit of the weights. "auto" chooses it in every block, at every
-        call, so that |tanh(tau w)|^2 equals `target`: `riemann_lne.auto_tau`.
+        call, so that |tanh(tau w)|^2 equals `target`: `riemann_lne.auto_tau`. A block of zeros (a
+        pruned channel, a padding row) keeps its gradient: t = 0 for every tau.
     target : float
         Wanted |t|^2 for "auto" (and "rescale"), between 0 and 1.
     inverse : {"exact", "weak"}
@@ -210,7 +211,7 @@ class LNECorrector:
         Raises
         ------
         InvalidArgumentError
-            If a block of zeros meets tau="auto", or a sharded gradient has another layout.
+            If a sharded gradient has another layout than its parameter.
         NotFiniteError
             If a weight is not finite.
         NotPositiveDefiniteError
@@ -319,7 +320,7 @@ class LNECorrector:
         if bool(auto.any()):
             tau = self._follower.predict(blocks, tau, auto)
         total = sums(tau)
-        require_usable(blocks, total[:, 0], auto)
+        require_usable(blocks, total[:, 0])
         if not self._follower.is_met(blocks, total[:, 0], auto):
             tau = self._follower.solve(blocks, tau, auto)
             total = sums(tau)

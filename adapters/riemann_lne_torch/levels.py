@@ -10,7 +10,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from riemann_lne import checks
 from riemann_lne.errors import DTypeError, InvalidArgumentError, ShapeError, UnknownNameError
+
+from .channels import Channels
 
 __all__ = ["MAX_BITS", "quantize_binary", "quantize_tensor", "quantize_uniform", "scale_factor"]
 
@@ -122,7 +125,9 @@ def quantize_tensor(w: Tensor, bits: int) -> Tensor:
     return quantize_binary(w) if bits == 1 else quantize_uniform(w, bits)
 
 
-def scale_factor(w: Tensor, scale: Scale, channel_axis: int = 0) -> Tensor | None:
+def scale_factor(
+    w: Tensor, scale: Scale, channel_axis: int = 0, channel_groups: int = 1
+) -> Tensor | None:
     """The factor a that multiplies the levels: 1 (None), mean|w| or max|w|.
 
     Parameters
@@ -133,12 +138,15 @@ def scale_factor(w: Tensor, scale: Scale, channel_axis: int = 0) -> Tensor | Non
         `channel_axis`.
     channel_axis : int
         Axis of the output channels.
+    channel_groups : int
+        Of a grouped transposed convolution the number of groups: see `Channels`.
 
     Returns
     -------
     Tensor or None
         In the unit of w; shape () or one that broadcasts against w. No gradient passes: a is
-        held constant.
+        held constant. Quantisers pass the gradient as it is where a = 0 (weights that are all
+        zero), so that training can leave it.
 
     Raises
     ------
@@ -170,9 +178,27 @@ def scale_factor(w: Tensor, scale: Scale, channel_axis: int = 0) -> Tensor | Non
     elif scale == "mean":
         a = size.mean()
     else:
-        axes = other_axes(w, channel_axis)
-        a = size.mean(dim=axes, keepdim=True) if axes else size
+        channels = Channels(channel_axis % max(w.ndim, 1), channel_groups)
+        rows = channels.first(size)
+        means = rows.mean(dim=tuple(range(1, rows.ndim))) if rows.ndim > 1 else rows
+        a = channels.per_channel(means, w)
     return a.to(w.dtype)
+
+
+def scaled(q: Tensor, a: Tensor | None) -> Tensor:
+    """The product a q; where a is zero, the gradient of q passes as if a were 1.
+
+    A mean of zero (a pruned channel, a matrix that starts at zero) makes the value zero. Multiplied
+    by zero the gradient would be too, and such weights could never leave zero again.
+    """
+    if a is None:
+        return q
+    return scaled_gradient(q, a) - torch.where(a == 0.0, q.detach(), 0.0)
+
+
+def scaled_gradient(grad: Tensor, a: Tensor) -> Tensor:
+    """The product a G; G where a is zero."""
+    return torch.where(a == 0.0, 1.0, a) * grad
 
 
 def other_axes(w: Tensor, channel_axis: int) -> tuple[int, ...]:
@@ -201,17 +227,21 @@ def _wide(w: Tensor) -> Tensor:
 
 def check_bits(bits: object, where: str = "") -> int:
     """The number of bits, if it is an integer from 1 to 16; `where` names the layer."""
-    if isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= MAX_BITS:
+    try:
+        number = checks.count(bits, "bits", least=1)
+    except InvalidArgumentError:
+        number = 0
+    if not 1 <= number <= MAX_BITS:
         raise InvalidArgumentError(
             f"{where}the number of bits must be an integer from 1 to {MAX_BITS}, got {bits!r}"
         )
-    return bits
+    return number
 
 
 def require_floating(w: Tensor, where: str = "") -> None:
     """Refuse tensors that are not real floating point; `where` names the layer."""
-    if not w.is_floating_point():
+    if not w.is_floating_point() or w.dtype.itemsize < 2:
         raise DTypeError(
-            f"{where}cannot quantise a tensor of type {w.dtype}: a real floating-point type is "
-            "needed"
+            f"{where}cannot quantise a tensor of type {w.dtype}: a real floating-point type of 16 "
+            "bits or more is needed"
         )

@@ -12,6 +12,7 @@ from torch.distributed.tensor import DTensor, Replicate, Shard
 
 from riemann_lne.errors import DTypeError, InvalidArgumentError
 
+from .channels import Channels
 from .selection import Weight
 
 BLOCKS = ("layer", "channel", "network", "weight")
@@ -89,12 +90,14 @@ def open_weight(weight: Weight, block: str) -> Local:
                 "the corrector after the backward pass has reduced the gradients"
             )
         axes = {p.dim for p in parameter.placements if isinstance(p, Shard)}
-        if block == "channel" and axes - {weight.channel_axis}:
+        channels = weight.channels
+        if block == "channel" and (axes - {channels.axis} or (axes and channels.groups > 1)):
             raise InvalidArgumentError(
                 f"layer {weight.name!r}: sharded along axes {sorted(axes)}, which cuts its output "
-                f"channels (axis {weight.channel_axis}); use block='layer'"
+                f"channels (axis {channels.axis}); use block='layer'"
             )
-    return _rows(_local(parameter), _local(gradient.detach()), weight.channel_axis, block)
+    channels = weight.channels if block == "channel" else None
+    return _rows(_local(parameter), _local(gradient.detach()), channels)
 
 
 def open_values(weight: Weight) -> Local:
@@ -103,12 +106,13 @@ def open_values(weight: Weight) -> Local:
     return Local(values, values)
 
 
-def _rows(parameter: Tensor, gradient: Tensor, channel_axis: int, block: str) -> Local:
-    by_channel = block == "channel"
-    if by_channel and channel_axis:
-        parameter, gradient = (a.movedim(channel_axis, 0) for a in (parameter, gradient))
+def _rows(parameter: Tensor, gradient: Tensor, channels: Channels | None) -> Local:
+    """The weights and gradients of each channel as a row; of the whole tensor without channels."""
+    first, rows = min(parameter.ndim, 1), 1
+    if channels is not None:
+        rows = channels.count(parameter.shape)
+        (parameter, first), (gradient, _) = channels.view(parameter), channels.view(gradient)
     target: Tensor | None = None
-    first = min(parameter.ndim, 1)
     # In memory order of the weight, so that channels-last layers need no copy either.
     strides = parameter.stride()
     inner = sorted(range(first, parameter.ndim), key=lambda axis: -strides[axis])
@@ -116,7 +120,6 @@ def _rows(parameter: Tensor, gradient: Tensor, channel_axis: int, block: str) ->
     w, g = parameter.permute(order), gradient.permute(order)
     if not g.is_contiguous():
         target = g
-    rows = parameter.shape[0] if by_channel else 1
     columns = parameter.numel() // max(rows, 1)
     return Local(
         w.reshape(rows, columns),

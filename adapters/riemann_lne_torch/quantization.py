@@ -19,7 +19,9 @@ from riemann_lne.errors import (
     ShapeError,
 )
 
+from .channels import Channels, chosen_channels
 from .config import QuantConfig, Settings
+from .estimators import get_estimator
 from .levels import check_bits, require_floating
 from .quantizers import ActivationQuantizer, WeightQuantizer
 from .selection import is_quantized
@@ -34,7 +36,6 @@ __all__ = [
     "set_progress",
 ]
 
-_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _INPUT = "activation_quantizer"
 
 
@@ -136,7 +137,7 @@ def _prepare(name: str, layer: Any, settings: Settings) -> _Planned:
             "it first, or name the layer in skip"
         )
     _check_weight(layer.weight, where)
-    axis = 1 if isinstance(layer, _TRANSPOSED) else 0
+    channels = _channels(layer, settings, where)
     weight_quantizer = activation_quantizer = None
     try:
         if settings.weight_bits is not None:
@@ -144,7 +145,8 @@ def _prepare(name: str, layer: Any, settings: Settings) -> _Planned:
                 check_bits(settings.weight_bits, "weight_bits: "),
                 settings.estimator,
                 settings.weight_scale,
-                axis,
+                channels.axis,
+                channels.groups,
             )
             weight_quantizer.value(layer.weight)  # whatever the estimator refuses, it does here
         if settings.activation_bits is not None:
@@ -163,6 +165,24 @@ def _prepare(name: str, layer: Any, settings: Settings) -> _Planned:
         if quantizer is not None:
             quantizer.to(device=device).train(layer.training)
     return name, layer, weight_quantizer, activation_quantizer
+
+
+def _channels(layer: Any, settings: Settings, where: str) -> Channels:
+    """Where the output channels lie; an error where that matters and is not known."""
+    found = chosen_channels(layer, layer.weight, settings.channel_axis, where)
+    if found is not None:
+        return found
+    by_channel = settings.weight_scale == "mean-channel" or (
+        settings.weight_bits is not None and get_estimator(settings.estimator).per_channel
+    )
+    if by_channel and layer.weight.ndim > 1:
+        raise InvalidArgumentError(
+            f"{where}which axis of its weight, shape {tuple(layer.weight.shape)}, holds the output "
+            f"channels is not known for a {type(layer).__name__}, and its scale or estimator works "
+            "by channel; give channel_axis in QuantConfig or its overrides, or call "
+            "register_channel_axis"
+        )
+    return Channels()
 
 
 def _check_weight(weight: Tensor, where: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 
+from .channels import Channels
 from .estimators import STE, ClippedSTE, Estimator, Site, estimate, get_estimator
 from .levels import (
     SCALES,
@@ -17,7 +19,9 @@ from .levels import (
     quantize_binary,
     quantize_tensor,
     quantize_uniform,
+    require_floating,
     scale_factor,
+    scaled,
 )
 
 __all__ = [
@@ -47,7 +51,8 @@ class _Quantizer(nn.Module):
             )
         self.scale: Scale = scale
         # in a buffer, and only where it matters: training resumes where it was
-        progress = torch.zeros(()) if self.estimator.scheduled else None
+        # on the host, whatever the default device is: the quantiser moves with its layer
+        progress = torch.zeros((), device="cpu") if self.estimator.scheduled else None
         self.register_buffer("progress", progress)
 
     def set_progress(self, fraction: float) -> None:
@@ -77,19 +82,51 @@ class _Quantizer(nn.Module):
         site = self.site()
         with torch.no_grad():
             q = self.estimator.forward(x, site)
-            a = scale_factor(x, self.scale, site.channel_axis)
-            return q if a is None else a * q
+            return scaled(q, self.factor(x))
+
+    def factor(self, x: Tensor) -> Tensor | None:
+        """The factor a of the levels of x: see `scale_factor`."""
+        return scale_factor(x, self.scale)
 
     def forward(self, x: Tensor) -> Tensor:
         """The discrete values of x, with the estimator's gradient; shape and type of x."""
-        site = self.site()
-        q = estimate(x, self.estimator, site)
-        a = scale_factor(x, self.scale, site.channel_axis)
-        return q if a is None else a * q
+        return scaled(estimate(x, self.estimator, self.site()), self.factor(x))
 
     def extra_repr(self) -> str:
         """Bits, estimator and scale."""
         return f"bits={self.bits}, estimator={self.estimator!r}, scale={self.scale!r}"
+
+
+@dataclass(frozen=True)
+class _ByGroup(Estimator):
+    """An estimator that works by channel, on a weight whose channels do not lie along one axis."""
+
+    inner: Estimator
+    channels: Channels
+    per_channel = True
+
+    @property
+    def scheduled(self) -> bool:  # type: ignore[override]
+        return self.inner.scheduled
+
+    @property
+    def scales(self) -> bool:  # type: ignore[override]
+        return self.inner.scales
+
+    def _first(self, site: Site) -> Site:
+        return replace(site, channel_axis=0)
+
+    def forward(self, w: Tensor, site: Site) -> Tensor:
+        q = self.inner.forward(self.channels.first(w), self._first(site))
+        return self.channels.back(q, w.shape)
+
+    def transformed(self, w: Tensor, site: Site) -> Tensor:
+        z = self.inner.transformed(self.channels.first(w), self._first(site))
+        return self.channels.back(z, w.shape)
+
+    def backward(self, w: Tensor, q: Tensor, grad: Tensor, site: Site) -> Tensor:
+        first = [self.channels.first(x) for x in (w, q, grad)]
+        return self.channels.back(self.inner.backward(*first, self._first(site)), w.shape)
 
 
 class WeightQuantizer(_Quantizer):
@@ -108,6 +145,8 @@ class WeightQuantizer(_Quantizer):
         see `scale_factor`.
     channel_axis : int
         Axis of the output channels.
+    channel_groups : int
+        Of a grouped transposed convolution the number of groups: see `Channels`.
 
     Raises
     ------
@@ -136,11 +175,23 @@ class WeightQuantizer(_Quantizer):
         estimator: Estimator | str = STE(),  # noqa: B008  a frozen value
         scale: Scale = "none",
         channel_axis: int = 0,
+        channel_groups: int = 1,
     ) -> None:
         if scale not in SCALES:
             raise UnknownNameError("scale of weights", scale, SCALES)
         super().__init__(bits, estimator, scale)
-        self.channel_axis = channel_axis
+        self.channels = Channels(channel_axis, channel_groups)
+        if channel_groups > 1 and self.estimator.per_channel:
+            self.estimator = _ByGroup(self.estimator, self.channels)
+
+    @property
+    def channel_axis(self) -> int:
+        """Axis of the output channels."""
+        return self.channels.axis
+
+    def factor(self, x: Tensor) -> Tensor | None:
+        """The factor a of the levels, with one value a channel for ``"mean-channel"``."""
+        return scale_factor(x, self.scale, self.channels.axis, self.channels.groups)
 
     def site(self) -> Site:
         """What the estimator is told beside the weights."""
@@ -154,8 +205,8 @@ class WeightQuantizer(_Quantizer):
     def settings(self) -> tuple[Any, ...]:
         """What must agree between layers that share one weight."""
         by_channel = self.estimator.per_channel or self.scale == "mean-channel"
-        axis = self.channel_axis if by_channel else None
-        return self.bits, repr(self.estimator), self.scale, axis
+        channels = self.channels if by_channel else None
+        return self.bits, repr(self.estimator), self.scale, channels
 
 
 class ActivationQuantizer(_Quantizer):
@@ -210,5 +261,11 @@ class ActivationQuantizer(_Quantizer):
         self.frozen = False
 
     def forward(self, x: Tensor) -> Tensor:
-        """The discrete values of x; without a gradient once the model is finalised."""
+        """The discrete values of x; without a gradient once the model is finalised.
+
+        An empty batch is passed on as it is.
+        """
+        if x.numel() == 0:
+            require_floating(x)
+            return x.detach() if self.frozen else x
         return self.value(x) if self.frozen else super().forward(x)

@@ -379,7 +379,7 @@ class RicciFlowRegularizer:
             return tau
         blocks = Blocks.of_values(self.weights, self.kernel)
         # a new one at every call: N does not depend on where the weights have been
-        follower = Follower(self.target)
+        follower = Follower(self.target, zeros=False)
         return follower.solve(blocks, follower.predict(blocks, tau, auto), auto)
 
     def _remember(self, values: Sequence[Tensor]) -> None:

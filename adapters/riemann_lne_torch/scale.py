@@ -18,7 +18,7 @@ from .sums import Blocks, Fast, Rows
 
 _MOST_ROUNDS = 60
 # tanh^2 z = z^2 - 2/3 z^4 + 17/45 z^6 - ...
-_SERIES = torch.tensor([1.0, -2.0 / 3.0, 17.0 / 45.0], dtype=torch.float64)
+_SERIES = torch.tensor([1.0, -2.0 / 3.0, 17.0 / 45.0], dtype=torch.float64, device="cpu")
 _POWERS = Fast(grouped.powers, "powers")
 _SCALE = Fast(grouped.scale_sums, "scale")
 
@@ -57,10 +57,14 @@ class Follower:
     remainder, taken to grow like the next term, r^8. The r that then meets the target is right to
     rounding as a rule. Where the sums show that it is not, Newton's method in log tau goes on
     from there.
+
+    A block of zeros has t = 0 for every tau, and the metric is the identity there: tau is 1. With
+    ``zeros=False`` such a block is refused.
     """
 
-    def __init__(self, target: float) -> None:
+    def __init__(self, target: float, *, zeros: bool = True) -> None:
         self.target = target
+        self.zeros = zeros
         self._layout: tuple[tuple[str, int], ...] = ()
         self._tau = torch.empty(0, dtype=torch.float64)
         self._remainder = torch.empty(0, dtype=torch.float64)
@@ -75,26 +79,28 @@ class Follower:
         Raises
         ------
         InvalidArgumentError
-            If a wanted block holds only zeros. Names the layer and the channel.
+            If a wanted block holds only zeros, without ``zeros``. Names the layer and channel.
         NotFiniteError
             If a weight is not finite. Names the layer.
         """
         last, remainder = self._last(blocks)
         scale = torch.where(last.isnan(), 1.0, last)
         sums = blocks.collect(_powers, scale, fast=_POWERS, width=3, held=2)
-        require_usable(blocks, sums[:, 0], wanted)
+        require_usable(blocks, sums[:, 0], wanted & (not self.zeros))
         self._scale, self._series = scale, sums * _SERIES
+        empty = sums[:, 0] == 0.0
         least = self.target / sums[:, 0]  # of r^2, as |tanh z| <= |z|
         square = _root(self._series, remainder, self.target)
         square = torch.where(square.isfinite() & (square >= least), square, least)
-        tau = torch.where(wanted, scale * square.sqrt(), tau)
-        self._keep(blocks, tau, wanted)
+        tau = torch.where(wanted, torch.where(empty, 1.0, scale * square.sqrt()), tau)
+        self._keep(blocks, tau, wanted & ~empty)
         return tau
 
     def is_met(self, blocks: Blocks, norm2: Rows, wanted: Rows) -> bool:
         """Whether |t|^2 is the target in all wanted rows, as well as their precision can tell."""
         tolerance = 1e-13 if _double(blocks) else 3e-6
-        return not bool((wanted & ~((norm2 / self.target - 1.0).abs() < tolerance)).any())
+        met = ((norm2 / self.target - 1.0).abs() < tolerance) | (norm2 == 0.0)
+        return not bool((wanted & ~met).any())
 
     def solve(self, blocks: Blocks, tau: Rows, wanted: Rows) -> Rows:
         """Newton's method from a prediction, for logit |t|^2 = logit target, inside a bracket."""
@@ -103,7 +109,8 @@ class Follower:
         for _ in range(_MOST_ROUNDS):
             trial = torch.where(wanted, bracket.u.exp(), 1.0)
             sums = blocks.collect(_scale_sums, trial, fast=_SCALE, width=2, held=2)
-            require_usable(blocks, sums[:, 0], wanted)
+            require_usable(blocks, sums[:, 0], wanted & (not self.zeros))
+            wanted = wanted & (sums[:, 0] > 0.0)  # a block of zeros keeps the tau it has
             if not bool((wanted & (bracket.step(sums[:, 0], sums[:, 1]) > tolerance)).any()):
                 break
         tau = torch.where(wanted, bracket.u.exp(), tau)
@@ -211,15 +218,17 @@ def _powers(x: Tensor, v: Tensor, tau: Any) -> tuple[Tensor, ...]:
     return PieceSums(tau).powers(x)
 
 
-def require_usable(blocks: Blocks, norm2: Rows, wanted: Rows) -> None:
-    """Refuse non-finite weights and, where tau follows a target, blocks of zeros, by name."""
+def require_usable(blocks: Blocks, norm2: Rows, no_zeros: Rows | None = None) -> None:
+    """Refuse non-finite weights and, in the rows that are named, blocks of zeros, by name."""
     broken = ~torch.isfinite(norm2)
     if bool(broken.any()):
         raise NotFiniteError(
             f"{blocks.row_name(int(broken.nonzero()[0]))}: the weights hold NaN or infinite "
             "values (or values whose squares overflow): training has diverged"
         )
-    zero = wanted & (norm2 == 0.0)
+    if no_zeros is None:
+        return
+    zero = no_zeros & (norm2 == 0.0)
     if bool(zero.any()):
         raise InvalidArgumentError(
             f"{blocks.row_name(int(zero.nonzero()[0]))}: all weights are zero, so that no tau "

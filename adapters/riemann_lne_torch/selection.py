@@ -14,6 +14,7 @@ from torch.nn.utils import parametrize
 
 from riemann_lne.errors import DTypeError, InvalidArgumentError, ShapeError
 
+from .channels import Channels, chosen_channels
 from .quantizers import WeightQuantizer
 
 Select: TypeAlias = str | Sequence[str] | Callable[[str, nn.Module], bool] | None
@@ -23,7 +24,6 @@ Source: TypeAlias = nn.Module | Iterable[Tensor | tuple[str, Tensor]]
 
 # The layers whose weights a float model would have quantised: "all" of `select`.
 _WEIGHTED = (nn.Linear, nn.Embedding, nn.modules.conv._ConvNd)
-_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 _ADVICE = (
     "quantize the model first, or say which layers to take with select: name patterns such as "
@@ -34,11 +34,16 @@ _ADVICE = (
 
 @dataclass(frozen=True, eq=False)
 class Weight:
-    """A latent weight: its layer's name, the parameter, and the axis of the output channels."""
+    """A latent weight: its layer's name, the parameter, and where its output channels lie."""
 
     name: str
     parameter: Tensor
-    channel_axis: int = 0
+    channels: Channels = Channels()
+
+    @property
+    def channel_axis(self) -> int:
+        """Axis of the output channels."""
+        return self.channels.axis
 
 
 def find_weights(source: Source, select: Select = None) -> list[Weight]:
@@ -110,11 +115,33 @@ def latent_parameter(module: nn.Module) -> Tensor | None:
     return weight if isinstance(weight, Tensor) else None
 
 
+def layer_channels(module: nn.Module, weight: Tensor) -> Channels:
+    """Where the output channels of a layer's weight lie.
+
+    Of a layer of `quantize_` its quantiser knows (`QuantConfig` may have said it), of others their
+    kind decides: see `register_channel_axis`. Axis 0 for kinds that are not known.
+    """
+    quantizer = weight_quantizer(module)
+    if quantizer is not None:
+        return quantizer.channels
+    if isinstance(weight, nn.parameter.UninitializedParameter):
+        return Channels()  # no shape yet, which is said later
+    found = chosen_channels(module, weight, None, "")
+    return Channels() if found is None else found
+
+
+def weight_quantizer(module: nn.Module) -> WeightQuantizer | None:
+    """The quantiser that `quantize_` put on a layer's weight, if any."""
+    if not parametrize.is_parametrized(module, "weight"):
+        return None
+    chain = module.parametrizations["weight"]  # type: ignore[index]
+    return next((step for step in chain if isinstance(step, WeightQuantizer)), None)
+
+
 def is_quantized(module: nn.Module) -> bool:
     """Whether a layer's weight goes through a quantiser of a library that is known here."""
-    if parametrize.is_parametrized(module, "weight"):
-        chain = module.parametrizations["weight"]  # type: ignore[index]
-        return any(isinstance(step, WeightQuantizer) for step in chain)
+    if weight_quantizer(module) is not None:
+        return True
     if getattr(getattr(module, "weight_quant", None), "is_quant_enabled", False):  # Brevitas
         return True
     # torchao, torch.ao
@@ -133,8 +160,7 @@ def _from_model(model: nn.Module, select: Select) -> Iterator[Weight]:
             parameter = latent_parameter(module)
             assert parameter is not None
             none = False
-            axis = 1 if isinstance(module, _TRANSPOSED) else 0
-            yield Weight(name or "weight", parameter, axis)
+            yield Weight(name or "weight", parameter, layer_channels(module, parameter))
     if none:
         kind = "quantised layers" if select is None else f"layers selected by {select!r}"
         names = ", ".join(name or "(the model itself)" for name, _ in modules) or "none"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,8 @@ class LayerStatistics:
     Attributes
     ----------
     tau : float
-        Scale, in one over the unit of the weights; the mean over the blocks.
+        Scale, in one over the unit of the weights; the mean over the blocks, those of
+        zeros aside (NaN if there are no others).
     norm2 : float
         |t|^2 = |tanh(tau w)|^2; the largest over the blocks.
     condition : float or None
@@ -80,16 +82,17 @@ def of_layers(
     table = []
     for layer, sums in zip(blocks.layers, change.tolist(), strict=True):
         span = layer.span
-        counts = (layer.rows, sum(bad[span]), whole[span].count(False))
+        used = [t for t, n in zip(taus[span], norms[span], strict=True) if n != 0.0]
+        counts = (len(used), sum(bad[span]), whole[span].count(False))
         ends = (max(norms[span], default=0.0), max(conditions[span], default=1.0))
-        table.append([*sums, sum(taus[span]), *counts, *ends])
+        table.append([*sums, sum(used), *counts, *ends])
     if blocks.block == "channel":  # other channels of a layer may lie on other processes
         table = blocks.combine(table, added=7)
     statistics = {}
     for layer, row in zip(blocks.layers, table, strict=True):
         angle, relative = angle_and_change(*row[:3])
         statistics[layer.name] = LayerStatistics(
-            tau=row[3] / row[4],
+            tau=row[3] / row[4] if row[4] else math.nan,  # zeros: any tau
             norm2=row[7],
             condition=None if condition is None else row[8],
             relative_change=relative,

@@ -92,7 +92,7 @@ class Blocks:
         for layer, total in zip(self.layers, totals, strict=True):
             size = sum(totals) if self.whole else total
             if self.block == "channel":
-                size //= layer.weight.parameter.shape[layer.weight.channel_axis]
+                size //= layer.weight.channels.count(layer.weight.parameter.shape)
             count[layer.span] = size
         return count
 

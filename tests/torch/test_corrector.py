@@ -552,17 +552,47 @@ def test_bad_options(options, error, message):
         LNECorrector(parameters(), **options)
 
 
-def test_zeros_and_broken_weights_are_named():
+@pytest.mark.parametrize("metric", ["lne", "flowed", "hessian", "dual"])
+@pytest.mark.parametrize("block", ["channel", "layer", "network"])
+def test_a_block_of_zeros_keeps_its_gradient(block, metric):
+    """Pruned channels, padding rows, matrices that start at zero: t = 0, so that g = I.
+
+    Looked at: the first call, calls after it, a block that leaves zero, statistics, and the
+    estimators, whose tau comes from `auto_tau` (test_channels.py). The flowed metric of zeros is a
+    multiple of the identity.
+    """
     params = parameters()
-    params[1].data[2] = 0.0
-    with pytest.raises(
-        InvalidArgumentError, match="'parameter 1', channel 2: all weights are zero"
-    ):
-        LNECorrector(params, block="channel").correct_()
-    LNECorrector(params, 0.1, block="channel").correct_()
-    params[1].data.zero_()
-    with pytest.raises(InvalidArgumentError, match="'parameter 1': all weights are zero"):
-        LNECorrector(params).correct_()
+    with torch.no_grad():
+        for p in params if block == "network" else params[1:2]:
+            p.zero_() if block != "channel" else p[2].zero_()
+    corrector = LNECorrector(params, block=block, metric=metric)
+    for _ in range(2):
+        plain = [torch.randn_like(p) for p in params]
+        for p, g in zip(params, plain, strict=True):
+            p.grad = g.clone()
+        corrector.correct_()
+        index = 2 if block == "channel" else slice(None)
+        got, want = params[1].grad[index], plain[1][index]
+        ratio = got / want
+        torch.testing.assert_close(ratio, torch.full_like(ratio, float(ratio.flatten()[0])))
+        if metric != "flowed":
+            assert torch.equal(got, want)
+        if block != "network":
+            assert not torch.equal(params[0].grad, plain[0])
+        statistics = corrector.statistics["parameter 1"]
+        assert math.isnan(statistics.tau) is (block != "channel")
+        assert math.isfinite(statistics.relative_change)
+    with torch.no_grad():  # what leaves zero is corrected as if it had never been there
+        params[1][2] = 0.3
+    corrector.correct_()
+    fresh = LNECorrector(params, block=block, metric=metric)
+    fresh.correct_()
+    got, want = (c.statistics["parameter 1"].tau for c in (corrector, fresh))
+    assert got == pytest.approx(want, rel=1e-6)
+
+
+def test_broken_weights_are_named():
+    params = parameters()
     params[2].data[0] = math.nan
     for tau in ("auto", 0.1):
         with pytest.raises(NotFiniteError, match="'parameter 2': the weights hold NaN"):

@@ -64,7 +64,7 @@ def _as_tensor(progress: float | Tensor) -> Tensor:
     """The progress for arithmetic: as it is, or in double precision from a Python number."""
     if isinstance(progress, Tensor):
         return progress
-    return torch.tensor(progress, dtype=torch.float64)
+    return torch.tensor(progress, dtype=torch.float64, device="cpu")
 
 
 def _standardize(w: Tensor, site: Site, center: bool) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 
-from ..levels import max_magnitude, quantize_tensor, scale_factor
+from ..levels import max_magnitude, quantize_tensor, scale_factor, scaled, scaled_gradient
 from .base import Estimator, Site
 from .registry import register_estimator
 
@@ -111,7 +111,7 @@ class BWN(Estimator):
     ----------
     M. Rastegari, V. Ordonez, J. Redmon, A. Farhadi, "XNOR-Net: ImageNet classification using
     binary convolutional neural networks", ECCV 2016. The term 1/n that its gradient has
-    beside a is left out.
+    beside a is left out. Where a = 0 the gradient is G: see `scale_factor`.
 
     Examples
     --------
@@ -146,11 +146,11 @@ class BWN(Estimator):
 
     def forward(self, w: Tensor, site: Site) -> Tensor:
         """Value a Q(w)."""
-        return self._a(w, site) * quantize_tensor(w, site.bits)
+        return scaled(quantize_tensor(w, site.bits), self._a(w, site))
 
     def backward(self, w: Tensor, q: Tensor, grad: Tensor, site: Site) -> Tensor:
         """Gradient a G 1[|w| <= 1]."""
-        return self._a(w, site) * grad * (w.abs() <= 1.0)
+        return scaled_gradient(grad, self._a(w, site)) * (w.abs() <= 1.0)
 
 
 @register_estimator("ewgs")

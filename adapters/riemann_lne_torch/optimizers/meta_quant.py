@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 
+from ..levels import scaled_gradient
 from ..quantization import quantized_layers
-from ..quantizers import WeightQuantizer, scale_factor
+from ..quantizers import WeightQuantizer
 from .base import OptimizerWrapper, require_positive
 
 __all__ = ["FCGrad", "MetaQuant", "MultiFC"]
@@ -120,9 +121,9 @@ class MetaQuant(OptimizerWrapper):
         site = quantizer.site()
         w = w.detach()
         meta = self._meta_gradient(quantizer, w, grad)
-        a = scale_factor(w, quantizer.scale, site.channel_axis)
+        a = quantizer.factor(w)
         if a is not None:  # G is dL/d(a Q), the estimator takes dL/dQ
-            meta = a * meta
+            meta = scaled_gradient(meta, a)
         with torch.no_grad():
             q = quantizer.estimator.forward(w, site)
         return quantizer.estimator.backward(w, q, meta.to(w.dtype), site)
