@@ -8,7 +8,6 @@ import torch
 
 from riemann_lne.errors import InvalidArgumentError
 from riemann_lne_validation.comparison.datasets import load_images
-from riemann_lne_validation.comparison.image_hits import ImageHits
 from riemann_lne_validation.comparison.protocol import default_arm
 from riemann_lne_validation.comparison.records import RunRecord
 from riemann_lne_validation.comparison.training import Run, train

@@ -29,11 +29,13 @@ def test_the_interval_of_five_is_student_s_and_not_the_normal_one():
     assert s.student_interval(x).half_width == pytest.approx(2.7764 * math.sqrt(2.5 / 5), abs=1e-4)
 
 
-def test_sign_flip_test_is_exact_for_few_values():
-    d = SLEEP[:6]
-    flipped = [np.dot(f, d) for f in itertools.product((-1, 1), repeat=6)]
-    extreme = np.mean(np.abs(flipped) >= d.sum() - 1e-12)
+@pytest.mark.parametrize("count", [2, 5, 6, 9, 10, 12])
+def test_sign_flip_test_is_exact_for_few_values(count):
+    d = np.resize(SLEEP - 1.0, count) + 0.01 * np.arange(count)
+    flips = np.array(list(itertools.product((-1, 1), repeat=count)))
+    extreme = np.mean(np.abs(flips @ d) >= abs(d.sum()) - 1e-12)
     assert s.sign_flip_test(d) == pytest.approx(extreme, abs=1e-12)
+    assert s.sign_flip_test(-d) == s.sign_flip_test(d)
 
 
 def test_random_sign_flips_agree_with_the_t_test_for_many_normal_values():

@@ -73,7 +73,9 @@ def test_a_study_tunes_on_validation_and_measures_on_test(plan, fake_run, tmp_pa
     assert summary.comparisons[0].primary.verdict == "helps"
     (sentence,) = summary.sentences
     assert sentence.startswith("DoReFa against STE (mean of the last 2 epochs): +")
-    assert sentence.endswith("helps at the corrected level")
+    first, second = sentence.split(". Last epoch: ")
+    assert first.endswith("helps at the corrected level")
+    assert second.endswith(": helps")
     assert len(summary.tuning) == 4
     assert [t["chosen"] for t in summary.tuning] == [False, True, False, True]
     assert any("edge of its grid" in n and "STE, learning_rate = 0.3" in n for n in summary.notes)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import statistics as plain_statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from riemann_lne.errors import InvalidArgumentError
 
+from .image_hits import ImageHits
 from .protocol import Arm
 from .records import RunRecord
 from .statistics import Description, describe, window
@@ -59,6 +60,8 @@ class ArmSummary:
     curve : Curve
     warnings : tuple of str
         What the runs noted, each once.
+    hits : dict from seed to ImageHits
+        Of the runs that recorded them.
     """
 
     arm: Arm
@@ -77,6 +80,7 @@ class ArmSummary:
     seconds: float
     curve: Curve
     warnings: tuple[str, ...] = ()
+    hits: Mapping[int, ImageHits] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -121,6 +125,7 @@ def summarise_arm(records: Sequence[RunRecord]) -> ArmSummary:
         seconds=float(_mean(r.seconds for r in good or runs) or 0.0),
         curve=_curve(good),
         warnings=tuple(dict.fromkeys(note for r in runs for note in r.notes)),
+        hits={r.seed: r.hits for r in good if r.hits is not None},
     )
 
 

@@ -1,4 +1,4 @@
-"""Which images a run classifies correctly at its end, for statistics over images as well as seeds."""
+"""Which images a run classifies correctly at its end: for statistics over images as well."""
 
 from __future__ import annotations
 

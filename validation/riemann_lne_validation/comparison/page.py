@@ -72,15 +72,19 @@ run's
 training.</p>
 
 <h2>Comparisons</h2>
-<div class="wide"><table><thead><tr><th>arm</th><th>reference</th><th>primary</th>
-<th>adjusted p</th>
-<th>of all</th><th>difference</th><th>sd</th><th>Student 95 %</th><th>bootstrap 95 %</th>
-<th>simultaneous</th><th>p</th><th>adjusted p</th><th>p, sign flip</th><th>resolves</th>
-<th>power .8</th>
+<div class="wide"><table><thead><tr><th>arm</th><th>reference</th><th>metric</th>
+<th>primary</th><th>adjusted p</th>
+<th>of all</th><th>with the metric</th><th>cost ratio</th><th>difference</th><th>sd</th>
+<th>Student 95 %</th><th>bootstrap 95 %</th><th>seeds and images 95 %</th>
+<th>simultaneous</th><th>p</th><th>adjusted p</th><th>p, sign flip</th><th>adjusted</th>
+<th>resolves</th><th>power .8</th>
 </tr></thead><tbody>
 $comparisons
 </tbody></table></div>
 <p>Percentage points. Adjusted p: Holm, within the primary comparisons, and over all of them.
+with the metric: "changes" where the verdict is another one in the other metric. cost ratio: cost of
+the arm over that of its reference. Student and bootstrap: over seeds, for these test images; seeds
+and images: for other images too, a dash where runs did not record which images were hits.
 resolves:
 half-width of the 95 % interval. power .8: the true difference that this many seeds would find with
 probability 0.8 at the corrected level. A null says that no difference was found, not that there is

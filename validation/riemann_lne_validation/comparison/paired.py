@@ -27,6 +27,7 @@ from .statistics import (
     t_test,
     worst_ranks,
 )
+from .two_way import two_way_interval
 
 #: Verdicts of a comparison.
 HELPS, HARMS, NULL, UNDECIDED = "helps", "harms", "null", "undecided"
@@ -62,6 +63,11 @@ class Paired:
         The p that the verdict uses, not corrected; ``test`` says which one it is.
     adjusted : float or None
         Holm's, within the family of ``comparisons``.
+    adjusted_sign_flip : float or None
+        Holm's for the p of the sign-flip test, within the same family.
+    two_way : Interval or None
+        95 % interval over seeds and images (`two_way.two_way_interval`), the others being over
+        seeds alone. None if runs did not record the hits of single images.
     comparisons : int
     corrected_level : float
         alpha/m: what the smallest raw p of the family is compared with.
@@ -96,6 +102,8 @@ class Paired:
     resolves: float | None = None
     detectable: float | None = None
     verdict: str = UNDECIDED
+    adjusted_sign_flip: float | None = None
+    two_way: Interval | None = None
 
 
 def pair(
@@ -103,6 +111,7 @@ def pair(
     reference: Mapping[int, float | None],
     level: float = 0.95,
     test: str = "t",
+    images: Mapping[int, np.ndarray] | None = None,
 ) -> Paired:
     """The paired comparison of two sets of runs.
 
@@ -116,6 +125,9 @@ def pair(
         Which p the verdict uses. Where a run diverged there is no difference to average, and the
         verdict uses the sign-flip test on signed ranks, the diverged run the worst of all. Where
         all differences are equal there is no t, and it uses the sign-flip test.
+    images : mapping from seed to array, optional
+        Differences of single images, in the unit of the values and with these as means. Needed
+        of every pair that finished for an interval over seeds and images.
 
     Raises
     ------
@@ -166,6 +178,7 @@ def pair(
         test=used,
         direction=direction,
         notes=_notes(len(seeds), values, lost, lost_reference, missing),
+        two_way=_over_images(seeds, kept, images or {}, level),
         resolves=None if spread is None else resolution(spread, len(values), level),
     )
 
@@ -186,7 +199,14 @@ def correct(comparisons: Sequence[Paired], alpha: float = 0.05) -> list[Paired]:
     """
     m = len(comparisons)
     adjusted = holm([1.0 if c.p is None else c.p for c in comparisons])
-    return [_with_family(c, q, m, alpha) for c, q in zip(comparisons, adjusted, strict=True)]
+    flips = holm([1.0 if c.p_sign_flip is None else c.p_sign_flip for c in comparisons])
+    return [
+        replace(
+            _with_family(c, q, m, alpha),
+            adjusted_sign_flip=None if c.p_sign_flip is None else f,
+        )
+        for c, q, f in zip(comparisons, adjusted, flips, strict=True)
+    ]
 
 
 def smallest_p(c: Paired) -> float:
@@ -209,6 +229,14 @@ def _with_family(c: Paired, adjusted: float, m: int, alpha: float) -> Paired:
         verdict = NULL
         if adjusted <= alpha and c.direction:
             verdict = HELPS if c.direction > 0 else HARMS
+            fewest = 2.0 / 2 ** len(values)
+            if c.test == "paired t" and fewest > level:
+                notes = (
+                    *notes,
+                    f"rests on Student's t, that is on normal differences: the sign-flip test of "
+                    f"{len(values)} pairs, which assumes less, cannot give a p below "
+                    f"{fewest:.2g}, and the corrected level is {level:.2g}",
+                )
     return replace(
         c,
         notes=notes,
@@ -219,6 +247,23 @@ def _with_family(c: Paired, adjusted: float, m: int, alpha: float) -> Paired:
         detectable=None if spread is None else detectable(spread, len(values), level),
         verdict=verdict,
     )
+
+
+def _over_images(
+    seeds: Sequence[int],
+    differences: Sequence[float | None],
+    images: Mapping[int, np.ndarray],
+    level: float,
+) -> Interval | None:
+    """The interval over seeds and images, if every pair that finished has images."""
+    finished = [s for s, d in zip(seeds, differences, strict=True) if d is not None]
+    if not finished or any(s not in images for s in finished):
+        return None
+    if len({len(images[s]) for s in finished}) > 1:
+        raise InvalidArgumentError("the runs of different seeds have different numbers of images")
+    if len(finished) < 2:
+        return None
+    return two_way_interval(np.stack([images[s] for s in finished]), level)
 
 
 def _difference(method: float | None, reference: float | None) -> float:

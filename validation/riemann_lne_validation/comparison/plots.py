@@ -111,7 +111,7 @@ def _limits(summary: Summary) -> tuple[float, float]:
 def cost(summary: Summary) -> str:
     """Accuracy against cost in epochs of plain training; numbers are those of the table."""
     with _figure(3.4) as (figure, axes):
-        for number, arm in enumerate(summary.arms, start=1):
+        for number, arm in enumerate(summary.distinct, start=1):
             values = [v for v in arm.values(summary.metric).values() if v is not None]
             if not values:
                 continue

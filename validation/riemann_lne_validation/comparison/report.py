@@ -17,16 +17,17 @@ from . import plots
 from .arms import ArmSummary
 from .page import PAGE
 from .paired import Paired
-from .summary import Summary
+from .summary import METRICS, Summary
 from .tables import family_line, interval, mean_and_deviation, number, runs
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def to_dict(summary: Summary) -> dict[str, Any]:
     """The whole summary in the types of JSON: accuracies in percentage points, None for none.
 
-    The differences, intervals, p-values and verdicts can be computed anew from ``by_seed`` alone.
+    The differences, intervals, p-values and verdicts can be computed anew from ``by_seed`` and
+    ``hits`` alone.
     """
     return {
         "schema": SCHEMA,
@@ -43,10 +44,14 @@ def to_dict(summary: Summary) -> dict[str, Any]:
                 "primary": asdict(c.primary) if c.primary else None,
                 "last": asdict(c.last),
                 "final": asdict(c.final),
+                "primary_other": asdict(c.primary_other) if c.primary_other else None,
+                "changes_with_metric": c.changes(summary.metric),
+                "cost_ratio": summary.cost_ratio(c),
             }
             for c in summary.comparisons
         ],
         "arms": [_arm(a) for a in summary.arms],
+        "same": [asdict(s) for s in summary.same],
         "counts": counts(summary),
         "tuning": [dict(t) for t in summary.tuning],
         "notes": list(summary.notes),
@@ -108,7 +113,7 @@ def render(summary: Summary) -> str:
         title=_e(summary.title),
         notes="".join(f"<li>{_e(n)}</li>" for n in summary.notes),
         sentences="".join(_sentence(summary, s) for s in summary.sentences),
-        family=_e(family_line(summary)),
+        family=_e(" ".join([family_line(summary), *(s.line for s in summary.same)])),
         counts=_e(_counts_line(summary)),
         forest=plots.forest(summary) if summary.comparisons else "",
         cost=plots.cost(summary),
@@ -130,6 +135,7 @@ def _arm(a: ArmSummary) -> dict[str, Any]:
     found["arm"] = a.arm.to_dict()
     for name in ("last_by_seed", "final_by_seed", "diverged"):
         found[name] = {str(k): v for k, v in found[name].items()}
+    found["hits"] = {str(seed): hits.to_dict() for seed, hits in a.hits.items()}
     return {"label": a.label, **found}
 
 
@@ -175,7 +181,7 @@ def _verdict(found: Paired) -> _Markup:
 
 def _arms(summary: Summary) -> str:
     rows = []
-    for i, a in enumerate(summary.arms, start=1):
+    for i, a in enumerate(summary.distinct, start=1):
         flips = None if a.sign_flip_rate is None else 100 * a.sign_flip_rate
         rows.append([
             i, a.label, runs(a), *mean_and_deviation(a.last), *mean_and_deviation(a.final),
@@ -186,25 +192,38 @@ def _arms(summary: Summary) -> str:
 
 
 def _comparisons(summary: Summary) -> str:
+    """Two rows a comparison, the study's metric first."""
     rows = []
+    names = (summary.metric, "final" if summary.metric == "last" else "last")
     for c in summary.comparisons:
-        found = c.of(summary.metric)
-        first = c.primary
-        mean = found.description.mean if found.description else None
-        spread = found.description.standard_deviation if found.description else None
-        rows.append([
-            c.arm, c.reference,
-            _verdict(first) if first else "", number(first.adjusted, ".2g") if first else "",
-            _verdict(found), number(mean, "+.2f"), number(spread), interval(found),
-            interval(found, "bootstrap"), interval(first or found, "family"),
-            number(found.p, ".2g"), number(found.adjusted, ".2g"),
-            number(found.p_sign_flip, ".2g"), number(found.resolves), number(found.detectable),
-        ])  # fmt: skip
-    return _rows(rows, 5)
+        ratio = number(summary.cost_ratio(c), ".3g")
+        changes = "changes" if c.changes(summary.metric) else ""
+        for name, first in zip(names, (c.primary, c.primary_other), strict=True):
+            found = c.of(name)
+            mean = found.description.mean if found.description else None
+            spread = found.description.standard_deviation if found.description else None
+            rows.append([
+                c.arm, c.reference, name,
+                _verdict(first) if first else "", number(first.adjusted, ".2g") if first else "",
+                _verdict(found), changes, ratio, number(mean, "+.2f"), number(spread),
+                interval(found), interval(found, "bootstrap"), interval(found, "two_way"),
+                interval(first or found, "family"),
+                number(found.p, ".2g"), number(found.adjusted, ".2g"),
+                number(found.p_sign_flip, ".2g"), number(found.adjusted_sign_flip, ".2g"),
+                number(found.resolves), number(found.detectable),
+            ])  # fmt: skip
+    return _rows(rows, 7)
 
 
 def _remarks(summary: Summary) -> str:
-    found = [f"{c.arm}: {note}" for c in summary.comparisons for note in c.of(summary.metric).notes]
+    found = list(
+        dict.fromkeys(
+            f"{c.arm}: {note}"
+            for c in summary.comparisons
+            for m in METRICS
+            for note in c.of(m).notes
+        )
+    )
     for a in summary.arms:
         found += [f"{a.label}, seed {s}: diverged in {why}" for s, why in a.diverged.items()]
         found += [f"{a.label}: {warning}" for warning in a.warnings]

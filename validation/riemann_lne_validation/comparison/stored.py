@@ -10,15 +10,20 @@ from typing import Any
 from riemann_lne.errors import InvalidArgumentError, StorageError
 
 from .arms import ArmSummary, Curve
+from .identical import Same
+from .image_hits import ImageHits
 from .paired import Paired
 from .protocol import Arm
 from .report import SCHEMA
 from .statistics import Description, Interval
-from .summary import Comparison, Summary
+from .summary import Comparison, Summary, summarise_arms
 
 
 def read_summary(path: str | Path) -> Summary:
     """The summary of a JSON file, to print or to draw it again.
+
+    Files of schema 1 have neither hits of single images nor the marks of arms that repeat others:
+    their comparisons are computed anew from the accuracies of every seed.
 
     Raises
     ------
@@ -33,19 +38,33 @@ def read_summary(path: str | Path) -> Summary:
         raise StorageError(f"cannot read the results {path}: {error}") from error
     except ValueError as error:
         raise InvalidArgumentError(f"{path} is not JSON: {error}") from error
-    if not isinstance(data, Mapping) or data.get("schema") != SCHEMA or "comparisons" not in data:
-        raise InvalidArgumentError(f"{path} holds no comparison of schema {SCHEMA}")
+    known = isinstance(data, Mapping) and data.get("schema") in (1, SCHEMA)
+    if not known or "comparisons" not in data:
+        raise InvalidArgumentError(f"{path} holds no comparison of schema 1 to {SCHEMA}")
     try:
         return _summary(data)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise InvalidArgumentError(f"{path} is not complete: {error!r}") from error
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"{path} is damaged: {error}") from error
 
 
 def _summary(data: Mapping[str, Any]) -> Summary:
+    arms = tuple(_arm(a) for a in data["arms"])
+    more: dict[str, Any] = {
+        "title": data["title"],
+        "command": data["command"],
+        "metric": data["metric"],
+        "alpha": data["alpha"],
+        "environment": data["environment"],
+        "study": data["study"],
+        "tuning": tuple(data["tuning"]),
+        "notes": tuple(data["notes"]),
+    }
+    if data["schema"] == 1:
+        return _anew(data, arms, more)
     return Summary(
-        title=data["title"],
-        command=data["command"],
-        arms=tuple(_arm(a) for a in data["arms"]),
+        arms=arms,
         comparisons=tuple(
             Comparison(
                 c["arm"],
@@ -53,16 +72,25 @@ def _summary(data: Mapping[str, Any]) -> Summary:
                 _paired(c["primary"]) if c["primary"] else None,
                 _paired(c["last"]),
                 _paired(c["final"]),
+                _paired(c["primary_other"]) if c["primary_other"] else None,
             )
             for c in data["comparisons"]
         ),
-        metric=data["metric"],
-        alpha=data["alpha"],
-        environment=data["environment"],
-        study=data["study"],
-        tuning=tuple(data["tuning"]),
-        notes=tuple(data["notes"]),
+        same=tuple(Same(**s) for s in data["same"]),
+        **more,
     )
+
+
+def _anew(data: Mapping[str, Any], arms: tuple[ArmSummary, ...], more: dict[str, Any]) -> Summary:
+    """Comparisons of a file of schema 1, by the arms and references that it compares."""
+    stored = data["comparisons"]
+    primary = [(c["arm"], c["reference"]) for c in stored if c["primary"]]
+    # an arm without a comparison of its own was its own reference
+    references = {a.label: a.label for a in arms}
+    references |= dict(reversed(primary))
+    references |= {c["arm"]: c["reference"] for c in stored if not c["primary"]}
+    test = data["study"].get("study", {}).get("test", "t")
+    return summarise_arms(arms, references=references, primary=primary, test=test, **more)
 
 
 def _arm(data: Mapping[str, Any]) -> ArmSummary:
@@ -74,6 +102,8 @@ def _arm(data: Mapping[str, Any]) -> ArmSummary:
         found[name] = tuple(data[name])
     for name in ("last", "final"):
         found[name] = Description(**data[name]) if data[name] else None
+    hits = data.get("hits", {})  # not in schema 1
+    found["hits"] = {int(seed): ImageHits.from_dict(table) for seed, table in hits.items()}
     found["curve"] = Curve(**{name: tuple(values) for name, values in data["curve"].items()})
     return ArmSummary(**found)
 
@@ -82,7 +112,7 @@ def _paired(data: Mapping[str, Any]) -> Paired:
     found = dict(data)
     for name in ("seeds", "differences", "missing", "notes"):
         found[name] = tuple(data[name])
-    for name in ("student", "bootstrap", "family"):
+    for name in ("student", "bootstrap", "family", "two_way"):
         found[name] = Interval(**data[name]) if data[name] else None
     found["description"] = Description(**data["description"]) if data["description"] else None
     return Paired(**found)

@@ -9,8 +9,10 @@ from typing import Any
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 
 from .arms import ArmSummary, summarise_arm
-from .paired import UNDECIDED, Paired, correct, pair
+from .identical import Same, same_arms
+from .paired import Paired, correct, pair
 from .records import RunRecord
+from .wording import result, short_result
 
 #: What is compared: mean accuracy of the last epochs of a run, or that of the last one alone.
 METRICS = ("last", "final")
@@ -28,6 +30,8 @@ class Comparison:
         Of the study's metric, corrected within the primary comparisons; None for others.
     last, final : Paired
         Of both metrics, corrected over all comparisons.
+    primary_other : Paired or None
+        As ``primary``, of the metric that is not the study's.
     """
 
     arm: str
@@ -35,10 +39,21 @@ class Comparison:
     primary: Paired | None
     last: Paired
     final: Paired
+    primary_other: Paired | None = None
 
     def of(self, metric: str) -> Paired:
         """The paired comparison in one metric."""
         return self.last if metric == "last" else self.final
+
+    def both(self, metric: str) -> tuple[Paired, Paired]:
+        """What is concluded in the study's metric and in the other one: primary where it is."""
+        other = self.final if metric == "last" else self.last
+        return self.primary or self.of(metric), self.primary_other or other
+
+    def changes(self, metric: str) -> bool:
+        """Whether the verdict of the study's metric is another one in the other metric."""
+        one, two = self.both(metric)
+        return one.verdict != two.verdict
 
 
 @dataclass(frozen=True)
@@ -60,6 +75,8 @@ class Summary:
     tuning : tuple of dict
         Every configuration that was tried, with its validation accuracy.
     notes : tuple of str
+    same : tuple of Same
+        Arms that repeat an earlier one. They are in ``arms``, but in no comparison.
     """
 
     title: str
@@ -72,6 +89,18 @@ class Summary:
     study: Mapping[str, Any] = field(default_factory=dict)
     tuning: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
+    same: tuple[Same, ...] = ()
+
+    @property
+    def distinct(self) -> tuple[ArmSummary, ...]:
+        """The arms without those that repeat an earlier one."""
+        repeated = {s.label for s in self.same}
+        return tuple(a for a in self.arms if a.label not in repeated)
+
+    def cost_ratio(self, comparison: Comparison) -> float | None:
+        """Cost of the arm over that of its reference; None where that had none."""
+        reference = self.arm(comparison.reference).cost
+        return self.arm(comparison.arm).cost / reference if reference > 0 else None
 
     def arm(self, label: str) -> ArmSummary:
         """The arm of this label."""
@@ -87,46 +116,23 @@ class Summary:
         return [self.sentence(c) for c in primary or self.comparisons]
 
     def sentence(self, comparison: Comparison) -> str:
-        """The result of a comparison, in words that follow from the numbers."""
-        found = comparison.primary or comparison.of(self.metric)
+        """The result of a comparison in both metrics, in words that follow from the numbers."""
+        found, other = comparison.both(self.metric)
         last = self.arm(comparison.arm).window
-        what = f"mean of the last {last} epochs" if self.metric == "last" else "last epoch"
-        if self.metric == "last" and last == 1:
-            what = "last epoch"
-        return (
-            f"{comparison.arm} against {comparison.reference} ({what}): {result(found, self.alpha)}"
+        names = {"last": f"mean of the last {last} epochs", "final": "last epoch"}
+        if last == 1:
+            names["last"] = "last epoch"
+        second = names["final" if self.metric == "last" else "last"]
+        ratio = self.cost_ratio(comparison)
+        cost = "" if ratio is None or abs(ratio - 1) < 0.005 else f", at {ratio:.3g} times the cost"
+        text = (
+            f"{comparison.arm} against {comparison.reference} ({names[self.metric]}{cost}): "
+            f"{result(found, self.alpha)}"
         )
-
-
-def result(found: Paired, alpha: float = 0.05) -> str:
-    """Difference, interval, p, and the verdict, as one line.
-
-    Examples
-    --------
-    >>> runs = pair({i: 90.0 + i % 3 for i in range(9)}, {i: 90.0 for i in range(9)})
-    >>> print(result(correct([runs, runs])[0]))
-    +1.00 points [0.33, 1.67] (95 % Student t, 9 pairs), p = 0.0085, adjusted 0.017 \
-(Holm over 2; paired t): helps at the corrected level
-    """
-    parts = []
-    if found.description:
-        parts.append(f"{found.description.mean:+.2f} points")
-    if found.student:
-        low, high = found.student.low, found.student.high
-        parts.append(f"[{low:.2f}, {high:.2f}] (95 % Student t, {found.finished} pairs)")
-    elif found.description:
-        parts.append(f"({found.finished} pairs, no interval)")
-    text = " ".join(parts) or "no pair of runs finished"
-    if found.p is not None and found.adjusted is not None:
-        text += (
-            f", p = {found.p:.2g}, adjusted {found.adjusted:.2g} (Holm over {found.comparisons}; "
-            f"{found.test})"
-        )
-    text += f": {found.verdict}" + ("" if found.verdict == UNDECIDED else " at the corrected level")
-    if found.verdict == "null" and found.resolves:
-        text += f"; differences below {found.resolves:.2f} are not told from zero"
-    lost = [note for note in found.notes if "diverged" in note or "more seeds" in note]
-    return text + "".join(f"; {note}" for note in lost)
+        if last == 1:
+            return text  # one epoch is both metrics
+        changed = "; the verdict changes with the metric" if comparison.changes(self.metric) else ""
+        return f"{text}. {second.capitalize()}: {short_result(other)}{changed}"
 
 
 def summarise(
@@ -174,15 +180,50 @@ def summarise(
     if not groups:
         raise InvalidArgumentError("there are no runs to summarise")
     arms = tuple(summarise_arm(runs) for runs in groups.values())
-    pairs = _pairs(arms, reference, dict(references or {}), primary)
-    return Summary(
-        title=title,
-        command=command,
-        arms=arms,
-        comparisons=_compare(arms, pairs, list(primary), metric, alpha, test),
+    return summarise_arms(
+        arms,
+        reference,
+        references=references,
+        primary=primary,
         metric=metric,
         alpha=alpha,
+        test=test,
+        title=title,
+        command=command,
         environment=common_environment(records),
+        **more,
+    )
+
+
+def summarise_arms(
+    arms: Sequence[ArmSummary],
+    reference: str | None = None,
+    *,
+    references: Mapping[str, str] | None = None,
+    primary: Sequence[tuple[str, str]] = (),
+    metric: str = "last",
+    alpha: float = 0.05,
+    test: str = "t",
+    **more: Any,
+) -> Summary:
+    """As `summarise`, from what the runs of each arm came to.
+
+    An arm that repeats an earlier one (`identical.same_arms`) is compared with nothing, and nothing
+    with it: its comparisons are those of the earlier arm, and to count them again would make the
+    correction stricter without another hypothesis. ``same`` of the summary names it.
+    """
+    same = same_arms(arms)
+    first = {s.label: s.first for s in same}
+    pairs = _pairs(arms, reference, dict(references or {}), primary)
+    once = [(first.get(a, a), first.get(b, b)) for a, b in pairs]
+    chosen = [p for p in dict.fromkeys(once) if p[0] != p[1]]
+    starred = list(dict.fromkeys((first.get(a, a), first.get(b, b)) for a, b in primary))
+    return Summary(
+        arms=tuple(arms),
+        comparisons=_compare(arms, chosen, starred, metric, alpha, test),
+        metric=metric,
+        alpha=alpha,
+        same=same,
         **more,
     )
 
@@ -233,20 +274,31 @@ def _compare(
     test: str,
 ) -> tuple[Comparison, ...]:
     by_label = {a.label: a for a in arms}
-    raw = {
-        m: [pair(by_label[a].values(m), by_label[b].values(m), test=test) for a, b in pairs]
+    raw = {m: [_pair(by_label[a], by_label[b], m, test) for a, b in pairs] for m in METRICS}
+    every = {m: correct(raw[m], alpha) for m in METRICS}
+    confirmed = {
+        m: iter(correct([f for p, f in zip(pairs, raw[m], strict=True) if p in primary], alpha))
         for m in METRICS
     }
-    every = {m: correct(raw[m], alpha) for m in METRICS}
-    family = [found for p, found in zip(pairs, raw[metric], strict=True) if p in primary]
-    confirmed = iter(correct(family, alpha))
+    other = "final" if metric == "last" else "last"
     return tuple(
         Comparison(
             arm=a,
             reference=b,
-            primary=next(confirmed) if (a, b) in primary else None,
+            primary=next(confirmed[metric]) if (a, b) in primary else None,
             last=every["last"][i],
             final=every["final"][i],
+            primary_other=next(confirmed[other]) if (a, b) in primary else None,
         )
         for i, (a, b) in enumerate(pairs)
     )
+
+
+def _pair(arm: ArmSummary, reference: ArmSummary, metric: str, test: str) -> Paired:
+    """One comparison in one metric, over images too where both arms recorded them."""
+    images = {
+        seed: hits.points(metric) - reference.hits[seed].points(metric)
+        for seed, hits in arm.hits.items()
+        if seed in reference.hits and len(hits.final) == len(reference.hits[seed].final)
+    }
+    return pair(arm.values(metric), reference.values(metric), test=test, images=images)

@@ -31,7 +31,7 @@ def mean_and_deviation(found: Description | None) -> tuple[str, str]:
 
 
 def interval(found: Paired, kind: str = "student") -> str:
-    """An interval as text: student, bootstrap or family."""
+    """An interval as text: student, bootstrap, two_way or family."""
     value = getattr(found, kind)
     return "-" if value is None else f"[{value.low:.2f}, {value.high:.2f}]"
 
@@ -43,7 +43,7 @@ def runs(arm: ArmSummary) -> str:
 
 
 def arm_rows(summary: Summary) -> list[list[str]]:
-    """One row an arm, in the order of `ARM_COLUMNS`."""
+    """One row an arm, in the order of `ARM_COLUMNS`; an arm that repeats another has none."""
     return [
         [
             arm.label,
@@ -52,30 +52,45 @@ def arm_rows(summary: Summary) -> list[list[str]]:
             *mean_and_deviation(arm.final),
             f"{arm.cost:.4g}",
         ]
-        for arm in summary.arms
+        for arm in summary.distinct
     ]
 
 
 def comparison_rows(summary: Summary) -> list[list[str]]:
-    """One row a comparison; a primary one is starred and corrected within its own family."""
+    """Two rows a comparison, one for each metric, in the order of `COMPARISON_COLUMNS`.
+
+    The study's metric comes first. A primary comparison is starred and corrected within its own
+    family. "(changes)" marks a verdict that is another one in the other metric.
+    """
     rows = []
+    names = (summary.metric, "final" if summary.metric == "last" else "last")
     for c in summary.comparisons:
-        found = c.primary or c.of(summary.metric)
-        mean = found.description.mean if found.description else None
-        rows.append([
-            ("* " if c.primary else "") + c.arm,
-            c.reference,
-            number(mean, "+.2f"),
-            interval(found),
-            number(found.p, ".2g"),
-            number(found.adjusted, ".2g"),
-            found.verdict,
-        ])  # fmt: skip
+        ratio = summary.cost_ratio(c)
+        mark = " (changes)" if c.changes(summary.metric) else ""
+        for name, found in zip(names, c.both(summary.metric), strict=True):
+            mean = found.description.mean if found.description else None
+            rows.append([
+                ("* " if c.primary else "") + c.arm,
+                c.reference,
+                number(ratio, ".3g"),
+                name,
+                number(mean, "+.2f"),
+                interval(found),
+                interval(found, "two_way"),
+                number(found.p, ".2g"),
+                number(found.adjusted, ".2g"),
+                number(found.p_sign_flip, ".2g"),
+                found.verdict + mark,
+            ])  # fmt: skip
     return rows
 
 
 ARM_COLUMNS = ("arm", "runs", "last", "sd", "final", "sd", "cost")
-COMPARISON_COLUMNS = ("arm", "reference", "difference", "95 % interval", "p", "adjusted", "verdict")
+COMPARISON_COLUMNS = (
+    "arm", "reference", "cost ratio", "metric", "difference", "95 % interval", "seeds and images",
+    "p", "adjusted", "sign flip", "verdict",
+)  # fmt: skip
+_WORDS = ("arm", "reference", "metric", "verdict")
 
 
 def print_table(summary: Summary, file: IO[str] | None = None) -> None:
@@ -96,6 +111,8 @@ def print_table(summary: Summary, file: IO[str] | None = None) -> None:
     )
     _print(stream, "Paired differences", COMPARISON_COLUMNS, comparison_rows(summary))
     stream.write(family_line(summary) + "\n")
+    for repeated in summary.same:
+        stream.write(f"{repeated.line}\n")
     for sentence in summary.sentences:
         stream.write(f"\n{sentence}")
     stream.write("\n")
@@ -109,7 +126,9 @@ def family_line(summary: Summary) -> str:
     primary = [c.primary for c in summary.comparisons if c.primary]
     count = len(summary.comparisons)
     parts = [
-        "Percentage points; Student's interval; p two-sided; adjusted: Holm over "
+        "Percentage points; Student's interval over seeds, bootstrap over seeds and images; p "
+        "two-sided, of the t test and of sign flips; cost ratio: cost of the arm over that of the "
+        "reference; (changes): another verdict in the other metric; adjusted: Holm over "
         f"{count} comparisons (smallest p against {summary.alpha / max(1, count):.2g})"
     ]
     if primary:
@@ -131,7 +150,7 @@ def _print(
         return
     table = Table(title=title, title_justify="left")
     for i, column in enumerate(columns):
-        words = column in ("arm", "reference", "verdict")
+        words = column in _WORDS
         table.add_column(column, justify="left" if words else "right", no_wrap=i > 0 and not words)
     for row in rows:
         table.add_row(*(_coloured(cell) for cell in row))
@@ -145,7 +164,7 @@ def _print(
 def _coloured(cell: str) -> Any:
     from rich.text import Text
 
-    return Text(cell, style=_COLOURS.get(cell, ""))
+    return Text(cell, style=_COLOURS.get(cell.removesuffix(" (changes)"), ""))
 
 
 def _print_plain(
@@ -155,7 +174,7 @@ def _print_plain(
     stream.write(f"{title}\n")
     for row in (columns, ["-" * w for w in widths], *rows):
         cells = [
-            cell.ljust(w) if columns[i] in ("arm", "reference", "verdict") else cell.rjust(w)
+            cell.ljust(w) if columns[i] in _WORDS else cell.rjust(w)
             for i, (cell, w) in enumerate(zip(row, widths, strict=True))
         ]
         stream.write("  ".join(cells).rstrip() + "\n")
