@@ -18,7 +18,7 @@ from .arms import ArmSummary
 from .page import PAGE
 from .paired import Paired
 from .summary import METRICS, Summary
-from .tables import family_line, interval, mean_and_deviation, number, runs
+from .tables import changing_line, family_line, interval, mean_and_deviation, number, runs
 
 SCHEMA = 2
 
@@ -113,7 +113,11 @@ def render(summary: Summary) -> str:
         title=_e(summary.title),
         notes="".join(f"<li>{_e(n)}</li>" for n in summary.notes),
         sentences="".join(_sentence(summary, s) for s in summary.sentences),
-        family=_e(" ".join([family_line(summary), *(s.line for s in summary.same)])),
+        family=_e(
+            " ".join(
+                [family_line(summary), changing_line(summary), *(s.line for s in summary.same)]
+            )
+        ),
         counts=_e(_counts_line(summary)),
         forest=plots.forest(summary) if summary.comparisons else "",
         cost=plots.cost(summary),

@@ -111,8 +111,8 @@ def print_table(summary: Summary, file: IO[str] | None = None) -> None:
     )
     _print(stream, "Paired differences", COMPARISON_COLUMNS, comparison_rows(summary))
     stream.write(family_line(summary) + "\n")
-    for repeated in summary.same:
-        stream.write(f"{repeated.line}\n")
+    for line in (changing_line(summary), *(s.line for s in summary.same)):
+        stream.write(f"{line}\n")
     for sentence in summary.sentences:
         stream.write(f"\n{sentence}")
     stream.write("\n")
@@ -137,6 +137,22 @@ def family_line(summary: Summary) -> str:
             f"({summary.alpha / len(primary):.2g})"
         )
     return "".join(parts) + "."
+
+
+def changing_line(summary: Summary) -> str:
+    """Which verdicts are others in the other metric."""
+    other = "final" if summary.metric == "last" else "last"
+    found = []
+    for c in summary.comparisons:
+        if c.changes(summary.metric):
+            one, two = c.both(summary.metric)
+            found.append(
+                f"{c.arm} against {c.reference} ({summary.metric}: {one.verdict}, {other}: "
+                f"{two.verdict})"
+            )
+    if not found:
+        return "No verdict changes with the metric."
+    return f"Verdicts that change with the metric: {'; '.join(found)}."
 
 
 def _print(

@@ -1,0 +1,311 @@
+"""The findings of docs/comparison.md: every number of them, against the records they come from.
+
+Each piece of text below is built from the records. It has to stand in the section, and what is
+left of the section without the pieces must not hold a number. Words that follow from verdicts are
+checked as verdicts.
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from riemann_lne_validation.comparison import paired
+from riemann_lne_validation.comparison.stored import read_summary
+from riemann_lne_validation.comparison.summary import summarise_arms
+
+DOCS = Path(__file__).parents[2] / "docs"
+# The larger files have some ten seconds of permutations in them.
+RESULTS = [
+    pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if size > 200_000 else [])
+    for path in sorted((DOCS / "results").glob("*.json"))
+    if (size := path.stat().st_size)
+]
+DIGITS, RESNET, SECH2, CIFAR = "digits", "regulariser-n", "sech2-backward", "cifar10"
+CHANGES = ": **changes with the metric**"
+BN, WD = "STE, batch norm re-estimated", "STE, weight decay tuned"
+EXACT, FREE = "LNE exact by channel, 0.5", "N, |w| held constant"
+
+
+@cache
+def summary(name):
+    return read_summary(DOCS / "results" / f"{name}.json")
+
+
+@cache
+def section():
+    text = (DOCS / "comparison.md").read_text(encoding="utf-8")
+    found = re.search(r"## Which method\?\n(.*?)```\{include\}", text, re.DOTALL)
+    return " ".join(found.group(1).split())
+
+
+def comparison(study, arm, reference=None):
+    (found,) = [
+        c for c in summary(study).comparisons
+        if c.arm == arm and reference in (None, c.reference)
+    ]  # fmt: skip
+    return found
+
+
+def both(study, arm, reference=None):
+    return comparison(study, arm, reference).both("last")
+
+
+def verdicts(study, arm, reference=None):
+    return tuple(f.verdict for f in both(study, arm, reference))
+
+
+def interval(found, digits=1):
+    low, high = found.student.low, found.student.high
+    return f"{found.description.mean:+.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def mean(found):
+    return f"{found.description.mean:+.1f}"
+
+
+def lost(found):
+    return f"{-found.description.mean:.1f}"
+
+
+def p(found):
+    """Adjusted p with two significant digits, as .018."""
+    digits = 3 if found.adjusted < 0.1 else 2
+    return f"p {found.adjusted:.{digits if found.adjusted >= 0.01 else 4}f}".replace(" 0.", " .")
+
+
+def pair(study, arm, reference=None, with_p=(False, False)):
+    parts = []
+    for found, wanted in zip(both(study, arm, reference), with_p, strict=True):
+        parts.append(interval(found) + (f", {p(found)}" if wanted else ""))
+    return (", and " if with_p[0] else " and ").join(parts)
+
+
+def marked(study, arm, reference=None, with_p=(False, False)):
+    assert comparison(study, arm, reference).changes("last")
+    return pair(study, arm, reference, with_p) + CHANGES
+
+
+def more_passes(study):
+    """What re-estimation before every evaluation costs, and once at the end, in percent."""
+    found = comparison(study, BN)
+    share = summary(study).cost_ratio(found) - 1
+    return 100 * share, 100 * share / summary(study).arm(BN).arm.epochs
+
+
+def validation(study, owner):
+    return {
+        t["settings"]["options.alpha"]: t["validation_mean"]
+        for t in summary(study).tuning
+        if t["arm"] == owner
+    }
+
+
+def setting(study):
+    return summary(study).arms[0].arm
+
+
+def pieces():
+    """The numbers of the section, each with the words around it that say which one it is."""
+    mlp, resnet, cifar = setting(DIGITS), setting(RESNET), setting(CIFAR)
+    assert (mlp.model, resnet.model, cifar.model) == ("mlp", "resnet8", "resnet8")
+    assert setting(SECH2).epochs == mlp.epochs
+    assert setting(SECH2).width == mlp.width
+    seeds = len(summary(CIFAR).arms[0].seeds)
+    long = comparison(CIFAR, "STE, twice the epochs")
+    assert summary(CIFAR).cost_ratio(long) == 2.0
+    equal = "STE at equal compute"
+    assert summary(RESNET).cost_ratio(comparison(RESNET, equal, "STE")) == 6.0
+    full = both(RESNET, "full precision")
+    many, once = more_passes(DIGITS)
+    many_r, once_r = more_passes(RESNET)
+    free, clamped = validation(RESNET, FREE), validation(RESNET, "N, ratio clamped")
+    smallest = min(free)
+    assert summary(RESNET).arm(FREE).arm.options["alpha"] == smallest
+    assert summary(RESNET).cost_ratio(comparison(RESNET, FREE, "STE")) == pytest.approx(6.0)
+    exact = both(RESNET, EXACT)
+    rate = summary(RESNET).arm("EMA").arm.learning_rate
+    ema = both(RESNET, "EMA")
+    dorefa = both(DIGITS, "DoReFa on w/sd")
+    flip = both(CIFAR, "STE, twice the epochs")[0]
+    assert flip.finished == seeds
+    rf = summary(DIGITS).cost_ratio(comparison(DIGITS, "RF-DNN"))
+    assert rf == pytest.approx(6.0)
+    fourth = "RF-DNN, N at every 4th step"
+    cheap = summary(CIFAR).cost_ratio(comparison(CIFAR, fourth))
+    reach = max(summary(CIFAR).arm("STE").last.mean, summary(CIFAR).arm("STE").final.mean)
+    floats = max(summary(CIFAR).arm("full precision").final.mean,
+                 summary(CIFAR).arm("full precision").last.mean)  # fmt: skip
+    return [
+        f"MLP, {mlp.width} wide, on 8 x 8 digits for {mlp.epochs} epochs",
+        f"ResNet-8, {resnet.width} wide, on the same digits as images for {resnet.epochs} epochs",
+        f"ResNet-8 on {cifar.subset:,} images of CIFAR-10 for {cifar.epochs} epochs",
+        f"a check with {seeds} seeds that ranks nothing",
+        "95 % interval over seeds",
+        # longer training
+        f"gave the ResNet {pair(RESNET, equal, 'STE')},",
+        f"full precision ({mean(full[0])} and {mean(full[1])})",
+        f"five times the epochs: {pair(DIGITS, 'STE, five times the epochs')}.",
+        "On CIFAR-10 twice the epochs gave "
+        + marked(CIFAR, "STE, twice the epochs", with_p=(True, True)),
+        f"the sign-flip test of {seeds} seeds cannot give a p below {2 / 2**seeds:.3f}".replace(
+            "0.", "."
+        ),
+        # batch norm
+        f"It gave the MLP {pair(DIGITS, BN)} under SGD",
+        f"and {pair(SECH2, BN + ', Adam')} under Adam, at {many:.0f} % more passes",
+        f"once at the end it would be {once:.1f} %",
+        f"In the ResNet, at {many_r:.0f} % more (once at the end: {once_r:.1f} %), it gave "
+        + marked(RESNET, BN, with_p=(False, True)),
+        # EMA
+        f"in the MLP under SGD {marked(DIGITS, 'EMA', with_p=(True, True))}",
+        f"with tuned settings {marked(SECH2, 'EMA, SGD')}",
+        f"In the ResNet it took {lost(ema[0])} and {lost(ema[1])} points",
+        f"at its tuned rate of {rate:g}",
+        # N
+        "STE up to alpha = 10 and falls from 100 on",
+        f"({free[1e4]:.1f} % at 10,000; {clamped[1e4]:.1f} % with the ratio",
+        f"The alpha chosen was the smallest, {smallest:g},",
+        f"Against STE that was {pair(RESNET, FREE, 'STE')} at six times the cost",
+        f"against STE with as many passes {pair(RESNET, FREE, equal)}.",
+        # LNE
+        f"In the ResNet, exact by channel was {interval(exact[0])} and {interval(exact[1], 2)}, "
+        f"{p(exact[1])}{CHANGES}",
+        f"at the default step: {pair(DIGITS, 'LNE flowed by channel')}.",
+        # sech^2
+        "sech^2",
+        f"on CIFAR-10 by {pair(CIFAR, 'DoReFa on w/sd', with_p=(True, True))}",
+        f"with {seeds} seeds of networks that reach {reach:.0f} %, where full precision reaches "
+        f"{floats:.0f},",
+        f"Untuned in the MLP it did harm, {mean(dorefa[0])} and {mean(dorefa[1])}.",
+        # MetaQuant
+        f"of that table: {pair(DIGITS, 'FCGrad')}, and {pair(DIGITS, 'MultiFC')} at twice the cost",
+        # EDE and ProxQuant
+        f"at their defaults: {pair(DIGITS, 'EDE', with_p=(True, True))}; "
+        f"{pair(DIGITS, 'ProxQuant', with_p=(True, False))}: both **changes with the metric**",
+        # RF-DNN
+        f"a plain step: {pair(DIGITS, 'RF-DNN')} in the MLP",
+        f"it cost {cheap:.1f} times a plain step: {pair(CIFAR, fourth)} on CIFAR-10",
+    ]
+
+
+def test_the_numbers_are_those_of_the_records():
+    assert [piece for piece in pieces() if piece not in section()] == []
+
+
+def test_no_number_is_left_unchecked():
+    text = section()
+    for piece in sorted(pieces(), key=len, reverse=True):
+        text = text.replace(piece, " ")
+    names = ("CIFAR-10", "ResNet-8", "sech^2")
+    for name in names:
+        text = text.replace(name, " ")
+    assert not re.findall(r".{0,40}\d.{0,40}", text)
+
+
+def test_the_verdicts_are_those_of_the_records():
+    helps, harms, null = ("helps",) * 2, ("harms",) * 2, ("null",) * 2
+    assert verdicts(RESNET, "STE at equal compute", "STE") == helps
+    assert verdicts(DIGITS, "STE, five times the epochs") == null
+    assert verdicts(CIFAR, "STE, twice the epochs") == ("helps", "null")
+    for study, arm in ((DIGITS, BN), (SECH2, f"{BN}, SGD"), (SECH2, f"{BN}, Adam")):
+        assert verdicts(study, arm) == helps
+    assert verdicts(RESNET, BN) == ("helps", "null")
+    assert verdicts(DIGITS, "EMA") == verdicts(SECH2, "EMA, SGD") == ("helps", "null")
+    assert verdicts(SECH2, "EMA, Adam") == null
+    assert verdicts(RESNET, "EMA") == harms
+    assert verdicts(RESNET, EXACT) == ("null", "harms")
+    for reference in ("STE", "gradient-norm penalty", WD):
+        assert verdicts(RESNET, FREE, reference) == null
+    assert verdicts(RESNET, FREE, "STE at equal compute") == harms
+    assert verdicts(RESNET, "gradient-norm penalty") == verdicts(RESNET, WD, "STE") == null
+    for arm in ("weak", "exact", "exact by channel", "hessian", "dual, tau 3"):
+        assert verdicts(DIGITS, f"LNE {arm}") == null
+    for arm in ("LNE weak by layer", EXACT, "DoReFa on w/sd", "RF-DNN, N at every 4th step"):
+        assert verdicts(CIFAR, arm) == null
+    assert verdicts(DIGITS, "LNE flowed by channel") == harms
+    for optimizer in ("SGD", "Adam"):
+        for arm in ("DoReFa on w/sd", "LNE dual", "ReSTE on 0.3 w/sd", EXACT):
+            assert verdicts(SECH2, f"{arm}, {optimizer}") == null
+    assert verdicts(DIGITS, "DoReFa on w/sd") == verdicts(DIGITS, "MD-tanh") == harms
+    assert verdicts(DIGITS, "DoReFa") == verdicts(DIGITS, "RF-DNN") == null
+    for arm in ("FCGrad", "MultiFC"):
+        assert verdicts(DIGITS, arm) == helps
+    assert summary(DIGITS).cost_ratio(comparison(DIGITS, "MultiFC")) == pytest.approx(2, abs=0.02)
+    assert verdicts(DIGITS, "EDE") == ("harms", "null")
+    assert verdicts(DIGITS, "ProxQuant") == ("null", "harms")
+
+
+def test_every_verdict_that_changes_is_in_the_findings():
+    """And no other one: as many marks as there are changes in the records named there."""
+    changed = [c for path in (DIGITS, RESNET, SECH2, CIFAR) for c in summary(path).comparisons
+               if c.changes("last")]  # fmt: skip
+    # one sentence names two, EDE and ProxQuant; the paragraph that explains the mark has it once
+    assert section().count("**changes with the metric**") == len(changed) - 1 + 1
+
+
+def test_other_words_that_are_numbers():
+    resnet = summary(RESNET)
+    # "made runs differ less"
+    for metric in ("last", "final"):
+        spread = {a: getattr(resnet.arm(a), metric).standard_deviation
+                  for a in ("STE", "STE at equal compute")}  # fmt: skip
+        assert spread["STE at equal compute"] < spread["STE"] / 2
+    # "that of STE up to alpha = 10": within the spread of the trials; "falls from 100 on"
+    ste = max(t["validation_mean"] for t in resnet.tuning if t["arm"] == "STE")
+    trials = {t["settings"]["options.alpha"]: t for t in resnet.tuning if t["arm"] == FREE}
+    for alpha, t in trials.items():
+        below = ste - t["validation_mean"]
+        assert below < t["validation_standard_deviation"] or alpha >= 100
+        assert below > 1.5 or alpha < 100
+    assert max(trials) / min(trials) == 1e6  # six decades
+    # "the two arms have the same runs and count once"
+    assert [(s.label, s.first, s.why) for s in resnet.same] == [("N, ratio clamped", FREE, "runs")]
+    # the records hold no hits of single images
+    for name in (DIGITS, RESNET, SECH2, CIFAR):
+        assert not any(a.hits for a in summary(name).arms)
+
+
+@pytest.mark.parametrize("path", RESULTS)
+def test_a_recorded_file_follows_from_its_accuracies(path, monkeypatch):
+    """Differences, p, intervals, corrections, verdicts: all but the bootstraps computed anew."""
+    monkeypatch.setattr(paired, "bootstrap_interval", lambda *a: None)
+    monkeypatch.setattr(paired, "two_way_interval", lambda *a: None)
+    stored = read_summary(path)
+    references = {a.label: a.label for a in stored.arms}
+    references |= {c.arm: c.reference for c in reversed(stored.comparisons)}
+    anew = summarise_arms(
+        stored.arms,
+        references=references,
+        primary=[(c.arm, c.reference) for c in stored.comparisons if c.primary],
+        metric=stored.metric,
+        alpha=stored.alpha,
+        title=stored.title,
+        command=stored.command,
+    )
+    assert anew.same == stored.same
+    assert [(c.arm, c.reference) for c in anew.comparisons] == [
+        (c.arm, c.reference) for c in stored.comparisons
+    ]
+    for one, two in zip(anew.comparisons, stored.comparisons, strict=True):
+        for found, kept in zip(one.both("last"), two.both("last"), strict=True):
+            assert found.differences == pytest.approx(kept.differences)
+            assert (found.verdict, found.notes, found.comparisons) == (
+                kept.verdict, kept.notes, kept.comparisons,
+            )  # fmt: skip
+            assert found.adjusted == pytest.approx(kept.adjusted, rel=1e-6)
+            assert found.p_sign_flip == pytest.approx(kept.p_sign_flip)
+            assert found.student.low == pytest.approx(kept.student.low)
+            assert found.student.high == pytest.approx(kept.student.high)
+
+
+def test_the_arms_that_two_studies_share_are_listed(monkeypatch):
+    """By their results; three of them, as the findings say, all under SGD."""
+    monkeypatch.syspath_prepend(str(DOCS))
+    from comparison_results import shared_runs
+
+    found = shared_runs({name: summary(name) for name in (CIFAR, DIGITS, RESNET, SECH2)})
+    assert len(found) == 3
+    pattern = r".+ \(digits\) = .+, SGD \(sech2-backward\)"
+    assert all(re.fullmatch(pattern, line) for line in found)
