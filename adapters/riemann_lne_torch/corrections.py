@@ -17,6 +17,9 @@ from riemann_lne.lne.pieces import PieceSums, inverse_coefficient
 METRICS = ("lne", "hessian", "dual", "flowed")
 INVERSES = ("exact", "weak")
 
+NEAR_ONE = 0.6
+"""From this |t|^2 on, sums are taken in double precision: the exact inverse divides by 1 - |t|^2."""
+
 
 class RankOne:
     """g^-1 v = v + c t for g = I - t t^T: the metric of Eq. 16 on blocks of several weights."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils.hooks import RemovableHandle
+from torch import Tensor, nn
 
 from riemann_lne.errors import (
     InvalidArgumentError,
@@ -21,19 +20,21 @@ from .compiled import CHOICES
 from .corrections import (
     INVERSES,
     METRICS,
+    NEAR_ONE,
     Diagonal,
     Flowed,
     RankOne,
     Weightwise,
     flow_step,
 )
-from .hooks import attach
+from .hooks import Attachment, Caller, attach, held_weights, innermost, select_weights
 from .passes import measured_update, rank_one_update, update
-from .pieces import BLOCKS
+from .pieces import BLOCKS, row_count
 from .scale import Follower, given_tau, require_usable
 from .selection import Select, Source, Weight, find_weights
 from .statistics import LayerStatistics, of_layers
 from .sums import Blocks, Fast, Rows
+from .twice import find_second, note_corrected, refuse_natural_estimators, warn_of_second
 
 _ON_INDEFINITE = ("rescale", "weak", "raise")
 _SOLVE = Fast(grouped.solve_sums, "solve")
@@ -64,8 +65,8 @@ class LNECorrector:
     inverse : {"exact", "weak"}
         Of Eq. 16; the paper trains with the weak one.
     block : {"layer", "channel", "network", "weight"}
-        What one metric spans: a layer (the paper), each output channel, all layers together, or
-        each weight by itself, where Eq. 16 is sech^2(tau w) and positive definite for every tau.
+        What one metric spans: a layer (the paper), each output channel, all layers together (which
+        one optimiser must hold then, if it is attached to), or each weight by itself, where Eq. 16 is sech^2(tau w) and positive definite for every tau.
         With tau="auto" and blocks of one weight the exact correction is a factor 1/(1 - target):
         give a number there.
     metric : {"lne", "hessian", "dual", "flowed"}
@@ -95,13 +96,14 @@ class LNECorrector:
     Attributes
     ----------
     statistics : dict from layer name to LayerStatistics
-        Of the last call.
+        Of every layer's last correction; a call for all layers begins with an empty one.
 
     Raises
     ------
     InvalidArgumentError, UnknownNameError
-        If an option makes no sense, or the model has no such layers (the message says how to
-        select).
+        If an option makes no sense, the model has no such layers (the message says how to
+        select), or a layer's quantiser has an LNE estimator, which does the same in the backward
+        pass.
     DTypeError, ShapeError
         If a selected weight is not real floating point, is a scalar, or has no entries.
 
@@ -113,7 +115,12 @@ class LNECorrector:
     "flowed" and the statistics of metrics other than "lne" one or two. Half-precision gradients
     are summed in float32. Gradients that are not finite pass through as they are, so that a
     GradScaler still finds them. Parameters without a gradient are skipped, with a warning the
-    first time.
+    first time, and a gradient that was corrected already (by another corrector, a hook, or an
+    estimator) is reported by a warning.
+
+    The exact inverse divides by 1 - |t|^2. Where |t|^2 is above 0.6 sums are taken in double
+    precision (except on devices without it), so that the corrected gradient is right to rounding
+    of its own type for all targets up to 0.9999.
 
     References
     ----------
@@ -168,6 +175,8 @@ class LNECorrector:
                 f"the weak inverse belongs to metric='lne'; metric={metric!r} has only 'exact'"
             )
         self.weights = find_weights(model_or_parameters, select)
+        if isinstance(model_or_parameters, nn.Module):
+            refuse_natural_estimators(model_or_parameters, self.weights)
         self.tau, self.target, self.inverse = tau, float(target), inverse
         self.block, self.metric, self.on_indefinite = block, metric, on_indefinite
         self.flow_time, self.largest_factor = float(flow_time), float(largest_factor)
@@ -176,6 +185,7 @@ class LNECorrector:
         self._given = {w.name: given_tau(tau, w.name) for w in self.weights}
         self._follower = Follower(self.target)
         self._warned: set[tuple[str, str]] = set()
+        self.caller: Caller | None = None
         if block == "weight" and tau != "auto" and None in self._given.values():
             raise InvalidArgumentError(
                 "blocks of one weight take tau='auto' for all layers or a number for each"
@@ -191,38 +201,86 @@ class LNECorrector:
         listing = ", ".join(f"{n}={v!r}" for n, v in zip(names, options, strict=True))
         return f"{type(self).__name__}({len(self.weights)} layers, {listing})"
 
-    def attach(self, optimizer: torch.optim.Optimizer) -> RemovableHandle:
+    def attach(self, optimizer: torch.optim.Optimizer, *, replace: bool = False) -> Attachment:
         """Correct before every ``optimizer.step()``; ``handle.remove()`` ends it.
+
+        The hook corrects the parameters that this optimiser holds, those of groups added later
+        included, and no others: with several optimisers attach to each. It goes to the innermost
+        optimiser of a wrapper, and acts on the gradients that its step takes. A copy of an
+        optimiser has no hooks.
+
+        Parameters
+        ----------
+        optimizer : Optimizer
+        replace : bool
+            Take off what is attached to this optimiser for the same weights: for notebook cells
+            that are run again.
 
         Raises
         ------
         InvalidArgumentError
-            If the optimiser holds none of the corrected parameters. Later, at the step, if it is
-            called with a closure: the hook would then run before the backward pass, on stale
-            gradients. The message names the callbacks for Lightning.
+            If the optimiser holds none of the corrected parameters, or, with block="network",
+            only a part of them; if this or another corrector is attached to it already for one of
+            the weights; or if it is LBFGS. Later, at the step, if it is called with a closure: the
+            hook would then run before the backward pass, on stale gradients. The message names
+            the callbacks for Lightning.
         """
-        return attach(self, optimizer)
+        inner = innermost(optimizer)
+        self.require_whole_blocks([w.parameter for w in held_weights(self, inner)])
+        return attach(self, inner, replace=replace)
+
+    def require_whole_blocks(self, parameters: Sequence[Tensor]) -> None:
+        """Refuse parameters that are only a part of a block of several layers.
+
+        Raises
+        ------
+        InvalidArgumentError
+            With block="network"; names the layers that are missing.
+        """
+        held = select_weights(self.weights, parameters)
+        if self.block == "network" and 0 < len(held) < len(self.weights):
+            missing = [w.name for w in self.weights if w not in held]
+            raise InvalidArgumentError(
+                f"block='network' is one block of {len(self.weights)} layers, and this optimiser "
+                f"holds {len(held)} of them, without {', '.join(missing)}: make a corrector for "
+                "the layers of each optimiser, with select, or use block='layer'"
+            )
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     @torch.no_grad()
-    def correct_(self) -> None:
+    def correct_(self, parameters: Sequence[Tensor] | None = None) -> None:
         """Correct the gradients now: after the backward pass, before clipping and the step.
+
+        Parameters
+        ----------
+        parameters : sequence of Tensor, optional
+            Correct only those of them that this corrector has; by default all it has.
 
         Raises
         ------
         InvalidArgumentError
-            If a sharded gradient has another layout than its parameter.
+            If a sharded gradient has another layout than its parameter, or the parameters are a
+            part of a block.
         NotFiniteError
             If a weight is not finite.
         NotPositiveDefiniteError
             With on_indefinite="raise"; no gradient has been changed then. Names the layer.
+        ConvergenceError
+            If there is no tau for the target: for targets next to 1 on devices without double
+            precision.
         DTypeError
             If a gradient is sparse.
         """
-        self.statistics = {}
-        weights = self._with_gradients()
+        if parameters is not None:
+            self.require_whole_blocks(parameters)
+        chosen = select_weights(self.weights, parameters)
+        names = {w.name for w in chosen}
+        self.statistics = {k: v for k, v in self.statistics.items() if k not in names}
+        weights = self._with_gradients(chosen)
         if not weights:
             return
+        optimizer = None if self.caller is None else self.caller.optimizer
+        second = find_second(weights, self, optimizer)
         blocks = Blocks(weights, self.block, self.kernel)
         if self._diagonal:
             self._correct_diagonal(blocks)
@@ -232,10 +290,17 @@ class LNECorrector:
             self._correct_flowed(blocks)
         for layer in blocks.layers:
             layer.local.write_back()
+        note_corrected(weights, self, optimizer)
+        warn_of_second(second, self._warned)
 
     def state_dict(self) -> dict[str, Any]:
-        """Options, and the followed tau of every layer, as plain values and tensors."""
-        return {"options": self._options(), **self._follower.state_dict()}
+        """Options, and the followed tau of every layer, as plain values and tensors.
+
+        Tau is NaN where none has been followed yet: so the state of a fresh corrector has the form
+        of any other, as `torch.distributed.checkpoint` needs it.
+        """
+        rows = {w.name: row_count(w, self.block) for w in self.weights if self._follows(w.name)}
+        return {"options": self._options(), **self._follower.state_dict(rows)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up the followed tau of a `state_dict`.
@@ -270,18 +335,31 @@ class LNECorrector:
         """Every weight has a tau of its own, found on the way."""
         return self.block == "weight" and self.tau == "auto"
 
+    def _follows(self, name: str) -> bool:
+        """Whether the tau of a layer follows the target, or may come to do so."""
+        if self.block == "weight":
+            return False
+        if self._given[name] is None:
+            return True
+        rescales = self.on_indefinite == "rescale" and self.inverse == "exact"
+        return self.metric == "flowed" or (self.metric == "lne" and rescales)
+
     def _options(self) -> dict[str, Any]:
         names = ("tau", "target", "inverse", "block", "metric", "on_indefinite")
         options = {name: getattr(self, name) for name in names}
         options.update(flow_time=self.flow_time, largest_factor=self.largest_factor)
         return options
 
-    def _with_gradients(self) -> list[Weight]:
+    def _with_gradients(self, weights: Sequence[Weight]) -> list[Weight]:
         """The weights that have a gradient; a warning, once, about the others."""
         present: list[Weight] = []
         missing: list[Weight] = []
-        for weight in self.weights:
-            (missing if weight.parameter.grad is None else present).append(weight)
+        idle = frozenset() if self.caller is None else self.caller.idle
+        for weight in weights:
+            if weight.parameter.grad is not None:
+                present.append(weight)
+            elif id(weight.parameter) not in idle:
+                missing.append(weight)
         new = [w.name for w in missing if ("missing", w.name) not in self._warned]
         if new:
             self._warned.update(("missing", name) for name in new)
@@ -302,6 +380,8 @@ class LNECorrector:
     def _scales(self, blocks: Blocks) -> Rows:
         """The tau of every row, where no sum over a block is needed to correct."""
         tau, auto = self._given_scales(blocks)
+        if self.target > NEAR_ONE:
+            blocks.widen()
         return self._follow(blocks, tau, auto) if bool(auto.any()) else tau
 
     def _follow(self, blocks: Blocks, tau: Rows, wanted: Rows) -> Rows:
@@ -318,12 +398,18 @@ class LNECorrector:
         """
         tau, auto = self._given_scales(blocks)
         if bool(auto.any()):
+            if self.target > NEAR_ONE:
+                blocks.widen()
             tau = self._follower.predict(blocks, tau, auto)
         total = sums(tau)
         require_usable(blocks, total[:, 0])
+        if not blocks.wide and bool((total[:, 0] > NEAR_ONE).any()):
+            blocks.widen()
+            total = sums(tau) if blocks.wide else total
         if not self._follower.is_met(blocks, total[:, 0], auto):
             tau = self._follower.solve(blocks, tau, auto)
             total = sums(tau)
+            self._follower.require_met(blocks, total[:, 0], auto)
         bad = (total[:, 0] >= 1.0) & ~auto
         if not bool(bad.any()) or self.inverse == "weak":
             return tau, total, bad
@@ -332,6 +418,7 @@ class LNECorrector:
         if rescales:
             tau = self._follow(blocks, tau, bad)
             total = sums(tau)
+            self._follower.require_met(blocks, total[:, 0], bad)
         return tau, total, bad
 
     def _tell_indefinite(
@@ -423,7 +510,9 @@ class LNECorrector:
         finite: Rows,
     ) -> None:
         if self.keep_statistics and change is not None:
-            self.statistics = of_layers(blocks, tau, norm2, condition, change, indefinite, finite)
+            new = of_layers(blocks, tau, norm2, condition, change, indefinite, finite)
+            found = {**self.statistics, **new}
+            self.statistics = {w.name: found[w.name] for w in self.weights if w.name in found}
 
 
 def _check_number(name: str, value: Any, low: float, high: float) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import wraps
 from typing import Any
 
 import torch
 
 from riemann_lne.errors import InvalidArgumentError, MissingDependencyError
 
-from .callbacks import refuse_both
+from .callbacks import refuse_attached, refuse_both, refuse_shared
 from .corrector import LNECorrector
-from .hooks import held_weights, require_held
+from .hooks import act, held_weights, innermost, require_held
 from .logging import statistics_dict
 
 try:
@@ -56,12 +57,17 @@ class LNECallback(Callback):
     InvalidArgumentError, TypeError
         If both a corrector and options are given, or an option is not known. When training
         starts: what `LNECorrector` raises. At the first step: if no optimiser of the module holds
-        the corrected weights, or one holds only a part of them.
+        the corrected weights, one holds a part of a block="network", has a corrector attached for
+        one of them, or two callbacks share one.
 
     Notes
     -----
-    With several optimisers, give each a callback of its own, with `select`. The tau that is
-    followed goes into Lightning's checkpoints and comes back from them.
+    With several optimisers each step corrects what its optimiser holds. The tau that is followed
+    goes into Lightning's checkpoints and comes back from them.
+
+    In manual optimisation ``LightningModule.clip_gradients`` corrects first, while this callback
+    is in the training. Before any other clipping call `correct_` of this callback, with the
+    optimiser.
 
     References
     ----------
@@ -94,7 +100,9 @@ class LNECallback(Callback):
         self._options = None if corrector is not None else options
         self._pending: Mapping[str, Any] | None = None
         self._fitting = False
-        self._of: dict[int, bool] = {}
+        self._checked: set[int] = set()
+        self._done: set[int] = set()  # optimisers whose gradients are corrected for their next step
+        self._steps: dict[int, int] = {}
 
     @property
     def state_key(self) -> str:
@@ -109,22 +117,55 @@ class LNECallback(Callback):
         """Make the corrector of the module's quantised layers, if none was given."""
         if self._options is not None:
             self.corrector = LNECorrector(pl_module, **self._options)
-        self._fitting, self._of = True, {}
+        self._fitting = True
+        self._checked, self._done, self._steps = set(), set(), {}
         self._take_up()
+        if not pl_module.automatic_optimization:
+            self._correct_before_clipping(trainer, pl_module)
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        """Correct, if it is the optimiser of the corrected layers."""
-        corrector = self.corrector
-        assert corrector is not None
-        if id(optimizer) not in self._of:
-            self._of[id(optimizer)] = self._is_ours(corrector, trainer, optimizer)
-        if not self._of[id(optimizer)]:
+        """Correct what the optimiser holds of the corrected layers."""
+        if id(innermost(optimizer)) in self._done:
+            self._done.remove(id(innermost(optimizer)))
+        elif not self._correct(trainer, optimizer):
             return
-        corrector.correct_()
-        if self.logs and trainer.global_step % trainer.log_every_n_steps == 0:
-            pl_module.log_dict(statistics_dict(corrector, self.prefix))
+        step = self._steps.get(id(optimizer), 0)
+        self._steps[id(optimizer)] = step + 1
+        if self.logs and step % trainer.log_every_n_steps == 0:
+            assert self.corrector is not None
+            held = {w.name for w in held_weights(self.corrector, innermost(optimizer))}
+            pl_module.log_dict(statistics_dict(self.corrector, self.prefix, held))
+
+    def correct_(self, trainer: Trainer, optimizer: Any) -> None:
+        """Correct now, in manual optimisation before clipping, and not again before the step.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            The module's ``trainer``.
+        optimizer : Optimizer
+            The one that takes the next step: of ``self.optimizers()``.
+        """
+        inner = innermost(optimizer)
+        if id(inner) not in self._done and self._correct(trainer, inner):
+            self._done.add(id(inner))
+
+    def _correct_before_clipping(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Let the module's ``clip_gradients`` correct first; until the end of the training."""
+        plain = pl_module.clip_gradients
+
+        @wraps(plain)
+        def clip_gradients(optimizer: Any, *args: Any, **kwargs: Any) -> None:
+            self.correct_(trainer, optimizer)
+            plain(optimizer, *args, **kwargs)
+
+        vars(pl_module)["clip_gradients"] = clip_gradients
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """After the training, or its error: give the module its ``clip_gradients`` back."""
+        vars(pl_module).pop("clip_gradients", None)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Training is over: a state that is loaded from now on is for the next one."""
@@ -145,18 +186,22 @@ class LNECallback(Callback):
             self.corrector.load_state_dict(self._pending)
             self._pending = None
 
-    @staticmethod
-    def _is_ours(
-        corrector: LNECorrector, trainer: Trainer, optimizer: torch.optim.Optimizer
-    ) -> bool:
-        held = held_weights(corrector, optimizer)
-        if 0 < len(held) < len(corrector.weights):
-            missing = [w.name for w in corrector.weights if w not in held]
-            raise InvalidArgumentError(
-                f"this optimiser holds {len(held)} of the {len(corrector.weights)} corrected "
-                f"layers, without {', '.join(missing)}: give each optimiser an LNECallback of its "
-                "own, with select"
-            )
-        if not any(held_weights(corrector, other) for other in trainer.optimizers):
+    def _correct(self, trainer: Trainer, optimizer: torch.optim.Optimizer) -> bool:
+        """Correct what the optimiser holds; whether that is anything."""
+        corrector, optimizer = self.corrector, innermost(optimizer)
+        assert corrector is not None
+        if id(optimizer) not in self._checked:
+            self._check(corrector, trainer, optimizer)
+            self._checked.add(id(optimizer))
+        act(corrector, optimizer)
+        return bool(held_weights(corrector, optimizer))
+
+    def _check(
+        self, corrector: LNECorrector, trainer: Trainer, optimizer: torch.optim.Optimizer
+    ) -> None:
+        callbacks: Any = trainer.callbacks  # type: ignore[attr-defined]
+        others = [c.corrector for c in callbacks if isinstance(c, LNECallback) and c is not self]
+        refuse_attached(corrector, optimizer)
+        refuse_shared(corrector, others, optimizer)
+        if not any(held_weights(corrector, innermost(o)) for o in trainer.optimizers):
             require_held(corrector, optimizer)
-        return bool(held)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
-from torch.utils.hooks import RemovableHandle
 
 from riemann_lne.errors import InvalidArgumentError, MissingDependencyError
 
 from .corrector import LNECorrector
-from .hooks import innermost
+from .hooks import Attachment, held_weights, innermost, refuse_second, require_held
+from .selection import Weight
 
 __all__ = ["Report", "StatisticsLogger", "TensorBoardReport", "statistics_dict"]
 
@@ -21,7 +21,9 @@ Report: TypeAlias = Callable[[dict[str, float], int], None]
 """Takes named values and the number of the step: ``report(values, step)``."""
 
 
-def statistics_dict(corrector: LNECorrector, prefix: str = "lne") -> dict[str, float]:
+def statistics_dict(
+    corrector: LNECorrector, prefix: str = "lne", layers: Collection[str] | None = None
+) -> dict[str, float]:
     """The statistics of the corrector's last call under names such as ``lne/layer1.conv/norm2``.
 
     Parameters
@@ -29,6 +31,8 @@ def statistics_dict(corrector: LNECorrector, prefix: str = "lne") -> dict[str, f
     corrector : LNECorrector
     prefix : str
         First part of the names, which are ``prefix/layer/statistic``; without one if empty.
+    layers : collection of str, optional
+        Leave out all other layers.
 
     Returns
     -------
@@ -59,6 +63,7 @@ def statistics_dict(corrector: LNECorrector, prefix: str = "lne") -> dict[str, f
     return {
         "/".join(part for part in (prefix, layer, name) if part): value
         for layer, statistics in corrector.statistics.items()
+        if layers is None or layer in layers
         for name, value in statistics.as_dict().items()
         if not math.isnan(value)
     }
@@ -124,6 +129,12 @@ class StatisticsLogger:
             )
         self.corrector, self.report, self.every, self.prefix = corrector, report, every, prefix
         self.step = 0
+        self._stepped: set[int] = set()  # optimisers that have taken the step before `step`
+
+    @property
+    def weights(self) -> list[Weight]:
+        """The corrector's weights."""
+        return self.corrector.weights
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def log(self, step: int | None = None) -> None:
@@ -135,17 +146,45 @@ class StatisticsLogger:
             Number of the step; counted from 0 by default.
         """
         step = self.step if step is None else step
-        self.step = step + 1
+        self.step, self._stepped = step + 1, set()
+        self._report(step, None)
+
+    def _report(self, step: int, layers: Collection[str] | None) -> None:
         if step % self.every == 0:
-            self.report(statistics_dict(self.corrector, self.prefix), step)
+            self.report(statistics_dict(self.corrector, self.prefix, layers), step)
 
-    def attach(self, optimizer: torch.optim.Optimizer) -> RemovableHandle:
-        """Report after every ``optimizer.step()``; ``handle.remove()`` ends it."""
+    def attach(self, optimizer: torch.optim.Optimizer, *, replace: bool = False) -> Attachment:
+        """Report after every ``optimizer.step()``; ``handle.remove()`` ends it.
 
+        It reports the layers that this optimiser holds. Optimisers that step in turn share the
+        number of the step, which goes up when one of them steps again.
+
+        Parameters
+        ----------
+        optimizer : Optimizer
+        replace : bool
+            Take off the loggers that are attached to this optimiser for the same weights.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If the optimiser holds none of the corrector's weights, or this logger is attached to
+            it already.
+        """
+        inner = innermost(optimizer)
+        require_held(self, inner)
+        refuse_second(self, inner, "logger", replace, same_owner=True)
+
+        @torch.compiler.disable  # type: ignore[untyped-decorator]
         def after_step(opt: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            self.log()
+            if not self._stepped or id(inner) in self._stepped:
+                self.step, self._stepped = self.step + 1, set()
+            self._stepped.add(id(inner))
+            self._report(self.step - 1, {w.name for w in held_weights(self, inner)})
 
-        return innermost(optimizer).register_step_post_hook(after_step)
+        attachment = Attachment(self, "logger", inner)
+        attachment.register(inner.register_step_post_hook, after_step)
+        return attachment
 
 
 class TensorBoardReport:

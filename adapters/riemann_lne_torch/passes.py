@@ -28,8 +28,8 @@ def update(blocks: Blocks, finite: Rows, finish: Any, *known: Rows, held: int = 
     held : int
         Arrays of a piece's size that it takes.
     """
-    for rows, x, v in blocks.pieces(held):
-        _update_piece(rows, x, v, finite, finish, known)
+    for rows, x, v in blocks.pieces(blocks.held(held)):
+        _update_piece(rows, x, v, finite, finish, known, blocks.wide)
 
 
 def rank_one_update(blocks: Blocks, finite: Rows, tau: Rows, coefficient: Rows) -> None:
@@ -52,10 +52,12 @@ def measured_update(
     def change(x: Tensor, v: Tensor, row: Any) -> tuple[Tensor, ...]:
         start = int(row) if isinstance(row, float) else int(row[0])
         before = v.clone()
-        _update_piece(slice(start, start + x.shape[0]), x, v, finite, finish, known)
+        rows = slice(start, start + x.shape[0])
+        _update_piece(rows, x, v, finite, finish, known, blocks.wide)
         return _change_sums(before, v)
 
-    return blocks.collect(change, position, width=3, held=held + 5, whole=False)
+    held = blocks.held(held + 5)
+    return blocks.collect(change, position, width=3, held=held, whole=False, writes=True)
 
 
 def angle_and_change(square: float, along: float, change: float) -> tuple[float, float]:
@@ -68,13 +70,20 @@ def angle_and_change(square: float, along: float, change: float) -> tuple[float,
 
 
 def _update_piece(
-    rows: slice, x: Tensor, v: Tensor, finite: Rows, finish: Any, known: Sequence[Rows]
+    rows: slice,
+    x: Tensor,
+    v: Tensor,
+    finite: Rows,
+    finish: Any,
+    known: Sequence[Rows],
+    wide: bool,
 ) -> None:
     here = finite[rows]
     if not bool(here.any()):
         return
-    new = finish(x, v, *(at_rows(k, rows, x) for k in known))
-    v.copy_(new if bool(here.all()) else torch.where(here.to(v.device)[:, None], new, v))
+    x, old = (x.double(), v.double()) if wide else (x, v)
+    new = finish(x, old, *(at_rows(k, rows, x) for k in known))
+    v.copy_(new if bool(here.all()) else torch.where(here.to(v.device)[:, None], new, old))
 
 
 def _change_sums(before: Tensor, after: Tensor) -> tuple[Tensor, ...]:

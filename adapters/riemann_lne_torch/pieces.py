@@ -132,6 +132,11 @@ def _local(tensor: Tensor) -> Tensor:
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
+def row_count(weight: Weight, block: str) -> int:
+    """Number of rows that this process holds of a weight, or of which it holds a part."""
+    return int(_local(weight.parameter).shape[weight.channel_axis]) if block == "channel" else 1
+
+
 def shard_groups(weight: Weight) -> list[Any]:
     """Process groups over which sums of this parameter's parts have to be added."""
     parameter = weight.parameter

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from riemann_lne.errors import InvalidArgumentError, NotPositiveDefiniteError, UnknownNameError
 from riemann_lne.lne import LNEMetric
@@ -18,7 +17,7 @@ from riemann_lne.lne.discrete_flow import defect_of_products, flow_weights
 
 from .compiled import CHOICES
 from .defects import layer_products
-from .hooks import attach
+from .hooks import Attachment, Caller, attach, select_weights
 from .scale import Follower, given_tau
 from .selection import Select, Weight, find_weights
 from .shifts import FILLS, Translate, check_shifts, copies, translate
@@ -30,6 +29,8 @@ _DERIVATIVES = ("first", "second", "none")
 _GATES = ("off", "hard", "soft")
 _DENOMINATORS = ("constant", "differentiated")
 _REDUCTIONS = ("mean", "sum")
+
+_STATE = ("options", "layers", "calls", "shut_in_a_row", "warned", "statistics", "before")
 
 # Calls in a row with every layer gated after which a deadlock is warned of.
 _PATIENCE = 3
@@ -211,7 +212,7 @@ class RicciFlowRegularizer:
         self.weights = find_weights(model, select)
         self._passes = VirtualPasses(model, loss_fn, self.weights)
         self._tau = [given_tau(tau, w.name) for w in self.weights]
-        self._step = _check_step(step)
+        self._step = _VirtualStep(step)
         self.target, self.next_step, self.derivative = float(target), next_step, derivative
         self.gate, self.eps = gate, eps
         self.relative, self.denominator, self.reduction = bool(relative), denominator, reduction
@@ -223,6 +224,7 @@ class RicciFlowRegularizer:
         self._shut_in_a_row = 0
         self._warned = False
         self._before: _Before | None = None
+        self.caller: Caller | None = None
 
     def __repr__(self) -> str:
         return (
@@ -278,12 +280,17 @@ class RicciFlowRegularizer:
         old = [[s - m for s, m in zip(c, moved, strict=True)] for c in before.steps]
         return self._values(steps[0] if late is None else late, old)
 
-    def gate_(self) -> None:
+    def gate_(self, parameters: Sequence[Tensor] | None = None) -> None:
         """Multiply the gradients by the gate's factors, as Algorithm 2 does after the correction.
 
         Nothing happens before the first evaluation of N, or with gate="off".
+
+        Parameters
+        ----------
+        parameters : sequence of Tensor, optional
+            Gate only those of them that this regulariser has; by default all it has.
         """
-        for weight in self.weights:
+        for weight in select_weights(self.weights, parameters):
             found = self.statistics.get(weight.name)
             gradient = weight.parameter.grad
             if found is None or gradient is None or found.factor == 1.0:
@@ -293,16 +300,68 @@ class RicciFlowRegularizer:
             else:
                 gradient.mul_(found.factor)
 
-    def correct_(self) -> None:
+    def correct_(self, parameters: Sequence[Tensor] | None = None) -> None:
         """The same as `gate_`: what an optimiser's hook calls."""
-        self.gate_()
+        self.gate_(parameters)
 
-    def attach(self, optimizer: torch.optim.Optimizer) -> RemovableHandle:
+    def attach(self, optimizer: torch.optim.Optimizer, *, replace: bool = False) -> Attachment:
         """Call `gate_` before every step of the optimiser; ``handle.remove()`` ends it.
 
-        Attach the corrector first: hooks run in the order in which they were attached.
+        It acts on the parameters that this optimiser holds, and comes after every corrector that
+        is attached to it, before or later. See `LNECorrector.attach` for `replace` and for what is
+        refused.
         """
-        return attach(self, optimizer)
+        return attach(self, optimizer, "gate", replace)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Options, the count of calls, the gate and the iteration before, for `load_state_dict`.
+
+        With the model's and the optimiser's states a training that goes on from it is the same to
+        the last bit. Plain values and tensors, and the labels y of the last batch as they were
+        given (for next_step="update" alone). "before" is None until it is needed.
+        """
+        before = None if self._before is None else vars(self._before)
+        return {
+            "options": self._options(),
+            "layers": [w.name for w in self.weights],
+            "calls": self._calls,
+            "shut_in_a_row": self._shut_in_a_row,
+            "warned": self._warned,
+            "statistics": {name: asdict(defect) for name, defect in self.statistics.items()},
+            "before": None if before is None else dict(before),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state_dict` gave.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If it is the state of a regulariser with other options or of other layers, or a part of
+            it is missing.
+        """
+        missing = sorted({*_STATE} - {*state})
+        if missing:
+            raise InvalidArgumentError(
+                f"this is not the state of a regulariser: it has no {', '.join(missing)}"
+            )
+        mine, theirs = self._options(), dict(state["options"])
+        different = [k for k in mine if _plain(mine[k]) != _plain(theirs.get(k))]
+        if different:
+            pairs = [f"{k}: {theirs.get(k)!r} there, {mine[k]!r} here" for k in different]
+            raise InvalidArgumentError(
+                f"the state is that of a regulariser with other options ({', '.join(pairs)})"
+            )
+        names = [w.name for w in self.weights]
+        if list(state["layers"]) != names:
+            raise InvalidArgumentError(
+                f"the state is that of the layers {', '.join(state['layers'])}; here are "
+                f"{', '.join(names)}"
+            )
+        before = None if state["before"] is None else self._taken_up(state["before"])
+        statistics = {name: LayerDefect(**d) for name, d in state["statistics"].items()}
+        self._calls, self._shut_in_a_row = int(state["calls"]), int(state["shut_in_a_row"])
+        self._warned, self.statistics, self._before = bool(state["warned"]), statistics, before
 
     @property
     def gated_fraction(self) -> float:
@@ -311,6 +370,31 @@ class RicciFlowRegularizer:
         return sum(found) / len(found) if found else 0.0
 
     # -- inside -----------------------------------------------------------------------------------
+
+    def _options(self) -> dict[str, Any]:
+        names = ("target", "next_step", "derivative", "gate", "eps", "relative", "denominator")
+        names += ("reduction", "every", "part", "fill")
+        options = {name: getattr(self, name) for name in names}
+        tau = ["auto" if given is None else given for given in self._tau]
+        return {"shifts": [list(pair) for pair in self.shifts], "tau": tau, **options}
+
+    def _taken_up(self, before: Mapping[str, Any]) -> _Before:
+        """The iteration before, on the devices where the weights are."""
+        parameters = [w.parameter for w in self.weights]
+        kept = (before["weights"], *before["steps"])
+        for tensors in kept:
+            for weight, value in zip(self.weights, tensors, strict=True):
+                if value.shape != weight.parameter.shape:
+                    raise InvalidArgumentError(
+                        f"layer {weight.name!r}: the state holds weights of shape "
+                        f"{tuple(value.shape)}, the layer has {tuple(weight.parameter.shape)}"
+                    )
+        weights, *steps = (
+            [v.to(p.device) for v, p in zip(tensors, parameters, strict=True)] for tensors in kept
+        )
+        device = parameters[0].device
+        x, y = (b.to(device) if isinstance(b, Tensor) else b for b in (before["x"], before["y"]))
+        return _Before(weights, steps, x, y)
 
     def _zero(self) -> Tensor:
         p = self.weights[0].parameter
@@ -345,11 +429,13 @@ class RicciFlowRegularizer:
         return self._steps(self._before.x, self._before.y, now, second)
 
     def _keep(
-        self, now: list[Tensor], steps: list[list[Tensor]], x: Tensor, y: Any
+        self, now: list[Tensor], steps: list[list[Tensor]], x: Tensor | None, y: Any
     ) -> _Before | None:
         if self.next_step == "virtual":
             return None
         constant = [[s.detach() for s in c] for c in steps]
+        if self.next_step == "previous":  # no pass is to come on this batch
+            x, y = None, None
         return _Before([w.detach().clone() for w in now], constant, x, y)
 
     def _values(self, following: list[Tensor], steps: list[list[Tensor]]) -> list[Tensor]:
@@ -412,8 +498,13 @@ class _Before:
 
     weights: list[Tensor]
     steps: list[list[Tensor]]
-    x: Tensor
+    x: Any
     y: Any
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, which some files make of them."""
+    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
 def _require_definite(tau: float | None, weight: Weight) -> None:
@@ -426,21 +517,24 @@ def _require_definite(tau: float | None, weight: Weight) -> None:
         )
 
 
-def _check_step(step: Any) -> Callable[[Tensor], float]:
-    if isinstance(step, torch.optim.Optimizer):
-        return lambda parameter: _rate(step, parameter)
-    if isinstance(step, bool) or not isinstance(step, (int, float)) or not 0.0 < step < math.inf:
+class _VirtualStep:
+    """Length of the virtual step for a parameter: a number, or the optimiser's learning rate."""
+
+    def __init__(self, step: Any) -> None:
+        number = isinstance(step, (int, float)) and not isinstance(step, bool)
+        if not isinstance(step, torch.optim.Optimizer) and not (number and 0.0 < step < math.inf):
+            raise InvalidArgumentError(
+                f"step must be a number above 0, or an optimiser to read it from, got {step!r}"
+            )
+        self.step = step
+
+    def __call__(self, parameter: Tensor) -> float:
+        if not isinstance(self.step, torch.optim.Optimizer):
+            return float(self.step)
+        for group in self.step.param_groups:
+            if any(p is parameter for p in group["params"]):
+                return float(group["lr"])
         raise InvalidArgumentError(
-            f"step must be a number above 0, or an optimiser to read it from, got {step!r}"
+            f"the optimiser given as step does not hold the parameter of shape "
+            f"{tuple(parameter.shape)}; give a number"
         )
-    return lambda parameter: float(step)
-
-
-def _rate(optimizer: torch.optim.Optimizer, parameter: Tensor) -> float:
-    for group in optimizer.param_groups:
-        if any(p is parameter for p in group["params"]):
-            return float(group["lr"])
-    raise InvalidArgumentError(
-        f"the optimiser given as step does not hold the parameter of shape "
-        f"{tuple(parameter.shape)}; give a number"
-    )

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from riemann_lne.errors import InvalidArgumentError, NotFiniteError
+from riemann_lne.errors import ConvergenceError, InvalidArgumentError, NotFiniteError
 from riemann_lne.lne.pieces import PieceSums
 
 from . import grouped
@@ -66,8 +66,9 @@ class Follower:
         self.target = target
         self.zeros = zeros
         self._layout: tuple[tuple[str, int], ...] = ()
-        self._tau = torch.empty(0, dtype=torch.float64)
-        self._remainder = torch.empty(0, dtype=torch.float64)
+        self._tau = torch.empty(0, dtype=torch.float64)  # of the rows of the layout,
+        self._remainder = self._tau  # NaN where none is known,
+        self._known: dict[str, tuple[Rows, Rows]] = {}  # and of layers outside of it
         self._scale = self._tau  # of this call's sums,
         self._series = self._tau  # and the terms of the series above, (rows, 3)
 
@@ -97,15 +98,46 @@ class Follower:
         return tau
 
     def is_met(self, blocks: Blocks, norm2: Rows, wanted: Rows) -> bool:
-        """Whether |t|^2 is the target in all wanted rows, as well as their precision can tell."""
-        tolerance = 1e-13 if _double(blocks) else 3e-6
-        met = ((norm2 / self.target - 1.0).abs() < tolerance) | (norm2 == 0.0)
+        """Whether |t|^2 is the target in all wanted rows, as well as their precision can tell.
+
+        Or, in double precision, as well as 1 - |t|^2 needs it for single-precision gradients.
+        """
+        tolerance = 3e-6 * self.target
+        if blocks.double:
+            tolerance = 1e-13 * self.target
+        elif blocks.wide:
+            tolerance = 1e-7 * (1.0 - self.target)
+        met = ((norm2 - self.target).abs() < tolerance) | (norm2 == 0.0)
         return not bool((wanted & ~met).any())
+
+    def require_met(self, blocks: Blocks, norm2: Rows, wanted: Rows) -> None:
+        """Refuse rows whose |t|^2 is so far from the target that 1 - |t|^2 is another one.
+
+        Raises
+        ------
+        ConvergenceError
+            Names the layer, and the channel.
+        """
+        gap = 1.0 - self.target
+        missed = wanted & (norm2 != 0.0) & ~((norm2 - self.target).abs() < 1e-2 * gap)
+        if bool(missed.any()):
+            row = int(missed.nonzero()[0])
+            raise ConvergenceError(
+                f"{blocks.row_name(row)}: no tau was found for |t|^2 = {self.target}; the nearest "
+                f"has |t|^2 = {float(norm2[row])!r}. Choose a smaller target, or train where there "
+                "is double precision"
+            )
 
     def solve(self, blocks: Blocks, tau: Rows, wanted: Rows) -> Rows:
         """Newton's method from a prediction, for logit |t|^2 = logit target, inside a bracket."""
         bracket = _Bracket(tau.log(), self.target)
-        tolerance = 3e-7 if _double(blocks) else 1e-3  # Newton squares the error of log tau
+        # Newton's method turns an error e of log tau into about e^2/(1 - target).
+        gap = 1.0 - self.target
+        tolerance = 3e-4
+        if blocks.double:
+            tolerance = min(3e-7, 1e-6 * gap)
+        elif blocks.wide:
+            tolerance = min(3e-4, 3e-5 * gap)
         for _ in range(_MOST_ROUNDS):
             trial = torch.where(wanted, bracket.u.exp(), 1.0)
             sums = blocks.collect(_scale_sums, trial, fast=_SCALE, width=2, held=2)
@@ -119,45 +151,55 @@ class Follower:
 
     def _last(self, blocks: Blocks) -> tuple[Rows, Rows]:
         """Tau and remainder of the last call for these rows, NaN where there was none."""
-        if blocks.layout == self._layout:
-            return self._tau, self._remainder
-        known = self.state_dict()
-        last = torch.full((2, blocks.rows), torch.nan, dtype=torch.float64)
-        for layer in blocks.layers:
-            for row, values in zip(last, (known["tau"], known["remainder"]), strict=True):
-                found = values.get(layer.name)
-                if found is not None and len(found) == layer.rows:
-                    row[layer.span] = found
-        return last[0], last[1]
+        if blocks.layout != self._layout:
+            self._fold()
+            last = torch.full((2, blocks.rows), torch.nan, dtype=torch.float64)
+            for layer in blocks.layers:
+                found = self._known.get(layer.name)
+                if found is not None and len(found[0]) == layer.rows:
+                    last[:, layer.span] = torch.stack(found)
+            self._layout = blocks.layout
+            self._tau, self._remainder = last[0], last[1]
+        return self._tau, self._remainder
+
+    def _fold(self) -> None:
+        """Put what is known of the layout's layers with the others."""
+        sizes = [rows for _, rows in self._layout]
+        parts = (torch.split(a, sizes) for a in (self._tau, self._remainder))
+        for (name, _), tau, remainder in zip(self._layout, *parts, strict=True):
+            self._known[name] = tau.clone(), remainder.clone()
 
     def _keep(self, blocks: Blocks, tau: Rows, wanted: Rows) -> None:
-        """Take tau for what meets the target with the weights of this call."""
+        """Take tau for what meets the target with the weights of this call, in the wanted rows."""
+        last, remainder = self._last(blocks)
         square = (tau / self._scale).square()
-        self._tau = torch.where(wanted, tau, torch.nan)
-        self._remainder = self.target - _polynomial(self._series.unbind(-1), square)
-        self._layout = blocks.layout
+        new = self.target - _polynomial(self._series.unbind(-1), square)
+        self._tau = torch.where(wanted, tau, last)
+        self._remainder = torch.where(wanted, new, remainder)
 
-    def state_dict(self) -> dict[str, dict[str, Tensor]]:
-        """Tau and remainder of every layer; NaN in blocks whose tau is not followed."""
-        sizes = [rows for _, rows in self._layout]
-        names = [name for name, _ in self._layout]
-        pair = (self._tau, self._remainder)
-        tau, remainder = (dict(zip(names, torch.split(a, sizes), strict=True)) for a in pair)
-        followed = [name for name, values in tau.items() if not bool(values.isnan().all())]
-        return {
-            "tau": {name: tau[name].clone() for name in followed},
-            "remainder": {name: remainder[name].clone() for name in followed},
-        }
+    def state_dict(self, rows: Mapping[str, int]) -> dict[str, dict[str, Tensor]]:
+        """Tau and remainder of these layers, with so many rows each; NaN where none is known.
+
+        The form does not depend on what is known: `torch.distributed.checkpoint` loads into the
+        state of a fresh object.
+        """
+        self._fold()
+        state: dict[str, dict[str, Tensor]] = {"tau": {}, "remainder": {}}
+        for name, count in rows.items():
+            found = self._known.get(name)
+            if found is None or len(found[0]) != count:
+                found = (torch.full((count,), torch.nan, dtype=torch.float64),) * 2
+            state["tau"][name], state["remainder"][name] = (a.clone() for a in found)
+        return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state_dict` gave."""
-        values = [
-            {name: torch.as_tensor(a, dtype=torch.float64).cpu() for name, a in part.items()}
-            for part in (state["tau"], state["remainder"])
-        ]
-        self._layout = tuple((name, len(a)) for name, a in values[0].items())
-        empty = torch.empty(0, dtype=torch.float64)
-        self._tau, self._remainder = (torch.cat([empty, *part.values()]) for part in values)
+        """Take up what `state_dict` gave, and forget the rest."""
+        self._layout, self._known = (), {}
+        self._tau = self._remainder = torch.empty(0, dtype=torch.float64)
+        for name, tau in state["tau"].items():
+            pair = (tau, state["remainder"][name])
+            tau, remainder = (torch.as_tensor(a, dtype=torch.float64).cpu().clone() for a in pair)
+            self._known[name] = tau, remainder
 
 
 def _root(series: Tensor, remainder: Rows, target: float) -> Rows:
@@ -176,10 +218,6 @@ def _polynomial(terms: Sequence[Rows], q: Rows) -> Rows:
     for term in reversed(terms):
         total = (total + term) * q
     return total
-
-
-def _double(blocks: Blocks) -> bool:
-    return all(layer.local.weight.dtype is torch.float64 for layer in blocks.layers)
 
 
 class _Bracket:

@@ -93,7 +93,8 @@ def find_weights(source: Source, select: Select = None) -> list[Weight]:
             frozen.append(weight.name)
     if frozen:
         warnings.warn(
-            f"these layers are frozen (requires_grad=False) and left out: {', '.join(frozen)}",
+            f"these layers are frozen (requires_grad=False) and left out: {', '.join(frozen)}; "
+            "after unfreezing them make this object anew",
             stacklevel=3,
         )
     if not weights:

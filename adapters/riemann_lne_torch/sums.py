@@ -79,11 +79,22 @@ class Blocks:
         self.device = self.layers[0].local.weight.device
         names, arrays = [w.name for w in weights], [(o.weight, o.gradient) for o in opened]
         self.compiled = open_compiled(names, arrays, kernel)
+        self.wide = False
 
     @classmethod
     def of_values(cls, weights: Sequence[Weight], kernel: str = "plain") -> Blocks:
         """Whole layers, for sums in which no gradient comes: they need not have one."""
         return cls(weights, "layer", kernel, [open_values(weight) for weight in weights])
+
+    @property
+    def double(self) -> bool:
+        """Whether all weights and gradients are in double precision."""
+        arrays = (a for la in self.layers for a in (la.local.weight, la.local.gradient))
+        return all(a.dtype is torch.float64 for a in arrays)
+
+    def widen(self) -> None:
+        """Take sums in double precision from now on, if the device has it."""
+        self.wide = self.device.type != "mps" and not self.double
 
     def sizes(self) -> Rows:
         """Number of weights in the block of every row."""
@@ -111,6 +122,7 @@ class Blocks:
         held: int = 3,
         largest: bool = False,
         whole: bool | None = None,
+        writes: bool = False,
     ) -> Tensor:
         """Sums (or maxima) over every block: (rows, width), float64, on the host.
 
@@ -130,11 +142,14 @@ class Blocks:
             Maxima in place of sums.
         whole : bool, optional
             Whether to add the rows of all layers; by default if the block is the network.
+        writes : bool
+            Whether the function writes to the gradients: it then gets them as they are, and not
+            copies in double precision.
         """
         if fast is not None and self.compiled is not None:
             total = self.compiled.sums(fast.compiled, *known)
         else:
-            total = self._collect(function, known, fast, width, held, largest)
+            total = self._collect(function, known, fast, width, held, largest, writes)
         self._add_over_processes(total, largest)
         total = total.cpu().double()
         if self.whole if whole is None else whole:
@@ -150,22 +165,34 @@ class Blocks:
         width: int,
         held: int,
         largest: bool,
+        writes: bool,
     ) -> Tensor:
         """What this process holds of the sums, by torch's operations."""
         fill = -torch.inf if largest else 0.0
         wide = torch.float32 if self.device.type == "mps" else torch.float64
         total = torch.full((self.rows, width), fill, dtype=wide, device=self.device)
+        copied = self.wide and not writes
         if fast is not None and self.single_rows:
-            for places, xs, vs in self.groups_of_pieces(held):
+            for places, xs, vs in self.groups_of_pieces(self.held(held) if copied else held):
+                if copied:
+                    xs, vs = ([a.double() for a in arrays] for arrays in (xs, vs))
                 index = torch.tensor(places)
                 values = [k[index].tolist() for k in known]
                 total.index_add_(0, index.to(self.device), fast.grouped(xs, vs, *values).to(total))
             return total
-        for rows, x, v in self.pieces(max(held, 3)):  # the core's functions hold up to three
+        held = max(held, 3)  # the core's functions hold up to three
+        for rows, x, v in self.pieces(self.held(held) if copied else held):
+            if copied:
+                x, v = x.double(), v.double()
             values = [at_rows(k, rows, x) for k in known]
             sums = torch.stack(list(function(x, v, *values)), -1).to(total)
             total[rows] = torch.maximum(total[rows], sums) if largest else total[rows] + sums
         return total
+
+    def held(self, arrays: int) -> int:
+        """So many arrays of a piece's size in double precision, and two copies, as such arrays."""
+        size = min(layer.local.weight.dtype.itemsize for layer in self.layers)
+        return (arrays + 2) * 8 // size if self.wide else arrays
 
     @property
     def single_rows(self) -> bool:

@@ -256,6 +256,47 @@ class TestTwoOptimizers:
         trainer(*callbacks).fit(module, loader(batches()))
         assert hand.distance(module.model, reference(hand)) < CLOSE[torch.float64]
 
-    def test_one_for_both_is_refused(self):
-        with pytest.raises(InvalidArgumentError, match=r"1 of the 2 .*without model\.2.*select"):
-            trainer(LNECallback()).fit(self.Manual(make()), loader(batches()))
+    def test_one_for_both(self, hand):
+        module = self.Manual(make())
+        run = trainer(LNECallback(log=True), log_every_n_steps=1)
+        run.fit(module, loader(batches()))
+        assert hand.distance(module.model, reference(hand)) < CLOSE[torch.float64]
+        assert {"lne/model.0/norm2", "lne/model.2/norm2"} <= set(run.logged_metrics)
+
+    def test_a_block_of_both_is_refused(self):
+        with pytest.raises(InvalidArgumentError, match=r"holds 1 of them, without model\.2"):
+            trainer(LNECallback(block="network")).fit(self.Manual(make()), loader(batches()))
+
+    def test_two_corrections_of_one_weight_are_refused(self):
+        callbacks = LNECallback(), LNECallback(target=0.3)
+        with pytest.raises(InvalidArgumentError, match=r"two LNECallbacks correct model\.0"):
+            trainer(*callbacks).fit(self.Manual(make()), loader(batches()))
+
+    def test_manual_clipping_comes_after(self, hand):
+        class Clipped(Module):
+            def __init__(self, model):
+                super().__init__(model)
+                self.automatic_optimization = False
+
+            def training_step(self, batch, index):
+                loss = super().training_step(batch, index)
+                optimizer = self.optimizers()
+                optimizer.zero_grad()
+                self.manual_backward(loss)
+                self.clip_gradients(optimizer, CLIP, "norm")
+                optimizer.step()
+
+        module = Clipped(make())
+        trainer(LNECallback()).fit(module, loader(batches()))
+        assert hand.distance(module.model, reference(hand, clip=CLIP)) < CLOSE[torch.float64]
+        assert "clip_gradients" not in vars(module)
+
+        class Other(Clipped):
+            def clip_gradients(self, optimizer, *options):
+                callback.correct_(self.trainer, optimizer)
+                nn.utils.clip_grad_norm_(self.parameters(), CLIP)
+
+        callback = LNECallback()
+        module = Other(make())
+        trainer(callback).fit(module, loader(batches()))
+        assert hand.distance(module.model, reference(hand, clip=CLIP)) < CLOSE[torch.float64]

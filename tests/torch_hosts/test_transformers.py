@@ -153,6 +153,62 @@ def test_attach_finds_the_optimizer_inside_of_accelerates(tmp_path):
     assert set(corrector.statistics) == {"layers.0", "layers.2"}
 
 
+def test_the_arguments_are_never_touched(tmp_path):
+    """In a training, in its checkpoints, after an error in any place, with several callbacks."""
+    seen = []
+
+    class Look(transformers.TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            seen.append(args.max_grad_norm)
+
+    callbacks = LNECallback(select=("layers.0",)), LNECallback(select=("layers.2",)), Look()
+    make(tmp_path, *callbacks, max_grad_norm=CLIP, save_strategy="steps", save_steps=2).train()
+    saved = torch.load(tmp_path / "checkpoint-2" / "training_args.bin", weights_only=False)
+    assert [*seen, saved.max_grad_norm] == [CLIP] * (STEPS + 1)
+    for event in ("on_step_begin", "on_pre_optimizer_step", "on_step_end", "on_save"):
+
+        def stop(self, *args, **kwargs):
+            raise KeyboardInterrupt
+
+        breaking = type("Breaking", (transformers.TrainerCallback,), {event: stop})()
+        run = make(
+            tmp_path, LNECallback(), breaking, max_grad_norm=CLIP, save_strategy="steps", save_steps=1
+        )
+        with pytest.raises(KeyboardInterrupt):
+            run.train()
+        assert run.args.max_grad_norm == CLIP
+
+
+@pytest.mark.filterwarnings("ignore:You are adding")
+def test_clipping_comes_after_all_corrections(tmp_path, hand):
+    callbacks = LNECallback(select=("layers.0",)), LNECallback(select=("layers.2",))
+    run = make(tmp_path, *callbacks, max_grad_norm=CLIP)
+    run.train()
+    assert hand.distance(run.model, reference(hand, clip=CLIP)) < CLOSE
+    run = make(tmp_path, LNECallback(), LNECallback(target=0.3), max_grad_norm=CLIP)
+    with pytest.raises(InvalidArgumentError, match=r"two LNECallbacks correct layers\.0"):
+        run.train()
+
+
+def test_other_ways_of_clipping_are_refused(tmp_path):
+    class Other(transformers.Trainer):
+        def _clip_grad_norm(self, model):
+            return torch.nn.utils.clip_grad_norm_(model.parameters(), self.args.max_grad_norm)
+
+    run = make(tmp_path, LNECallback(), max_grad_norm=CLIP)
+    run.__class__ = Other
+    with pytest.raises(InvalidArgumentError, match=r"max_grad_norm=0 and clip after"):
+        run.train()
+
+
+def test_a_callback_and_an_attached_corrector_are_refused(tmp_path):
+    run = make(tmp_path, LNECallback())
+    run.create_optimizer()
+    LNECorrector(run.model).attach(run.optimizer)
+    with pytest.raises(InvalidArgumentError, match="another corrector"):
+        run.train()
+
+
 def test_a_training_that_broke_off_leaves_the_clipping_to_the_next(tmp_path, hand):
     class Stop(transformers.TrainerCallback):
         def on_step_end(self, args, state, control, **kwargs):

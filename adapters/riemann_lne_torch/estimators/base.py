@@ -53,6 +53,8 @@ class Estimator:
         Whether the value has a scale of its own, so that no other may be asked for.
     per_channel : bool
         Whether the result depends on which axis holds the channels.
+    natural : bool
+        Whether `backward` gives a natural gradient, as `LNECorrector` does: one of them is enough.
 
     Examples
     --------
@@ -71,6 +73,7 @@ class Estimator:
     scheduled: bool = False
     scales: bool = False
     per_channel: bool = False
+    natural: bool = False
 
     def forward(self, w: Tensor, site: Site) -> Tensor:
         """Value Q(w), shape of w: Q1 or Qk of Eq. 37 and 38 unless a subclass says otherwise."""

@@ -6,13 +6,14 @@ import math
 from dataclasses import dataclass
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 
 from ..corrections import INVERSES
 from .base import Estimator, Site
-from .natural import BLOCKS, POLICIES, compilable
+from .natural import BLOCKS, POLICIES, compilable, note_natural
 from .registry import register_estimator
 
 __all__ = ["LNE", "DualLNE", "FlowedLNE", "HessianLNE"]
@@ -25,6 +26,7 @@ class _Natural(Estimator):
     tau: float | str = "auto"
     target: float = 0.5
     block: str = "layer"
+    natural = True
 
     def __post_init__(self) -> None:
         automatic = isinstance(self.tau, str)
@@ -56,6 +58,8 @@ class _Natural(Estimator):
         on_indefinite: str = "rescale",
     ) -> Tensor:
         tau = None if isinstance(self.tau, str) else float(self.tau)
+        if not torch.compiler.is_compiling():
+            note_natural(w)
         return compilable(
             w,
             grad,

@@ -7,12 +7,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from riemann_lne import lne
 
-from ..corrections import Diagonal, flow_step
+from ..corrections import NEAR_ONE, Diagonal, flow_step
 
 __all__ = ["natural_gradient"]
+
+_NATURAL: Any = WeakTensorKeyDictionary()
 
 BLOCKS = ("layer", "channel")
 POLICIES = ("rescale", "weak", "raise")
@@ -86,8 +89,12 @@ def natural_gradient(
     tensor([ 1.3728, -0.3728])
     """
     blocks = _blocks(w, block, channel_axis)
-    rows = _blocks(v, block, channel_axis)
     given = tau is not None
+    if metric in ("lne", "flowed") and v.device.type != "mps":
+        norm2 = lne.LNEMetric(tau).norm2(blocks) if given else target
+        if w.dtype is not torch.float64 and bool(torch.as_tensor(norm2 > NEAR_ONE).any()):
+            blocks = blocks.double()  # the inverse divides by 1 - |t|^2
+    rows = _blocks(v, block, channel_axis).to(torch.promote_types(v.dtype, blocks.dtype))
     scale: Any = tau if given else lne.auto_tau(blocks, target, check=False)
     if given and metric in ("lne", "flowed") and (inverse == "exact" or metric == "flowed"):
         scale, inverse = _admissible(blocks, scale, inverse, metric, target, on_indefinite)
@@ -98,7 +105,18 @@ def natural_gradient(
     else:
         time = flow_step(flow_time, blocks.shape[-1], scale)
         result = lne.FlowedLNEMetric(scale, time).solve(blocks, rows, check=False)
-    return _unblocked(result, v, block, channel_axis)
+    return _unblocked(result.to(v.dtype), v, block, channel_axis)
+
+
+def note_natural(w: Tensor) -> None:
+    """Remember a parameter whose gradient is made natural here."""
+    if w.is_leaf and w.requires_grad:
+        _NATURAL[w] = True
+
+
+def is_natural(parameter: Tensor) -> bool:
+    """Whether an estimator has made the gradient of this parameter natural."""
+    return parameter in _NATURAL
 
 
 def _blocks(w: Tensor, block: str, channel_axis: int) -> Tensor:

@@ -159,6 +159,11 @@ class Standardized(Estimator):
         """As the inner estimator."""
         return self.inner.scales
 
+    @property
+    def natural(self) -> bool:  # type: ignore[override]
+        """As the inner estimator."""
+        return self.inner.natural
+
     def forward(self, w: Tensor, site: Site) -> Tensor:
         """Value Q(z^)."""
         return self.inner.forward(self.transformed(w, site), site)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from riemann_lne.errors import InvalidArgumentError
 
 from ..config import QuantConfig
+from ..hooks import leave_idle
 from ..levels import require_floating
 
 __all__ = ["OptimizerWrapper", "quantizable_parameters"]
@@ -64,6 +65,14 @@ class OptimizerWrapper(torch.optim.Optimizer):
     of the inner one, plus an entry ``"wrapper"``. A closure is evaluated once, before anything
     else.
 
+    The order of a step: the closure; what the method writes to gradients; what is attached to the
+    optimiser (`LNECorrector.attach` goes to the inner one, as its step pre-hook); the inner step;
+    what the method does to the weights.
+
+    Copies (``copy.deepcopy``, ``pickle``) have no hooks, as those of any optimiser, and hold copies
+    of the weights: copy a model and its optimiser in one call, ``copy.deepcopy((model,
+    optimizer))``, and they belong together.
+
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
@@ -78,6 +87,9 @@ class OptimizerWrapper(torch.optim.Optimizer):
     DTypeError
         If a weight is complex.
     """
+
+    _kept: ClassVar[tuple[str, ...]] = ()
+    """Attributes with an underscore that copies need as well."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, params: Iterable[nn.Parameter]) -> None:
         name = type(self).__name__
@@ -102,6 +114,15 @@ class OptimizerWrapper(torch.optim.Optimizer):
             )
         for p in self.targets:
             require_floating(p, f"{name}: ")
+
+    def __getstate__(self) -> dict[str, Any]:
+        # torch keeps three entries, and sets the others anew
+        added = {k: v for k, v in vars(self).items() if k in self._kept or not k.startswith("_")}
+        return {**{k: v for k, v in added.items() if k != "step"}, **super().__getstate__()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._link()
 
     def _link(self) -> None:
         """Share groups and state with the inner optimiser, which replaces them when it loads."""
@@ -157,6 +178,13 @@ class OptimizerWrapper(torch.optim.Optimizer):
 
     def _after(self) -> None:
         """What happens after the inner step."""
+
+    def _hold_back(self, parameters: Iterable[Tensor]) -> None:
+        """Give no gradient to these parameters, so that the inner optimiser passes over them."""
+        parameters = list(parameters)
+        for p in parameters:
+            p.grad = None
+        leave_idle(self.inner, parameters)
 
     def _own_state(self) -> dict[str, Any]:
         return {}

@@ -5,9 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from itertools import pairwise
 from typing import Any, ClassVar
+from weakref import ref
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 
@@ -45,6 +47,49 @@ class _LinearNet(nn.Module):
         return c  # type: ignore[return-value]
 
 
+class _SiteHook:
+    """A hook on a quantiser of the model; without effect in copies of the model.
+
+    A copy of a quantiser keeps its hooks: through this one it would write into the record of the
+    original, or move by its look-ahead. The optimiser is held weakly, so that the hooks end with
+    it.
+    """
+
+    def __init__(self, optimizer: MetaQuant | None = None) -> None:
+        self._optimizer = None if optimizer is None else ref(optimizer)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _SiteHook:
+        return type(self)()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), ()
+
+    def optimizer(self) -> MetaQuant | None:
+        return None if self._optimizer is None else self._optimizer()
+
+
+class _LookAhead(_SiteHook):
+    """Before the forward pass: the weights that the next step would give, without a tape."""
+
+    def __call__(self, quantizer: nn.Module, args: tuple[Tensor]) -> tuple[Tensor] | None:
+        optimizer = self.optimizer()
+        if optimizer is None or not torch.is_grad_enabled():
+            return None
+        return optimizer._ahead(quantizer, args[0])
+
+
+class _PassThrough(_SiteHook):
+    """After the forward pass: the gradient dL/d(a Q) goes to the latent weight as it is."""
+
+    def __call__(
+        self, quantizer: nn.Module, args: tuple[Tensor], output: Tensor
+    ) -> Tensor | None:
+        optimizer = self.optimizer()
+        if optimizer is None or not torch.is_grad_enabled():
+            return None
+        return optimizer._through(quantizer, output)
+
+
 class MetaQuant(OptimizerWrapper):
     """Base of `FCGrad` and `MultiFC`: what MetaQuant does with its meta network.
 
@@ -52,18 +97,25 @@ class MetaQuant(OptimizerWrapper):
     estimator multiplies a gradient by), lr the learning rate, and G the dL/dQ of the step before:
 
     1. the forward pass runs on Q(w - lr A' M(G)), M with the meta network in it;
-    2. the backward pass gives the new G and, through M, the gradient of the meta network;
-    3. `step` moves the meta network by Adam, gives A' M(G) to the inner optimiser as gradient of
-       w, and keeps the new G.
+    2. the backward pass writes the new G to ``w.grad``;
+    3. `step` moves the meta network by Adam, along the derivative of the loss through the
+       look-ahead of 1, gives A' M(G) to the inner optimiser as gradient of w, and keeps the new G.
 
     The first step has no G: it leaves the weights as they are. The model must be in training
     mode, with gradients, for 1. Other parameters are trained by the inner optimiser as usual. The
     look-ahead of 1 is a plain gradient step, also where the inner optimiser has momentum or
-    adapts its rates. Gradients that a GradScaler has scaled are not supported: G is recorded as
-    backward gives it.
+    adapts its rates.
+
+    Between the backward pass and the step ``w.grad`` is the new G: gradients that are accumulated
+    over batches, averaged over processes (DDP), unscaled by a GradScaler, or clipped are so before
+    they are kept, and the replicas of a model stay equal. Clipping thus limits G, of which the next
+    step's gradient is made. `LNECorrector.attach` corrects what the inner optimiser steps along,
+    A' M(G), since it comes after 3; ``correct_()`` by hand, before the step, would correct G. The
+    meta network's gradient is not clipped.
     """
 
     default_layers: ClassVar[int]
+    _kept = ("_previous",)
 
     def __init__(
         self,
@@ -81,26 +133,60 @@ class MetaQuant(OptimizerWrapper):
             raise InvalidArgumentError(f"the meta network needs 2 layers or more, got {layers}")
         if start not in _STARTS:
             raise UnknownNameError("start of the meta network", start, _STARTS)
-        sites: dict[WeightQuantizer, nn.Parameter] = {}
-        for layer in quantized_layers(model).values():
-            for module in layer.modules():
-                if isinstance(module, WeightQuantizer):
-                    sites[module] = layer.parametrizations.weight.original  # type: ignore[union-attr, assignment]
-        if not sites:
+        self.quantizers, targets = self._sites(model)
+        if any(isinstance(p, DTensor) for p in targets):
             raise InvalidArgumentError(
-                f"{type(self).__name__} needs a quantised model; call quantize_(model, ...) first"
+                f"{type(self).__name__} needs whole weights on every process; these are sharded "
+                "(FSDP2, tensor parallelism): use DistributedDataParallel"
             )
-        super().__init__(optimizer, sites.values())
-        self.quantizers = list(sites)
+        super().__init__(optimizer, targets)
         first = self.targets[0]
         self.meta_net = _LinearNet(hidden, layers, start).to(first.device, torch.float32)
         self.meta_optimizer = torch.optim.Adam(self.meta_net.parameters(), lr=meta_lr)
-        self._recorded: list[Tensor | None] = [None] * len(self.targets)
         self._previous: list[Tensor | None] = [None] * len(self.targets)
+        self._register()
+
+    @classmethod
+    def _sites(cls, model: nn.Module) -> tuple[list[list[WeightQuantizer]], list[nn.Parameter]]:
+        """The latent weights, and the quantisers of each: several where layers share a weight."""
+        sites: dict[int, tuple[nn.Parameter, list[WeightQuantizer]]] = {}
+        for name, layer in quantized_layers(model).items():
+            for module in layer.modules():
+                if not isinstance(module, WeightQuantizer):
+                    continue
+                original: Any = layer.parametrizations.weight.original  # type: ignore[union-attr]
+                shared = sites.setdefault(id(original), (original, []))[1]
+                if shared and shared[0].settings() != module.settings():
+                    raise InvalidArgumentError(
+                        f"{cls.__name__}: layer {name!r} shares its weight with another layer, and "
+                        f"quantises it differently ({module.settings()} here, "
+                        f"{shared[0].settings()} there); one A' is needed: quantise both alike"
+                    )
+                if module not in shared:
+                    shared.append(module)
+        if not sites:
+            raise InvalidArgumentError(
+                f"{cls.__name__} needs a quantised model; call quantize_(model, ...) first"
+            )
+        return [quantizers for _, quantizers in sites.values()], [p for p, _ in sites.values()]
+
+    def _register(self) -> None:
+        self._index = {id(q): i for i, group in enumerate(self.quantizers) for q in group}
+        self._entering: dict[int, Tensor] = {}
         self._handles: list[Any] = []
-        for i, quantizer in enumerate(self.quantizers):
-            self._handles.append(quantizer.register_forward_pre_hook(self._look_ahead(i)))
-            self._handles.append(quantizer.register_forward_hook(self._record(i)))
+        for quantizer in (q for group in self.quantizers for q in group):
+            self._handles.append(quantizer.register_forward_pre_hook(_LookAhead(self)))
+            self._handles.append(quantizer.register_forward_hook(_PassThrough(self)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "attached": bool(self._handles)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        attached = state.pop("attached")
+        super().__setstate__(state)
+        self._handles, self._entering = [], {}
+        if attached:
+            self._register()
 
     @abstractmethod
     def _meta_gradient(self, quantizer: WeightQuantizer, w: Tensor, grad: Tensor) -> Tensor:
@@ -117,60 +203,74 @@ class MetaQuant(OptimizerWrapper):
         grad = self._previous[i]
         if grad is None:
             return None
-        quantizer = self.quantizers[i]
+        quantizer = self.quantizers[i][0]
+        return self._through_estimator(quantizer, w, self._meta_gradient(quantizer, w, grad))
+
+    @staticmethod
+    def _through_estimator(quantizer: WeightQuantizer, w: Tensor, grad: Tensor) -> Tensor:
+        """What a gradient dL/d(a Q) at the weights w becomes by the layer's estimator."""
         site = quantizer.site()
-        w = w.detach()
-        meta = self._meta_gradient(quantizer, w, grad)
         a = quantizer.factor(w)
-        if a is not None:  # G is dL/d(a Q), the estimator takes dL/dQ
-            meta = scaled_gradient(meta, a)
+        if a is not None:  # the estimator takes dL/dQ
+            grad = scaled_gradient(grad, a)
         with torch.no_grad():
             q = quantizer.estimator.forward(w, site)
-        return quantizer.estimator.backward(w, q, meta.to(w.dtype), site)
+        return quantizer.estimator.backward(w, q, grad.to(w.dtype), site)
 
-    def _look_ahead(self, i: int) -> Any:
-        def hook(quantizer: nn.Module, args: tuple[Tensor]) -> tuple[Tensor] | None:
-            (w,) = args
-            if not (quantizer.training and torch.is_grad_enabled()):
-                return None
-            corrected = self._corrected(i, w)
-            if corrected is None:
-                return None
-            return (w - self._learning_rate(self.targets[i]) * corrected,)
+    def _ahead(self, quantizer: nn.Module, w: Tensor) -> tuple[Tensor] | None:
+        """The weights after the next step, in training; their gradient goes past the quantiser."""
+        i = self._index.get(id(quantizer))
+        if i is None:
+            return None
+        self._entering[id(quantizer)] = w
+        w = w.detach()
+        corrected = None
+        if quantizer.training:
+            with torch.no_grad():
+                corrected = self._corrected(i, w)
+        return (w if corrected is None else w - self._learning_rate(self.targets[i]) * corrected,)
 
-        return hook
-
-    def _record(self, i: int) -> Any:
-        def record(grad: Tensor) -> None:
-            earlier = self._recorded[i]
-            grad = grad.detach()
-            self._recorded[i] = grad.clone() if earlier is None else earlier + grad
-
-        def hook(quantizer: nn.Module, args: Any, output: Tensor) -> None:
-            if quantizer.training and output.requires_grad:
-                output.register_hook(record)  # type: ignore[no-untyped-call]
-
-        return hook
+    def _through(self, quantizer: nn.Module, output: Tensor) -> Tensor | None:
+        """The output, with derivative 1 by the latent weight that was given."""
+        w = self._entering.pop(id(quantizer), None)
+        return None if w is None else _Past.apply(w, output)  # type: ignore[no-any-return, no-untyped-call]
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Clear the gradients of the model and of the meta network."""
         super().zero_grad(set_to_none)
         if hasattr(self, "meta_optimizer"):
             self.meta_optimizer.zero_grad(set_to_none)
-            self._recorded = [None] * len(self.targets)
+
+    @property
+    def _recorded(self) -> list[Tensor | None]:
+        """The new G of every weight, between the backward pass and the step."""
+        return [p.grad for p in self.targets]
 
     def _before(self) -> None:
-        with torch.no_grad():
-            for i, p in enumerate(self.targets):
-                p.grad = self._corrected(i, p)
+        new = [None if g is None else g.detach().clone() for g in self._recorded]
+        gradients: list[Tensor | None] = []
+        self.meta_optimizer.zero_grad()
+        for i, p in enumerate(self.targets):
+            with torch.enable_grad():
+                corrected = self._corrected(i, p.detach())
+            gradients.append(None if corrected is None else corrected.detach())
+            if corrected is not None and new[i] is not None:
+                self._learn(i, p.detach(), corrected, new[i])
         self.meta_optimizer.step()
+        self._hold_back(p for p, g in zip(self.targets, gradients, strict=True) if g is None)
+        for p, gradient in zip(self.targets, gradients, strict=True):
+            p.grad = gradient
+        pairs = zip(new, self._previous, strict=True)
+        self._previous = [old if latest is None else latest for latest, old in pairs]
+
+    def _learn(self, i: int, w: Tensor, corrected: Tensor, new: Any) -> None:
+        """Add to the meta network's gradient that of the loss through the look-ahead weights."""
+        rate = self._learning_rate(self.targets[i])
+        ahead = w - rate * corrected.detach()
+        by_ahead = self._through_estimator(self.quantizers[i][0], ahead, new)
+        torch.autograd.backward(corrected, -rate * by_ahead)
 
     def _after(self) -> None:
-        self._previous = [
-            new if new is not None else old
-            for new, old in zip(self._recorded, self._previous, strict=True)
-        ]
-        self._recorded = [None] * len(self.targets)
         self.meta_optimizer.zero_grad()
 
     def _own_state(self) -> dict[str, Any]:
@@ -187,6 +287,18 @@ class MetaQuant(OptimizerWrapper):
             None if g is None else g.to(device=p.device, dtype=p.dtype).clone()
             for g, p in zip(state["gradients"], self.targets, strict=True)
         ]
+
+
+class _Past(torch.autograd.Function):
+    """A value, with derivative 1 by a weight that it is made of elsewhere."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, value: Tensor) -> Tensor:
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return grads[0], None
 
 
 class FCGrad(MetaQuant):

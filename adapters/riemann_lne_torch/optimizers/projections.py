@@ -218,8 +218,7 @@ class ProxQuant(OptimizerWrapper):
         if self.hard:
             # The inner optimiser passes over parameters without a gradient: no momentum, no
             # weight decay moves them.
-            for p in self.targets:
-                p.grad = None
+            self._hold_back(self.targets)
 
     def _after(self) -> None:
         if not self.hard:
