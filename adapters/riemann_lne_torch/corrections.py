@@ -18,7 +18,7 @@ METRICS = ("lne", "hessian", "dual", "flowed")
 INVERSES = ("exact", "weak")
 
 NEAR_ONE = 0.6
-"""From this |t|^2 on, sums are taken in double precision: the exact inverse divides by 1 - |t|^2."""
+"""Above this |t|^2 sums are taken in double precision: the exact inverse divides by 1 - |t|^2."""
 
 
 class RankOne:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 from weakref import ref
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils import parametrize
 from torch.utils.weak import WeakTensorKeyDictionary
 
@@ -65,14 +65,12 @@ def note_corrected(weights: Sequence[Weight], corrector: Any, optimizer: Any) ->
             _CORRECTED[gradient] = _Note(ref(corrector), caller, gradient._version)
 
 
-def find_second(
-    weights: Sequence[Weight], corrector: Any, optimizer: Any
-) -> list[tuple[str, str]]:
+def find_second(weights: Sequence[Weight], corrector: Any, optimizer: Any) -> list[tuple[str, str]]:
     """The layers whose gradients are corrected already, and who did it, in words.
 
-    By another corrector that is still there, from the hook of another optimiser, by a hook as well as by hand, or by
-    the estimator of the layer's quantiser. (The same call again, as in a benchmark, is taken to
-    be meant.)
+    By another corrector that is still there, from the hook of another optimiser, by a hook as
+    well as by hand, or by the estimator of the layer's quantiser. (The same call again, as in a
+    benchmark, is taken to be meant.)
     """
     caller = None if optimizer is None else id(optimizer)
     found = [(w.name, _first(w, corrector, caller)) for w in weights]

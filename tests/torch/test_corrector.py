@@ -585,6 +585,8 @@ def test_a_block_of_zeros_keeps_its_gradient(block, metric):
     with torch.no_grad():  # what leaves zero is corrected as if it had never been there
         params[1][2] = 0.3
     corrector.correct_()
+    for p in params:
+        p.grad = torch.randn_like(p)
     fresh = LNECorrector(params, block=block, metric=metric)
     fresh.correct_()
     got, want = (c.statistics["parameter 1"].tau for c in (corrector, fresh))

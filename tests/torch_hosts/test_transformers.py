@@ -172,7 +172,12 @@ def test_the_arguments_are_never_touched(tmp_path):
 
         breaking = type("Breaking", (transformers.TrainerCallback,), {event: stop})()
         run = make(
-            tmp_path, LNECallback(), breaking, max_grad_norm=CLIP, save_strategy="steps", save_steps=1
+            tmp_path,
+            LNECallback(),
+            breaking,
+            max_grad_norm=CLIP,
+            save_strategy="steps",
+            save_steps=1,
         )
         with pytest.raises(KeyboardInterrupt):
             run.train()

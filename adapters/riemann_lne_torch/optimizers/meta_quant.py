@@ -81,9 +81,7 @@ class _LookAhead(_SiteHook):
 class _PassThrough(_SiteHook):
     """After the forward pass: the gradient dL/d(a Q) goes to the latent weight as it is."""
 
-    def __call__(
-        self, quantizer: nn.Module, args: tuple[Tensor], output: Tensor
-    ) -> Tensor | None:
+    def __call__(self, quantizer: nn.Module, args: tuple[Tensor], output: Tensor) -> Tensor | None:
         optimizer = self.optimizer()
         if optimizer is None or not torch.is_grad_enabled():
             return None
