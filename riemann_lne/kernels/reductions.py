@@ -152,7 +152,9 @@ class Reductions:
 
     def __init__(self, n: int, dtype: str) -> None:
         self.n, self.dtype = n, dtype
-        self._library = load(emit_reductions(n, dtype), f"reductions ({n}-D, {dtype})")
+        self._library = load(
+            emit_reductions(n, dtype), f"reductions ({n}-D, {dtype})", list(_FUNCTIONS)
+        )
         self.identity = self._library.key
         self._functions = {name: self._function(name) for name in _FUNCTIONS}
 

@@ -177,7 +177,7 @@ class WeightKernel:
             raise DTypeError(f"kernels on weights are for {' and '.join(DTYPES)}, not {dtype}")
         self.dtype = dtype
         self.source = emit_weights(dtype)
-        self._library = load(self.source, f"for weights ({dtype})")
+        self._library = load(self.source, f"for weights ({dtype})", list(loops()))
         self._functions = {name: self._function(name) for name in loops()}
 
     def _function(self, name: str) -> Callable[..., None]:
