@@ -131,6 +131,16 @@ def test_an_arm_that_repeats_its_reference_is_compared_with_nothing(fake_run):
     assert "repeats" in report.render(s)
 
 
+def test_arms_that_hit_other_images_are_two(fake_run):
+    ste = with_hits(group(fake_run, "STE"))
+    other = as_the_same(ste, Arm("other", "dorefa", epochs=8))
+    assert len(summarise([*ste, *other]).same) == 1
+    turned = ImageHits(2, other[0].hits.last[::-1], other[0].hits.final[::-1])
+    assert turned != other[0].hits
+    other[0] = replace(other[0], hits=turned)
+    assert summarise([*ste, *other]).same == ()
+
+
 # Nearly the same is not the same: one seed, one epoch before the last ones, the sign flips, one
 # more seed, or nothing but diverged runs.
 @pytest.mark.parametrize("case", ["final", "early", "flips", "seeds", "diverged"])

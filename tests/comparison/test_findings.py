@@ -13,6 +13,7 @@ import pytest
 
 from riemann_lne_validation.comparison import paired
 from riemann_lne_validation.comparison.stored import read_summary
+from riemann_lne_validation.comparison.study import find_study, load_study
 from riemann_lne_validation.comparison.summary import summarise_arms
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -102,6 +103,24 @@ def validation(study, owner):
     }
 
 
+def at_edge():
+    """The rate that four tuned arms under Adam took, the largest of their grid."""
+    rates = {}
+    for t in summary(SECH2).tuning:
+        rates.setdefault(t["arm"], []).append((t["chosen"], t["settings"]["learning_rate"]))
+    ends = [
+        rate
+        for arm, tried in rates.items()
+        for chosen, rate in tried
+        if chosen and rate == max(r for _, r in tried)
+    ]
+    assert len(ends) == 4
+    assert all(arm.endswith("Adam") for arm, tried in rates.items()
+               if any(c and r == ends[0] for c, r in tried))  # fmt: skip
+    (rate,) = set(ends)
+    return rate
+
+
 def setting(study):
     return summary(study).arms[0].arm
 
@@ -124,6 +143,9 @@ def pieces():
     smallest = min(free)
     assert summary(RESNET).arm(FREE).arm.options["alpha"] == smallest
     assert summary(RESNET).cost_ratio(comparison(RESNET, FREE, "STE")) == pytest.approx(6.0)
+    study = load_study(find_study("regulariser-n-fixed"))
+    fixed = [a.arm.options["alpha"] for a in study.arms if a.arm.method == "rf-dnn"]
+    assert study.final_seeds == summary(RESNET).arms[0].seeds
     exact = both(RESNET, EXACT)
     rate = summary(RESNET).arm("EMA").arm.learning_rate
     ema = both(RESNET, "EMA")
@@ -169,6 +191,8 @@ def pieces():
         f"The alpha chosen was the smallest, {smallest:g},",
         f"Against STE that was {pair(RESNET, FREE, 'STE')} at six times the cost",
         f"against STE with as many passes {pair(RESNET, FREE, equal)}.",
+        f"`regulariser-n-fixed` measures alpha = {fixed[0]:g}, {fixed[1]:g} and {fixed[2]:g} on "
+        "the same seeds",
         # LNE
         f"In the ResNet, exact by channel was {interval(exact[0])} and {interval(exact[1], 2)}, "
         f"{p(exact[1])}{CHANGES}",
@@ -179,6 +203,7 @@ def pieces():
         f"with {seeds} seeds of networks that reach {reach:.0f} %, where full precision reaches "
         f"{floats:.0f},",
         f"Untuned in the MLP it did harm, {mean(dorefa[0])} and {mean(dorefa[1])}.",
+        f"Under Adam four of the arms took the largest rate of their grid, {at_edge():g}:",
         # MetaQuant
         f"of that table: {pair(DIGITS, 'FCGrad')}, and {pair(DIGITS, 'MultiFC')} at twice the cost",
         # EDE and ProxQuant

@@ -23,7 +23,7 @@ from scipy import stats
 
 from riemann_lne.errors import InvalidArgumentError, NotFiniteError, ShapeError
 
-from .statistics import FEWEST_FOR_BOOTSTRAP, RESAMPLES, Interval, constant
+from .statistics import FEWEST_FOR_BOOTSTRAP, FEWEST_FOR_T, RESAMPLES, Interval, constant
 
 __all__ = ["FEWEST_IMAGES", "Parts", "parts", "two_way_interval"]
 
@@ -110,7 +110,7 @@ def parts(values: np.ndarray) -> Parts:
 def two_way_interval(
     values: np.ndarray, level: float = 0.95, seed: int = 0, resamples: int = RESAMPLES
 ) -> Interval | None:
-    """Bootstrap interval of the mean over seeds and images, both resampled.
+    """Interval of the mean over seeds and images: a bootstrap that resamples both.
 
     In every resample the effects of seeds and of images are drawn with replacement, scaled to
     their estimated variances, and the rest has its signs flipped by random signs of the seeds times
@@ -121,8 +121,9 @@ def two_way_interval(
     It holds for other seeds and other test images of the same kind. Training images stay the same:
     it does not say how the difference would vary with them.
 
-    None with fewer than `FEWEST_FOR_BOOTSTRAP` seeds or `FEWEST_IMAGES` images, and where all
-    values are equal.
+    With fewer than `FEWEST_FOR_BOOTSTRAP` seeds the interval is mean +- t sqrt(variance) of the
+    same parts, which assumes normal effects. None with fewer than `FEWEST_FOR_T` seeds or
+    `FEWEST_IMAGES` images, and where all values are equal.
 
     Parameters
     ----------
@@ -141,18 +142,22 @@ def two_way_interval(
     >>> interval = two_way_interval(values)
     >>> interval.low < 14.0 < interval.high  # the mean
     True
-    >>> two_way_interval(values[:5]) is None
-    True
+    >>> two_way_interval(values[:5]).method, two_way_interval(values[:2])
+    ('two-way Student t', None)
     """
     if not 0.0 < level < 1.0:
         raise InvalidArgumentError(f"a level lies between 0 and 1, got {level!r}")
     x = np.asarray(values, dtype=np.float64)
-    if x.ndim == 2 and (x.shape[0] < FEWEST_FOR_BOOTSTRAP or x.shape[1] < FEWEST_IMAGES):
+    if x.ndim == 2 and (x.shape[0] < FEWEST_FOR_T or x.shape[1] < FEWEST_IMAGES):
         return None
     found = parts(x)
     if constant(x.reshape(-1)):
         return None
     s, i = x.shape
+    quantile = float(stats.t.ppf(0.5 + level / 2, found.freedom))
+    if s < FEWEST_FOR_BOOTSTRAP:
+        half = quantile * math.sqrt(found.variance)
+        return Interval(found.mean - half, found.mean + half, level, "two-way Student t")
     a = found.seeds * _scale(found.seed_variance, found.seeds)
     b = found.images * _scale(found.image_variance, found.images)
     e = found.rest * math.sqrt(s * i / ((s - 1) * (i - 1)))
@@ -165,7 +170,7 @@ def two_way_interval(
         signs = [rng.integers(2, size=(n, k)) * 2.0 - 1.0 for k in (s, i)]
         rest = ((signs[0] @ e) * signs[1]).sum(1) / (s * i)
         means.append(found.mean + rows + columns + rest)
-    tail = float(stats.norm.sf(stats.t.ppf(0.5 + level / 2, found.freedom)))
+    tail = float(stats.norm.sf(quantile))
     low, high = np.quantile(np.concatenate(means), [tail, 1.0 - tail])
     return Interval(float(low), float(high), level, "two-way bootstrap")
 
