@@ -10,7 +10,15 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from riemann_lne_validation.audit import Measurement, Outcome, Verdict, known_claims, parameters_of
+from riemann_lne_validation.audit import (
+    Measurement,
+    Outcome,
+    Verdict,
+    known_claims,
+    parameters_of,
+    register_certificate,
+)
+from riemann_lne_validation.certificates import provable, write
 from riemann_lne_validation.page import command_for, render
 from riemann_lne_validation.records import Setting, outcome_of, read_json
 from riemann_lne_validation.report import labelled, remarks, short
@@ -31,6 +39,9 @@ def recorded_run(path: Path = RECORDED) -> tuple[list[Outcome], Setting, str]:
     records = {r["id"]: r for r in read_json(path)}
     one = next(iter(records.values()))
     setting = Setting(one["length"] == "full", one["backend"])
+    for id, record in records.items():
+        if record.get("certificate"):
+            register_certificate(id, Path(record["certificate"]).name)
     outcomes = [
         outcome_of(records[id], claim, parameters_of(claim, setting.full, {}))
         for id, claim in known_claims().items()
@@ -51,6 +62,7 @@ def write_pages(folder: Path, included: Path) -> None:
         "count": f"{len(outcomes)}",
         "counts": _counts(outcomes),
         "table": _overview(outcomes),
+        "certificates": _certificates(),
         "toctree": _toctree(outcomes),
         "holds": _bullets(outcomes, Verdict.HOLDS),
         "conditions": _sections(outcomes, Verdict.CONDITIONS),
@@ -80,6 +92,7 @@ def _page(outcome: Outcome, setting: Setting, version: str, folder: Path) -> str
         f"**Verdict of the recorded run: {outcome.verdict}** ({setting.length} form, "
         f"{setting.backend}, version {version}, {outcome.seconds:.0f} s).",
         *(f"**{markdown(heading)}.** {markdown(text)}" for heading, text in remarks(outcome)),
+        *_certificate_link(outcome),
         "## What is measured, what is predicted",
         *_paragraphs(outcome),
     ]
@@ -99,6 +112,13 @@ def _page(outcome: Outcome, setting: Setting, version: str, folder: Path) -> str
     if outcome.problem:
         parts.append(f"```\n{outcome.problem.strip()}\n```")
     return "\n\n".join([*parts, *_repeat(outcome)]) + "\n"
+
+
+def _certificate_link(outcome: Outcome) -> list[str]:
+    if not outcome.certificate:
+        return []
+    link = f'<a href="../../certificates/{outcome.certificate}">The certificate</a>'
+    return [f"{link} is explained in [](/certificates.md)."]
 
 
 def _row(kind: str, m: Measurement) -> str:
@@ -143,6 +163,22 @@ def _overview(outcomes: Sequence[Outcome]) -> str:
         for o in outcomes
     ]
     return "\n".join(["| claim | where | verdict | statement |", "|---|---|---|---|", *lines])
+
+
+def write_certificates(folder: Path) -> None:
+    """The certificates and their checker, as files beside the pages."""
+    write(folder)
+
+
+def _certificates() -> str:
+    """The certificates: whose verdict they are about, what they prove, and their files."""
+    rows = [
+        f"| [`{c.claim}`](/_build/claims/{c.claim}.md) | {markdown(c.proves)} "
+        f'| <a href="certificates/{c.claim}.json">{c.claim}.json</a> |'
+        for c in provable()
+        if c.claim in known_claims()
+    ]
+    return "\n".join(["| claim | what is proved | certificate |", "|---|---|---|", *rows])
 
 
 def _toctree(outcomes: Sequence[Outcome]) -> str:

@@ -117,9 +117,10 @@ def plain_attribute_types(
 
 def write_claims(app: Any) -> None:
     """The audit's pages, from its checks and a recorded run, so that nothing is typed twice."""
-    from claim_pages import write_pages
+    from claim_pages import write_certificates, write_pages
 
     write_pages(HERE / "_build" / "claims", GENERATED)
+    write_certificates(EXTRA / "certificates")
 
 
 def write_comparisons(app: Any) -> None:

@@ -1,6 +1,7 @@
 """The frame of the audit: verdicts follow from measurements, and from nothing else."""
 
 import math
+import pickle
 import textwrap
 from dataclasses import replace
 
@@ -182,6 +183,14 @@ def test_a_record_keeps_guards_repairs_causes_and_certificates(monkeypatch):
     assert outcome_of(record, claim, {"n": 1}).verdict is Verdict.FAILS
     held = as_record(run_claim(replace(claim, check=lambda backend, n: Evidence(TRUE))), Setting())
     assert held["cause"] is None  # nothing speaks against it
+
+
+def test_every_claim_can_be_sent_between_processes():
+    # Guards may be functions of a line, or made by other functions: neither can be pickled.
+    for claim in audit.known_claims().values():
+        assert pickle.loads(pickle.dumps(claim)) is claim
+    other = claim_of(met)
+    assert pickle.loads(pickle.dumps(other)) == other
 
 
 def test_a_second_certificate_is_refused(monkeypatch):

@@ -14,7 +14,7 @@ import pkgutil
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from riemann_lne.errors import InvalidArgumentError, MissingDependencyError, UnknownNameError
@@ -117,6 +117,16 @@ class Claim:
     guards: tuple[Guard, ...] = ()
     repaired: str = ""
     cause: str = ""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By its id, if registered: its functions need not be such that processes can send them."""
+        if _REGISTRY.get(self.id) is self:
+            return _registered, (self.id,)
+        return Claim, tuple(getattr(self, f.name) for f in fields(self))
+
+
+def _registered(id: str) -> Claim:
+    return known_claims()[id]
 
 
 @dataclass

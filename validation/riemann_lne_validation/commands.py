@@ -49,6 +49,15 @@ def verify(commands: Any) -> None:
         action="store_true",
         help="go on with an interrupted run: take what is finished in --report or --json",
     )
+    parser.add_argument(
+        "--certify",
+        nargs="?",
+        type=Path,
+        const=Path(),
+        metavar="DIR",
+        help="write exact proofs of the verdicts that have one, and the checker of these proofs "
+        "(default: certificates, in --report's folder if there is one)",
+    )
     parser.add_argument("--list", action="store_true", help="list the claims with their parameters")
     parser.set_defaults(run=_verify)
 
@@ -130,6 +139,8 @@ def _verify(arguments: argparse.Namespace) -> int:
     Backend(arguments.backend)  # and so is a backend that is missing, not in every check
     require_writable(arguments.json and arguments.json.parent)
     require_writable(arguments.report)
+    proofs = _proofs_folder(arguments)
+    require_writable(proofs)
     setting = Setting(arguments.full, arguments.backend)
     files = _results_files(arguments)
     outcomes = _taken(claims, setting, overrides, files, terminal) if arguments.resume else []
@@ -150,6 +161,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         interrupted = True
         terminal.say(f"interrupted: {len(outcomes)} of {len(claims)} checks are done")
+    problems = _certify(proofs, outcomes, arguments, terminal) if proofs and not interrupted else []
     terminal.table(outcomes)
     for file in files:
         write_json(file, outcomes, setting)
@@ -161,7 +173,28 @@ def _verify(arguments: argparse.Namespace) -> int:
         if files:
             terminal.say("to go on from here: the same command with --resume")
         return 130
-    return 1 if any(o.verdict is Verdict.ERROR for o in outcomes) else 0
+    for problem in problems:
+        terminal.say(f"certificate: {problem}")
+    return 1 if problems or any(o.verdict is Verdict.ERROR for o in outcomes) else 0
+
+
+def _proofs_folder(arguments: argparse.Namespace) -> Path | None:
+    """Where certificates go, or None if none are wanted."""
+    if arguments.certify is None or arguments.certify != Path():
+        return arguments.certify
+    return (arguments.report or Path()) / "certificates"
+
+
+def _certify(
+    folder: Path, outcomes: list[Outcome], arguments: argparse.Namespace, terminal: Terminal
+) -> list[str]:
+    """Write and check the certificates, and say how a reader can do the latter."""
+    from .certificates import certify
+
+    terminal.say(f"certificates: written to {folder} and checked there (about a minute) ...")
+    problems = certify(folder, outcomes, arguments.report or Path())
+    terminal.say(f"to check them yourself: python {folder / 'check.py'} {folder}")
+    return problems
 
 
 def _results_files(arguments: argparse.Namespace) -> list[Path]:

@@ -121,6 +121,9 @@ def _section(outcome: Outcome, images: Sequence[tuple[str, str]], setting: Setti
         f"<p><b>{html.escape(heading)}:</b> {html.escape(text)}</p>"
         for heading, text in remarks(outcome)
     ]
+    if outcome.certificate:
+        file = html.escape(outcome.certificate)
+        parts.append(f'<p><a href="{file}">The certificate</a>, to be checked by check.py</p>')
     if outcome.evidence:
         parts.append(_measurements(outcome.evidence))
     for title, data in images:
