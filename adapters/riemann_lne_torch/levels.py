@@ -5,20 +5,17 @@ Pure functions of tensors. They have no gradient of use; estimators give them on
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
 
-from riemann_lne import checks
 from riemann_lne.errors import DTypeError, InvalidArgumentError, ShapeError, UnknownNameError
+from riemann_lne.lne.levels import MAX_BITS, check_bits, even_levels, sign_levels
 
 from .channels import Channels
 
 __all__ = ["MAX_BITS", "quantize_binary", "quantize_tensor", "quantize_uniform", "scale_factor"]
-
-MAX_BITS = 16
-"""Largest number of bits of a quantiser."""
 
 Scale = Literal["none", "mean", "mean-channel", "max"]
 SCALES = ("none", "mean", "mean-channel", "max")
@@ -54,7 +51,7 @@ def quantize_binary(w: Tensor) -> Tensor:
     tensor([-1.,  1.,  1.])
     """
     require_floating(w)
-    return torch.where(w >= 0.0, 1.0, torch.where(w < 0.0, -1.0, w))
+    return cast(Tensor, sign_levels(w, torch))
 
 
 def quantize_uniform(w: Tensor, bits: int) -> Tensor:
@@ -98,12 +95,8 @@ def quantize_uniform(w: Tensor, bits: int) -> Tensor:
     check_bits(bits)
     if bits == 1:
         raise InvalidArgumentError("Eq. 38 is for 2 bits or more; one bit is quantize_binary")
-    ratio = _normalized(w)
-    steps = 2**bits - 1
-    number = torch.round(steps * (0.5 * ratio + 0.5))
-    # (2 m - steps)/steps and not m (2/steps) - 1: the ends are exactly -1 and 1, and levels come
-    # in pairs of opposite sign
-    return ((2.0 * number - steps) / steps).to(w.dtype)
+    levels: Tensor = even_levels(_normalized(w), bits, torch)
+    return levels.to(w.dtype)
 
 
 def quantize_tensor(w: Tensor, bits: int) -> Tensor:
@@ -223,19 +216,6 @@ def _wide(w: Tensor) -> Tensor:
     if w.numel() == 0:
         raise ShapeError(f"cannot quantise an empty tensor, shape {tuple(w.shape)}")
     return w.float() if w.dtype in (torch.float16, torch.bfloat16) else w
-
-
-def check_bits(bits: object, where: str = "") -> int:
-    """The number of bits, if it is an integer from 1 to 16; `where` names the layer."""
-    try:
-        number = checks.count(bits, "bits", least=1)
-    except InvalidArgumentError:
-        number = 0
-    if not 1 <= number <= MAX_BITS:
-        raise InvalidArgumentError(
-            f"{where}the number of bits must be an integer from 1 to {MAX_BITS}, got {bits!r}"
-        )
-    return number
 
 
 def require_floating(w: Tensor, where: str = "") -> None:

@@ -11,6 +11,7 @@ from .duality import lne_dual_divergence, lne_dual_potential
 from .flowed import FlowedLNEMetric
 from .hessian import HessianLNEMetric
 from .hypersurface import minkowski_product
+from .levels import quantize_levels
 from .metric import LNEMetric
 from .mirror_descent import (
     MirrorDescentBound,
@@ -21,7 +22,7 @@ from .mirror_descent import (
 from .potentials import EuclideanPotential, LNEPotential, NegativeEntropy, Potential
 from .ricci import LNERicci
 from .scale import auto_tau, max_tau
-from .strong_inverse import StrongInverse, strong_inverse
+from .strong_inverse import InverseNetwork, StrongInverse, strong_inverse, train_inverse
 
 __all__ = [
     "AffineSet",
@@ -30,6 +31,7 @@ __all__ = [
     "EuclideanPotential",
     "FlowedLNEMetric",
     "HessianLNEMetric",
+    "InverseNetwork",
     "LNEMetric",
     "LNEPotential",
     "LNERicci",
@@ -50,5 +52,7 @@ __all__ = [
     "minkowski_product",
     "mirror_descent",
     "mirror_descent_bound",
+    "quantize_levels",
     "strong_inverse",
+    "train_inverse",
 ]

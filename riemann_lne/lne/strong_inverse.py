@@ -1,15 +1,16 @@
-"""The paper's strong inverse: a small network that is trained to invert one matrix g."""
+"""The paper's strong inverse: a small network that is trained to invert matrices g."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
+from scipy.optimize import minimize
 
 from ..arrays import Array, like, require_finite, require_real_floating, to_numpy
-from ..errors import InvalidArgumentError, MissingDependencyError, NotSymmetricError, ShapeError
+from ..errors import InvalidArgumentError, NotSymmetricError, ShapeError
 
 _LARGEST = 64
 
@@ -76,8 +77,6 @@ def strong_inverse(
 
     Raises
     ------
-    MissingDependencyError
-        If PyTorch is not installed.
     ShapeError
         If g is not one square matrix.
     InvalidArgumentError
@@ -103,18 +102,11 @@ def strong_inverse(
     214 True
     """
     matrix = _checked(g)
-    if steps < 1 or not learning_rate > 0.0 or (hidden is not None and hidden < 1):
-        raise InvalidArgumentError(
-            f"steps and hidden must be at least 1 and learning_rate greater than 0; got steps = "
-            f"{steps}, hidden = {hidden}, learning_rate = {learning_rate}"
-        )
-    try:
-        import torch
-    except ImportError as missing:
-        raise MissingDependencyError("torch", "torch", "strong_inverse") from missing
+    _check_training(steps, hidden, learning_rate)
     exact = np.linalg.inv(matrix)
     begin = time.perf_counter()
-    inverse, losses, parameters = _train(torch, matrix, hidden, steps, learning_rate, seed)
+    network, losses = _trained(matrix[None], hidden, steps, learning_rate, seed)
+    inverse = network(matrix)
     seconds = time.perf_counter() - begin
     return StrongInverse(
         inverse=like(inverse, g),
@@ -122,8 +114,125 @@ def strong_inverse(
         error=float(np.linalg.norm(inverse - exact) / np.linalg.norm(exact)),
         losses=losses,
         seconds=seconds,
-        parameters=parameters,
+        parameters=network.parameters,
     )
+
+
+@dataclass(frozen=True)
+class InverseNetwork:
+    """A trained network from the lower triangle of g to that of a symmetric G, g G near I.
+
+    Attributes
+    ----------
+    n : int
+        Size of the matrices.
+    weights : tuple of four arrays
+        Of the hidden layer and of the output, each a matrix and an offset (dimensionless).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from riemann_lne.lne import LNEMetric, train_inverse
+    >>> g = LNEMetric(0.5).matrix(np.random.default_rng(0).normal(size=(30, 2)) / 2)
+    >>> network = train_inverse(g, steps=300)
+    >>> bool(np.linalg.norm(np.eye(2) - g[0] @ network(g[0])) < 0.05)
+    True
+    """
+
+    n: int
+    weights: tuple[np.ndarray, ...] = field(repr=False)
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained numbers."""
+        return sum(w.size for w in self.weights)
+
+    def __call__(self, g: Array) -> Array:
+        """G for one matrix g, shape (n, n), which the network need not have been trained on.
+
+        Raises ShapeError, NotSymmetricError, NotFiniteError, DTypeError or InvalidArgumentError
+        for a matrix that does not fit.
+        """
+        matrix = _checked(g)
+        if len(matrix) != self.n:
+            raise ShapeError(
+                f"g is {len(matrix)} by {len(matrix)}; the network was trained on matrices of size "
+                f"{self.n}"
+            )
+        return like(_forward(self.weights, matrix[None])[0][0], g)
+
+
+def train_inverse(
+    g: Array,
+    *,
+    hidden: int | None = None,
+    steps: int = 1000,
+    seed: int = 0,
+) -> InverseNetwork:
+    """The network of Eq. 28 trained on several matrices at once, to invert others like them.
+
+    Minimises the mean of |I - g G|^2 over the matrices by SciPy's L-BFGS; see `strong_inverse` for
+    the network.
+
+    Parameters
+    ----------
+    g : array, shape (m, n, n)
+        Symmetric, invertible matrices, n <= 64 (dimensionless).
+    hidden, seed
+        As for `strong_inverse`.
+    steps : int
+        Largest number of steps of L-BFGS.
+
+    Returns
+    -------
+    InverseNetwork
+
+    Raises
+    ------
+    ShapeError
+        If g is not a stack of square matrices.
+    InvalidArgumentError, NotSymmetricError, NotFiniteError, DTypeError
+        As for `strong_inverse`.
+
+    References
+    ----------
+    Eq. 28 and Fig. 4 of arXiv 2302.03390 v3.
+
+    Examples
+    --------
+    See `InverseNetwork`.
+    """
+    require_real_floating(g, "g")
+    if g.ndim != 3 or g.shape[0] == 0:
+        raise ShapeError(f"g has shape {tuple(g.shape)}; expected a stack of matrices (m, n, n)")
+    _check_training(steps, hidden, 1.0)
+    matrices = np.stack([_checked(one) for one in to_numpy(g)])
+    first = _first_weights(matrices.shape[-1], hidden, seed)
+    shapes, ends = [w.shape for w in first], np.cumsum([w.size for w in first])[:-1]
+
+    def unpacked(y: np.ndarray) -> list[np.ndarray]:
+        return [a.reshape(s) for a, s in zip(np.split(y, ends), shapes, strict=True)]
+
+    def value(y: np.ndarray) -> tuple[float, np.ndarray]:
+        loss, slopes = _loss(unpacked(y), matrices)
+        return loss, np.concatenate([a.ravel() for a in slopes])
+
+    found = minimize(
+        value,
+        np.concatenate([w.ravel() for w in first]),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": steps, "maxfun": 2 * steps, "ftol": 0.0, "gtol": 1e-10},
+    )
+    return InverseNetwork(matrices.shape[-1], tuple(unpacked(found.x)))
+
+
+def _check_training(steps: int, hidden: int | None, learning_rate: float) -> None:
+    if steps < 1 or not learning_rate > 0.0 or (hidden is not None and hidden < 1):
+        raise InvalidArgumentError(
+            f"steps and hidden must be at least 1 and learning_rate greater than 0; got steps = "
+            f"{steps}, hidden = {hidden}, learning_rate = {learning_rate}"
+        )
 
 
 def _checked(g: Array) -> np.ndarray:
@@ -148,43 +257,64 @@ def _checked(g: Array) -> np.ndarray:
     return matrix
 
 
-def _train(
-    torch: Any, matrix: np.ndarray, hidden: int | None, steps: int, rate: float, seed: int
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """Train in double precision on the CPU: G, the losses, the number of parameters."""
-    n = len(matrix)
-    rows, columns = np.tril_indices(n)
-    size = len(rows)
-    width = min(max(size, 16), 256) if hidden is None else hidden
-    generator = torch.Generator().manual_seed(seed)
-
-    def normal(*shape: int, scale: float) -> Any:
-        w = torch.randn(*shape, generator=generator, dtype=torch.float64) * scale
-        return w.requires_grad_()
-
-    entries = torch.as_tensor(matrix[rows, columns])
-    weights = [
-        normal(width, size, scale=size**-0.5),
-        normal(width, scale=0.1),
-        normal(size, width, scale=0.1 * width**-0.5),
-        # the zero vector is the start for the offsets of the output
-        normal(size, scale=0.0),
-    ]
-    place = np.zeros((n, n), dtype=np.int64)
-    place[rows, columns] = place[columns, rows] = np.arange(size)
-    where = torch.as_tensor(place)
-    g, eye = torch.as_tensor(matrix), torch.eye(n, dtype=torch.float64)
-    optimizer = torch.optim.Adam(weights, lr=rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+def _trained(
+    matrices: np.ndarray, hidden: int | None, steps: int, rate: float, seed: int
+) -> tuple[InverseNetwork, np.ndarray]:
+    """The network and the losses, by Adam with gradients written out, in double precision."""
+    weights = _first_weights(matrices.shape[-1], hidden, seed)
+    mean = [np.zeros_like(w) for w in weights]
+    square = [np.zeros_like(w) for w in weights]
     losses = np.empty(steps + 1)
     for step in range(steps + 1):
-        inner = torch.tanh(weights[0] @ entries + weights[1])
-        inverse = (weights[2] @ inner + weights[3])[where]
-        loss = ((eye - g @ inverse) ** 2).sum()
-        losses[step] = float(loss.detach())
-        if step < steps:
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-    return inverse.detach().numpy(), losses, sum(int(w.numel()) for w in weights)
+        losses[step], slopes = _loss(weights, matrices)
+        if step == steps:
+            break
+        now = rate * (1 + np.cos(np.pi * step / steps)) / 2
+        for w, slope, m, v in zip(weights, slopes, mean, square, strict=True):
+            m += 0.1 * (slope - m)
+            v += 0.001 * (slope * slope - v)
+            unbiased = np.sqrt(v / (1 - 0.999 ** (step + 1))) + 1e-8
+            w -= now * (m / (1 - 0.9 ** (step + 1))) / unbiased
+    return InverseNetwork(matrices.shape[-1], tuple(weights)), losses
+
+
+def _first_weights(n: int, hidden: int | None, seed: int) -> list[np.ndarray]:
+    size = n * (n + 1) // 2
+    width = min(max(size, 16), 256) if hidden is None else hidden
+    rng = np.random.default_rng(seed)
+    return [
+        rng.normal(size=(width, size)) * size**-0.5,
+        rng.normal(size=width) * 0.1,
+        rng.normal(size=(size, width)) * 0.1 * width**-0.5,
+        np.zeros(size),
+    ]
+
+
+def _forward(
+    weights: Sequence[np.ndarray], matrices: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """G, the entries that went in, and the hidden layer, for a stack of matrices."""
+    n = matrices.shape[-1]
+    rows, columns = np.tril_indices(n)
+    entries = matrices[:, rows, columns]
+    inner = np.tanh(entries @ weights[0].T + weights[1])
+    output = inner @ weights[2].T + weights[3]
+    inverse = np.empty_like(matrices)
+    inverse[:, rows, columns] = output
+    inverse[:, columns, rows] = output
+    return inverse, entries, inner
+
+
+def _loss(weights: list[np.ndarray], matrices: np.ndarray) -> tuple[float, list[np.ndarray]]:
+    """The mean of |I - g G|^2 and its gradient in every weight."""
+    count, n = len(matrices), matrices.shape[-1]
+    rows, columns = np.tril_indices(n)
+    inverse, entries, inner = _forward(weights, matrices)
+    defect = np.eye(n) - matrices @ inverse
+    of_inverse = -2 * np.swapaxes(matrices, -2, -1) @ defect / count
+    # An entry off the diagonal stands at two places of G.
+    twice = of_inverse + np.swapaxes(of_inverse, -2, -1)
+    of_output = twice[:, rows, columns] * np.where(rows == columns, 0.5, 1.0)
+    of_inner = (of_output @ weights[2]) * (1 - inner**2)
+    slopes = [of_inner.T @ entries, of_inner.sum(0), of_output.T @ inner, of_output.sum(0)]
+    return float((defect**2).sum() / count), slopes

@@ -28,14 +28,7 @@ def verdict(id):
     return outcome.verdict
 
 
-# Costs are measured by timing, which a machine at work on something else can upset; their verdicts
-# from made-up times are tested with the other checks of weight space.
-TIMED = {"inverse-cost", "complexity"}
-
-
-@pytest.mark.parametrize(
-    "id", [pytest.param(id, marks=pytest.mark.slow) if id in TIMED else id for id in VERDICTS]
-)
+@pytest.mark.parametrize("id", VERDICTS)
 def test_verdicts_are_pinned(id):
     outcome = run_claim(known_claims()[id])
     assert outcome.verdict is VERDICTS[id], outcome.problem or outcome.evidence

@@ -1,4 +1,4 @@
-"""Section 6 on: the quantisers of the experiments. The checks need PyTorch."""
+"""Section 6 on: the quantisers of the experiments."""
 
 from __future__ import annotations
 
@@ -9,22 +9,18 @@ from typing import Any
 import numpy as np
 
 from riemann_lne.errors import UnknownNameError
+from riemann_lne.lne import quantize_levels
 
-from ..audit import Evidence, Line, Measurement, Plot, claim, require
+from ..audit import Evidence, Line, Measurement, Plot, claim
 from ..backends import Backend
 from ..parameters import require_number, require_numbers
 
 
 def _known_levels(backend: Backend) -> Measurement:
     """Levels of a few weights by hand: Eq. 38 at 2 bits, max |w| = 2, thresholds at 0, 4 / 3."""
-    require("torch", "torch", "quantiser-levels")
-    import torch
-
-    from riemann_lne_torch.quantizers import quantize_tensor
-
-    w = torch.tensor([-2.0, -1.4, -1.3, -0.1, 0.1, 1.3, 1.4, 2.0], dtype=torch.float64)
+    w = np.array([-2.0, -1.4, -1.3, -0.1, 0.1, 1.3, 1.4, 2.0])
     known = [-1.0, -1.0, -1 / 3, -1 / 3, 1 / 3, 1 / 3, 1.0, 1.0]
-    error = float(np.abs(quantize_tensor(w, 2).numpy() - np.array(known)).max())
+    error = float(np.abs(quantize_levels(w, 2) - np.array(known)).max())
     return Measurement(
         "levels of eight weights at 2 bits, by hand", error, 0.0, error, 1e-15, "rounding"
     )
@@ -60,14 +56,9 @@ def quantiser_levels(
     weights. Predicted: exactly 2^k values (2 m - 2^k + 1) / (2^k - 1), and no exception. Scaling
     the weights by a power of two changes nothing, and a tensor of zeros gives finite levels.
     """
-    require("torch", "torch", "quantiser-levels")
     require_numbers("bits", bits, 0, 17, whole=True)
     require_number("count", count, above=2, whole=True)
     require_number("exact", exact, above=0, whole=True)
-    import torch
-
-    from riemann_lne_torch.quantizers import quantize_tensor
-
     wrong = dict.fromkeys(
         (
             "number of levels",
@@ -82,30 +73,34 @@ def quantiser_levels(
     spacing, numbers = [], {}
     checked = 0
     for name in dtypes:
-        dtype = _dtype(torch, name)
-        unit = float(torch.finfo(dtype).eps)
+        dtype = _dtype(name)
+        unit = float(np.finfo(dtype).eps)
         for k in bits:
             # The sweep must pass every level: there are 2^k of them.
-            sweep = torch.linspace(-3.0, 3.0, max(count, 2 ** (k + 2) + 1), dtype=dtype)
-            values = quantize_tensor(sweep, k)
-            found = torch.unique(values).tolist()
+            sweep = np.linspace(-3.0, 3.0, max(count, 2 ** (k + 2) + 1), dtype=dtype)
+            values = quantize_levels(sweep, k)
+            found = np.unique(values).tolist()
             levels = [float(Fraction(2 * m + 1 - 2**k, 2**k - 1)) for m in range(2**k)]
             numbers[f"{name}, k = {k}"] = len(found)
             wrong["number of levels"] += int(len(found) != 2**k)
             wrong["range"] += int((found[0], found[-1]) != (-1.0, 1.0))
-            wrong["fixed points"] += int(not torch.equal(quantize_tensor(values, k), values))
-            wrong["scale"] += int(not torch.equal(quantize_tensor(sweep * 2.0**-20, k), values))
-            zeros = quantize_tensor(torch.zeros(5, dtype=dtype), k)
-            wrong["zeros"] += int(not bool(torch.all(zeros == float(Fraction(1, 2**k - 1)))))
+            wrong["fixed points"] += int(not np.array_equal(quantize_levels(values, k), values))
+            wrong["scale"] += int(
+                not np.array_equal(quantize_levels(sweep * dtype(2.0**-20), k), values)
+            )
+            zeros = quantize_levels(np.zeros(5, dtype=dtype), k)
+            wrong["zeros"] += int(
+                not np.array_equal(zeros, np.full(5, float(Fraction(1, 2**k - 1)), dtype=dtype))
+            )
             if len(found) == len(levels):
                 off = max(abs(a - b) for a, b in zip(found, levels, strict=True))
                 spacing.append(off / unit)
             for seed in seeds:
-                bad, seen = _misplaced(torch, quantize_tensor, dtype, k, exact, seed)
+                bad, seen = _misplaced(dtype, k, exact, seed)
                 wrong["nearest level"] += bad
                 checked += seen
     total = sum(wrong.values())
-    steps = _staircase(torch, quantize_tensor)
+    steps = _staircase()
     return Evidence(
         Measurement(
             f"exceptions, bits {list(bits)}, types {list(dtypes)}; {checked} random weights were "
@@ -124,7 +119,8 @@ def quantiser_levels(
                 max(spacing, default=float("inf")),
                 1.0,
                 "one division is rounded once",
-            )
+            ),
+            *_adapter(bits, count, seeds[0]),
         ],
         plots=[
             Plot(
@@ -137,25 +133,23 @@ def quantiser_levels(
     )
 
 
-def _dtype(torch: Any, name: str) -> Any:
+def _dtype(name: str) -> Any:
     if name not in ("float32", "float64"):
         raise UnknownNameError("type", name, ("float32", "float64"))
-    return getattr(torch, name)
+    return getattr(np, name)
 
 
-def _misplaced(
-    torch: Any, quantize: Any, dtype: Any, bits: int, count: int, seed: int
-) -> tuple[int, int]:
+def _misplaced(dtype: Any, bits: int, count: int, seed: int) -> tuple[int, int]:
     """How many random weights Eq. 38 in rational numbers puts elsewhere, and how many were seen.
 
     Weights within rounding of the middle between two levels may go either way, and are left out.
     """
-    w = torch.as_tensor(np.random.default_rng(seed).normal(size=count), dtype=dtype)
-    values = quantize(w, bits).tolist()
+    w = np.random.default_rng(seed).normal(size=count).astype(dtype)
+    values = quantize_levels(w, bits).tolist()
     exact = [Fraction(v) for v in w.tolist()]
     largest = max(abs(v) for v in exact)
     steps = 2**bits - 1
-    margin = Fraction(float(torch.finfo(dtype).eps)) * 4 * steps
+    margin = Fraction(float(np.finfo(dtype).eps)) * 4 * steps
     wrong = seen = 0
     for v, q in zip(exact, values, strict=True):
         number = steps * (v / (2 * largest) + Fraction(1, 2))
@@ -166,6 +160,36 @@ def _misplaced(
     return wrong, seen
 
 
-def _staircase(torch: Any, quantize: Any) -> dict[int, tuple[list[float], list[float]]]:
-    w = torch.linspace(-1.0, 1.0, 801, dtype=torch.float64)
-    return {k: (w.tolist(), quantize(w, k).tolist()) for k in (1, 2, 3)}
+def _adapter(bits: Sequence[int], count: int, seed: int) -> list[Measurement]:
+    """The PyTorch quantisers against the core's levels, where PyTorch is installed."""
+    try:
+        import torch
+
+        from riemann_lne_torch import quantizers
+    except ImportError:
+        return []
+    w = np.random.default_rng(seed).normal(size=min(count, 20001))
+    differ = sum(
+        int(
+            np.sum(
+                quantizers.quantize_tensor(torch.as_tensor(w), k).numpy() != quantize_levels(w, k)
+            )
+        )
+        for k in bits
+    )
+    return [
+        Measurement(
+            f"PyTorch is installed: weights (of {len(w)}, each number of bits) to which the "
+            "adapter's quantisers give another level",
+            differ,
+            0,
+            float(differ),
+            0.0,
+            "a count",
+        )
+    ]
+
+
+def _staircase() -> dict[int, tuple[list[float], list[float]]]:
+    w = np.linspace(-1.0, 1.0, 801)
+    return {k: (w.tolist(), quantize_levels(w, k).tolist()) for k in (1, 2, 3)}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
-from scipy.integrate import simpson
+from scipy.integrate import cumulative_simpson, simpson
 from scipy.linalg import eigh
 from scipy.optimize import minimize
 
@@ -18,7 +18,9 @@ from riemann_lne import (
     RicciDeTurckFlow,
     curvature,
     exact,
+    fit_decay_rate,
     flat_metric,
+    predicted_decay_rates,
 )
 from riemann_lne.arrays import to_numpy
 from riemann_lne.errors import InvalidArgumentError
@@ -331,6 +333,8 @@ def _largest_drift(n: int) -> float:
     "evolution-inequality",
     "Cor. 33",
     guard=(known_flow, known_rates),
+    repaired="The integral runs from t on, not from 0 to T with T fixed: as written it does not "
+    "hold, see the check evolution-inequality-literal.",
     quick={**_RUNS, "until": 16.0, "samples": 97},
     full={**_LONG, "samples": 193},
 )
@@ -437,6 +441,130 @@ def evolution_inequality(
             )
         ],
     )
+
+
+@claim(
+    "evolution-inequality-literal",
+    "Cor. 33, as written",
+    guard=(known_flow, known_rates),
+    cause="fixed-integral",
+    quick={
+        "dimensions": (2, 3),
+        "points": (24, 12),
+        "amplitude": 0.1,
+        "seeds": (0, 1),
+        "times": (1.0, 3.0, 6.0),
+        "samples": 65,
+    },
+    full={"points": (32, 16), "seeds": (0, 1, 2), "times": (1.0, 3.0, 6.0, 9.0)},
+)
+def evolution_inequality_literal(
+    backend: Backend,
+    dimensions: Sequence[int],
+    points: Sequence[int],
+    amplitude: float,
+    seeds: Sequence[int],
+    times: Sequence[float],
+    samples: int,
+) -> Evidence:
+    """There is C > 0, the same for all T, with |d - d_0|^2 (t) >= C times the integral from 0 to T
+    of |nabla (d - d_0)|^2, in L2 norms, for every t <= T.
+
+    Measured: the quotient of the two at t = T, along Ricci-DeTurck flows of random starts, for
+    several T. Predicted: bounded below by one C > 0. What holds in its place: the integral from 0
+    to T tends to a positive limit and the left side to 0, so that the quotient falls at the rate at
+    which |d - d_0|^2 does; with the integral from t on it stays near 2, see evolution-inequality.
+    """
+    require_numbers("times", times, 0.0, 20.0, count=3)
+    require_number("amplitude", amplitude, 0.0, 0.6)
+    require_number("samples", samples, 16, whole=True)
+    _paired(points, dimensions)
+    ends = sorted(times)
+    quotients: dict[str, float] = {}
+    rates, known, rises, change, curves = {}, {}, 0, [], []
+    for n, size in zip(dimensions, points, strict=True):
+        for seed in seeds:
+            name = f"n = {n}, seed {seed}"
+            start = random_start(backend, torus(n, size), amplitude, seed)
+            t, square, slope, limit = _history(start, ends[-1], samples)
+            whole = cumulative_simpson(slope, x=t, initial=0.0)
+            coarse = cumulative_simpson(slope[::2], x=t[::2], initial=0.0)
+            change.append(float(abs(coarse[-1] / whole[-1] - 1)))
+            values = [float(np.interp(T, t, square) / np.interp(T, t, whole)) for T in ends]
+            quotients |= {f"{name}, T = {T:g}": v for T, v in zip(ends, values, strict=True)}
+            rises += sum(b >= a for a, b in pairwise(values))
+            window = {"t_min": ends[-2], "t_max": ends[-1]}
+            rates[name] = fit_decay_rate(
+                t[1:], (square / np.maximum(whole, 1e-300))[1:], **window
+            ).rate
+            known[name] = 2 * predicted_decay_rates(limit, max_mode=2)[0].rate
+            curves.append(Line(name, t[2:].tolist(), (square[2:] / whole[2:]).tolist()))
+    last = max(v for k, v in quotients.items() if k.endswith(f"T = {ends[-1]:g}"))
+    first = min(v for k, v in quotients.items() if k.endswith(f"T = {ends[0]:g}"))
+    return Evidence(
+        Measurement(
+            "|d - d_0|^2 (T) over the integral from 0 to T, for several T; largest at the last T "
+            "over smallest at the first, for a C that serves all T: not small",
+            quotients,
+            "at least one C > 0",
+            max(0.0, 0.05 - last / first),
+            0.0,
+            "a quotient that falls to less than a twentieth has no lower bound in sight",
+        ),
+        resolution=[
+            Measurement(
+                "relative change of the integral from half the samples",
+                max(change),
+                0.0,
+                max(change),
+                1e-2,
+                "Simpson's rule is of fourth order",
+            )
+        ],
+        also=[
+            Measurement(
+                "steps to a larger T at which the quotient does not fall",
+                rises,
+                0,
+                float(rises),
+                0.0,
+                "a count",
+            ),
+            Measurement(
+                "late rate at which the quotient falls: twice that of the slowest mode, or more",
+                rates,
+                known,
+                max(0.0, *(1 - rates[k] / known[k] for k in known)),
+                5e-2,
+                "faster modes in the window, and the growth of the integral",
+            ),
+        ],
+        plots=[
+            Plot(
+                "Cor. 33 as written: the quotient at t = T has no lower bound",
+                "T (length^2)",
+                "|d - d_0|^2 (T) / integral from 0 to T",
+                curves,
+                log_y=True,
+            )
+        ],
+    )
+
+
+def _history(
+    start: MetricField, until: float, samples: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, MetricField]:
+    """Times, |d - d_0|^2 and |nabla d|^2 (means over the torus), and the last metric's mean."""
+    n = start.n
+    t = until * np.linspace(0.0, 1.0, samples + (1 - samples) % 4) ** 2
+    solution = run(start, RicciDeTurckFlow(), t, dense_output=True, rtol=1e-8, order="fourier")
+    axes = tuple(range(2, n + 2))
+    square, slope = [], []
+    for g in solution.metrics:
+        d = perturbation(g)
+        square.append(_mean_square(d - d.mean(axis=axes, keepdims=True), n))
+        slope.append(_mean_square(derivative(d, g.grid, "fourier"), n))
+    return t, np.array(square), np.array(slope), solution[-1].mean()
 
 
 def _quotients(

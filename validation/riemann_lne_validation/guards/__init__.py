@@ -4,8 +4,9 @@ Each is a function of a Backend and of parameters of a claim, and returns Measur
 the library with an exact solution, or with a second code path that shares no line with it.
 """
 
-from .flows import known_flow, known_rates, known_spectrum, known_sphere
+from .flows import known_flow, known_profiles, known_rates, known_spectrum, known_sphere
 from .weights import (
+    known_counts,
     known_defect,
     known_differences,
     known_divergence,
@@ -17,12 +18,14 @@ from .weights import (
 )
 
 __all__ = [
+    "known_counts",
     "known_defect",
     "known_differences",
     "known_divergence",
     "known_flow",
     "known_metric",
     "known_mirror_descent",
+    "known_profiles",
     "known_projections",
     "known_rates",
     "known_ricci",

@@ -20,6 +20,7 @@ from riemann_lne import (
 from riemann_lne.lne import Box, Simplex, discrete_flow_defect
 
 from ..backends import Backend
+from ..counting import eliminated, operations
 from ..differences import second_order_term
 from ..evidence import Measurement
 from ..steepest import Smooth, angle, sphere_minimum
@@ -285,3 +286,29 @@ def known_defect(backend: Backend, dimensions: Sequence[int]) -> Measurement:
             found = discrete_flow_defect(a, b, c, d, e, dk, dj)
             errors.append(_off(found, float((defect**2).sum())))
     return _rounding("N of Eq. 35 in O(n) against dense matrices, several tau", errors)
+
+
+def known_counts(backend: Backend) -> Measurement:
+    """Counts that are known: sums of n, products of matrices, and Gauss's elimination."""
+    n, m = 12, 5
+    x = np.ones(n)
+    found = [
+        operations(lambda a: a + 1, x),
+        operations(lambda a: (a * a).sum(), x),
+        operations(lambda a, b: a @ b, np.ones((m, n)), np.ones((n, m))),
+        operations(lambda a: np.tanh(2 * a), x),
+        operations(eliminated, np.eye(n) + 0.1, x),
+    ]
+    # A step of the elimination with r rows left below: r divisions, twice r^2 and twice r more;
+    # going back r products, r sums, a difference and a division.
+    solved = sum(r + 2 * r * r + 2 * r + 2 * r + 2 for r in range(n))
+    known = [n, 2 * n, 2 * m * n * m, 2 * n, solved]
+    wrong = sum(abs(a - b) for a, b in zip(found, known, strict=True))
+    return Measurement(
+        "counted operations of five short programs against those counted by hand",
+        found,
+        known,
+        float(wrong),
+        0.0,
+        "a count",
+    )
