@@ -15,7 +15,14 @@ from riemann_lne.lne.levels import MAX_BITS, check_bits, even_levels, sign_level
 
 from .channels import Channels
 
-__all__ = ["MAX_BITS", "quantize_binary", "quantize_tensor", "quantize_uniform", "scale_factor"]
+__all__ = [
+    "MAX_BITS",
+    "check_bits",
+    "quantize_binary",
+    "quantize_tensor",
+    "quantize_uniform",
+    "scale_factor",
+]
 
 Scale = Literal["none", "mean", "mean-channel", "max"]
 SCALES = ("none", "mean", "mean-channel", "max")

@@ -169,14 +169,15 @@ def _with_defect(w: Any, x: Any, y: Any) -> Any:
     again = -0.01 * _gradient(w + steps[0].reshape(w.shape), moved, y)
     following = steps[0] + again.ravel()
     flat, tau = w.ravel(), _metric(w).tau
-    discrete_flow_defect_of_steps(flat, following, *steps, k1 - k2, j1 - j2, tau)
+    a, b, c, d = steps
+    discrete_flow_defect_of_steps(flat, following, a, b, c, d, k1 - k2, j1 - j2, tau)
     # Its gradient: dN/dt_a = 4 c_a sum_b c_b (t_a . t_b) t_b, dt/dw = tau (1 - t^2).
     t = [np.tanh(tau * (flat + s)) for s in (following, *steps)]
-    c = (1.0, -1 - 1 / (k1 - k2), 1 / (k1 - k2), 1 / (j1 - j2), -1 / (j1 - j2))
+    signs = (1.0, -1 - 1 / (k1 - k2), 1 / (k1 - k2), 1 / (j1 - j2), -1 / (j1 - j2))
     slope = sum(
         4 * ca * cb * (ta @ tb) * tb * (tau * (1 - ta * ta))
-        for ca, ta in zip(c, t, strict=True)
-        for cb, tb in zip(c, t, strict=True)
+        for ca, ta in zip(signs, t, strict=True)
+        for cb, tb in zip(signs, t, strict=True)
     )
     return w - 0.01 * (_gradient(w, x, y) + 0.01 * slope.reshape(w.shape))
 
@@ -207,8 +208,8 @@ def _adapter(seed: int) -> list[Measurement]:
         ((error**2).sum() / (2 * len(x))).backward()
         corrector.correct_()
     known = LNEMetric(tau).solve(w.T.ravel(), _gradient(w, x, y).T.ravel())
-    found = layer.weight.grad
-    off = float(np.abs(found.detach().numpy().ravel() - known).max() / np.abs(known).max())
+    found: Any = layer.weight.grad
+    off = float(np.abs(found.numpy().ravel() - known).max() / np.abs(known).max())
     return [
         Measurement(
             "PyTorch is installed: the adapter's corrected gradient against the counted code",
