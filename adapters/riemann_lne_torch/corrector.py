@@ -67,8 +67,8 @@ class LNECorrector:
     block : {"layer", "channel", "network", "weight"}
         What one metric spans: a layer (the paper), each output channel, all layers together (which
         one optimiser must hold then, if it is attached to), or each weight by itself, where Eq. 16
-        is sech^2(tau w) and positive definite for every tau. With tau="auto" and blocks of one weight the exact correction is a factor 1/(1 - target):
-        give a number there.
+        is sech^2(tau w) and positive definite for every tau. With tau="auto" and blocks of one
+        weight the exact correction is a factor 1/(1 - target): give a number there.
     metric : {"lne", "hessian", "dual", "flowed"}
         Eq. 16; the Hessian metric of the LNE potential, v' = cosh^2(tau w) v; its dual,
         v' = sech^2(tau w) v; Eq. 16 after one step of its own Ricci flow

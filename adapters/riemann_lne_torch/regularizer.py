@@ -372,8 +372,8 @@ class RicciFlowRegularizer:
     # -- inside -----------------------------------------------------------------------------------
 
     def _options(self) -> dict[str, Any]:
-        names = ("target", "next_step", "derivative", "gate", "eps", "relative", "denominator")
-        names += ("reduction", "every", "part", "fill")
+        names = ["target", "next_step", "derivative", "gate", "eps", "relative", "denominator"]
+        names += ["reduction", "every", "part", "fill"]
         options = {name: getattr(self, name) for name in names}
         tau = ["auto" if given is None else given for given in self._tau]
         return {"shifts": [list(pair) for pair in self.shifts], "tau": tau, **options}

@@ -45,7 +45,7 @@ def refuse_natural_estimators(model: nn.Module, weights: Sequence[Weight]) -> No
             continue
         if not parametrize.is_parametrized(module, "weight"):
             continue
-        for step in module.parametrizations["weight"]:  # type: ignore[index]
+        for step in module.parametrizations["weight"]:
             if isinstance(step, WeightQuantizer) and step.estimator.natural:
                 found.append(f"{name or 'weight'} ({step.estimator!r})")
     if found:

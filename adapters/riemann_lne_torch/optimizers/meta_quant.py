@@ -231,7 +231,7 @@ class MetaQuant(OptimizerWrapper):
     def _through(self, quantizer: nn.Module, output: Tensor) -> Tensor | None:
         """The output, with derivative 1 by the latent weight that was given."""
         w = self._entering.pop(id(quantizer), None)
-        return None if w is None else _Past.apply(w, output)  # type: ignore[no-any-return, no-untyped-call]
+        return None if w is None else _Past.apply(w, output)  # type: ignore[no-untyped-call]
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Clear the gradients of the model and of the meta network."""
