@@ -70,6 +70,14 @@ def to_numpy(x: Array) -> np.ndarray:
     return np.asarray(x)
 
 
+def read_only(x: Array) -> Array:
+    """The array as a view that cannot be written to; other libraries than NumPy have none."""
+    if isinstance(x, np.ndarray):
+        x = x.view()
+        x.setflags(write=False)
+    return x
+
+
 def runs_on_cpu(x: Array) -> bool:
     """Whether operations on the array run on the host's processor."""
     if array_api_compat.is_torch_array(x):

@@ -80,6 +80,13 @@ class StorageError(RiemannLNEError, OSError):
         self.errno = errno
 
 
+class DamagedFileError(StorageError, InvalidArgumentError):
+    """A file is not what this library wrote: damaged, edited by hand, or of another kind.
+
+    The message says which file, what is wrong with it, and what to do.
+    """
+
+
 class FolderInUseError(StorageError):
     """Another run owns the folder, store or file; the message says which one, and since when."""
 

@@ -66,10 +66,10 @@ def hold(path: str | os.PathLike[str], purpose: str, *, inside: bool = True) -> 
     Parameters
     ----------
     path : path
-        What is owned; it need not exist yet. With ``inside`` the folder is made, and removed again
-        if nothing was put into it.
+        What is owned; it need not exist yet. The folder in which the lock file lives is made, and
+        removed again if nothing was put into it.
     purpose : str
-        What the owner does, for the message to others: "verify's results".
+        What is owned, for the message to others: "verify's results".
     inside : bool
         Where the lock file lives, see ``lock_file``.
 
@@ -106,7 +106,7 @@ def hold(path: str | os.PathLike[str], purpose: str, *, inside: bool = True) -> 
     if key in _held.get():
         yield
         return
-    made = _make_folders(place.parent) if inside else []
+    made = _make_folders(place.parent, purpose)
     try:
         handle = _acquire(place, Path(path), purpose)
     except BaseException:
@@ -131,7 +131,7 @@ def _checked(path: str | os.PathLike[str]) -> str:
 def _acquire(place: Path, path: Path, purpose: str) -> int:
     from filelock import lock_descriptor
 
-    with storage_errors("the lock file", place):
+    with storage_errors(purpose, place):
         for _ in range(_ATTEMPTS):
             handle = _open(place)
             try:
@@ -200,9 +200,9 @@ def _release(handle: int, place: Path) -> None:
     os.close(handle)
 
 
-def _make_folders(folder: Path) -> list[Path]:
+def _make_folders(folder: Path, purpose: str) -> list[Path]:
     """Make a folder and its parents; the ones made, innermost first."""
-    with storage_errors("the lock file", folder):
+    with storage_errors(purpose, folder):
         missing = [p for p in (folder, *folder.parents) if not p.exists()]
         folder.mkdir(parents=True, exist_ok=True)
     return missing

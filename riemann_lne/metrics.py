@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import curvature
-from .arrays import Array, like, namespace
+from .arrays import Array, like, namespace, read_only
 from .errors import GridTooSmallError, InvalidArgumentError, ShapeError
 from .grids import Grid
 from .tensors import (
@@ -101,16 +101,16 @@ class MetricField:
 
     @property
     def packed(self) -> Array:
-        """The independent components g_ij, i <= j, as (n (n + 1) / 2, *shape); do not write."""
-        return self._packed
+        """The independent components g_ij, i <= j, as (n (n + 1) / 2, *shape).
+
+        Read-only in NumPy, not to be written to elsewhere.
+        """
+        return read_only(self._packed)
 
     @cached_property
     def components(self) -> Array:
         """g_ij as (n, n, *shape); read-only in NumPy, not to be written to elsewhere."""
-        result = unpack(self._packed, self.n)
-        if isinstance(result, np.ndarray):
-            result.setflags(write=False)
-        return result
+        return read_only(unpack(self._packed, self.n))
 
     def __repr__(self) -> str:
         kind = "torus" if self._grid.is_torus else "grid"

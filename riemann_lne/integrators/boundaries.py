@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from ..arrays import Array, device, first_true, namespace, total
+from ..arrays import Array, device, first_true, namespace, read_only, total
 from ..errors import (
     InvalidArgumentError,
     NotFiniteError,
@@ -144,7 +144,7 @@ class BoundaryConditions:
             _Held(grid, face, initial) for face, c in self.choices.items() if c == "held"
         ]
         self._conditions += [
-            _Driven(grid, face, coordinates, choice, span)
+            _Driven(grid, face, coordinates, choice, initial, span)
             for face, choice in self.choices.items()
             if callable(choice)
         ]
@@ -237,15 +237,18 @@ class _Driven:
         face: Face,
         coordinates: tuple[Array, ...],
         function: BoundaryFunction,
+        initial: Array,
         span: tuple[float, float],
     ) -> None:
         self._grid, self._function, self._span = grid, function, span
         self._step = 1e-4 * (span[1] - span[0])
         self._place = _face_slices(grid, face)
         self._where = (slice(None), *self._place)
-        self._coordinates = tuple(x[self._place] for x in coordinates)
+        self._coordinates = tuple(read_only(x[self._place]) for x in coordinates)
         # What is wrong from the start is said before the first step.
-        self._require_metric(span[0], self._metric(span[0]))
+        values = self._metric(span[0])
+        self._require_metric(span[0], values)
+        self._require_start(span[0], values, initial[self._where], face)
 
     def _metric(self, t: float) -> Array:
         x = self._coordinates
@@ -286,6 +289,22 @@ class _Driven:
             f"{self._index(at)}",
             self._index(at),
             eigenvalue,
+        )
+
+    def _require_start(self, t: float, values: Array, start: Array, face: Face) -> None:
+        """A boundary that disagrees with the start would be a jump in time, which no step meets."""
+        xp = namespace(start)
+        # Values that differ by rounding are meant to be the same.
+        limit = float(xp.finfo(start.dtype).eps) ** 0.5 * float(xp.max(xp.abs(start)))
+        at = first_true(xp.abs(values - start) > limit)
+        if at is None:
+            return
+        raise InvalidArgumentError(
+            f"the start and the boundary function disagree at t = {t:.6g} on the "
+            f"{('lower', 'upper')[face[1]]} end of axis {face[0]}: at grid index "
+            f"{self._index(at[1:])} g_{pairs(self._grid.ndim)[at[0]]} is {float(start[at]):.9g} in "
+            f"the start and {float(values[at]):.9g} by the function; make them agree at the start "
+            "of t_span"
         )
 
     def _index(self, at: tuple[int, ...]) -> tuple[int, ...]:

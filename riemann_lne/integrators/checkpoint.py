@@ -2,15 +2,14 @@
 
 A checkpoint is a folder with two generations of the state, ``a.npz`` and ``b.npz``, and the
 ``journal`` of what was recorded. The older generation is written anew each time, to a temporary
-file that is renamed when it is on the disk, so that at every moment one of them is whole. Each is
-checked by the CRC-32 of its members when it is read, and remembers length and CRC-32 of the
-journal. Nothing in it is code.
+file that is renamed when it is on the disk, so that at every moment one of them is whole. Each has
+a seal, a CRC-32 of all its values, which is compared when it is read, and remembers length and
+CRC-32 of the journal. Nothing in it is code. A run holds the folder's lock while it uses it.
 """
 
 from __future__ import annotations
 
 import json
-import struct
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -19,19 +18,23 @@ from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zlib import crc32
 
 import numpy as np
 
+from .. import checks
 from ..arrays import Array, to_numpy
-from ..errors import InvalidArgumentError, StorageError
-from ..io import Journal, storage_errors, write_atomically
+from ..errors import DamagedFileError, InvalidArgumentError
+from ..io import Journal, NpzReader, reading, storage_errors, write_atomically
+from ..io.damage import exists, field, read_text, table_value, text_value
 
-_FORMAT = 1
+_FORMAT = 2
 GENERATIONS = ("a.npz", "b.npz")
 """Files written in turn, so that the one before is whole while the next is written."""
-# What reading a file with wrong bytes in it ends with, depending on where they are.
-_DAMAGE = (BadZipFile, ValueError, EOFError, KeyError, OSError, RuntimeError, struct.error)
+FILES = (*GENERATIONS, "journal", "store")
+"""All that a run puts into its folder."""
+_KIND = "a checkpoint of this library"
+_ADVICE = "restore it from a copy, or start the run anew with another checkpoint folder"
 
 
 @dataclass(frozen=True)
@@ -61,15 +64,13 @@ class Checkpoint:
     seconds: float | None = None
 
     def __post_init__(self) -> None:
+        checks.path(self.path, "checkpoint path")
         if self.steps is None and self.seconds is None:
             object.__setattr__(self, "seconds", 60.0)
-        if (self.steps is not None and not self.steps >= 1) or (
-            self.seconds is not None and not self.seconds >= 0
-        ):
-            raise InvalidArgumentError(
-                f"steps = {self.steps}, seconds = {self.seconds}; give at least 1 step, and no "
-                "negative time"
-            )
+        if self.steps is not None:
+            object.__setattr__(self, "steps", checks.count(self.steps, "steps", least=1))
+        if self.seconds is not None:
+            object.__setattr__(self, "seconds", checks.number(self.seconds, "seconds", least=0))
 
 
 @dataclass(frozen=True)
@@ -108,17 +109,19 @@ class CheckpointFile:
         from that of another run.
         """
         note = self.folder / "store"
-        name = str(store.resolve())
-        if note.exists() and note.read_text(encoding="utf-8") == name:
-            return True
-        if not store.exists():
+        # As ASCII, since a path may hold bytes that are no text.
+        name = ascii(str(store.resolve()))
+        with reading(note, _KIND, _ADVICE):
+            if exists(note) and read_text(note) == name:
+                return True
+        if not exists(store):
             with storage_errors("the checkpoint", self.folder):
                 write_atomically(note, lambda file: file.write(name.encode()))
         return False
 
     def begin(self) -> None:
         """Prepare the folder for a new run; one that holds another run's work is left alone."""
-        if any((self.folder / name).exists() for name in GENERATIONS):
+        if any(exists(self.folder / name) for name in GENERATIONS):
             raise InvalidArgumentError(
                 f"{self.folder} holds the checkpoint of an earlier run; pass resume=True to go on "
                 "with it, remove it, or choose another path"
@@ -172,14 +175,20 @@ class CheckpointFile:
     ) -> None:
         with storage_errors("the checkpoint", self.folder):
             self._journal.append(records)
-            record = {
-                "format": _FORMAT,
-                "count": self._count + 1,
-                "identity": self.identity,
-                "journal": self._journal.mark(),
-                "plain": plain,
+            record = json.dumps(
+                {
+                    "format": _FORMAT,
+                    "count": self._count + 1,
+                    "identity": self.identity,
+                    "journal": self._journal.mark(),
+                    "plain": plain,
+                }
+            )
+            content: dict[str, Any] = {
+                "record": np.array(record),
+                "seal": np.uint32(_seal(record, arrays)),
+                **arrays,
             }
-            content: dict[str, Any] = {"record": np.array(json.dumps(record)), **arrays}
             # Stored, not compressed: random digits do not shrink, and it would take longer than
             # a step.
             write_atomically(
@@ -203,18 +212,18 @@ class CheckpointFile:
         found, damaged = [], []
         for name in GENERATIONS:
             path = self.folder / name
-            if not path.exists():
+            if not exists(path):
                 continue
             try:
                 found.append(_load(path))
-            except _DAMAGE as error:
-                damaged.append(f"{path} ({error})")
+            except DamagedFileError as error:
+                damaged.append(str(error))
         found.sort(key=lambda item: item[0]["count"], reverse=True)
         for record, arrays in found:
             self._require_same(record)
             try:
                 records = self._journal.restore(record["journal"])
-            except StorageError as error:
+            except DamagedFileError as error:
                 damaged.append(str(error))
                 continue
             if damaged:
@@ -227,7 +236,9 @@ class CheckpointFile:
             self._written_steps = record["plain"]["stepper"]["accepted"]
             return Snapshot(record["plain"], arrays, records)
         if damaged:
-            raise StorageError(f"no checkpoint in {self.folder} can be read: {'; '.join(damaged)}")
+            raise DamagedFileError(
+                f"no checkpoint in {self.folder} can be read: {'; '.join(damaged)}"
+            )
         return None
 
     def _require_same(self, record: dict[str, Any]) -> None:
@@ -237,16 +248,38 @@ class CheckpointFile:
             for name in {**theirs, **self.identity}
             if theirs.get(name) != self.identity.get(name)
         ]
-        if record["format"] != _FORMAT:
-            different.append(f"its format is {record['format']}, this version reads {_FORMAT}")
         if different:
             raise InvalidArgumentError(
                 f"{self.folder} is the checkpoint of another run: {'; '.join(different)}"
             )
 
 
+def _seal(record: str, arrays: Mapping[str, np.ndarray]) -> int:
+    """CRC-32 of everything in a generation, names, types and shapes included."""
+    result = crc32(record.encode())
+    for name in sorted(arrays):
+        values = np.ascontiguousarray(arrays[name])
+        result = crc32(f"{name} {values.dtype.str} {arrays[name].shape}".encode(), result)
+        result = crc32(values.reshape(-1).view(np.uint8).data, result)
+    return result
+
+
 def _load(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Plain values and arrays of a generation, read to the end so that damage is seen."""
-    with open(path, "rb") as file, np.load(file, allow_pickle=False) as data:
-        arrays = {name: data[name] for name in data.files}
-    return json.loads(str(arrays.pop("record"))), arrays
+    """Plain values and arrays of a generation, as they were sealed."""
+    with reading(path, _KIND, _ADVICE), NpzReader(path) as file:
+        text = file.text("record")
+        record = table_value(json.loads(text))
+        if record.get("format") != _FORMAT:
+            raise ValueError(f"its format is {record.get('format')}, this version reads {_FORMAT}")
+        file.expect("seal", "u", ())
+        names = [name for name in file.names if name not in ("record", "seal")]
+        file.require_memory(names)
+        arrays = {name: file.read(name) for name in names}
+        if int(file.read("seal")[()]) != _seal(text, arrays):
+            raise ValueError("its values are not those that were written")
+        field(record, "count", lambda v: checks.count(v, "count", least=1))
+        field(record, "journal", lambda v: [checks.count(n, "mark") for n in v])
+        for value in field(record, "identity", table_value).values():
+            text_value(value)
+        field(record, "plain", table_value)
+    return record, arrays

@@ -9,21 +9,23 @@ ready-made ones, reached as ``rl.events``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from scipy.optimize import brentq
 
-from ..arrays import Array, namespace
+from .. import checks
+from ..arrays import Array, namespace, read_only
 from ..curvature import ricci_tensor
-from ..errors import DTypeError, InvalidArgumentError, NotFiniteError
+from ..errors import DTypeError, InvalidArgumentError, NotFiniteError, RiemannLNEError
 from ..jets import MetricJet
 from ..metrics import MetricField
 from ..stencils import LocalField, evaluate
 from ..tensors import smallest_eigenvalue
-from ..weights import Order
+from ..weights import Order, validate_order
 from .semidiscrete import SemiDiscreteFlow, scaled_error
 from .stepper import State, Stepper
 
@@ -64,9 +66,10 @@ class Degenerate(_ReadyMade):
     direction = -1
 
     def __init__(self, floor: float, terminal: bool = True) -> None:
-        if not floor > 0:
-            raise InvalidArgumentError(f"floor = {floor}; a metric has positive eigenvalues")
-        self.floor, self.terminal = floor, terminal
+        # A metric has positive eigenvalues.
+        self.floor = checks.number(floor, "floor", above=0)
+        self.terminal = terminal
+        terminal_count(self)
 
     def __call__(self, t: float, metric: MetricField) -> float:
         """Smallest eigenvalue less the floor."""
@@ -93,13 +96,12 @@ class CurvatureAbove(_ReadyMade):
     def __init__(
         self, threshold: float, measure: str = "scalar", terminal: bool = True, order: Order = 4
     ) -> None:
-        if not (threshold > 0 and measure in ("scalar", "ricci")):
-            raise InvalidArgumentError(
-                f"threshold = {threshold}, measure = {measure!r}; give a positive threshold and "
-                "'scalar' or 'ricci'"
-            )
-        self.threshold, self.measure = threshold, measure
-        self.terminal, self.order = terminal, order
+        self.threshold = checks.number(threshold, "threshold", above=0)
+        if measure not in ("scalar", "ricci"):
+            raise InvalidArgumentError(f"measure = {measure!r}; give 'scalar' or 'ricci'")
+        self.measure = measure
+        self.terminal, self.order = terminal, validate_order(order)
+        terminal_count(self)
 
     def __call__(self, t: float, metric: MetricField) -> float:
         """Largest curvature less the threshold."""
@@ -128,9 +130,9 @@ class SteadyState(_ReadyMade):
     direction = -1
 
     def __init__(self, tolerance: float, terminal: bool = True) -> None:
-        if not tolerance > 0:
-            raise InvalidArgumentError(f"tolerance = {tolerance}; a positive rate is needed")
-        self.tolerance, self.terminal = tolerance, terminal
+        self.tolerance = checks.number(tolerance, "tolerance", above=0)
+        self.terminal = terminal
+        terminal_count(self)
 
     def from_rate(self, packed: Array, rate: Array, n: int) -> float:
         """Largest |g'|_g less the tolerance."""
@@ -154,18 +156,32 @@ class EventWatch:
     """Follows the events of one flow and locates their sign changes."""
 
     def __init__(self, events: Event | Sequence[Event] | None) -> None:
-        listed = [] if events is None else ([events] if callable(events) else list(events))
+        listed: Any = [] if events is None else events
+        if callable(events):
+            listed = [events]
+        if not isinstance(listed, (list, tuple)):
+            raise DTypeError(
+                f"events = {checks.shown(events)}; give a function of (t, metric), or a list"
+            )
         for event in listed:
             if not callable(event):
-                raise DTypeError(f"event {event!r} is not callable as event(t, metric)")
-        self.events: list[Any] = listed
+                raise DTypeError(f"event {checks.shown(event)} is not callable as event(t, metric)")
+        self.events: list[Any] = list(listed)
         self.names = [_name(event) for event in listed]
+        self._directions: list[float] = []
+        self._terminal: list[int] = []
         self.found: list[Occurrence] = []
         self.values: list[float] = []
 
     def start(self, stepper: Stepper) -> None:
         """Values at the start."""
         self.values = [self._value(k, stepper, stepper.state) for k in range(len(self.events))]
+        self.read_attributes()
+
+    def read_attributes(self) -> None:
+        """Read ``terminal`` and ``direction``, once: a wrong one is not to end a flow half way."""
+        self._directions = [direction(event) for event in self.events]
+        self._terminal = [terminal_count(event) for event in self.events]
 
     def after(
         self, stepper: Stepper, before: State, state: State
@@ -177,7 +193,7 @@ class EventWatch:
         values = [self._value(k, stepper, state) for k in range(len(self.events))]
         changed: list[tuple[float, int, State]] = []
         for k, (old, new) in enumerate(zip(self.values, values, strict=True)):
-            if _crosses(old, new, float(getattr(self.events[k], "direction", 0))):
+            if _crosses(old, new, self._directions[k]):
                 place = self._locate(k, stepper, before, state, old, new)
                 changed.append((place.t, k, place))
         changed.sort(key=lambda item: item[:2])
@@ -187,7 +203,7 @@ class EventWatch:
             occurrences.append(Occurrence(k, t, stepper.system.metric(t, place.y)))
             counts[k] += 1
             # As in SciPy: a number is the count of occurrences after which the flow ends.
-            wanted = int(getattr(self.events[k], "terminal", False))
+            wanted = self._terminal[k]
             if wanted and counts[k] >= wanted:
                 last = place
                 break
@@ -217,10 +233,9 @@ class EventWatch:
             part = system.metric_part(state.y)
             rate = system.metric_part(stepper.rate_at(state))
             return event.from_rate(part, rate, system.grid.ndim)
-        return as_number(
-            event(state.t, metric_at(system, state)),
-            f"event {self.names[index]} at t = {state.t:.6g}",
-        )
+        what = f"event {self.names[index]} at t = {state.t:.6g}"
+        with blame(what):
+            return as_number(event(state.t, metric_at(system, state)), what)
 
     def _locate(
         self, index: int, stepper: Stepper, before: State, state: State, old: float, new: float
@@ -249,9 +264,73 @@ class EventWatch:
         return seen[root][1]
 
 
+def terminal_count(event: Any) -> int:
+    """After how many occurrences an event ends the flow; 0 for never.
+
+    As in SciPy: ``terminal`` may be missing, None, a truth value, or the number of occurrences.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is something else.
+    """
+    value = getattr(event, "terminal", None)
+    if value is None:
+        return 0
+    if isinstance(value, (bool, np.bool_)):
+        return int(value)
+    try:
+        return checks.count(value, "terminal")
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(
+            f"event {_name(event)} has terminal = {checks.shown(value)}; give True, False or after "
+            "how many occurrences the flow ends"
+        ) from error
+
+
+def direction(event: Any) -> float:
+    """The direction in which sign changes of an event count; 0 for both.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the attribute is neither missing nor None nor a number.
+    """
+    value = getattr(event, "direction", None)
+    if value is None:
+        return 0.0
+    try:
+        return checks.number(value, "direction")
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(
+            f"event {_name(event)} has direction = {checks.shown(value)}; give a number: above 0 "
+            "for changes from negative to positive, below 0 for the other way, 0 for both"
+        ) from error
+
+
+@contextmanager
+def blame(what: str) -> Iterator[None]:
+    """Say in an error of a function of the user where it came from."""
+    try:
+        yield
+    except RiemannLNEError:
+        raise
+    except Exception as error:
+        error.add_note(f"in {what}")
+        raise
+
+
 def metric_at(system: SemiDiscreteFlow, state: State) -> MetricField:
-    """The metric of a state, for the functions of the user."""
-    return MetricField.from_packed(system.plain_grid, system.metric(state.t, state.y), check=False)
+    """The metric of a state, for the functions of the user, who cannot change the state by it."""
+    packed = guarded(system.metric(state.t, state.y))
+    return MetricField.from_packed(system.plain_grid, packed, check=False)
+
+
+def guarded(packed: Array) -> Array:
+    """An array for functions of the user: read-only in NumPy, a copy in other libraries."""
+    if isinstance(packed, np.ndarray):
+        return read_only(packed)
+    return namespace(packed).asarray(packed, copy=True)
 
 
 def as_number(value: Any, what: str) -> float:

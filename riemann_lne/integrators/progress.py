@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from ..errors import MissingDependencyError
@@ -25,7 +25,13 @@ def progress_bar(wanted: bool, t0: float, t1: float) -> Iterator[Callable[[float
         raise MissingDependencyError("rich", "verify", "progress=True") from None
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("flow", total=t1 - t0)
-        yield lambda t: bar.update(task, completed=t - t0)
+
+        def report(t: float) -> None:
+            # A terminal that has gone is no reason to end a flow.
+            with suppress(OSError, ValueError):
+                bar.update(task, completed=t - t0)
+
+        yield report
 
 
 @contextmanager

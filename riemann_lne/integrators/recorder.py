@@ -5,24 +5,39 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from .. import checks
 from ..arrays import Array, to_numpy
-from ..errors import DTypeError, InvalidArgumentError, UnknownNameError
+from ..errors import DTypeError, InvalidArgumentError
 from ..grids import Grid
-from ..io import MetricStore, StoredMetrics
+from ..io import MetricStore, StoredMetrics, reading
 from ..metrics import MetricField
-from .events import as_number
+from .events import as_number, blame
 
 Observables: TypeAlias = Mapping[str, Callable[[MetricField], float]]
 Record: TypeAlias = tuple[str, int, float, np.ndarray]
 """Kind, index, time and array, as ``io.Journal`` takes them."""
 
 _MEMORY_WARNING_BYTES = 2**31
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How much was recorded at some moment; the last metric if no other is kept."""
+
+    last_times: list[float] | None
+    last_kept: list[Array] | None
+    times: int
+    kept: int
+    observed: int
+    unsaved: int
+    disk: tuple[int, int, int] | None
 
 
 class Recorder:
@@ -35,11 +50,11 @@ class Recorder:
         store: str | PathLike[str],
         observe: Observables | None,
         observe_at: str,
+        events: Sequence[str] = (),
     ) -> None:
-        self.grid, self._dtype = grid, dtype
+        self.grid, self._dtype, self._events = grid, dtype, list(events)
         self.observe = _checked(observe)
-        if observe_at not in ("steps", "t_eval"):
-            raise UnknownNameError("observe_at", observe_at, ["steps", "t_eval"])
+        observe_at = checks.choice(observe_at, "observe_at", ["steps", "t_eval"])
         self.observes_steps = observe_at == "steps"
         self.times: list[float] = []
         self.kept: list[Array] = []
@@ -48,31 +63,25 @@ class Recorder:
         self.unsaved: list[Record] = []
         self.journaled = False
         self.disk: MetricStore | None = None
-        self.only_last = store == "last"
-        self.path = Path(store) if str(store).endswith(".zarr") else None
-        if self.path is None and store not in ("metrics", "last"):
-            raise InvalidArgumentError(
-                f"store = {str(store)!r}; give 'metrics', 'last' or a path that ends in .zarr"
-            )
+        self.path = store_path(store)
+        self.only_last = self.path is None and store == "last"
         self._warned = False
 
-    def open(self, attributes: dict[str, Any], mode: str) -> None:
-        """Make the store with how the flow was asked for, or open that of the run resumed.
-
-        Modes as in ``io.MetricStore``.
-        """
-        if self.path is None:
-            return
-        self.disk = MetricStore(self.path, self.grid, self._dtype, list(self.observe), mode)
-        if mode != "r+":
-            self.disk.describe(attributes)
+    def open(self, parameters: dict[str, Any], mode: str) -> None:
+        """Make the store with how the flow was asked for; modes as in ``io.MetricStore``."""
+        if self.path is not None:
+            names = list(self.observe)
+            self.disk = MetricStore(self.path, self.grid, self._dtype, names, self._events, mode)
+            self.disk.describe({"parameters": parameters})
 
     def measure(self, t: float, metric: MetricField) -> tuple[float, ...]:
         """Values of all observables; an error names the one that is no number."""
-        return tuple(
-            as_number(function(metric), f"observable {name!r} at t = {t:.6g}")
-            for name, function in self.observe.items()
-        )
+        values = []
+        for name, function in self.observe.items():
+            what = f"observable {name!r} at t = {t:.6g}"
+            with blame(what):
+                values.append(as_number(function(metric), what))
+        return tuple(values)
 
     def keep(self, t: float, packed: Array) -> None:
         """Add a metric."""
@@ -106,6 +115,32 @@ class Recorder:
         elif self.journaled:
             self.unsaved.append(("o", 0, t, np.array(values)))
 
+    def occur(self, index: int, t: float, packed: Array) -> None:
+        """Add an occurrence of an event to the store; the journal has it besides."""
+        if self.disk is not None:
+            self.disk.occur(index, t, to_numpy(packed))
+
+    def mark(self) -> Mark:
+        """Where the record stands, for ``undo``."""
+        return Mark(
+            list(self.times) if self.only_last else None,
+            list(self.kept) if self.only_last else None,
+            len(self.times),
+            len(self.kept),
+            len(self.observed),
+            len(self.unsaved),
+            None if self.disk is None else self.disk.mark(),
+        )
+
+    def undo(self, mark: Mark) -> None:
+        """Forget what was added since a mark, but for what a store has written."""
+        if mark.last_times is not None and mark.last_kept is not None:
+            self.times, self.kept = mark.last_times, mark.last_kept
+        del self.times[mark.times :], self.kept[mark.kept :], self.unsaved[mark.unsaved :]
+        del self.observed_times[mark.observed :], self.observed[mark.observed :]
+        if self.disk is not None and mark.disk is not None:
+            self.disk.undo(mark.disk)
+
     def metrics(self) -> Sequence[MetricField]:
         """What was kept; the metrics of a store are read when they are asked for."""
         if self.disk is not None:
@@ -122,17 +157,55 @@ class Recorder:
         if self.disk is None:
             return {}
         self.disk.flush()
-        return {"stored": self.disk.count, "stored_observed": self.disk.observed_count}
+        return self.disk.written
 
     def recall(self, memory: dict[str, Any]) -> None:
-        """Go on with the store as it was; what is kept in memory comes from the journal."""
-        if self.disk is not None:
-            self.disk.cut(memory["stored"], memory["stored_observed"])
-            stored = StoredMetrics(self.disk.path)
-            times, values = stored.observed()
-            self.times, self.observed_times = stored.t.tolist(), times.tolist()
-            columns = [values[name] for name in self.observe]
-            self.observed = list(zip(*(c.tolist() for c in columns), strict=True))
+        """Go on with the store as it was; what is kept in memory comes from the journal.
+
+        Raises
+        ------
+        DamagedFileError
+            If anything that the checkpoint counts on is not as it was written.
+        """
+        if self.path is None:
+            return
+        advice = "start the run anew with another checkpoint and store, or restore it from a copy"
+        with reading(self.path, "the store of this run", advice):
+            stored = StoredMetrics(self.path, memory)
+            names = list(self.observe)
+            if (stored.grid, stored.observed_names, stored.event_names) != (
+                self.grid,
+                names,
+                self._events,
+            ) or np.dtype(stored.dtype) != np.dtype(self._dtype):
+                raise ValueError("its grid, precision or names are not those of this run")
+            self.disk = MetricStore.resume(
+                self.path, self.grid, self._dtype, names, self._events, memory
+            )
+        times, values = stored.observed()
+        self.times, self.observed_times = stored.t.tolist(), times.tolist()
+        if names:
+            self.observed = list(zip(*(values[name].tolist() for name in names), strict=True))
+
+
+def store_path(store: str | PathLike[str]) -> Path | None:
+    """The path of a zarr store; None for "metrics" and "last".
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is neither.
+    """
+    if isinstance(store, str) and store in ("metrics", "last"):
+        return None
+    path = None
+    if isinstance(store, (str, PathLike)) and str(store):
+        path = checks.path(store, "store")
+    if path is None or not path.name.endswith(".zarr"):
+        raise InvalidArgumentError(
+            f"store = {checks.shown(store)}; give 'metrics', 'last' or a path that ends in .zarr"
+        )
+    return path
 
 
 def _checked(observe: Observables | None) -> dict[str, Callable[[MetricField], float]]:
@@ -144,8 +217,12 @@ def _checked(observe: Observables | None) -> dict[str, Callable[[MetricField], f
             "metric"
         )
     for name, function in observe.items():
-        if not isinstance(name, str) or not name or "/" in name:
-            raise InvalidArgumentError(f"observe has the name {name!r}; give non-empty strings")
+        fits = isinstance(name, str) and name.isprintable() and not set(name) & set("/\\")
+        if not fits or not name:
+            raise InvalidArgumentError(
+                f"observe has the name {name!r}; give non-empty strings that can be printed, "
+                "without slashes"
+            )
         if not callable(function):
             raise DTypeError(f"observable {name!r} is {function!r}; give a function of a metric")
     return dict(observe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,15 +11,17 @@ import numpy as np
 
 from ..arrays import Array, like, to_numpy
 from ..errors import RiemannLNEError, StorageError
+from ..io import reading
 from ..metrics import MetricField
-from .checkpoint import CheckpointFile
+from .checkpoint import CheckpointFile, Snapshot
 from .dense import Interpolant
 from .diagnosis import stiffness_hint
-from .events import EventWatch, Occurrence
+from .events import EventWatch, Occurrence, guarded
 from .progress import uninterrupted
 from .recorder import Recorder
 from .stepper import State, StepError, Stepper
 
+_log = logging.getLogger(__name__)
 _REACHED = "reached the end of t_span"
 
 
@@ -88,19 +91,41 @@ class Run:
                     self._march(report)
         except StepError as failure:
             self.status, self.message = -1, str(failure)
-        except RiemannLNEError as error:
-            # Raised by a function of the user, the flow or the disk. At the start it is the
-            # caller's to see; later on it must not cost what was computed.
+        except Exception as error:
+            # Raised by a function of the user, the flow or the disk, or for want of memory. At the
+            # start it is the caller's to see; later on it must not cost what was computed.
             if not self._begun or self.accepted == 0:
+                error.add_note(f"before the first step, at t = {self.state.t:.6g}")
                 raise
-            self.status, self.message = -1, f"stopped at t = {self.state.t:.6g}: {error}"
+            self.status, self.message = -1, self._why(error)
             if isinstance(error, StorageError):
                 self._file = None  # not again
+            elif not isinstance(error, RiemannLNEError):
+                # Where in the user's code is not in the message.
+                _log.error("the flow %s", self.message, exc_info=error)
+        except SystemExit:
+            # The caller wants to leave; what was computed is written first.
+            self.status, self.message = -2, f"left after t = {self.state.t:.6g}"
+            if self._begun:
+                self._close()
+            raise
         except KeyboardInterrupt:
             self.status = -2
             self.message = f"interrupted after t = {self.state.t:.6g}; what was kept is usable"
         if not self._finished:
             self._close()
+
+    def _why(self, error: Exception) -> str:
+        """Why the flow stopped, for its message."""
+        text = str(error)
+        if not isinstance(error, RiemannLNEError):
+            text = ": ".join(part for part in (type(error).__name__, text) if part)
+            notes = [str(note) for note in getattr(error, "__notes__", [])]
+            text = f"{text} ({'; '.join(notes)})" if notes else text
+        advice = "what was kept is usable"
+        if self._file is not None:
+            advice += ", and resume=True goes on from the checkpoint once the cause is gone"
+        return f"stopped at t = {self.state.t:.6g}: {text}; {advice}"
 
     # ---- from the start to the end ----------------------------------------------------------
 
@@ -178,16 +203,23 @@ class Run:
         return self.stepper.system.metric(state.t, state.y)
 
     def _field(self, packed: Array) -> MetricField:
-        return MetricField.from_packed(self.recorder.grid, packed, check=False)
+        return MetricField.from_packed(self.recorder.grid, guarded(packed), check=False)
 
     def _commit(self, arrival: _Arrival) -> None:
-        """Record a step; all of it or, if it is never called, nothing."""
+        """Record a step; all of it or nothing."""
         if arrival.ended:
             self.stepper.state = arrival.state
-        for t, packed in arrival.metrics:
-            self.recorder.keep(t, packed)
-        for t, values in arrival.observed:
-            self.recorder.note(t, values)
+        mark = self.recorder.mark()
+        try:
+            for t, packed in arrival.metrics:
+                self.recorder.keep(t, packed)
+            for t, values in arrival.observed:
+                self.recorder.note(t, values)
+            for o in arrival.occurrences:
+                self.recorder.occur(o.index, o.t, o.packed)
+        except Exception:
+            self.recorder.undo(mark)
+            raise
         self.events.commit(arrival.event_values, arrival.occurrences)
         self._unsaved_events.extend(arrival.occurrences)
         self.state = self.stepper.state
@@ -202,18 +234,21 @@ class Run:
         metric is for the solution alone: the run as asked for would not have kept it.
         """
         self._finished = self.status >= 0
-        try:
-            with uninterrupted():
-                if not self._finished:
-                    self._save(wait=True)
-                self._keep_last()
-                if self._finished:
-                    self._save(wait=True)
-                if self.recorder.disk is not None:
-                    self.recorder.disk.flush()
-        except StorageError as error:
-            self.status = -1
-            self.message = f"{self.message}; {error}"
+        saving = [self._keep_last, self._flush]
+        # The checkpoint of a finished run has the last metric, that of another has not.
+        saving.insert(1 if self._finished else 0, lambda: self._save(wait=True))
+        for save in saving:
+            try:
+                with uninterrupted():
+                    save()
+            except Exception as error:
+                # One thing that cannot be saved is no reason not to save the others.
+                self.status = -1
+                self.message = f"{self.message}; {error}"
+
+    def _flush(self) -> None:
+        if self.recorder.disk is not None:
+            self.recorder.disk.flush()
 
     def _keep_last(self) -> None:
         recorder, last = self.recorder, self.state
@@ -254,8 +289,16 @@ class Run:
         snapshot = None if self._file is None else self._file.read()
         if snapshot is None:
             return False
+        with reading(self._file.folder, "the checkpoint of this run"):  # type: ignore[union-attr]
+            self._take_over(snapshot)
+        return True
+
+    def _take_over(self, snapshot: Snapshot) -> None:
+        self.events.read_attributes()
         stepper, recorder, start = self.stepper, self.recorder, self.stepper.state.y
         arrays, plain = snapshot.arrays, snapshot.plain
+        if arrays["y"].shape != tuple(start.shape):
+            raise ValueError(f"its state has shape {arrays['y'].shape}, not {tuple(start.shape)}")
         rate = like(arrays["rate"], start) if "rate" in arrays else None
         stepper.recall(plain["stepper"], like(arrays["y"], start), rate)
         stepper.system.nfev = plain["nfev"]
@@ -266,7 +309,6 @@ class Run:
                 if name.startswith("integrator_")
             }
         )
-        recorder.open(self._parameters, "r+")
         recorder.recall(plain["store"])
         recorder.journaled = False
         for kind, index, t, payload in snapshot.records:
@@ -287,7 +329,6 @@ class Run:
             self.status, self.message = plain["status"], plain["message"]
             self._keep_last()
         self._snapshot()
-        return True
 
     def _packed(self, payload: bytes, dtype: Any) -> Array:
         """A packed metric of the journal, in the library of the run."""

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from os import PathLike
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
+from .. import checks
 from ..arrays import to_numpy
-from ..errors import InvalidArgumentError, MissingDependencyError, UnknownNameError
+from ..errors import InvalidArgumentError
 from ..grids import Grid
-from ..io import (
-    StoredMetrics,
-    grid_from_record,
-    grid_record,
-    storage_errors,
-    write_atomically,
-)
+from ..io import StoredMetrics
+from ..io.damage import exists
 from ..metrics import MetricField
-from ..tensors import pairs
+from .solution_files import load_npz, load_store, save
+from .solution_xarray import to_xarray
 
-_FORMAT = 2
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FlowSolution:
     """Metrics along a flow, and how the integration went.
 
@@ -85,74 +78,33 @@ class FlowSolution:
         return self.metrics[index]
 
     def __repr__(self) -> str:
-        return (
-            f"FlowSolution({len(self)} metrics, t = {self.t[0]:g} .. {self.t[-1]:g}, "
-            f"status {self.status}: {self.message})"
-        )
+        times = f", t = {self.t[0]:g} .. {self.t[-1]:g}" if len(self) else ""
+        return f"FlowSolution({len(self)} metrics{times}, status {self.status}: {self.message})"
 
     @property
     def grid(self) -> Grid:
         """The grid of every metric."""
+        if isinstance(self.metrics, StoredMetrics):
+            return self.metrics.grid
         return self.metrics[0].grid
 
     def to_xarray(self, what: str = "metrics") -> Any:
         """The metrics as an xarray.DataArray with dimensions (t, i, j, x0, x1, ...).
 
         With ``what="observed"`` the observed values as an xarray.Dataset over (t). How the
-        integration was asked for and how it went is in the attributes. Metrics that were streamed
-        are opened, not read: only what is selected comes into memory. Needs xarray (extra ``io``).
+        integration was asked for and how it went is in the attributes, as numbers and texts (JSON
+        where there are parts), so that ``to_netcdf`` can write them. Metrics that were streamed
+        are opened, not read: only what is selected comes into memory, and is checked then. Needs
+        xarray (extra ``io``).
         """
-        try:
-            import xarray as xr
-        except ImportError as error:
-            raise MissingDependencyError("xarray", "io", "to_xarray") from error
-        attributes = {**self.parameters, **self._record()}
-        if what == "observed":
-            columns = {name: ("t", values) for name, values in self.observed.items()}
-            return xr.Dataset(columns, coords={"t": self.t_observed}, attrs=attributes)
-        if what != "metrics":
-            raise UnknownNameError("kind of data", what, ["metrics", "observed"])
-        n, axes = self.grid.ndim, [f"x{a}" for a in range(self.grid.ndim)]
-        place = {pair: c for c, pair in enumerate(pairs(n))}
-        index = np.array([[place[min(i, j), max(i, j)] for j in range(n)] for i in range(n)])
-        if isinstance(self.metrics, StoredMetrics):
-            stored = xr.open_dataset(self.metrics.path, engine="zarr", consolidated=False)
-            packed = stored["packed"].isel(t=slice(len(self)))
-        else:
-            values = np.stack([to_numpy(g.packed) for g in self.metrics])
-            packed = xr.DataArray(values, dims=("t", "pair", *axes), coords={"t": self.t})
-        # Both orders of the indices from the one that is stored, without reading it.
-        full = packed.isel(pair=xr.DataArray(index, dims=("i", "j")))
-        full = full.transpose("t", "i", "j", *axes).assign_coords(
-            {"i": np.arange(n), "j": np.arange(n)} | dict(zip(axes, self.grid.axes(), strict=True))
-        )
-        full.name, full.attrs = "metric", attributes
-        return full
+        return to_xarray(self, what)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write everything to one .npz file (no pickle); ``load`` reads it back on NumPy.
 
         Raises StorageError if it cannot be written; a file that was there before is then intact.
         """
-        counts = np.array([len(times) for times in self.t_events], dtype=np.int64)
-        at_events = [to_numpy(g.packed) for group in self.metrics_events for g in group]
-        content: dict[str, Any] = {
-            "format": np.int64(_FORMAT),
-            "t": self.t,
-            "packed": np.stack([to_numpy(g.packed) for g in self.metrics]),
-            "grid": np.array(json.dumps(grid_record(self.grid))),
-            "record": np.array(json.dumps(self._record())),
-            "parameters": np.array(json.dumps(self.parameters)),
-            "t_observed": self.t_observed,
-            "event_counts": counts,
-            "t_events": np.concatenate([np.zeros(0), *self.t_events]),
-        }
-        content |= {f"observed_{name}": values for name, values in self.observed.items()}
-        if at_events:
-            content["packed_events"] = np.stack(at_events)
-        target = Path(_npz(path))
-        with storage_errors("the solution", target):
-            write_atomically(target, lambda file: np.savez_compressed(file, **content))
+        save(self, Path(_npz(checks.path(path, "path"))))
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> FlowSolution:
@@ -162,85 +114,59 @@ class FlowSolution:
         ------
         FileNotFoundError
             If there is no such file, with or without the ending .npz.
-        InvalidArgumentError
-            If it is not a solution that this version can read.
+        DamagedFileError
+            If it is not a solution that this version can read, or any of it is not as it was
+            written. Metrics of a store of more than 256 MiB are checked when they are read.
+        StorageError
+            If the system does not let it be read, or it needs more memory than there is.
         """
-        if str(path).endswith(".zarr"):
-            return cls._from_store(StoredMetrics(path))
-        name = str(path) if Path(path).exists() else _npz(path)
-        with open(name, "rb") as file:
-            try:
-                data = np.load(file, allow_pickle=False)
-                if not isinstance(data, np.lib.npyio.NpzFile):
-                    raise ValueError("it holds a single array")
-            except (ValueError, EOFError, BadZipFile) as error:
-                message = f"{name} is not a flow solution (.npz): {error}"
-                raise InvalidArgumentError(message) from error
-            missing = {"format", "t", "packed", "grid", "record", "parameters"} - set(data.files)
-            if missing or int(data["format"]) != _FORMAT:
-                raise InvalidArgumentError(
-                    f"{path} is not a flow solution this version can read "
-                    f"(missing: {', '.join(sorted(missing)) or 'nothing, but another format'})"
-                )
-            return cls._from_arrays({key: data[key] for key in data.files})
+        place = checks.path(path, "path")
+        if place.suffix == ".zarr":
+            return cls(**load_store(place))
+        if not exists(place):
+            place = Path(_npz(place))
+        if not exists(place):
+            raise FileNotFoundError(f"there is no file {place}")
+        return cls(**load_npz(place))
 
-    @classmethod
-    def _from_arrays(cls, data: dict[str, np.ndarray]) -> FlowSolution:
-        grid = grid_from_record(json.loads(str(data["grid"])))
-        ends = np.cumsum(data["event_counts"])[:-1]
-        at_events = list(data.get("packed_events", ()))
-        groups = np.split(np.arange(len(at_events)), ends) if len(data["event_counts"]) else []
-        return cls(
-            t=data["t"],
-            metrics=[MetricField.from_packed(grid, p) for p in data["packed"]],
-            t_events=np.split(data["t_events"], ends) if len(data["event_counts"]) else [],
-            metrics_events=[
-                [MetricField.from_packed(grid, at_events[k]) for k in group] for group in groups
-            ],
-            t_observed=data["t_observed"],
-            observed={
-                key.removeprefix("observed_"): values
-                for key, values in data.items()
-                if key.startswith("observed_")
-            },
-            parameters=json.loads(str(data["parameters"])),
-            **json.loads(str(data["record"])),
+    def __eq__(self, other: object) -> bool:
+        """Whether two solutions have the same values in all fields, wherever they are stored."""
+        if not isinstance(other, FlowSolution):
+            return NotImplemented
+        numbers = ("t", "t_observed")
+        lists = ("metrics", "t_events", "metrics_events", "observed")
+        if any(
+            getattr(self, f.name) != getattr(other, f.name)
+            for f in fields(self)
+            if f.name not in (*numbers, *lists)
+        ):
+            return False
+        return (
+            all(np.array_equal(getattr(self, n), getattr(other, n)) for n in numbers)
+            and self.observed.keys() == other.observed.keys()
+            and all(np.array_equal(v, other.observed[k]) for k, v in self.observed.items())
+            and _same(self.t_events, other.t_events, np.array_equal)
+            and _same(self.metrics, other.metrics, _same_metric)
+            and _same(
+                self.metrics_events,
+                other.metrics_events,
+                lambda a, b: _same(a, b, _same_metric),
+            )
         )
 
-    @classmethod
-    def _from_store(cls, stored: StoredMetrics) -> FlowSolution:
-        """What was streamed; of a run that did not end itself, what it wrote."""
-        attributes = stored.attributes
-        record = {name: attributes.get(name, value) for name, value in _UNFINISHED.items()}
-        t_observed, observed = stored.observed()
-        return cls(
-            t=stored.t,
-            metrics=stored,
-            t_observed=t_observed,
-            observed=observed,
-            parameters={
-                name: value
-                for name, value in attributes.items()
-                if name == "method" or name not in (*_UNFINISHED, "grid", "observed")
-            },
-            **record,
-        )
-
-    def _record(self) -> dict[str, Any]:
-        """How the integration went, as plain values."""
-        return {name: getattr(self, name) for name in _UNFINISHED}
+    def __hash__(self) -> int:
+        """Of the times and counts; equal solutions have the same."""
+        counts = (self.status, self.nfev, self.n_accepted, self.n_rejected)
+        return hash((tuple(self.t.tolist()), self.message, self.method, *counts))
 
 
-_UNFINISHED: dict[str, Any] = {
-    "success": False,
-    "status": -3,
-    "message": "the run did not end by itself; this is what it wrote",
-    "nfev": 0,
-    "n_accepted": 0,
-    "n_rejected": 0,
-    "method": "",
-}
-"""How the integration went, for a store whose run was killed."""
+def _same(one: Sequence[Any], two: Sequence[Any], same: Callable[[Any, Any], bool]) -> bool:
+    return len(one) == len(two) and all(same(a, b) for a, b in zip(one, two, strict=True))
+
+
+def _same_metric(one: MetricField, two: MetricField) -> bool:
+    a, b = to_numpy(one.packed), to_numpy(two.packed)
+    return one.grid == two.grid and a.dtype == b.dtype and np.array_equal(a, b)
 
 
 def _npz(path: str | PathLike[str]) -> str:
@@ -259,18 +185,19 @@ def as_times(
     InvalidArgumentError
         If the span is not two finite increasing times or an output time lies outside of it.
     """
-    try:
-        t0, t1 = (float(t) for t in t_span)
-    except (TypeError, ValueError) as error:
-        raise InvalidArgumentError(f"t_span = {t_span!r}; give two times (start, end)") from error
-    if not (np.isfinite(t0) and np.isfinite(t1) and t0 < t1):
+    wanted = "two times (start, end)"
+    span = checks.numbers(t_span, "t_span", wanted=wanted)
+    if len(span) != 2:
+        raise InvalidArgumentError(f"t_span = {checks.shown(t_span)}; give {wanted}")
+    t0, t1 = span
+    if not t0 < t1:
         raise InvalidArgumentError(
             f"t_span = ({t0}, {t1}); finite times with start < end are needed: "
             "Ricci flow is parabolic and cannot be run backwards"
         )
     if t_eval is None:
         return t0, t1, None
-    times = [float(t) for t in t_eval]
+    times = checks.numbers(t_eval, "t_eval", wanted="a sequence of rising times")
     rising = all(a < b for a, b in pairwise(times))
     if not (times and rising and t0 <= times[0] and times[-1] <= t1):
         raise InvalidArgumentError(

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from os import PathLike
 from types import NoneType
 from typing import Any
 
 import numpy as np
 
+from .. import checks
 from ..arrays import namespace, to_numpy
 from ..errors import DTypeError, InvalidArgumentError, StorageError
 from ..flows.base import Flow
 from ..flows.describe import checksum, describe
+from ..io import StoredMetrics
 from ..kernels.fused import choose
+from ..locks import hold
 from ..metrics import MetricField
 from ..weights import Order, validate_order
 from .base import Integrator
@@ -133,8 +135,9 @@ def solve_flow(
     -------
     FlowSolution
         A step that fails ends the flow with a status and a message; what was computed is kept,
-        and the last good metric besides. Ctrl-C does the same, and so does an error of a function
-        of yours or of the disk once the first step has been taken.
+        and the last good metric besides. Ctrl-C does the same, and so does any error of a function
+        of yours, of the disk or for want of memory once the first step has been taken: status -1,
+        the error in the message, its traceback logged. Before the first step errors are raised.
 
     Raises
     ------
@@ -148,6 +151,10 @@ def solve_flow(
         With ``kernel="fused"``, if there is no kernel for the flow, or it cannot be built.
     StorageError
         If the checkpoint or the store cannot be written from the start, or not be read.
+    DamagedFileError
+        If the checkpoint or the store to resume from is not as it was written.
+    FolderInUseError
+        If another run uses the checkpoint or the store.
 
     Examples
     --------
@@ -166,6 +173,12 @@ def solve_flow(
         )
     if isinstance(flow, type) or not hasattr(flow, "rhs"):
         raise DTypeError(f"flow = {flow!r}; give a flow object such as RicciDeTurckFlow()")
+    for name, value in {
+        "dense_output": dense_output,
+        "resume": resume,
+        "progress": progress,
+    }.items():
+        checks.flag(value, name)
     t0, t1, times = as_times(t_span, t_eval)
     order = validate_order(order)
     metric.grid.require_stencil(order)
@@ -176,8 +189,8 @@ def solve_flow(
     system.flow, used = choose(kernel, system.flow, system.grid, order, metric.packed)
     y = system.start(namespace(metric.packed).asarray(metric.packed, copy=True))
     integrator = make_integrator(method, system, y)
-    recorder = Recorder(metric.grid, to_numpy(y).dtype, store, observe, observe_at)
     watch = EventWatch(events)
+    recorder = Recorder(metric.grid, to_numpy(y).dtype, store, observe, observe_at, watch.names)
     parameters = _parameters(control, system, integrator, used, times, dense_output)
     plan = checkpoint if isinstance(checkpoint, (Checkpoint, NoneType)) else Checkpoint(checkpoint)
     file = None
@@ -186,20 +199,22 @@ def solve_flow(
             "start": describe(metric),
             "events": str([describe(e) for e in watch.events]),
             "observe": f"{list(recorder.observe)} at {observe_at}",
-            "store": "zarr" if str(store).endswith(".zarr") else str(store),
+            "store": "zarr" if recorder.path is not None else str(store),
         }
         identity = {name: str(value) for name, value in {**parameters, **more}.items()}
         file = CheckpointFile(plan, identity)
     stepper = Stepper(system, integrator, control, y)
     del y  # the start need not be held until the end
     run = Run(stepper, recorder, watch, Outputs(times, dense_output), file, parameters)
-    try:
-        with progress_bar(progress, t0, t1) as report:
-            run.go(report, resume)
-    finally:
+    with ExitStack() as stack:
         if file is not None:
-            file.close()
-    return _solution(run, parameters)
+            stack.enter_context(hold(file.folder, "the checkpoint of a flow"))
+            stack.callback(file.close)
+        if recorder.path is not None:
+            stack.enter_context(hold(recorder.path, "the store of a flow", inside=False))
+        report = stack.enter_context(progress_bar(progress, t0, t1))
+        run.go(report, resume)
+        return _solution(run, parameters)
 
 
 def make_system(
@@ -226,18 +241,15 @@ def _control(
     metric: MetricField,
 ) -> Control:
     """Checked parameters of the steps."""
-    for name, value in (("rtol", rtol), ("atol", atol)):
-        if not (math.isfinite(value) and value >= 0) or rtol + atol == 0:
-            raise InvalidArgumentError(f"{name} = {value}; finite, not negative, not both zero")
-    if dt is not None and not (math.isfinite(dt) and dt > 0):
-        raise InvalidArgumentError(f"dt = {dt}; a positive step is needed")
-    if max_steps < 1:
-        raise InvalidArgumentError(f"max_steps = {max_steps}; at least 1 is needed")
+    rtol, atol = checks.number(rtol, "rtol", least=0), checks.number(atol, "atol", least=0)
+    if rtol + atol == 0:
+        raise InvalidArgumentError(f"rtol = {rtol}, atol = {atol}; they cannot both be zero")
+    # NumPy's own scalars would promote float32 states to float64.
+    step = None if dt is None else checks.number(dt, "dt", above=0)
+    max_steps = checks.count(max_steps, "max_steps", least=1)
     # Below that, error estimates are rounding, and steps would shrink to no avail.
     least = _LEAST_RTOL * float(namespace(metric.packed).finfo(metric.packed.dtype).eps)
-    # NumPy's own scalars would promote float32 states to float64.
-    step = None if dt is None else float(dt)
-    return Control(t0, t1, step, max(float(rtol), least), float(atol), int(max_steps))
+    return Control(t0, t1, step, max(rtol, least), atol, max_steps)
 
 
 def _parameters(
@@ -292,10 +304,12 @@ def _solution(run: Run, parameters: dict[str, Any]) -> FlowSolution:
     if recorder.disk is not None:
         # A full disk has been reported already.
         with suppress(StorageError):
-            recorder.disk.describe({**parameters, **record})
+            recorder.disk.describe({"parameters": parameters, "record": record})
+    metrics = recorder.metrics()
     return FlowSolution(
-        t=np.array(recorder.times),
-        metrics=recorder.metrics(),
+        # Of a store on a full disk, what it holds.
+        t=metrics.t if isinstance(metrics, StoredMetrics) else np.array(recorder.times),
+        metrics=metrics,
         t_events=[np.array([o.t for o in group]) for group in groups],
         metrics_events=[
             [MetricField.from_packed(grid, o.packed, check=False) for o in group]

@@ -1,5 +1,5 @@
-"""One validator for each kind of argument. Looked at: numbers of Python and NumPy, truth values, text,
-arrays of several libraries, NaN and infinities, objects whose methods fail."""
+"""One validator for each kind of argument. Looked at: numbers of Python and NumPy, truth values,
+text, arrays of several libraries, NaN and infinities, objects whose methods fail."""
 
 import decimal
 import fractions

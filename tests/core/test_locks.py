@@ -159,7 +159,7 @@ def test_what_is_no_path_is_refused(path):
 def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
     (tmp_path / "file").touch()
     for path in (tmp_path / "file/run", tmp_path / ("x" * 300)):
-        with pytest.raises(StorageError, match="lock file"), hold(path, "run"):
+        with pytest.raises(StorageError, match="could not write run"), hold(path, "run"):
             pass
 
 

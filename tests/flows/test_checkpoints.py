@@ -464,7 +464,7 @@ def test_resuming_needs_a_place_and_without_a_checkpoint_starts(tmp_path: Path) 
 
 @pytest.mark.parametrize("more", [{"steps": 0}, {"steps": -1}, {"seconds": -1.0}])
 def test_senseless_plans_are_refused(more: dict[str, Any]) -> None:
-    with pytest.raises(InvalidArgumentError, match="at least 1 step"):
+    with pytest.raises(InvalidArgumentError, match=r"give a .*, at least [01]"):
         rl.Checkpoint("run", **more)
 
 
