@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ..errors import InvalidArgumentError, RiemannLNEError, StorageError
 from ..flows import Flow
 from ..integrators import FlowSolution, solve_flow
 from ..integrators.methods import make_integrator
 from ..integrators.solve import make_system
+from ..locks import hold
 from .config import read_config, require_same, write_record
 from .outputs import Output, build_output, clear, has_checkpoint, require_free
 from .pictures import PICTURES, Subject, new_figure
@@ -75,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         return _run(arguments)
     except KeyboardInterrupt:
-        print("interrupted; what was written before is intact", file=sys.stderr)
+        _complain("interrupted; what was written before is intact")
         return INTERRUPTED
     except MemoryError as error:
         raise InvalidArgumentError(
@@ -91,6 +94,16 @@ def _run(arguments: argparse.Namespace) -> int:
     output, folder = task.output, task.output.checkpoint_folder
     if output.pictures:
         new_figure(1, 1)  # whether matplotlib is there is better known before than after
+    with ExitStack() as stack:
+        # From before it is looked at until the last file is written.
+        if folder is not None:
+            stack.enter_context(hold(folder, "the checkpoint of a flow"))
+        stack.enter_context(hold(output.path, "the output of a flow", inside=False))
+        return _solve_and_write(arguments, config, task)
+
+
+def _solve_and_write(arguments: argparse.Namespace, config: dict[str, Any], task: Task) -> int:
+    output, folder = task.output, task.output.checkpoint_folder
     if not arguments.force:
         require_free(output, arguments.resume)
     if arguments.force:
@@ -167,8 +180,24 @@ def _write(task: Task, solution: FlowSolution) -> bool:
 
 
 def _say(what: str, text: Any) -> None:
-    print(f"{what + ':':<17} {text}", flush=True)
+    _print(f"{what + ':':<17} {text}", sys.stdout)
 
 
 def _complain(text: str) -> None:
-    print(f"riemann-lne flow: {text}", file=sys.stderr)
+    _print(f"riemann-lne flow: {text}", sys.stderr)
+
+
+def _print(line: str, stream: TextIO) -> None:
+    """Print a line. A reader that has gone (``| head``) or a full disk does not end the flow.
+
+    What cannot be printed then, and whatever comes later, goes nowhere.
+    """
+    try:
+        print(line, file=stream, flush=True)
+    except UnicodeEncodeError:
+        print(line.encode("ascii", "backslashreplace").decode(), file=stream, flush=True)
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)

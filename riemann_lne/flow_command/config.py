@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidArgumentError, UnknownNameError
-from ..io import storage_errors, write_atomically
+from ..io import reading, storage_errors, write_atomically
+from ..io.damage import exists, read_text, table_value
 
 SECTIONS = ("grid", "start", "flow", "integrator", "output", "events")
 
@@ -29,13 +30,12 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         If there is a section that is not known.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        config = tomllib.loads(text)
+        config = tomllib.loads(read_text(path))
     except FileNotFoundError as error:
         raise InvalidArgumentError(f"there is no configuration file {path}") from error
     except OSError as error:
         raise InvalidArgumentError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidArgumentError(f"{path} is not a TOML file: {error}") from error
     for setting in overrides:
         _override(config, setting)
@@ -80,14 +80,18 @@ def require_same(folder: Path, config: Mapping[str, Any]) -> None:
 
     Raises
     ------
+    DamagedFileError
+        If what was noted is damaged.
     InvalidArgumentError
         If a value differs on which the result depends; the message names all of them.
     """
-    try:
-        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    path = folder / _RECORD
+    if not exists(path):
         return  # of a run that solve_flow was called for directly: it compares by itself
-    before, now = _flat(record), _flat(json.loads(json.dumps(config, default=str)))
+    advice = "restore it from a copy, or start anew with --force"
+    with reading(path, "the configuration of a checkpoint", advice):
+        before = _flat(table_value(json.loads(read_text(path))))
+    now = _flat(json.loads(json.dumps(config, default=str)))
     differences = []
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) == now.get(key) or any(

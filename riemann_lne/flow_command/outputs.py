@@ -14,7 +14,8 @@ from .. import analysis
 from ..analysis.invariants import quadrature_order
 from ..errors import InvalidArgumentError
 from ..integrators import Checkpoint
-from ..integrators.checkpoint import GENERATIONS
+from ..integrators.checkpoint import FILES, GENERATIONS
+from ..io import storage_errors
 from ..metrics import MetricField
 from ..weights import Order
 from .config import forget_record
@@ -174,7 +175,7 @@ def require_free(output: Output, resume: bool) -> None:
             raise InvalidArgumentError(
                 "--resume needs a checkpoint, but [output] checkpoint = false"
             )
-        if output.path.exists() and not folder.exists():
+        if output.path.exists() and not any((folder / name).exists() for name in FILES):
             raise InvalidArgumentError(
                 f"{output.path} exists, but there is no checkpoint {folder} to go on from; "
                 "remove it, choose another [output] path, or replace it with --force"
@@ -206,10 +207,12 @@ def clear(output: Output) -> None:
                 f"{output.path} is no zarr store and is left alone; remove it, or choose another "
                 "[output] path"
             )
-        shutil.rmtree(output.path)
+        with storage_errors("over the store", output.path):
+            shutil.rmtree(output.path)
     folder = output.checkpoint_folder
     if folder is not None and folder.is_dir():
-        # By name: whatever else lies in the folder is not this program's.
-        for name in (*GENERATIONS, "journal", "store"):
-            (folder / name).unlink(missing_ok=True)
-        forget_record(folder)
+        with storage_errors("over the checkpoint", folder):
+            # By name: whatever else lies in the folder is not this program's.
+            for name in FILES:
+                (folder / name).unlink(missing_ok=True)
+            forget_record(folder)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from ..errors import InvalidArgumentError, RiemannLNEError
 from ..exact import ExactSolution
 from ..grids import Grid
 from ..integrators import FlowSolution
+from ..io import NpzReader, reading
 from ..metrics import MetricField, flat_metric, perturbed_euclidean
 from .expressions import Formula
 from .sections import ConfigError, Section, unknown
@@ -202,7 +202,7 @@ def _from_file(section: Section, config: Mapping[str, Any], folder: Path, dtype:
     path = folder / name
     if not path.exists():
         raise InvalidArgumentError(f"there is no file {path}")
-    components = None if name.endswith(".zarr") else _components(path)
+    components = None if name.endswith(".zarr") else _components(path, config)
     if components is not None:
         if "time" in section:
             raise InvalidArgumentError(f"time is of no use: {path} holds a single metric")
@@ -214,15 +214,17 @@ def _from_file(section: Section, config: Mapping[str, Any], folder: Path, dtype:
     return Start(_in_precision(solution[index], dtype, section))
 
 
-def _components(path: Path) -> np.ndarray | None:
-    """The array ``components`` of an .npz file, if it has one."""
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            return data["components"] if "components" in data.files else None
-    except (OSError, ValueError, EOFError, BadZipFile, AttributeError, TypeError) as error:
-        raise InvalidArgumentError(
-            f"{path} is neither a .zarr store nor an .npz file that can be read: {error}"
-        ) from error
+def _components(path: Path, config: Mapping[str, Any]) -> np.ndarray | None:
+    """The array ``components`` of an .npz file, if it has one; it must fit the grid."""
+    kind = "a .zarr store or an .npz file that can be read"
+    with reading(path, kind), NpzReader(path) as file:
+        if "components" not in file.names:
+            return None
+    grid = _grid(config)
+    with reading(path, kind), NpzReader(path) as file:
+        file.expect("components", "fiu", (grid.ndim, grid.ndim, *grid.shape))
+        file.require_memory(["components"])
+        return file.read("components")
 
 
 def _index(times: np.ndarray, time: float) -> int:

@@ -72,7 +72,9 @@ class Journal:
         size, crc = (count(value, "mark") for value in mark)
         there = self.path.stat().st_size if self.path.exists() else 0
         if there < size:
-            raise damaged(self.path, _KIND, f"the journal is shorter ({there} of {size} bytes)", _ADVICE)
+            raise damaged(
+                self.path, _KIND, f"the journal is shorter ({there} of {size} bytes)", _ADVICE
+            )
         content = b""
         if size:
             # No more than was marked: the file may have grown to any size since.
