@@ -97,6 +97,7 @@ class StoredMetrics(Sequence[MetricField]):
             name: [count(v, name) for v in field(values["written"], name, list)]
             for name in ("metrics", "observed", "events")
         }
+        self._there = {name: values[0] for name, values in self._written.items()}
         if upto is not None:
             for name, (wanted, _) in upto.items():
                 if self._written[name][0] < wanted:
@@ -170,7 +171,9 @@ class StoredMetrics(Sequence[MetricField]):
         if crc32(rows.tobytes()) != self._written[kind][1]:
             raise ValueError(f"the checksum of its {kind} is not the one that was written")
 
-    def _array(self, name: str, dtype: Any, rest: tuple[int, ...], needed: int) -> Any:
+    def _array(
+        self, name: str, dtype: Any, rest: tuple[int, ...], needed: int, there: int = 0
+    ) -> Any:
         """An array, its type, shape, chunks and files checked before any is read."""
         array = self._group[name]
         chunks = tuple(int(c) for c in array.chunks)
@@ -183,14 +186,15 @@ class StoredMetrics(Sequence[MetricField]):
             raise ValueError(f"{name} has chunks of shape {chunks}")
         if codecs != ["bytes", "crc32c"] or array.shards is not None:
             raise ValueError(f"{name} is packed by {', '.join(map(str, codecs))}")
-        if array.shape[0] < needed:
+        # A run that was killed may have made room for what it was about to write.
+        if not needed <= array.shape[0] <= max(needed, there) + max(SHORT, chunks[0]):
             raise ValueError(f"{name} holds {array.shape[0]} of {needed} rows")
         zeros = "/0" * len(rest)
         for k in range(math.ceil(needed / chunks[0])):
             file = self.path / name / f"c/{k}{zeros}"
-            there = file.stat().st_size if file.is_file() else -1
-            if there != size + _CRC:
-                state = "is missing" if there < 0 else f"has {there} of {size + _CRC} bytes"
+            found = file.stat().st_size if file.is_file() else -1
+            if found != size + _CRC:
+                state = "is missing" if found < 0 else f"has {found} of {size + _CRC} bytes"
                 raise ValueError(f"{file.relative_to(self.path)} {state}")
         return array
 
@@ -198,13 +202,14 @@ class StoredMetrics(Sequence[MetricField]):
         """The rows that count of an array of numbers."""
         whole = name.startswith(("event", "checksum"))
         needed = self._written[kind][0]
-        array = self._array(name, "<i8" if whole else "<f8", (), needed)
+        array = self._array(name, "<i8" if whole else "<f8", (), needed, self._there[kind])
         if tuple(array.chunks) != (SHORT,):
             raise ValueError(f"{name} has chunks of shape {array.chunks}")
         return np.asarray(array[:needed])
 
     def _metrics_array(self, name: str, kind: str) -> Any:
-        return self._array(name, self._dtype, self._row, self._written[kind][0])
+        needed, there = self._written[kind][0], self._there[kind]
+        return self._array(name, self._dtype, self._row, needed, there)
 
     def _require_constants(self) -> None:
         expected = {f"x{a}": x for a, x in enumerate(self.grid.axes())}

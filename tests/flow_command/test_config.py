@@ -134,7 +134,7 @@ def with_start(config: Path, start: str, grid: str = "[grid]\nshape = [10, 8]") 
         ('components = [[1, "sin(x)"], [0, 1]]', "not symmetric"),
         ('components = [["cos(x)", 0], [0, 1]]', "not positive definite"),
         ('file = "none.npz"', "[start] file: there is no file"),
-        ('file = "run.toml"', "neither a .zarr store nor an .npz file that can be read"),
+        ('file = "run.toml"', "is not a .zarr store or an .npz file that can be read"),
         ('exact = "periodic_sausage"\npoints = 9', "give one of them"),
         ('exact = "periodic_sausage"', "exists for 0 < t < inf, not at t = 0"),
         ('exact = "periodic_sausage"\narguments = { m = [1, 0, 2] }', "[start] exact: "),
