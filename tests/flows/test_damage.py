@@ -1,7 +1,8 @@
 """Files that are read back and are not what was written: one error, or the same values.
 
 Looked at: .npz solutions, chunks and JSON of zarr stores, generations and journal of checkpoints;
-single bits, lost and cut and swapped and sparse files, edited numbers, contradictory lengths, bombs, foreign members and types, stores of an earlier layout.
+single bits, lost and cut and swapped and sparse files, edited numbers,
+contradictory lengths, bombs, foreign members and types, stores of an earlier layout.
 """
 
 from __future__ import annotations
