@@ -81,7 +81,8 @@ def choices(boundary: Boundary, grid: Grid) -> dict[Face, FaceChoice]:
             for side, choice in enumerate(pair):
                 result[axis, side] = _checked(choice)
         return result
-    return {face: _checked(boundary) for face in faces}
+    chosen = _checked(boundary)  # which raises, and says what there is
+    return dict.fromkeys(faces, chosen)
 
 
 def _checked(choice: Any) -> FaceChoice:

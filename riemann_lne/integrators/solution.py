@@ -197,10 +197,12 @@ def as_times(
         )
     if t_eval is None:
         return t0, t1, None
-    times = checks.numbers(t_eval, "t_eval", wanted="a sequence of rising times")
+    rule = f"t_eval must rise strictly within t_span = ({t0}, {t1}) and hold at least one time"
+    try:
+        times = checks.numbers(t_eval, "t_eval", wanted="a sequence of rising times")
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"{rule}: {error}") from error
     rising = all(a < b for a, b in pairwise(times))
     if not (times and rising and t0 <= times[0] and times[-1] <= t1):
-        raise InvalidArgumentError(
-            f"t_eval must rise strictly within t_span = ({t0}, {t1}) and hold at least one time"
-        )
+        raise InvalidArgumentError(rule)
     return t0, t1, times
