@@ -199,7 +199,7 @@ class LNECallback(Callback):
     def _check(
         self, corrector: LNECorrector, trainer: Trainer, optimizer: torch.optim.Optimizer
     ) -> None:
-        callbacks: Any = trainer.callbacks  # type: ignore[attr-defined]
+        callbacks: Any = trainer.callbacks
         others = [c.corrector for c in callbacks if isinstance(c, LNECallback) and c is not self]
         refuse_attached(corrector, optimizer)
         refuse_shared(corrector, others, optimizer)
