@@ -7,6 +7,8 @@ namespace of its input. CuPy and torch are noticed only if the caller has alread
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -29,17 +31,61 @@ inside the library: nothing is held twice.
 """
 
 
+_PLAIN = ("float32", "float64")
+_HALF = ("float16", "bfloat16")
+# Libraries whose arrays pass for arrays here, but cannot do what the core does with them.
+_UNSUPPORTED = {
+    "jax": "JAX arrays cannot be written to in place, which the differences need",
+    "jaxlib": "JAX arrays cannot be written to in place, which the differences need",
+    "dask": "dask arrays have no values yet that could be checked",
+    "sparse": "sparse arrays cannot be written to in place, which the differences need",
+}
+
+
+@cache
+def _objection(kind: type) -> str | None:
+    """The reason why arrays of a class are refused, with the advice; None if there is none."""
+    if issubclass(kind, np.ma.MaskedArray):
+        return (
+            "masked arrays are not supported, as the mask would be lost: leave the masked points "
+            "out, or give them values with filled(...)"
+        )
+    if issubclass(kind, np.ndarray) and kind not in (np.ndarray, np.memmap):
+        return (
+            f"{kind.__module__}.{kind.__name__} is a subclass of numpy.ndarray, which may carry a "
+            "shape, unit or labels that would be lost: give numpy.asarray(array)"
+        )
+    library = kind.__module__.partition(".")[0]
+    if library in _UNSUPPORTED:
+        return f"{_UNSUPPORTED[library]}: give numpy.asarray(array)"
+    return None
+
+
+def require_supported(*arrays: Any) -> None:
+    """The gate for classes of arrays: DTypeError for those that would be misread.
+
+    Masked arrays, ``numpy.matrix`` and other subclasses of ``numpy.ndarray``, JAX, dask and
+    sparse arrays. ``namespace`` calls it, so that whatever asks for a namespace passes here.
+    """
+    for a in arrays:
+        objection = _objection(type(a))
+        if objection is not None:
+            raise DTypeError(objection)
+
+
 def namespace(*arrays: Array) -> Any:
     """Array namespace shared by the arguments (Python scalars and None are passed over).
 
     Raises
     ------
     DTypeError
-        If no argument is an array.
+        If no argument is an array, or one is of a class that is not supported (see
+        ``require_supported``).
     InvalidArgumentError
         If the arrays belong to different libraries.
     """
     found = [a for a in arrays if a is not None and not isinstance(a, (int, float, complex))]
+    require_supported(*found)
     try:
         return array_api_compat.array_namespace(*found)
     except TypeError as error:
@@ -64,7 +110,7 @@ def to_numpy(x: Array) -> np.ndarray:
     if isinstance(x, np.ndarray):
         return x
     if array_api_compat.is_torch_array(x):
-        return np.asarray(x.detach().cpu())
+        return np.asarray(x.detach().cpu().resolve_conj().resolve_neg())
     if array_api_compat.is_cupy_array(x):
         return np.asarray(x.get())
     return np.asarray(x)
@@ -91,21 +137,73 @@ def like(values: Any, reference: Array) -> Array:
     return xp.asarray(values, dtype=reference.dtype, device=device(reference))
 
 
-def require_real_floating(x: Array, name: str) -> Any:
-    """Check that an array is real floating point and return its namespace.
+def dtype_name(x: Array) -> str:
+    """Name of an array's element type without that of its library, for instance float64."""
+    return str(getattr(x.dtype, "name", x.dtype)).rpartition(".")[2]
+
+
+def require_real_floating(x: Array, name: str, *, half: bool = False) -> Any:
+    """Check that an array holds float32 or float64 numbers and return its namespace.
+
+    The gate for element types. Half precision passes with ``half=True`` alone, for functions that
+    compute in float32 inside: differences of numbers with three digits are rounding.
 
     Raises
     ------
     DTypeError
-        If it is not an array, or holds integers, booleans or complex numbers.
+        If it is not an array of a supported class, holds another type (half precision, long
+        double, integers, truth values, complex numbers, objects, text), or is a torch tensor
+        without plain storage (sparse, quantised, nested, on the device "meta").
+
+    Examples
+    --------
+    >>> require_real_floating(np.ones(3, dtype=np.float16), "g")
+    Traceback (most recent call last):
+    riemann_lne.errors.DTypeError: g has dtype float16; a real floating-point type is \
+needed, float32 or float64: convert it, for instance to float64, before the call
     """
+    if isinstance(x, (int, float, complex)):
+        raise DTypeError(f"{name} is {x!r}: expected an array, got a number")
     xp = namespace(x)
-    if not xp.isdtype(x.dtype, "real floating"):
+    kind = dtype_name(x)
+    if kind not in _PLAIN and not (half and kind in _HALF):
         raise DTypeError(
-            f"{name} has dtype {x.dtype}; a real floating-point type is needed: "
-            f"convert it, for instance to float64, before the call"
+            f"{name} has dtype {x.dtype}; a real floating-point type is needed, float32 or "
+            "float64: convert it, for instance to float64, before the call"
+        )
+    storage = _storage(x)
+    if storage is not None:
+        raise DTypeError(
+            f"{name} is a {storage} torch tensor; a dense one with values is needed: "
+            "convert it before the call, for instance with to_dense() or dequantize()"
         )
     return xp
+
+
+def _storage(x: Array) -> str | None:
+    """The word for how a torch tensor is stored, if not as plain numbers; None otherwise."""
+    if isinstance(x, np.ndarray) or not array_api_compat.is_torch_array(x):
+        return None
+    if x.is_quantized:
+        return "quantised"
+    if x.is_nested:
+        return "nested"
+    if x.is_meta:
+        return "meta"
+    layout = str(x.layout)
+    return None if layout == "torch.strided" else layout.removeprefix("torch.")
+
+
+def wants_gradient(x: Any) -> bool:
+    """Whether a gradient tape records what is done to the array: torch's, unless switched off."""
+    if isinstance(x, np.ndarray) or not array_api_compat.is_torch_array(x):
+        return False
+    return bool(x.requires_grad) and bool(sys.modules["torch"].is_grad_enabled())
+
+
+def detached(x: Array) -> Array:
+    """The array without its gradient tape, where its library has one."""
+    return x.detach() if hasattr(x, "detach") else x
 
 
 def first_true(mask: Array) -> tuple[int, ...] | None:
@@ -118,15 +216,77 @@ def first_true(mask: Array) -> tuple[int, ...] | None:
 
 
 def require_finite(x: Array, name: str) -> None:
-    """Raise NotFiniteError naming the first NaN or infinity, if there is one."""
+    """Raise NotFiniteError naming the first NaN or infinity, if there is one.
+
+    An integer or boolean array is finite. Inside of a transformation of torch (``vmap``,
+    ``torch.compile``) there are no values to look at, and nothing is checked.
+    """
     xp = namespace(x)
+    x = detached(x)
+    try:
+        # NaN and infinity survive a sum, which needs no memory. It may also overflow.
+        with np.errstate(all="ignore"):
+            if bool(xp.isfinite(xp.sum(x))):
+                return
+    except RuntimeError:
+        if array_api_compat.is_torch_array(x):
+            return
+        raise
     index = first_true(~xp.isfinite(x))
     if index is not None:
         value = float(x[index])
+        where = f"at index {index}" if index else "(a single number)"
         raise NotFiniteError(
-            f"{name} is not finite: {value} at index {index}; "
-            "remove NaN and infinite values before the call"
+            f"{name} is not finite: {value} {where}; remove NaN and infinite values before the call"
         )
+
+
+def host_numbers(values: Any, name: str) -> np.ndarray:
+    """Real numbers from a sequence or an array of any library, as float64 in host memory.
+
+    For data that are few and not differentiated: times, norms. Half precision and integers are
+    converted; NaN and infinity pass, and are for the caller to judge.
+
+    Raises
+    ------
+    DTypeError
+        For masked arrays (also inside of a list) and other classes that are not supported, and
+        for entries that are no real numbers: complex ones, truth values, objects, text.
+
+    Examples
+    --------
+    >>> host_numbers([1, 2.5], "t")
+    array([1. , 2.5])
+    """
+    _require_supported_inside(values)
+    if array_api_compat.is_array_api_obj(values):
+        storage = _storage(values)
+        if storage is not None:
+            raise DTypeError(f"{name} is a {storage} torch tensor; a dense one is needed")
+        if dtype_name(values) in _HALF:
+            values = namespace(values).astype(values, namespace(values).float32)
+        values = to_numpy(values)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            result = np.asarray(values)
+    except Exception as error:  # of whatever the entries are: ragged rows, foreign objects
+        raise DTypeError(f"{name} cannot be read as an array of numbers: {error}") from error
+    if result.size == 0:
+        return result.astype(float, copy=False) if result.dtype.kind in "iuf" else np.empty(0)
+    if result.dtype.kind not in "iuf":
+        raise DTypeError(f"{name} holds entries of type {result.dtype}; real numbers are needed")
+    with np.errstate(over="ignore"):  # a long double that becomes infinite is not finite
+        return np.asarray(result, dtype=np.float64)
+
+
+def _require_supported_inside(values: Any) -> None:
+    """``require_supported`` for a value and, where it is a list or tuple, its entries."""
+    if isinstance(values, (list, tuple)):
+        for entry in values:
+            _require_supported_inside(entry)
+    else:
+        require_supported(values)
 
 
 def total(terms: Iterable[tuple[float, Sequence[Array]]]) -> Array:

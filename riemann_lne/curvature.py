@@ -24,8 +24,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import product
 
-from .arrays import Array, Components, contract, expand, namespace, require_real_floating, total
+from .arrays import (
+    Array,
+    Components,
+    contract,
+    expand,
+    namespace,
+    require_finite,
+    require_real_floating,
+    total,
+)
 from .errors import ShapeError
+from .finite import finite_result
 from .grids import Grid
 from .jets import LAST_TWO, MetricJet, symmetric_gradient, trace, vector_gradient
 from .stencils import LocalField, evaluate
@@ -233,6 +243,7 @@ def _listed(components: Components, n: int, rank: int) -> list[Array]:
     return [components[index] for index in product(range(n), repeat=rank)]
 
 
+@finite_result
 def inverse(components: Array, grid: Grid) -> Array:
     """Inverse metric g^ij by cofactors. (n, n, *shape) -> the same shape; dimensionless."""
     packed = packed_metric(components, grid)
@@ -242,12 +253,14 @@ def inverse(components: Array, grid: Grid) -> Array:
     return unpack(xp.stack([result[pair] for pair in pairs(n)], axis=0), n)
 
 
+@finite_result
 def volume_element(components: Array, grid: Grid) -> Array:
     """sqrt(det g), the density of the Riemannian volume. (n, n, *shape) -> shape."""
     packed = packed_metric(components, grid)
     return namespace(packed).sqrt(inverse_and_determinant(table(packed, grid.ndim), grid.ndim)[1])
 
 
+@finite_result
 def christoffel(components: Array, grid: Grid, order: Order = 4) -> Array:
     """Christoffel symbols Gamma^k_ij = g^kp (d_i g_pj + d_j g_pi - d_p g_ij) / 2.
 
@@ -270,6 +283,7 @@ def christoffel(components: Array, grid: Grid, order: Order = 4) -> Array:
     )
 
 
+@finite_result
 def riemann(components: Array, grid: Grid, order: Order = 4) -> Array:
     """Riemann tensor R^l_ijk, positive Ricci on spheres by R_jk = R^i_ijk.
 
@@ -279,6 +293,7 @@ def riemann(components: Array, grid: Grid, order: Order = 4) -> Array:
     return _on_metric(components, grid, order, lambda jet: _listed(jet.riemann, n, 4), (n, n, n, n))
 
 
+@finite_result
 def ricci(components: Array, grid: Grid, order: Order = 4) -> Array:
     """Ricci tensor R_jk = R^i_ijk. (n, n, *shape) -> (n, n, *shape). Unit: 1 / length^2.
 
@@ -301,11 +316,13 @@ def ricci(components: Array, grid: Grid, order: Order = 4) -> Array:
     return unpack(flat, n)
 
 
+@finite_result
 def scalar_curvature(components: Array, grid: Grid, order: Order = 4) -> Array:
     """Scalar curvature R = g^jk R_jk. (n, n, *shape) -> shape. Unit: 1 / length^2."""
     return _on_metric(components, grid, order, lambda jet: [jet.scalar_curvature], ())
 
 
+@finite_result
 def einstein(components: Array, grid: Grid, order: Order = 4) -> Array:
     """Einstein tensor R_ij - R g_ij / 2. (n, n, *shape) -> (n, n, *shape). Unit: 1 / length^2."""
     n = grid.ndim
@@ -317,6 +334,7 @@ def einstein(components: Array, grid: Grid, order: Order = 4) -> Array:
     return _on_metric(components, grid, order, formula, (n, n))
 
 
+@finite_result
 def lie_derivative(components: Array, vector: Array, grid: Grid, order: Order = 4) -> Array:
     """Lie derivative of the metric, (L_V g)_ij = V^k d_k g_ij + g_kj d_i V^k + g_ik d_j V^k.
 
@@ -349,6 +367,7 @@ def lie_derivative(components: Array, vector: Array, grid: Grid, order: Order = 
     return unpack(evaluate(formula, (packed, vector), grid, order, packed_size(n)), n)
 
 
+@finite_result
 def deturck_vector(
     components: Array, grid: Grid, background: Array | None = None, order: Order = 4
 ) -> Array:
@@ -368,6 +387,7 @@ def deturck_vector(
     return evaluate(formula, tuple(fields), grid, order, n)
 
 
+@finite_result
 def lichnerowicz(components: Array, h: Array, grid: Grid, order: Order = 4) -> Array:
     """Lichnerowicz Laplacian of a symmetric tensor,
 
@@ -395,6 +415,7 @@ def lichnerowicz(components: Array, h: Array, grid: Grid, order: Order = 4) -> A
     return unpack(evaluate(formula, (packed, packed_h), grid, order, packed_size(n)), n)
 
 
+@finite_result
 def laplacian(components: Array, scalar: Array, grid: Grid, order: Order = 4) -> Array:
     """Laplace-Beltrami operator of a function, g^ab (d_a d_b f - Gamma^k_ab d_k f).
 
@@ -403,6 +424,7 @@ def laplacian(components: Array, scalar: Array, grid: Grid, order: Order = 4) ->
     n = metric_dimension(grid)
     packed = packed_metric(components, grid)
     xp = require_real_floating(scalar, "scalar")
+    require_finite(scalar, "scalar")
     if tuple(scalar.shape) != grid.shape:
         raise ShapeError(f"scalar has shape {tuple(scalar.shape)}; the grid is {grid.shape}")
 

@@ -59,6 +59,13 @@ class GridTooSmallError(RiemannLNEError, ValueError):
     """The grid has fewer points along an axis than the stencil needs."""
 
 
+class NoClosedFormError(InvalidArgumentError, AttributeError):
+    """An exact solution has no closed form of what was asked; the message names the way around.
+
+    Also an AttributeError, so that ``hasattr(solution, "ricci")`` says whether there is one.
+    """
+
+
 class UnknownNameError(RiemannLNEError, ValueError):
     """A name (of a method, a check, ...) is not known; the message lists the known ones."""
 

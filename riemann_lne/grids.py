@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from .arrays import Array, like, namespace
+from .arrays import Array, like, namespace, require_finite, require_supported
+from .checks import count, flag, number, shown
 from .errors import DTypeError, GridTooSmallError, InvalidArgumentError, ShapeError
 from .weights import Order, half_width, quadrature_end_corrections, validate_order
 
 _MAX_DIMENSION = 4
+_MOST_POINTS = 2**40
+_SMALLEST_STEP = 1e-150
+# In units in the last place of the coordinates: fewer, and differences of them lose all digits.
+_FEWEST_ULPS = 4
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,9 @@ class Grid:
     Raises
     ------
     InvalidArgumentError
-        If an end is not finite, upper <= lower, or the dimension is not 1 to 4.
+        If an end is not finite, upper <= lower, the dimension is not 1 to 4, points lie too close
+        together for double precision, there are more than 2**40, a count is not a whole number or
+        ``periodic`` not made of True and False.
     ShapeError
         If the arguments differ in length.
     GridTooSmallError
@@ -60,24 +67,23 @@ class Grid:
     mirrors: frozenset[tuple[int, int]] = field(default=frozenset(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        shape = _as_tuple("shape", self.shape, int, None)
+        shape = _as_tuple("shape", self.shape, _points, None)
         n = len(shape)
         if not 1 <= n <= _MAX_DIMENSION:
             raise InvalidArgumentError(f"a grid has 1 to {_MAX_DIMENSION} axes, got shape {shape}")
         object.__setattr__(self, "shape", shape)
-        object.__setattr__(self, "lower", _as_tuple("lower", self.lower, float, n))
-        object.__setattr__(self, "upper", _as_tuple("upper", self.upper, float, n))
-        object.__setattr__(self, "periodic", _as_tuple("periodic", self.periodic, bool, n))
-        for axis, (size, low, high) in enumerate(
-            zip(self.shape, self.lower, self.upper, strict=True)
-        ):
-            if size < 2:
-                raise GridTooSmallError(f"axis {axis} has {size} point(s); give it at least 2")
-            if not (math.isfinite(low) and math.isfinite(high) and low < high):
-                raise InvalidArgumentError(
-                    f"axis {axis} runs from {low} to {high}; finite ends with lower < upper "
-                    "are needed"
-                )
+        object.__setattr__(self, "lower", _as_tuple("lower", self.lower, _end, n))
+        object.__setattr__(self, "upper", _as_tuple("upper", self.upper, _end, n))
+        object.__setattr__(self, "periodic", _as_tuple("periodic", self.periodic, flag, n))
+        ends = zip(shape, self.lower, self.upper, self.periodic, strict=True)
+        for axis, (size, low, high, wraps) in enumerate(ends):
+            _require_axis(axis, size, low, high, wraps)
+        if math.prod(shape) > _MOST_POINTS:
+            raise InvalidArgumentError(
+                f"a grid of shape {shape} has more than 2**{_MOST_POINTS.bit_length() - 1} points, "
+                "of which no computer holds a metric; take fewer"
+            )
+        object.__setattr__(self, "mirrors", self._faces(self.mirrors))
 
     @classmethod
     def torus(
@@ -87,10 +93,10 @@ class Grid:
         origin: float | Sequence[float] = 0.0,
     ) -> Grid:
         """Periodic grid; a single length or origin holds for every axis."""
-        shape = _as_tuple("shape", shape, int, None)
+        shape = _as_tuple("shape", shape, _points, None)
         n = len(shape)
-        sides = _as_tuple("lengths", lengths, float, n)
-        low = _as_tuple("origin", origin, float, n)
+        sides = _as_tuple("lengths", lengths, _end, n)
+        low = _as_tuple("origin", origin, _end, n)
         high = tuple(a + side for a, side in zip(low, sides, strict=True))
         return cls(shape, low, high, (True,) * n)
 
@@ -102,12 +108,12 @@ class Grid:
         shape: int | Sequence[int],
     ) -> Grid:
         """Bounded grid that holds its end points; single ends hold for every axis."""
-        shape = _as_tuple("shape", shape, int, None)
+        shape = _as_tuple("shape", shape, _points, None)
         n = len(shape)
         return cls(
             shape,
-            _as_tuple("lower", lower, float, n),
-            _as_tuple("upper", upper, float, n),
+            _as_tuple("lower", lower, _end, n),
+            _as_tuple("upper", upper, _end, n),
             (False,) * n,
         )
 
@@ -127,14 +133,30 @@ class Grid:
         >>> Grid.box(0.0, 1.0, (5, 5)).with_mirrors([(0, 1)]).mirrors
         frozenset({(0, 1)})
         """
-        chosen = frozenset(faces)
-        for axis, side in chosen:
-            if not (0 <= axis < self.ndim and side in (0, 1)) or self.periodic[axis]:
+        return replace(self, mirrors=self._faces(faces))
+
+    def _faces(self, faces: Iterable[tuple[int, int]]) -> frozenset[tuple[int, int]]:
+        """The faces as a set of pairs of ints, after checking that each is one."""
+        try:
+            pairs = [tuple(face) for face in faces]
+        except TypeError as error:
+            raise InvalidArgumentError(
+                f"mirrors = {shown(faces)}; give pairs (axis, 0 or 1)"
+            ) from error
+        chosen = []
+        for face in pairs:
+            values = [count(v, "an entry of mirrors") for v in face]
+            if (
+                len(values) != 2
+                or not (values[0] < self.ndim and values[1] < 2)
+                or (self.periodic[values[0]])
+            ):
                 raise InvalidArgumentError(
-                    f"({axis}, {side}) is no face of this grid: give (axis, 0 or 1) with a bounded "
-                    f"axis; periodic is {self.periodic}"
+                    f"{face} is no face of this grid: give (axis, 0 or 1) with a bounded axis; "
+                    f"periodic is {self.periodic}"
                 )
-        return replace(self, mirrors=chosen)
+            chosen.append((values[0], values[1]))
+        return frozenset(chosen)
 
     @property
     def ndim(self) -> int:
@@ -228,6 +250,7 @@ class Grid:
         # Weights converted to an integer type would all be zero.
         if not xp.isdtype(values.dtype, ("real floating", "complex floating")):
             raise DTypeError(f"values have dtype {values.dtype}; convert them to a floating type")
+        require_finite(values, "values")
         result = values
         for weights in reversed(self.quadrature_weights(order)):
             result = xp.sum(result * like(weights, values), axis=-1)
@@ -251,18 +274,57 @@ class Grid:
                 )
 
 
-def _as_tuple(name: str, value: Any, kind: type, n: int | None) -> tuple[Any, ...]:
-    """The value as a tuple of n entries of a kind; one entry is repeated."""
-    if np.ndim(value) == 0:
-        value = (value,) * (1 if n is None else n)
+def _as_tuple(
+    name: str, value: Any, check: Callable[[Any, str], Any], n: int | None
+) -> tuple[Any, ...]:
+    """The value as a tuple of n entries that pass a check; a single one is repeated."""
+    if isinstance(value, (str, bytes, dict, set)):
+        raise InvalidArgumentError(f"{name} = {shown(value)}; a number or a sequence is needed")
+    require_supported(value)
     try:
-        result = tuple(kind(v) for v in value)
-    except (TypeError, ValueError) as error:
-        raise InvalidArgumentError(
-            f"{name} = {value!r} is not a sequence of {kind.__name__}"
-        ) from error
-    if kind is int and any(r != v for r, v in zip(result, value, strict=True)):
-        raise InvalidArgumentError(f"{name} = {value!r} must hold whole numbers")
+        entries = list(value)
+    except TypeError:  # a single number, also as an array of no dimensions
+        entries = [value] * (1 if n is None else n)
+        result = tuple(check(v, name) for v in entries)
+    else:
+        result = tuple(check(v, f"{name}[{k}]") for k, v in enumerate(entries))
     if n is not None and len(result) != n:
         raise ShapeError(f"{name} has {len(result)} entries; the grid has {n} axes")
     return result
+
+
+def _points(value: Any, name: str) -> int:
+    """A number of points; whether there are enough is said with the axis."""
+    return count(value, name)
+
+
+def _end(value: Any, name: str) -> float:
+    """An end of an axis as a float; infinity and NaN pass, and are named with their axis."""
+    try:
+        return number(value, name)
+    except InvalidArgumentError:
+        if isinstance(value, float) and not math.isfinite(value):
+            return float(value)
+        raise
+
+
+def _require_axis(axis: int, size: int, low: float, high: float, wraps: bool) -> None:
+    """Raise unless an axis has points that double precision can tell apart and square."""
+    if size < 2:
+        raise GridTooSmallError(f"axis {axis} has {size} point(s); give it at least 2")
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise InvalidArgumentError(
+            f"axis {axis} runs from {low} to {high}; finite ends with lower < upper are needed"
+        )
+    step = (high - low) / (size if wraps else size - 1)
+    # Second differences are divided by the square of the step.
+    if not _SMALLEST_STEP < step < 1 / _SMALLEST_STEP:
+        raise InvalidArgumentError(
+            f"axis {axis} has the spacing {step:.3g}, of which the square does not fit into double "
+            "precision; measure lengths in another unit"
+        )
+    if step < _FEWEST_ULPS * math.ulp(max(abs(low), abs(high))):
+        raise InvalidArgumentError(
+            f"axis {axis} has the spacing {step:.3g}, too small to tell its points apart between "
+            f"{low:.6g} and {high:.6g}; shift the origin or take fewer points"
+        )

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, wraps
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from . import curvature
-from .arrays import Array, like, namespace, read_only
-from .errors import GridTooSmallError, InvalidArgumentError, ShapeError
+from .arrays import (
+    Array,
+    dtype_name,
+    host_numbers,
+    like,
+    namespace,
+    read_only,
+    require_real_floating,
+    require_supported,
+    wants_gradient,
+)
+from .checks import count, number, shown
+from .errors import DTypeError, GridTooSmallError, InvalidArgumentError, ShapeError
+from .finite import finite_result
 from .grids import Grid
+from .identity import same_values
 from .tensors import (
     inverse_and_determinant,
     l2_norm_of_packed,
@@ -52,8 +65,8 @@ class MetricField:
 
     def __init__(self, grid: Grid, components: Array) -> None:
         if isinstance(components, (list, tuple)):
-            components = np.asarray(components)
-        self._grid = grid
+            components = host_numbers(components, "metric")
+        self._grid = _checked_grid(grid)
         self._packed = packed_metric(components, grid)
 
     @classmethod
@@ -80,7 +93,8 @@ class MetricField:
 
         ``check=False`` is for components already known to be a metric.
         """
-        expected = (len(pairs(grid.ndim)), *grid.shape)
+        expected = (len(pairs(_checked_grid(grid).ndim)), *grid.shape)
+        require_real_floating(packed, "packed metric")
         if tuple(packed.shape) != expected:
             raise ShapeError(f"packed metric has shape {tuple(packed.shape)}, needs {expected}")
         if check:
@@ -120,11 +134,13 @@ class MetricField:
         """g^ij as (n, n, *shape)."""
         return curvature.inverse(self.components, self._grid)
 
+    @finite_result
     def volume_element(self) -> Array:
         """sqrt(det g), shape of the grid."""
         xp = namespace(self._packed)
         return xp.sqrt(inverse_and_determinant(table(self._packed, self.n), self.n)[1])
 
+    @finite_result
     def volume(self, order: int = 4) -> float:
         """Integral of sqrt(det g) over the grid, in length^n (quadrature as in Grid.integrate)."""
         return float(self._grid.integrate(self.volume_element(), order))
@@ -149,17 +165,28 @@ class MetricField:
         """R_ij - R g_ij / 2 as (n, n, *shape); see ``curvature.einstein``."""
         return curvature.einstein(self.components, self._grid, order)
 
+    @finite_result
     def l2_distance(self, reference: MetricField) -> float:
         """L2 distance to a reference, (integral of |g - r|^2_r dV_r)^(1/2), in length^(n/2).
 
         Norm and measure are the reference's, so that the distance of a flow to its limit is
         measured by the limit. See ``analysis.l2_norm``.
         """
+        namespace(self._packed, _checked_metric(reference, "reference").packed)
         if reference.grid != self._grid:
             raise ShapeError(
                 f"the metrics live on different grids, {self._grid} and {reference.grid}"
             )
         return l2_norm_of_packed(self._packed - reference.packed, reference.packed, self._grid)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, MetricField):
+            return NotImplemented
+        return self._grid == other._grid and same_values(self._packed, other._packed)
+
+    def __hash__(self) -> int:
+        # Not of the values: a metric on a GPU would have to be copied for it.
+        return hash((self._grid, dtype_name(self._packed)))
 
     def mean(self) -> MetricField:
         """Constant metric with the grid average of every component."""
@@ -167,6 +194,49 @@ class MetricField:
         average = xp.mean(self._packed, axis=tuple(range(1, self.n + 1)), keepdims=True)
         packed = average + xp.zeros_like(self._packed)
         return MetricField.from_packed(self._grid, packed, check=False)
+
+
+def _checked_grid(grid: Any) -> Grid:
+    if not isinstance(grid, Grid):
+        raise DTypeError(f"grid is {shown(grid)}; give a Grid, such as Grid.torus((32, 32))")
+    return grid
+
+
+def _checked_metric(metric: Any, name: str) -> MetricField:
+    if not isinstance(metric, MetricField):
+        raise DTypeError(
+            f"{name} is a {type(metric).__name__}; make a MetricField(grid, components) of it"
+        )
+    return metric
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def of_metric(function: F) -> F:
+    """A public function of a metric, its first argument: the argument and the result checked.
+
+    Raises DTypeError for something else than a MetricField, NotFiniteError (see
+    ``finite.finite_result``) for a result that is not finite.
+    """
+    checked = finite_result(function)
+
+    @wraps(function)
+    def call(metric: MetricField, *args: Any, **kwargs: Any) -> Any:
+        return checked(_checked_metric(metric, "metric"), *args, **kwargs)
+
+    return cast(F, call)
+
+
+def require_no_gradient(purpose: str, *values: Any) -> None:
+    """Raise InvalidArgumentError if an array, or the array of a metric, is being differentiated."""
+    for value in values:
+        array = value.packed if isinstance(value, MetricField) else value
+        if wants_gradient(array):
+            raise InvalidArgumentError(
+                f"an argument has requires_grad=True, but gradients do not pass through {purpose}; "
+                "give the detached tensor (x.detach()), or call it under torch.no_grad()"
+            )
 
 
 def assemble(values: Any, reference: Array, grid: Grid) -> Array:
@@ -178,10 +248,33 @@ def assemble(values: Any, reference: Array, grid: Grid) -> Array:
     if len(values) != n or any(not hasattr(row, "__len__") or len(row) != n for row in values):
         raise ShapeError(f"the function must return {n} rows of {n} components on this grid")
     zero = xp.zeros_like(reference)
-    result = xp.stack([xp.stack([zero + entry for entry in row], axis=0) for row in values], axis=0)
+    rows = [[_spread(entry, zero, i, j) for j, entry in enumerate(r)] for i, r in enumerate(values)]
+    result = xp.stack([xp.stack(row, axis=0) for row in rows], axis=0)
     # NumPy's own scalars (np.sqrt(2), ...) promote float32 to float64: go back to what was asked.
     floating = xp.isdtype(result.dtype, "real floating")
     return xp.astype(result, reference.dtype, copy=False) if floating else result
+
+
+def _spread(entry: Any, zero: Array, i: int, j: int) -> Array:
+    """One component over the grid, from an array or a number."""
+    require_supported(entry)
+    shape = tuple(getattr(entry, "shape", ()))
+    try:
+        np.broadcast_shapes(shape, tuple(zero.shape))
+        fits = len(shape) <= zero.ndim
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ShapeError(
+            f"component ({i}, {j}) has the shape {shape}; the grid is {tuple(zero.shape)}"
+        )
+    try:
+        return zero + entry
+    except Exception as error:  # of whatever the entry is
+        raise DTypeError(
+            f"component ({i}, {j}) is {shown(entry)}; give an array over the grid, of the library "
+            f"of the coordinates, or a number ({error})"
+        ) from error
 
 
 def flat_metric(grid: Grid, xp: Any = np, dtype: Any = None, device: Any = None) -> MetricField:
@@ -216,6 +309,8 @@ def perturbed_euclidean(
     modes : int
         Largest wave number along each axis, at least 1.
     """
+    amplitude, seed = number(amplitude, "amplitude"), count(seed, "seed")
+    modes = count(modes, "modes")
     if not 0 <= amplitude < 1:
         raise InvalidArgumentError(f"amplitude = {amplitude}; it must lie in [0, 1)")
     if modes < 1:
@@ -232,8 +327,8 @@ def perturbed_euclidean(
             a, b = rng.normal(size=2)
             h[i, j] += a * np.cos(phase) + b * np.sin(phase)
             h[j, i] = h[i, j]
-    for axis, wraps in enumerate(grid.periodic):
-        if not wraps:
+    for axis, periodic in enumerate(grid.periodic):
+        if not periodic:
             h *= np.sin(phases[axis] / 2) ** 2
     eigenvalues = np.linalg.eigvalsh(np.moveaxis(h, (0, 1), (-2, -1)))
     largest = np.max(np.abs(eigenvalues))

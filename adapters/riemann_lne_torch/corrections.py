@@ -64,16 +64,16 @@ class Flowed:
 
     @staticmethod
     def curvature_sums(x: Tensor, v: Tensor, tau: Any, time: Any) -> tuple[Tensor, ...]:
-        return (*FlowedLNEMetric(tau, time).curvature_sums(x), (v.to(x.dtype) * v).sum(-1))
+        return (*FlowedLNEMetric(tau, time).curvature_sums(x, check=False), (v.to(x.dtype) * v).sum(-1))
 
     @staticmethod
     def solve_sums(x: Tensor, v: Tensor, tau: Any, time: Any, *known: Any) -> tuple[Tensor, ...]:
-        return FlowedLNEMetric(tau, time).solve_sums(x, v, (known[0], known[1], known[2]))
+        return FlowedLNEMetric(tau, time).solve_sums(x, v, known[:3], check=False)
 
     @staticmethod
     def finish(x: Tensor, v: Tensor, tau: Any, time: Any, *known: Any) -> Tensor:
         first = (known[0], known[1], known[2])
-        return FlowedLNEMetric(tau, time).finish(x, v, first, tuple(known[3:]))
+        return FlowedLNEMetric(tau, time).finish(x, v, first, tuple(known[3:]), check=False)
 
 
 class Diagonal:
@@ -116,9 +116,9 @@ class Diagonal:
             if isinstance(limit, Tensor):
                 limit = limit[..., None]
             # cosh^2 grows with |x|: to bound the argument is to bound the factor
-            return HessianLNEMetric(tau).solve(x.clamp(-limit, limit), v)
+            return HessianLNEMetric(tau).solve(x.clamp(-limit, limit), v, check=False)
         if self.metric == "dual":
-            return HessianLNEMetric(tau).apply(x, v)
+            return HessianLNEMetric(tau).apply(x, v, check=False)
         x, v = x.unsqueeze(-1), v.unsqueeze(-1)
         if isinstance(tau, Tensor):
             tau = tau[..., None]

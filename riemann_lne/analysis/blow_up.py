@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 from scipy.optimize import least_squares
 
+from ..checks import number
 from ..errors import InvalidArgumentError
+from .decay import series, student_quantile
 
 # T is looked for this many times the length of the data beyond their end, and no farther: there
 # the law cannot be told from an exponential.
@@ -43,7 +44,7 @@ class BlowUpFit:
 
     def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
         """Interval of Student's t for the exponent, n_points - 3 degrees of freedom."""
-        half = float(stats.t.ppf(0.5 + level / 2, self.n_points - 3)) * self.exponent_stderr
+        half = student_quantile(level, self.n_points - 3) * self.exponent_stderr
         return self.exponent - half, self.exponent + half
 
 
@@ -117,15 +118,18 @@ def _checked(
     t: Sequence[float] | np.ndarray, curvature: Sequence[float] | np.ndarray, t_min: float | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Times and curvatures of the window."""
-    x, y = np.asarray(t, dtype=float), np.asarray(curvature, dtype=float)
-    if x.ndim != 1 or x.shape != y.shape:
-        raise InvalidArgumentError(f"t and curvature have shapes {x.shape}, {y.shape}; give (k,)")
-    inside = x >= (-np.inf if t_min is None else t_min)
+    x, y = series(t, curvature, ("t", "curvature"))
+    inside = x >= (-np.inf if t_min is None else number(t_min, "t_min"))
     x, y = x[inside], y[inside]
     if x.size < 4:
         raise InvalidArgumentError(f"{x.size} point(s) in the window; the fit needs at least 4")
-    if not np.all(np.isfinite(x)) or np.any(np.diff(x) <= 0):
-        raise InvalidArgumentError("the times must be finite and rise strictly")
+    if not np.all(x[1:] > x[:-1]):
+        raise InvalidArgumentError("the times must rise strictly")
+    if not 1e-250 < x[-1] / 2 - x[0] / 2 < 1e250:
+        raise InvalidArgumentError(
+            f"the times run from {x[0]:.3g} to {x[-1]:.3g}; give them in a unit of about their "
+            "differences"
+        )
     bad = np.flatnonzero(~(np.isfinite(y) & (y > 0)))
     if bad.size:
         raise InvalidArgumentError(

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from ..arrays import host_numbers, require_finite
+from ..checks import number
 from ..errors import InvalidArgumentError
 
 
@@ -91,10 +93,14 @@ def check_order(
     >>> bool(report), round(report.order, 6)
     (True, 4.0)
     """
-    h = np.asarray(steps, dtype=float)
-    values = [error(float(s)) for s in h] if callable(error) else list(error)
-    e = np.asarray([float(v) for v in values])
-    if h.ndim != 1 or h.size < 2 or h.size != e.size or len(set(h.tolist())) != h.size:
+    h = host_numbers(steps, "steps")
+    expected, tolerance = number(expected, "expected"), number(tolerance, "tolerance", above=0.0)
+    require_finite(h, "steps")
+    if h.ndim != 1:
+        raise InvalidArgumentError(f"steps have shape {h.shape}; give (k,)")
+    values = [error(float(s)) for s in h] if callable(error) else error
+    e = host_numbers(values, "errors")
+    if e.ndim != 1 or h.size < 2 or h.size != e.size or len(set(h.tolist())) != h.size:
         raise InvalidArgumentError(
             f"{h.size} steps and {e.size} errors; give at least two distinct steps, an error each"
         )

@@ -10,10 +10,13 @@ from itertools import product
 import numpy as np
 from scipy import stats
 
-from ..arrays import to_numpy
+from ..arrays import host_numbers, require_finite, to_numpy
+from ..checks import count, number, numbers
 from ..errors import InvalidArgumentError
-from ..metrics import MetricField
+from ..metrics import MetricField, of_metric
 from ..tensors import unpack
+
+_LARGEST_LOG = math.log(np.finfo(float).max)
 
 
 @dataclass(frozen=True)
@@ -27,19 +30,23 @@ class DecayFit:
     stderr : float
         Standard error of the rate by ordinary least squares on log(norm).
     amplitude : float
-        Fitted norm at t = 0.
+        Fitted norm at t = 0. Far from the times of the data it may be beyond the range of floats,
+        and is then infinite or 0: ``log_amplitude`` is what was fitted.
     n_points : int
         Points that were fitted.
+    log_amplitude : float
+        Natural logarithm of the amplitude.
     """
 
     rate: float
     stderr: float
     amplitude: float
     n_points: int
+    log_amplitude: float
 
     def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
         """Interval of Student's t for the rate, n_points - 2 degrees of freedom."""
-        half = float(stats.t.ppf(0.5 + level / 2, self.n_points - 2)) * self.stderr
+        half = student_quantile(level, self.n_points - 2) * self.stderr
         return self.rate - half, self.rate + half
 
 
@@ -68,18 +75,23 @@ def fit_decay_rate(
     >>> round(fit.rate, 12), round(fit.amplitude, 12)
     (1.5, 0.3)
     """
-    slope, stderr, intercept, count = _line(t, norm, t_min, t_max, logarithmic=False)
-    return DecayFit(-slope, stderr, math.exp(intercept), count)
+    line = _line(t, norm, t_min, t_max)
+    return DecayFit(-line.slope, line.stderr, line.amplitude(), line.count, line.log_amplitude)
 
 
 @dataclass(frozen=True)
 class PowerFit:
-    """Result of ``fit_power_law``: norm(t) = amplitude * (t + offset)**exponent."""
+    """Result of ``fit_power_law``: norm(t) = amplitude * (t + offset)**exponent.
+
+    ``log_amplitude`` is the natural logarithm of the amplitude, which itself may be beyond the
+    range of floats (infinite or 0).
+    """
 
     exponent: float
     stderr: float
     amplitude: float
     n_points: int
+    log_amplitude: float
 
 
 def fit_power_law(
@@ -93,11 +105,22 @@ def fit_power_law(
 
     Arguments and errors as for ``fit_decay_rate``; all t + offset must be positive.
     """
-    times = np.asarray(t, dtype=float) + offset
-    low = None if t_min is None else t_min + offset
-    high = None if t_max is None else t_max + offset
-    slope, stderr, intercept, count = _line(times, norm, low, high, logarithmic=True)
-    return PowerFit(slope, stderr, math.exp(intercept), count)
+    line = _line(t, norm, t_min, t_max, offset=number(offset, "offset"))
+    return PowerFit(line.slope, line.stderr, line.amplitude(), line.count, line.log_amplitude)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """The line log(norm) = log_amplitude + slope x."""
+
+    slope: float
+    stderr: float
+    log_amplitude: float
+    count: int
+
+    def amplitude(self) -> float:
+        """The exponential; infinite or 0 where it does not fit into a float."""
+        return math.exp(self.log_amplitude) if self.log_amplitude < _LARGEST_LOG else math.inf
 
 
 def _line(
@@ -105,15 +128,13 @@ def _line(
     norm: Sequence[float] | np.ndarray,
     t_min: float | None,
     t_max: float | None,
-    logarithmic: bool,
-) -> tuple[float, float, float, int]:
-    """Slope, its standard error, intercept and count of the fit of log(norm)."""
-    x, y = np.asarray(t, dtype=float), np.asarray(norm, dtype=float)
-    if x.ndim != 1 or x.shape != y.shape:
-        raise InvalidArgumentError(f"t and norm have shapes {x.shape} and {y.shape}; give (k,)")
-    inside = (x >= (-np.inf if t_min is None else t_min)) & (
-        x <= (np.inf if t_max is None else t_max)
-    )
+    offset: float | None = None,
+) -> _Line:
+    """Fit of log(norm) to t or, with an offset, to log(t + offset)."""
+    x, y = series(t, norm, ("t", "norm"))
+    low = -np.inf if t_min is None else number(t_min, "t_min")
+    high = np.inf if t_max is None else number(t_max, "t_max")
+    inside = (x >= low) & (x <= high)
     x, y = x[inside], y[inside]
     if x.size < 3:
         raise InvalidArgumentError(f"{x.size} point(s) in the window; a fit needs at least 3")
@@ -123,12 +144,49 @@ def _line(
             f"norm = {y[bad[0]]} at t = {x[bad[0]]}; only positive finite norms can be fitted: "
             "end the window (t_max) before the norm reaches zero"
         )
-    if logarithmic:
+    if offset is not None:
+        x = x + offset
         if np.any(x <= 0):
             raise InvalidArgumentError("t + offset must be positive for a power law")
         x = np.log(x)
-    fit = stats.linregress(x, np.log(y))
-    return float(fit.slope), float(fit.stderr), float(fit.intercept), int(x.size)
+    # About the middle of the data, and in units of their spread: whatever the times are, nothing
+    # overflows or cancels.
+    middle = float(np.mean(x / x.size) * x.size)
+    spread = float(np.max(np.abs(x - middle)))
+    if not 1e-300 < spread < 1e300:
+        raise InvalidArgumentError(
+            f"the times in the window differ by {spread:.3g}: no slope can be fitted to them"
+        )
+    fit = stats.linregress((x - middle) / spread, np.log(y))
+    slope, stderr = float(fit.slope) / spread, float(fit.stderr) / spread
+    log_amplitude = float(fit.intercept) - slope * middle
+    if not all(map(math.isfinite, (slope, stderr, log_amplitude))):
+        raise InvalidArgumentError(
+            f"the slope {slope:.3g} about t = {middle:.3g} does not fit into a float; give the "
+            "times in another unit"
+        )
+    return _Line(slope, stderr, log_amplitude, int(x.size))
+
+
+def series(
+    t: Sequence[float] | np.ndarray, values: Sequence[float] | np.ndarray, names: tuple[str, str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Times and the values at them, of one length; the times finite."""
+    x, y = host_numbers(t, names[0]), host_numbers(values, names[1])
+    if x.ndim != 1 or x.shape != y.shape:
+        raise InvalidArgumentError(
+            f"{names[0]} and {names[1]} have shapes {x.shape} and {y.shape}; give (k,)"
+        )
+    require_finite(x, names[0])
+    return x, y
+
+
+def student_quantile(level: float, freedom: int) -> float:
+    """Quantile of Student's t that a two-sided interval of a level needs."""
+    value = number(level, "level", above=0.0)
+    if not value < 1.0:
+        raise InvalidArgumentError(f"level = {level}; a number between 0 and 1 is needed")
+    return float(stats.t.ppf(0.5 + value / 2, freedom))
 
 
 @dataclass(frozen=True)
@@ -139,6 +197,7 @@ class ModeRate:
     rate: float
 
 
+@of_metric
 def predicted_decay_rates(
     g_inf: MetricField,
     modes: Iterable[Sequence[int]] | None = None,
@@ -182,7 +241,10 @@ def predicted_decay_rates(
                 f"here periodic = {grid.periodic}, largest off-diagonal entry {off:.3g}"
             )
         scale = np.pi / np.array(grid.lengths)
-    chosen = _default_modes(n, max_mode, grid.is_torus) if modes is None else list(modes)
+    if modes is None:
+        chosen = _default_modes(n, count(max_mode, "max_mode", least=1), grid.is_torus)
+    else:
+        chosen = [_whole_numbers(m) for m in modes]
     result = []
     for m in chosen:
         if len(m) != n:
@@ -192,6 +254,14 @@ def predicted_decay_rates(
     return sorted(result, key=lambda r: (r.rate, r.mode))
 
 
+def _whole_numbers(mode: Sequence[int]) -> tuple[int, ...]:
+    """A wave vector of whole numbers, positive or not."""
+    values = numbers(mode, "mode")
+    if not all(v.is_integer() and abs(v) < 1e6 for v in values):
+        raise InvalidArgumentError(f"mode = {tuple(values)}; whole numbers below 10^6 are needed")
+    return tuple(int(v) for v in values)
+
+
 def _default_modes(n: int, largest: int, torus: bool) -> list[tuple[int, ...]]:
     if not torus:
         return list(product(range(1, largest + 1), repeat=n))
@@ -199,14 +269,15 @@ def _default_modes(n: int, largest: int, torus: bool) -> list[tuple[int, ...]]:
     return [m for m in lattice if next((k for k in m if k), 0) > 0]
 
 
+@of_metric
 def mode_amplitude(metric: MetricField, mode: Sequence[int]) -> float:
     """Size of one Fourier mode of a metric on a torus,
 
     (sum_ij |c_ij|^2)^(1/2), c_ij the grid average of g_ij e^(-i k.x); dimensionless.
     """
-    grid = metric.grid
+    grid, mode = metric.grid, _whole_numbers(mode)
     if not grid.is_torus or len(mode) != grid.ndim:
-        raise InvalidArgumentError(f"mode {tuple(mode)} needs a torus of {len(mode)} axes")
+        raise InvalidArgumentError(f"mode {mode} needs a torus of {len(mode)} axes")
     values = to_numpy(metric.components)
     for size, m in zip(grid.shape, mode, strict=True):
         wave = np.exp(-2j * np.pi * m * np.arange(size) / size) / size

@@ -9,7 +9,7 @@ from scipy.interpolate import CubicSpline
 
 from ..arrays import namespace, to_numpy
 from ..errors import InvalidArgumentError
-from ..metrics import MetricField
+from ..metrics import MetricField, of_metric
 from ..stencils import gradient
 from ..weights import Order
 
@@ -47,6 +47,7 @@ class EmbeddingProfile:
         return [slice(a, b) for a, b in zip(starts, stops, strict=True) if b - a >= 2]
 
 
+@of_metric
 def embedding_profile(metric: MetricField, axis: int = 0, order: Order = 4) -> EmbeddingProfile:
     """The profile of the surface of revolution in R^3 that has the given metric.
 

@@ -13,7 +13,7 @@ from ..arrays import Array, Components, contract, namespace, total
 from ..curvature import ricci_tensor
 from ..errors import InvalidArgumentError
 from ..jets import MetricJet, symmetric_gradient, trace
-from ..metrics import MetricField
+from ..metrics import MetricField, of_metric
 from ..stencils import LocalField, evaluate
 from ..tensors import metric_dimension, packed_size, table
 from ..weights import Order
@@ -29,6 +29,7 @@ def quadrature_order(order: Order) -> int:
     return _QUADRATURE if order == "fourier" else int(order)
 
 
+@of_metric
 def volume(metric: MetricField, order: int = 4) -> float:
     """Volume, the integral of sqrt(det g), in length^n. See ``MetricField.volume``.
 
@@ -44,6 +45,7 @@ def volume(metric: MetricField, order: int = 4) -> float:
     return metric.volume(order)
 
 
+@of_metric
 def total_scalar_curvature(metric: MetricField, order: Order = 4) -> float:
     """Integral of R dV, in length^(n - 2).
 
@@ -61,6 +63,7 @@ def total_scalar_curvature(metric: MetricField, order: Order = 4) -> float:
     return float(metric.grid.integrate(density, quadrature_order(order)))
 
 
+@of_metric
 def euler_characteristic(metric: MetricField, order: Order = 4) -> float:
     """(integral of R dA) / (4 pi) on a 2-D torus: 0 up to the error of the differences.
 
@@ -77,6 +80,7 @@ def euler_characteristic(metric: MetricField, order: Order = 4) -> float:
     return total_scalar_curvature(metric, order) / (4 * math.pi)
 
 
+@of_metric
 def scalar_curvature_min(metric: MetricField, order: Order = 4) -> float:
     """Smallest R over the grid, 1 / length^2.
 
@@ -87,12 +91,14 @@ def scalar_curvature_min(metric: MetricField, order: Order = 4) -> float:
     return float(namespace(curvature).min(curvature))
 
 
+@of_metric
 def scalar_curvature_max(metric: MetricField, order: Order = 4) -> float:
     """Largest R over the grid, 1 / length^2."""
     curvature = metric.scalar_curvature(order)
     return float(namespace(curvature).max(curvature))
 
 
+@of_metric
 def curvature_max(metric: MetricField, order: Order = 4) -> float:
     """Largest |Rm| = (R_lijk R^lijk)^(1/2) over the grid, 1 / length^2.
 
@@ -122,6 +128,7 @@ def curvature_max(metric: MetricField, order: Order = 4) -> float:
     return math.sqrt(max(float(namespace(square).max(square)), 0.0))
 
 
+@of_metric
 def bianchi_residual(metric: MetricField, order: Order = 4) -> float:
     """Largest |div Ric - dR / 2|_g over the grid, 1 / length^3: the contracted Bianchi identity.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..arrays import Array, namespace, require_finite
-from ..errors import ShapeError
+from ..arrays import Array, namespace, require_finite, require_real_floating
+from ..errors import DTypeError, ShapeError
+from ..finite import finite_result
 from ..metrics import MetricField
 from ..tensors import (
     inverse_and_determinant,
@@ -17,6 +18,10 @@ from ..tensors import (
 
 def _packed(h: Array, metric: MetricField) -> Array:
     """A symmetric tensor in packed form, from either form."""
+    if not isinstance(metric, MetricField):
+        raise DTypeError(f"metric is a {type(metric).__name__}; give a MetricField")
+    require_real_floating(h, "tensor")
+    namespace(h, metric.packed)
     n, shape = metric.n, tuple(h.shape)
     if shape == (packed_size(n), *metric.grid.shape):
         require_finite(h, "tensor")
@@ -26,6 +31,7 @@ def _packed(h: Array, metric: MetricField) -> Array:
     raise ShapeError(f"tensor of shape {shape} does not fit {metric!r}")
 
 
+@finite_result
 def pointwise_norm(h: Array, metric: MetricField) -> Array:
     """|h|_g = (g^ik g^jl h_ij h_kl)^(1/2) at every grid point.
 
@@ -39,12 +45,14 @@ def pointwise_norm(h: Array, metric: MetricField) -> Array:
     return xp.sqrt(xp.where(square > 0, square, xp.zeros_like(square)))
 
 
+@finite_result
 def sup_norm(h: Array, metric: MetricField) -> float:
     """Largest |h|_g over the grid."""
     norm = pointwise_norm(h, metric)
     return float(namespace(norm).max(norm))
 
 
+@finite_result
 def l2_norm(h: Array, metric: MetricField, order: int = 4) -> float:
     """(integral of |h|^2_g sqrt(det g) dx)^(1/2), in the unit of h times length^(n/2).
 

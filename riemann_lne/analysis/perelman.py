@@ -18,10 +18,11 @@ from ..arrays import (
     require_finite,
     require_real_floating,
 )
+from ..checks import number
 from ..errors import InvalidArgumentError, ShapeError
 from ..integrators.semidiscrete import mean_laplacian_symbol
 from ..jets import MetricJet
-from ..metrics import MetricField
+from ..metrics import MetricField, of_metric
 from ..stencils import LocalField, evaluate, gradient
 from ..tensors import (
     SYMMETRIC,
@@ -56,6 +57,7 @@ class GroundState:
     potential: Array
 
 
+@of_metric
 def perelman_f(metric: MetricField, f: Array, order: Order = 4) -> float:
     """F(g, f), the integral of (R + |df|^2_g) e^(-f) dV, in length^(n - 2).
 
@@ -86,6 +88,7 @@ def perelman_f(metric: MetricField, f: Array, order: Order = 4) -> float:
     return float(metric.grid.integrate(values, quadrature_order(order)))
 
 
+@of_metric
 def perelman_w(metric: MetricField, f: Array, tau: float, order: Order = 4) -> float:
     """W(g, f, tau), dimensionless: the integral of
 
@@ -112,8 +115,7 @@ def perelman_w(metric: MetricField, f: Array, tau: float, order: Order = 4) -> f
     >>> abs(perelman_w(flat_metric(grid), f, tau=1.0, order=8)) < 1e-4
     True
     """
-    if not (math.isfinite(tau) and tau > 0):
-        raise InvalidArgumentError(f"tau = {tau}; a positive number is needed")
+    tau = number(tau, "tau", above=0.0)
     curvature, slope, measure = _densities(metric, f, order)
     values = (float(tau) * (curvature + slope) + f - float(metric.n)) * measure
     scale = (4 * math.pi * tau) ** (-metric.n / 2)
@@ -123,6 +125,7 @@ def perelman_w(metric: MetricField, f: Array, tau: float, order: Order = 4) -> f
 def _densities(metric: MetricField, f: Array, order: Order) -> tuple[Array, Array, Array]:
     """R, |df|^2 and e^(-f) sqrt(det g), shape of the grid each."""
     n, xp = metric.n, require_real_floating(f, "f")
+    namespace(f, metric.packed)
     if tuple(f.shape) != metric.grid.shape:
         raise ShapeError(f"f has shape {tuple(f.shape)}; the grid is {metric.grid.shape}")
     require_finite(f, "f")
@@ -133,6 +136,7 @@ def _densities(metric: MetricField, f: Array, order: Order) -> tuple[Array, Arra
     return metric.scalar_curvature(order), square, xp.exp(-f) * xp.sqrt(det)
 
 
+@of_metric
 def perelman_lambda(metric: MetricField, order: Order = "fourier") -> float:
     """Perelman's lambda, the lowest eigenvalue of -4 Laplacian + R on a torus, 1 / length^2.
 
@@ -165,6 +169,7 @@ def perelman_lambda(metric: MetricField, order: Order = "fourier") -> float:
     return perelman_ground_state(metric, order).value
 
 
+@of_metric
 def perelman_ground_state(metric: MetricField, order: Order = "fourier") -> GroundState:
     """Perelman's lambda with the f that attains it. Arguments and errors: ``perelman_lambda``.
 
@@ -294,6 +299,7 @@ def _orthonormal(
     return result
 
 
+@of_metric
 def perelman_lambda_rate(metric: MetricField, order: Order = "fourier") -> float:
     """Rate of lambda under the Ricci flow, 1 / length^4: twice the integral of
 

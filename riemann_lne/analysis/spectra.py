@@ -8,11 +8,12 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator, gmres
 
 from ..arrays import Array, like, to_numpy
+from ..checks import count
 from ..curvature import lichnerowicz_tensor
 from ..errors import InvalidArgumentError, RiemannLNEError
 from ..integrators.semidiscrete import mean_laplacian_symbol
 from ..jets import MetricJet
-from ..metrics import MetricField
+from ..metrics import MetricField, of_metric
 from ..stencils import LocalField, evaluate
 from ..tensors import metric_dimension, packed_size
 from ..weights import Order
@@ -26,6 +27,7 @@ class SpectrumError(RiemannLNEError, RuntimeError):
     """The eigenvalue iteration did not converge."""
 
 
+@of_metric
 def lichnerowicz_spectrum(metric: MetricField, k: int = 10, order: Order = "fourier") -> np.ndarray:
     """The k eigenvalues of the Lichnerowicz Laplacian with the largest real parts, on a torus.
 
@@ -68,6 +70,7 @@ def lichnerowicz_spectrum(metric: MetricField, k: int = 10, order: Order = "four
     if not grid.is_torus:
         raise InvalidArgumentError("the spectrum is computed on tori; this grid has bounded axes")
     size = packed_size(n) * grid.size
+    k = count(k, "k")
     if not 1 <= k <= size // 4:
         raise InvalidArgumentError(f"k = {k}; between 1 and {size // 4} on this grid")
     shape = (packed_size(n), *grid.shape)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, namespace, require_real_floating
-from ..errors import InvalidArgumentError, ShapeError
+from ..arrays import Array, namespace, require_finite, require_real_floating
+from ..checks import count, number
+from ..errors import InvalidArgumentError, NoClosedFormError, ShapeError
+from ..finite import finite_result
 from ..grids import Grid
 from ..metrics import MetricField
 
@@ -33,6 +37,21 @@ class ExactSolution(ABC):
     t_min: float = -math.inf
     t_max: float = math.inf
 
+    def __init_subclass__(cls) -> None:
+        """Let every formula of a solution pass the same gates, also of one made elsewhere."""
+        super().__init_subclass__()
+        for name in ("metric", *_FORMULAS):
+            if name in cls.__dict__:
+                setattr(cls, name, _formula(cls.__dict__[name]))
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _FORMULAS:
+            raise NoClosedFormError(
+                f"{type(self).__name__} has no {name} in closed form; take it from the grid: "
+                f"solution.field(t, grid).{name}()"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     def metric(self, t: float, *coordinates: Array) -> Array:
         """Components g_ij at a time, dimensionless.
 
@@ -50,12 +69,13 @@ class ExactSolution(ABC):
         Raises
         ------
         InvalidArgumentError
-            If the solution does not exist at that time.
+            If the solution does not exist at that time, or not at these coordinates.
+        NotFiniteError
+            If a coordinate is not finite, or a result does not fit into its type.
         ShapeError, DTypeError
-            If there are not n coordinates of one shape and a floating type.
+            If there are not n coordinates of one shape, float32 or float64.
         """
-        self._check(t, coordinates)
-        return stacked(self._components(float(t), *coordinates), coordinates[0])
+        return stacked(self._components(t, *coordinates), coordinates[0])
 
     def field(
         self, t: float, grid: Grid, xp: Any = np, dtype: Any = None, device: Any = None
@@ -76,19 +96,66 @@ class ExactSolution(ABC):
             raise ShapeError(
                 f"{type(self).__name__} needs {self.n} coordinates, got {len(coordinates)}"
             )
-        for x in coordinates:
-            require_real_floating(x, "a coordinate")
+        for k, x in enumerate(coordinates):
+            require_real_floating(x, f"coordinate {k}")
+            require_finite(x, f"coordinate {k}")
         shapes = {tuple(x.shape) for x in coordinates}
         if len(shapes) > 1:
             raise ShapeError(f"the coordinates differ in shape: {sorted(shapes)}")
         self._check_time(t)
 
     def _check_time(self, t: float) -> None:
+        t = number(t, "t")
         if not self.t_min < t < self.t_max:
             raise InvalidArgumentError(
                 f"{type(self).__name__} exists for {self.t_min:g} < t < {self.t_max:g}, not at "
                 f"t = {t:g}"
             )
+
+
+_FORMULAS = ("scalar_curvature", "ricci")
+
+
+def _formula(function: Callable[..., Array]) -> Callable[..., Array]:
+    """A formula whose time is a plain number, and whose result is finite or an error."""
+    checked = finite_result(function)
+
+    @wraps(function)
+    def call(self: ExactSolution, t: float, *coordinates: Array) -> Array:
+        self._check(t, coordinates)
+        try:
+            return checked(self, float(t), *coordinates)
+        except (OverflowError, ZeroDivisionError) as error:
+            raise InvalidArgumentError(
+                f"{type(self).__name__} at t = {float(t):g}: numbers of the solution do not fit "
+                f"into double precision ({error}); give another time or other parameters"
+            ) from error
+
+    return call
+
+
+def dimension(n: Any, thing: str, least: int = 2, name: str = "n") -> int:
+    """The dimension of a solution, ``least`` to 4, as a plain int."""
+    value = count(n, name)
+    if not least <= value <= 4:
+        raise InvalidArgumentError(f"{name} = {value}; {thing} comes in {least} to 4 dimensions")
+    return value
+
+
+def wave_vector(m: Any, name: str = "m") -> tuple[int, ...]:
+    """Whole numbers of moderate size, positive or not: their squares are exact."""
+    try:
+        values = [number(k, f"{name}[{i}]") for i, k in enumerate(m)]
+    except TypeError:
+        values = [math.nan]
+    if not all(v.is_integer() and abs(v) <= _LARGEST_WAVE for v in values):
+        raise InvalidArgumentError(
+            f"{name} = {m}; whole numbers between -{_LARGEST_WAVE} and {_LARGEST_WAVE} are needed"
+        )
+    return tuple(int(v) for v in values)
+
+
+_LARGEST_WAVE = 10**6
 
 
 def stacked(rows: Any, reference: Array) -> Array:
@@ -103,3 +170,6 @@ def stacked(rows: Any, reference: Array) -> Array:
 def conformal(v: Any, n: int) -> list[list[Any]]:
     """Rows of v delta_ij."""
     return [[v if i == j else 0.0 for j in range(n)] for i in range(n)]
+
+
+setattr(ExactSolution, "metric", _formula(ExactSolution.metric))  # noqa: B010 - as for subclasses

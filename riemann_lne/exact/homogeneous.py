@@ -6,16 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from ..arrays import Array, namespace
+from ..arrays import Array, first_true, namespace
+from ..checks import number
 from ..errors import InvalidArgumentError
 from ..grids import Grid
-from .base import ExactSolution, conformal, stacked
-
-
-def _dimension(n: int, what: str) -> int:
-    if n not in (2, 3, 4):
-        raise InvalidArgumentError(f"n = {n}; {what} comes in 2, 3 and 4 dimensions")
-    return n
+from .base import ExactSolution, conformal, dimension, stacked
 
 
 def _conformally_flat_solves(n: int) -> tuple[str, ...]:
@@ -55,14 +50,14 @@ class RoundSphere(ExactSolution):
 
     def squared_radius(self, t: float) -> float:
         """r0^2 - 2 (n - 1) t."""
-        return self.radius**2 - 2 * (self.n - 1) * t
+        # By what is left of time: positive, and exact close to the end.
+        return 2 * (self.n - 1) * (self.singular_time - t)
 
     def _components(self, t: float, *x: Array) -> Any:
         return conformal(4 * self.squared_radius(t) / (1 + _square(x)) ** 2, self.n)
 
     def scalar_curvature(self, t: float, *x: Array) -> Array:
         """Scalar curvature n (n - 1) / r(t)^2, shape of the coordinates; 1 / length^2."""
-        self._check(t, x)
         value = self.n * (self.n - 1) / self.squared_radius(t)
         return namespace(*x).full_like(x[0], value)
 
@@ -94,9 +89,12 @@ def round_sphere(n: int = 2, radius: float = 1.0) -> RoundSphere:
     >>> round_sphere(3, radius=2.0).singular_time
     1.0
     """
-    if not (math.isfinite(radius) and radius > 0):
-        raise InvalidArgumentError(f"radius = {radius}; a positive length is needed")
-    return RoundSphere(_dimension(n, "the sphere"), float(radius))
+    value = number(radius, "radius", above=0.0)
+    if not 1e-100 < value < 1e100:
+        raise InvalidArgumentError(
+            f"radius = {radius}; its square is used: give it in a unit of about its size"
+        )
+    return RoundSphere(dimension(n, "the sphere"), value)
 
 
 @dataclass(frozen=True)
@@ -116,14 +114,23 @@ class Hyperbolic(ExactSolution):
         return -1 / (2 * (self.n - 1))
 
     def _growth(self, t: float) -> float:
-        return 1 + 2 * (self.n - 1) * t
+        """1 + 2 (n - 1) t, by the time since the start: positive, and exact close to it."""
+        return 2 * (self.n - 1) * (t - self.t_min)
+
+    def _check(self, t: float, coordinates: tuple[Array, ...]) -> None:
+        super()._check(t, coordinates)
+        index = first_true(~(coordinates[-1] > 0))
+        if index is not None:
+            raise InvalidArgumentError(
+                f"the upper half-space has coordinate {self.n - 1} > 0, not "
+                f"{float(coordinates[-1][index]):g} (at index {index})"
+            )
 
     def _components(self, t: float, *x: Array) -> Any:
         return conformal(self._growth(t) / x[-1] ** 2, self.n)
 
     def scalar_curvature(self, t: float, *x: Array) -> Array:
         """-n (n - 1) / (1 + 2 (n - 1) t), shape of the coordinates; 1 / length^2."""
-        self._check(t, x)
         return namespace(*x).full_like(x[0], -self.n * (self.n - 1) / self._growth(t))
 
     def ricci(self, t: float, *x: Array) -> Array:
@@ -147,7 +154,7 @@ def hyperbolic(n: int = 2) -> Hyperbolic:
     >>> float(hyperbolic(3).scalar_curvature(0.0, one, one, one)[0])
     -6.0
     """
-    return Hyperbolic(_dimension(n, "hyperbolic space"))
+    return Hyperbolic(dimension(n, "hyperbolic space"))
 
 
 @dataclass(frozen=True)
@@ -157,14 +164,32 @@ class Cigar(ExactSolution):
     n = 2
     solves = ("ricci", "ricci-deturck")
 
+    def _parts(self, t: float, *x: Array) -> tuple[float, Array, Array, Array]:
+        """e^(-t), r, and with w = (r e^(-2t))^2: whether w <= 1, and w or 1/w, at most 1.
+
+        w decides: R = 4/(1 + w), and it can be formed where e^(4t), its inverse or r^2 alone
+        overflow or vanish.
+        """
+        xp, h = namespace(*x), _exponential(-t)
+        r = xp.hypot(*x)
+        zero = xp.zeros_like(r)
+        ratio = xp.where(r > 0, (r * h) * h, zero)
+        inside = ratio <= 1
+        small = xp.where(inside, ratio, 1 / xp.where(inside, zero + 1, ratio))
+        return h, r, inside, small * small
+
     def _components(self, t: float, *x: Array) -> Any:
-        return conformal(1 / (math.exp(4 * t) + _square(x)), 2)
+        h, r, inside, small = self._parts(t, *x)
+        xp = namespace(r)
+        outer = 1 / xp.where(inside, xp.ones_like(r), r)
+        near = (h * h) * (h * h) / (1 + small)
+        return conformal(xp.where(inside, near, outer * outer / (1 + small)), 2)
 
     def scalar_curvature(self, t: float, *x: Array) -> Array:
         """4 e^(4t) / (e^(4t) + r^2), shape of the coordinates; 1 / length^2."""
-        self._check(t, x)
-        c = math.exp(4 * t)
-        return 4 * c / (c + _square(x))
+        _, _, inside, small = self._parts(t, *x)
+        one = namespace(small).ones_like(small)
+        return 4 * namespace(small).where(inside, one, small) / (1 + small)
 
     def ricci(self, t: float, *x: Array) -> Array:
         """R g_ij / 2, (2, 2, *shape); 1 / length^2."""
@@ -173,6 +198,11 @@ class Cigar(ExactSolution):
     def grid(self, points: int) -> Grid:
         """Box [-1, 1]^2."""
         return Grid.box(-1.0, 1.0, (points, points))
+
+
+def _exponential(a: float) -> float:
+    """e^a, infinite where it does not fit into double precision."""
+    return math.exp(a) if a < 709 else math.inf
 
 
 def cigar() -> Cigar:
@@ -199,7 +229,7 @@ class Nil(ExactSolution):
 
     def _scales(self, t: float) -> tuple[float, float]:
         """A = (1 + 3 t)^(1/3) and B = 1 / A."""
-        a = (1 + 3 * t) ** (1 / 3)
+        a = (3 * (t - self.t_min)) ** (1 / 3)
         return a, 1 / a
 
     def _components(self, t: float, *x: Array) -> Any:
@@ -208,13 +238,11 @@ class Nil(ExactSolution):
 
     def scalar_curvature(self, t: float, *x: Array) -> Array:
         """-B / (2 A^2), shape of the coordinates; 1 / length^2."""
-        self._check(t, x)
         a, b = self._scales(t)
         return namespace(*x).full_like(x[0], -b / (2 * a**2))
 
     def ricci(self, t: float, *x: Array) -> Array:
         """-B / (2 A) (dx^2 + dy^2) + B^2 / (2 A^2) (dz - x dy)^2, (3, 3, *shape); 1 / length^2."""
-        self._check(t, x)
         a, b = self._scales(t)
         return stacked(_left_invariant(-b / (2 * a), b**2 / (2 * a**2), x[0]), x[0])
 

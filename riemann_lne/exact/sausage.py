@@ -10,7 +10,7 @@ from typing import Any
 from ..arrays import Array, namespace
 from ..errors import InvalidArgumentError
 from ..grids import Grid
-from .base import ExactSolution, conformal
+from .base import ExactSolution, conformal, dimension, wave_vector
 
 
 @dataclass(frozen=True)
@@ -23,31 +23,40 @@ class PeriodicSausage(ExactSolution):
     solves = ("ricci", "ricci-deturck")
     t_min = 0.0
 
-    def _factor(self, t: float, *x: Array) -> tuple[Array, Array, float]:
-        """v, cos(m.x) and q = e^(-|m|^2 t)."""
+    def _parts(self, t: float, *x: Array) -> tuple[float, float, Array, Array]:
+        """Q = e^(-|m|^2 t), 1 - q, C = cos^2(m.x / 2) and 1 + q^2 + 2 q cos(m.x)."""
         xp = namespace(*x)
-        wave = xp.cos(self.m[0] * x[0] + self.m[1] * x[1])
-        # In powers of e^-s: sinh and cosh overflow where the metric is simply flat.
-        q = math.exp(-(self.m[0] ** 2 + self.m[1] ** 2) * t)
-        return (1 - q * q) / (1 + q * q + 2 * q * wave), wave, q
+        half = xp.cos(0.5 * self.m[0] * x[0] + 0.5 * self.m[1] * x[1])
+        square = half * half
+        # In powers of e^-s: sinh and cosh overflow where the metric is simply flat. With 1 - q
+        # and C given apart, nothing cancels near t = 0.
+        s = (self.m[0] ** 2 + self.m[1] ** 2) * t
+        q, gap = math.exp(-s), -math.expm1(-s)
+        return q, gap, square, gap * gap + 4 * q * square
+
+    def _factor(self, t: float, *x: Array) -> Array:
+        """V = (1 - q^2) / (1 + q^2 + 2 q cos(m.x))."""
+        q, gap, _, below = self._parts(t, *x)
+        return gap * (1 + q) / below
 
     def _components(self, t: float, *x: Array) -> Any:
-        v, _, _ = self._factor(t, *x)
+        v = self._factor(t, *x)
         return [
             [v if i == j and i < 2 else float(i == j) for j in range(self.n)] for i in range(self.n)
         ]
 
     def scalar_curvature(self, t: float, *x: Array) -> Array:
         """R = -Laplacian(log v) / v, shape of the coordinates; 1 / length^2."""
-        self._check(t, x)
-        v, wave, q = self._factor(t, *x)
-        bend = 2 * q * ((1 + q * q) * wave + 2 * q) / (1 + q * q + 2 * q * wave) ** 2
-        return -(self.m[0] ** 2 + self.m[1] ** 2) * bend / v
+        q, gap, square, below = self._parts(t, *x)
+        # (1 + q^2) cos(m.x) + 2 q
+        above = 2 * (1 + q * q) * square - gap * gap
+        scale = 2.0 * (self.m[0] ** 2 + self.m[1] ** 2)
+        return -scale * q * (above / below) / (gap * (1 + q))
 
     def ricci(self, t: float, *x: Array) -> Array:
         """R_ij = R g_ij / 2 in the x-y plane and 0 beside it, (n, n, *shape); 1 / length^2."""
         xp = namespace(*x)
-        half = 0.5 * self.scalar_curvature(t, *x) * self._factor(t, *x)[0]
+        half = 0.5 * self.scalar_curvature(t, *x) * self._factor(t, *x)
         zero = xp.zeros_like(half)
         rows = [
             xp.stack([half if i == j and i < 2 else zero for j in range(self.n)], axis=0)
@@ -88,12 +97,10 @@ def periodic_sausage(m: Sequence[int] = (1, 0), ndim: int = 2) -> PeriodicSausag
     >>> float(round(g.volume() / (2 * np.pi) ** 2, 6))
     1.0
     """
-    vector = tuple(m)
-    if len(vector) != 2 or any(k != int(k) for k in vector) or not any(vector):
+    vector = wave_vector(m)
+    if len(vector) != 2 or not any(vector):
         raise InvalidArgumentError(f"m = {vector}; two whole numbers are needed, not both zero")
-    if ndim not in (2, 3, 4):
-        raise InvalidArgumentError(f"ndim = {ndim}; the sausage comes in 2, 3 and 4 dimensions")
-    return PeriodicSausage((int(vector[0]), int(vector[1])), ndim)
+    return PeriodicSausage((vector[0], vector[1]), dimension(ndim, "the sausage", name="ndim"))
 
 
 @dataclass(frozen=True)
@@ -104,21 +111,26 @@ class Rosenau(ExactSolution):
     solves = ("ricci", "ricci-deturck")
     t_max = 0.0
 
-    def _parts(self, t: float, x: Array) -> tuple[Array, Array, float]:
-        """v, cosh x and q = e^t."""
-        # In powers of e^t: sinh and cosh of t overflow where the cylinder is simply long.
-        wave, q = namespace(x).cosh(x), math.exp(t)
-        return (1 - q * q) / (1 + q * q + 2 * q * wave), wave, q
+    def _parts(self, t: float, x: Array) -> tuple[float, float, Array]:
+        """Q = e^t, 1 - q^2 and 2 q cosh x."""
+        # In powers of e^t: sinh and cosh of t overflow where the cylinder is simply long. The
+        # product with cosh x is one exponential, as the one factor may vanish and the other not.
+        xp = namespace(x)
+        return math.exp(t), -math.expm1(2 * t), xp.exp(t + xp.abs(x)) + xp.exp(t - xp.abs(x))
 
     def _components(self, t: float, *x: Array) -> Any:
-        return conformal(self._parts(t, x[0])[0], 2)
+        q, gap, wave = self._parts(t, x[0])
+        return conformal(gap / (1 + q * q + wave), 2)
 
     def scalar_curvature(self, t: float, *x: Array) -> Array:
         """(1 + cosh x cosh t) / (sinh(-t) (cosh x + cosh t)), shape of x; 1 / length^2."""
-        self._check(t, x)
-        _, wave, q = self._parts(t, x[0])
+        xp = namespace(*x)
+        q, gap, wave = self._parts(t, x[0])
         square = 1 + q * q
-        return 2 * q * (2 * q + square * wave) / ((1 - q * q) * (square + 2 * q * wave))
+        # Divided by the wave where that is large: it may be infinite, R is (1 + q^2)/(1 - q^2).
+        near = (4 * q * q + square * wave) / (square + wave)
+        far = (4 * q * q / wave + square) / (square / wave + 1)
+        return xp.where(wave < 1, near, far) / gap
 
     def ricci(self, t: float, *x: Array) -> Array:
         """R g_ij / 2, (2, 2, *shape); 1 / length^2."""

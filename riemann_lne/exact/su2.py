@@ -11,6 +11,7 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from ..arrays import Array, namespace
+from ..checks import number
 from ..errors import InvalidArgumentError
 from ..grids import Grid
 from .base import ExactSolution, stacked
@@ -39,12 +40,22 @@ class Berger(ExactSolution):
     @property
     def t_max(self) -> float:  # type: ignore[override]
         """The time at which the sphere vanishes."""
-        return _history(self).end
+        return self._unit * _history(self._shape).end
 
     @property
     def t_min(self) -> float:  # type: ignore[override]
         """As far back as the equation was followed, until one length was 50 times another."""
-        return _history(self).start
+        return self._unit * _history(self._shape).start
+
+    @property
+    def _unit(self) -> float:
+        """The largest of a, b and c: lengths squared and times are proportional to it."""
+        return max(self.a, self.b, self.c)
+
+    @property
+    def _shape(self) -> tuple[float, float, float]:
+        """A, B and C in that unit, to which the tolerances of the integration are fitted."""
+        return self.a / self._unit, self.b / self._unit, self.c / self._unit
 
     @property
     def singular_time(self) -> float:
@@ -60,21 +71,20 @@ class Berger(ExactSolution):
             If the solution does not exist at that time.
         """
         self._check_time(t)
-        return _lengths(self, float(t))
+        a, b, c = _lengths(self._shape, float(t) / self._unit)
+        return a * self._unit, b * self._unit, c * self._unit
 
     def _components(self, t: float, *x: Array) -> Any:
         return _in_angles(self.lengths(t), *x)
 
     def scalar_curvature(self, t: float, *x: Array) -> Array:
         """The sum of Ric(F_i, F_i) / g(F_i, F_i), shape of the coordinates; 1 / length^2."""
-        self._check(t, x)
         squares = self.lengths(t)
         value = sum(r / s for r, s in zip(_ricci(squares), squares, strict=True))
         return namespace(*x).full_like(x[0], value)
 
     def ricci(self, t: float, *x: Array) -> Array:
         """Ric(F1, F1) = 4 - 2 (B^2 + C^2 - A^2) / (B C), cyclic; (3, 3, *shape), dimensionless."""
-        self._check(t, x)
         return stacked(_in_angles(_ricci(self.lengths(t)), *x), x[0])
 
     def grid(self, points: int) -> Grid:
@@ -89,10 +99,11 @@ class Berger(ExactSolution):
 def _ricci(squares: tuple[float, float, float]) -> tuple[float, float, float]:
     """Ric(F_i, F_i) from the squared lengths (Milnor 1976)."""
     a, b, c = squares
+    # By quotients: a product of two lengths may not fit where a quotient does.
     return (
-        4 - 2 * (b * b + c * c - a * a) / (b * c),
-        4 - 2 * (c * c + a * a - b * b) / (c * a),
-        4 - 2 * (a * a + b * b - c * c) / (a * b),
+        4 - 2 * (b / c + c / b - (a / b) * (a / c)),
+        4 - 2 * (c / a + a / c - (b / c) * (b / a)),
+        4 - 2 * (a / b + b / a - (c / a) * (c / b)),
     )
 
 
@@ -145,9 +156,9 @@ def _slowed(s: float, y: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=32)
-def _history(solution: Berger) -> _History:
+def _history(squares: tuple[float, float, float]) -> _History:
     """The whole life of a solution."""
-    start = np.append(np.log([solution.a, solution.b, solution.c]), 0.0)
+    start = np.append(np.log(squares), 0.0)
 
     def uneven(s: float, y: np.ndarray) -> float:
         return math.log(_WORST_RATIO) - float(np.ptp(y[:3]))
@@ -172,9 +183,9 @@ def _history(solution: Berger) -> _History:
 
 
 @lru_cache(maxsize=4096)
-def _lengths(solution: Berger, t: float) -> tuple[float, float, float]:
+def _lengths(squares: tuple[float, float, float], t: float) -> tuple[float, float, float]:
     """A, B, C at a time: t is inverted by Newton's method, kept in a bracket."""
-    history = _history(solution)
+    history = _history(squares)
     low, high = history.low, _END
     s = 0.0
     for _ in range(200):
@@ -221,9 +232,12 @@ def berger(a: float = 1.0, b: float = 1.0, c: float = 0.5) -> Berger:
     >>> round((a - c) / (a * c**2) - 2, 12) == 0            # constant along Berger spheres
     True
     """
-    squares = (float(a), float(b), float(c))
-    if not all(math.isfinite(v) and v > 0 for v in squares):
-        raise InvalidArgumentError(f"a, b, c = {squares}; positive squared lengths are needed")
+    squares = (number(a, "a"), number(b, "b"), number(c, "c"))
+    if not all(1e-300 < v < 1e300 for v in squares):
+        raise InvalidArgumentError(
+            f"a, b, c = {squares}; positive squared lengths are needed, in a unit of about their "
+            "size"
+        )
     if max(squares) > 0.99 * _WORST_RATIO * min(squares):
         raise InvalidArgumentError(
             f"a, b, c = {squares}; one is more than {0.99 * _WORST_RATIO:g} times another: the "

@@ -42,6 +42,13 @@ def step_too_small(t: float, dt: float, control: Control) -> str:
     )
 
 
+def time_stands_still(t: float, dt: float) -> str:
+    """An equal step that is lost in rounding."""
+    return (
+        f"dt = {dt:.4g} is too small to change t = {t:.6g} in double precision; take a longer step"
+    )
+
+
 def too_many_steps(t: float, max_steps: int) -> str:
     """The end of the user's patience."""
     return (
@@ -55,6 +62,8 @@ def stiffness_hint(stepper: Stepper) -> str:
     """What to use instead of an explicit method that stability, not accuracy, held back."""
     if stepper.limited < _MANY_STEPS or 2 * stepper.limited < stepper.accepted:
         return ""
+    if stepper.integrator.name == "rkl2":
+        return ""  # at its bound on stages: there is nothing better to name
     return (
         f"the problem is stiff: {stepper.limited} of {stepper.accepted} steps were held back by "
         f"the stability limit of {stepper.integrator.name!r}, not by the tolerance; try "

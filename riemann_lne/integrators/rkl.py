@@ -10,12 +10,17 @@ from __future__ import annotations
 import math
 
 from ..arrays import Array
+from ..checks import count
+from ..errors import InvalidArgumentError
 from .base import Step, WithoutMemory
 from .blockwise import Combination, combination
 from .semidiscrete import SemiDiscreteFlow
+from .stepper import StepError
 
 # The bound is for the Laplacian frozen at the start of the step: leave room for what changes.
 _MARGIN = 1.05
+# More of them only make a step so long that nothing can be seen, saved or interrupted within it.
+MOST_STAGES = 999
 
 
 def stage_count(radius: float, dt: float) -> int:
@@ -27,13 +32,20 @@ def stage_count(radius: float, dt: float) -> int:
     return max(3, s + 1 - s % 2)
 
 
+def longest_step(radius: float, stages: int) -> float:
+    """The step that so many stages are stable for, (2 / radius) (s^2 + s - 2) / 4."""
+    return (stages * stages + stages - 2) / (2 * radius) if radius > 0 else math.inf
+
+
 class RKL2(WithoutMemory):
     """Runge-Kutta-Legendre method of order 2.
 
     Parameters
     ----------
     stages : int, optional
-        Fixed stage count (at least 2); by default the one the spectral-radius bound asks for.
+        Fixed stage count (2 to 999); by default the one the spectral-radius bound asks for. Steps
+        under error control are kept so short that they need at most 999; an equal step that needs
+        more ends the flow with advice.
     """
 
     name = "rkl2"
@@ -43,10 +55,13 @@ class RKL2(WithoutMemory):
     returns_rate = True
 
     def __init__(self, stages: int | None = None) -> None:
-        self.stages = stages
+        self.stages = None if stages is None else count(stages, "stages", least=2)
+        if self.stages is not None and self.stages > MOST_STAGES:
+            raise InvalidArgumentError(f"stages = {stages}; at most {MOST_STAGES} are taken")
 
     def stable_step(self, radius: float) -> float:
-        return math.inf  # the stage count grows with the step
+        # The stage count grows with the step, up to its bound.
+        return longest_step(_MARGIN * radius, MOST_STAGES)
 
     def step(
         self,
@@ -57,7 +72,7 @@ class RKL2(WithoutMemory):
         dt: float,
         estimate: bool,
     ) -> Step:
-        s = self.stages or stage_count(_MARGIN * system.spectral_radius(y), dt)
+        s = self.stages or self._stages(system.spectral_radius(y), t, dt)
         w = 4.0 / (s * s + s - 2)
         b = [1 / 3, 1 / 3, *((j * j + j - 2) / (2 * j * (j + 1)) for j in range(2, s + 1))]
         b[2] = 1 / 3
@@ -87,3 +102,15 @@ class RKL2(WithoutMemory):
         # The estimate of Sommeijer, Shampine & Verwer (1998) for second-order stabilised methods.
         error = Combination([(0.8, y), (-0.8, old), (0.4 * dt, first), (0.4 * dt, last)])
         return Step(old, last, error)
+
+    @staticmethod
+    def _stages(radius: float, t: float, dt: float) -> int:
+        """The stage count of a step; StepError where it is out of bounds."""
+        longest = longest_step(_MARGIN * radius, MOST_STAGES)
+        if not dt <= longest:  # also if the radius is not finite
+            raise StepError(
+                f"the step of {dt:.4g} from t = {t:.6g} needs more than {MOST_STAGES} stages of "
+                f"'rkl2', as the grid is fine for it (spectral radius {radius:.3g}); take dt below "
+                f"{longest:.3g}, or leave dt out to have it adapted"
+            )
+        return stage_count(_MARGIN * radius, dt)

@@ -18,7 +18,7 @@ from ..flows.describe import checksum, describe
 from ..io import StoredMetrics
 from ..kernels.fused import choose
 from ..locks import hold
-from ..metrics import MetricField
+from ..metrics import MetricField, require_no_gradient
 from ..weights import Order, validate_order
 from .base import Integrator
 from .boundaries import Boundary
@@ -171,6 +171,7 @@ def solve_flow(
         raise DTypeError(
             f"metric is a {type(metric).__name__}; make a MetricField(grid, components) of it"
         )
+    require_no_gradient("solve_flow", metric, *getattr(flow, "__dict__", {}).values())
     if isinstance(flow, type) or not hasattr(flow, "rhs"):
         raise DTypeError(f"flow = {flow!r}; give a flow object such as RicciDeTurckFlow()")
     for name, value in {

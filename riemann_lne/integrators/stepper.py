@@ -112,6 +112,8 @@ class Stepper:
         if self._stretch[0] != target:
             self._stretch = (target, now.t, 0)
         _, start, done = self._stretch
+        if now.t + self.control.dt == now.t:
+            raise StepError(diagnosis.time_stands_still(now.t, self.control.dt))
         count = max(1, math.ceil((target - start) / self.control.dt * (1 - 1e-12)))
         size = (target - start) / count
         step = self.integrator.step(self.system, now.t, now.y, now.rate, size, False)

@@ -8,19 +8,32 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, first_true, like, namespace, require_real_floating, to_numpy
+from ..arrays import (
+    Array,
+    first_true,
+    like,
+    namespace,
+    require_finite,
+    require_real_floating,
+    to_numpy,
+)
+from ..checks import numbers
 from ..errors import InvalidArgumentError, ShapeError
+from ..identity import ByValue
 
 
-def prepare(**arrays: Array) -> tuple[Any, list[Array], Any]:
+def prepare(*, check: bool = True, **arrays: Array) -> tuple[Any, list[Array], Any]:
     """Check weight-space arrays and bring them to one working type.
 
     Returns the namespace, the arrays in the working type and the type results should have.
     The working type is that of the inputs, or float32 where they are half precision: a sum over
-    a layer's weights in bfloat16 stops growing after a few hundred terms.
+    a layer's weights in bfloat16 stops growing after a few hundred terms. ``check=False`` leaves
+    NaN and infinity in (to look for them waits for the device on a GPU).
 
     Raises
     ------
+    NotFiniteError
+        If an argument holds NaN or infinity; the message names the place.
     DTypeError
         If an argument is not a real floating-point array.
     ShapeError
@@ -30,7 +43,7 @@ def prepare(**arrays: Array) -> tuple[Any, list[Array], Any]:
     xp = namespace(*arrays.values())
     shapes = {name: tuple(a.shape) for name, a in arrays.items()}
     for name, a in arrays.items():
-        require_real_floating(a, name)
+        require_real_floating(a, name, half=True)
         if not shapes[name] or shapes[name][-1] == 0:
             raise ShapeError(
                 f"{name} has shape {shapes[name]}; expected (..., n) with n >= 1: "
@@ -43,32 +56,61 @@ def prepare(**arrays: Array) -> tuple[Any, list[Array], Any]:
         np.broadcast_shapes(*(shape[:-1] for shape in shapes.values()))
     except ValueError as error:
         raise ShapeError(f"the batch dimensions do not broadcast: {listing}") from error
+    if check:
+        for name, a in arrays.items():
+            require_finite(a, name)
     out_dtype = xp.result_type(*arrays.values())
     dtype = out_dtype if xp.finfo(out_dtype).bits >= 32 else xp.float32
     return xp, [xp.astype(a, dtype, copy=False) for a in arrays.values()], out_dtype
 
 
-def detached(x: Array) -> Array:
-    """The array without its gradient tape, where its library has one."""
-    return x.detach() if hasattr(x, "detach") else x
+class WithTau(ByValue):
+    """A metric or another object that has a scale tau and nothing else; equal if the taus are."""
+
+    def __init__(self, tau: Any) -> None:
+        self.tau = validate_tau(tau)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(tau={self.tau})"
 
 
 def validate_tau(tau: Any) -> Any:
     """Tau as a Python float, or the array it is, after checking that it is finite and positive."""
-    if isinstance(tau, Real) and not isinstance(tau, (bool, np.bool_)):
-        value = float(tau)
-        if not (math.isfinite(value) and value > 0.0):
-            raise InvalidArgumentError(f"tau must be finite and greater than 0, got {tau}")
-        return value
-    if isinstance(tau, (bool, np.bool_)) or tau is None:
-        raise InvalidArgumentError(f"tau must be a number greater than 0, got {tau!r}")
-    xp = require_real_floating(tau, "tau")
-    index = first_true(~(xp.isfinite(tau) & (tau > 0.0)))
+    return validate_scale(tau, "tau")
+
+
+def validate_scale(value: Any, name: str, *, zero: bool = False) -> Any:
+    """A finite number above 0 (or, with ``zero``, at least 0) for all blocks or for each.
+
+    Returned as a Python float, or the array it is. Raises InvalidArgumentError, or DTypeError for
+    an array of another type.
+    """
+    bound = "not negative" if zero else "greater than 0"
+    if isinstance(value, (bool, np.bool_)) or value is None:
+        raise InvalidArgumentError(f"{name} must be a number {bound}, got {value!r}")
+    if isinstance(value, Real):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not (math.isfinite(number) and (number >= 0.0 if zero else number > 0.0)):
+            raise InvalidArgumentError(f"{name} must be finite and {bound}, got {value}")
+        return number
+    xp = require_real_floating(value, name, half=True)
+    index = first_true(~(xp.isfinite(value) & (value >= 0.0 if zero else value > 0.0)))
     if index is not None:
         raise InvalidArgumentError(
-            f"tau must be finite and greater than 0, got {float(tau[index])} at index {index}"
+            f"{name} must be finite and {bound}, got {float(value[index])} at index {index}"
         )
-    return tau
+    return value
+
+
+def valid_times(times: Any) -> list[float]:
+    """Times along a geodesic as floats; InvalidArgumentError unless finite and at least one."""
+    values = numbers(times, "times")
+    if not values:
+        raise InvalidArgumentError("times must be finite and at least one, got []")
+    return values
 
 
 def fit_tau(tau: Any, *arrays: Array) -> tuple[Any, Any]:

@@ -8,19 +8,15 @@ from typing import Any
 
 from ..arrays import Array, first_true, like
 from ..errors import InvalidArgumentError
-from ._common import cosh_saturated, fit_tau, prepare, validate_tau
+from ..finite import finite_result
+from ._common import WithTau, cosh_saturated, fit_tau, prepare, valid_times
 
 
-class GudermannianGeometry:
+class GudermannianGeometry(WithTau):
     """What `HessianLNEMetric` has by being Euclidean in the coordinates gd(tau x)/tau."""
 
-    def __init__(self, tau: Any) -> None:
-        self.tau = validate_tau(tau)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(tau={self.tau})"
-
-    def to_flat(self, x: Array) -> Array:
+    @finite_result
+    def to_flat(self, x: Array, *, check: bool = True) -> Array:
         """The flat coordinates y = gd(tau x)/tau = 2 atan(tanh(tau x/2))/tau, shape (..., n).
 
         In the unit of the weights, |y_i| < pi/(2 tau); beyond tau |x_i| = 36 (17 in single
@@ -32,11 +28,12 @@ class GudermannianGeometry:
         >>> print(HessianLNEMetric(1.0).to_flat(np.asarray([0.0, 1.0])).round(4))
         [0.     0.8658]
         """
-        xp, (x,), out = prepare(x=x)
+        xp, (x,), out = prepare(check=check, x=x)
         weight = fit_tau(self.tau, x)[1]
         y = 2.0 * xp.atan(xp.tanh(0.5 * (x * weight))) / weight
         return xp.astype(y, out, copy=False)
 
+    @finite_result
     def from_flat(self, y: Array, *, check: bool = True) -> Array:
         """The weights x = asinh(tan(tau y))/tau with flat coordinates y, shape (..., n).
 
@@ -49,13 +46,14 @@ class GudermannianGeometry:
         >>> print(HessianLNEMetric(1.0).from_flat(np.asarray([0.0, 0.865769483])).round(6))
         [0. 1.]
         """
-        xp, (y,), out = prepare(y=y)
+        xp, (y,), out = prepare(check=check, y=y)
         weight = fit_tau(self.tau, y)[1]
         angle = y * weight
         if check:
             _require_inside(xp, xp.abs(angle) < 0.5 * math.pi, "the flat coordinates leave")
         return xp.astype(xp.asinh(xp.tan(angle)) / weight, out, copy=False)
 
+    @finite_result
     def exp(self, x: Array, v: Array, *, check: bool = True) -> Array:
         """The end of the geodesic that leaves x with velocity v, after unit time, shape (..., n).
 
@@ -93,7 +91,7 @@ class GudermannianGeometry:
         >>> print(HessianLNEMetric(1.0).exp(np.asarray([0.0]), np.asarray([0.865769483])).round(6))
         [1.]
         """
-        xp, (x, v), out = prepare(x=x, v=v)
+        xp, (x, v), out = prepare(check=check, x=x, v=v)
         weight = fit_tau(self.tau, x, v)[1]
         a = x * weight
         limit = 0.5 * math.log(float(xp.finfo(a.dtype).max))
@@ -107,6 +105,7 @@ class GudermannianGeometry:
         step = xp.log1p(u / grown) - xp.log1p(-u * grown)
         return xp.astype(x + step / weight, out, copy=False)
 
+    @finite_result
     def geodesic(self, x: Array, v: Array, times: Sequence[float], *, check: bool = True) -> Array:
         """Points exp(x, time v) of a geodesic, shape (..., len(times), n).
 
@@ -120,10 +119,12 @@ class GudermannianGeometry:
          [0.5222]
          [1.2262]]
         """
-        xp, (x, v), out = prepare(x=x, v=v)
-        points = [self.exp(x, v * float(time), check=check) for time in times]
+        instants = valid_times(times)
+        xp, (x, v), out = prepare(check=check, x=x, v=v)
+        points = [self.exp(x, v * time, check=check) for time in instants]
         return xp.astype(xp.stack(points, axis=-2), out, copy=False)
 
+    @finite_result
     def transport(self, x: Array, v: Array, w: Array, *, check: bool = True) -> Array:
         """Parallel transport of w along the geodesic exp(x, time v) to time 1, shape (..., n).
 
@@ -136,13 +137,14 @@ class GudermannianGeometry:
         >>> print(HessianLNEMetric(1.0).transport(zero, one, one).round(4))
         [1.8508]
         """
-        xp, (x, v, w), out = prepare(x=x, v=v, w=w)
+        xp, (x, v, w), out = prepare(check=check, x=x, v=v, w=w)
         weight = fit_tau(self.tau, x, v, w)[1]
         y = self.exp(x, v, check=check)
         ratio = cosh_saturated(xp, y, weight) / cosh_saturated(xp, x, weight)
         return xp.astype(w * ratio, out, copy=False)
 
-    def log(self, x: Array, y: Array) -> Array:
+    @finite_result
+    def log(self, x: Array, y: Array, *, check: bool = True) -> Array:
         """The velocity at x of the geodesic that reaches y at unit time, shape (..., n).
 
         v = (gd(tau y) - gd(tau x)) cosh(tau x)/tau, the difference taken without cancellation.
@@ -155,13 +157,14 @@ class GudermannianGeometry:
         >>> print(HessianLNEMetric(1.0).log(np.asarray([0.0]), np.asarray([1.0])).round(6))
         [0.865769]
         """
-        xp, (x, y), out = prepare(x=x, y=y)
+        xp, (x, y), out = prepare(check=check, x=x, y=y)
         weight = fit_tau(self.tau, x, y)[1]
         angle = self._angle(xp, x, y, weight)
         v = angle * cosh_saturated(xp, x, weight) / weight
         return xp.astype(v, out, copy=False)
 
-    def distance(self, x: Array, y: Array) -> Array:
+    @finite_result
+    def distance(self, x: Array, y: Array, *, check: bool = True) -> Array:
         """Geodesic distance |gd(tau x) - gd(tau y)|/tau (Euclidean norm), shape (...).
 
         In the unit of the weights, at most sqrt(n) pi/tau; accurate for x next to y. Raises
@@ -173,7 +176,7 @@ class GudermannianGeometry:
         >>> print(HessianLNEMetric(1.0).distance(np.asarray([-1.0]), np.asarray([1.0])).round(6))
         1.731539
         """
-        xp, (x, y), _ = prepare(x=x, y=y)
+        xp, (x, y), _ = prepare(check=check, x=x, y=y)
         block, weight = fit_tau(self.tau, x, y)
         return xp.linalg.vector_norm(self._angle(xp, x, y, weight), axis=-1) / block
 

@@ -8,22 +8,18 @@ import numpy as np
 
 from ..arrays import Array, device, require_finite, to_numpy
 from ..errors import NotPositiveDefiniteError, UnknownNameError
-from ._common import column, fit_tau, inner, prepare, sech2, validate_tau
+from ..finite import finite_result
+from ._common import WithTau, column, fit_tau, inner, prepare, sech2
 from .scale import max_tau
 
 _METHODS = ("exact", "weak")
 
 
-class RankOneAlgebra:
+class RankOneAlgebra(WithTau):
     """What `LNEMetric` knows about its matrix at a point, apart from derivatives."""
 
-    def __init__(self, tau: Any) -> None:
-        self.tau = validate_tau(tau)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(tau={self.tau})"
-
-    def matrix(self, x: Array) -> Array:
+    @finite_result
+    def matrix(self, x: Array, *, check: bool = True) -> Array:
         """g(x) = I - t t^T as an array (..., n, n), dimensionless. For small n.
 
         Raises DTypeError or ShapeError for x that is not real floating point (..., n).
@@ -34,12 +30,13 @@ class RankOneAlgebra:
         [[1. 0.]
          [0. 1.]]
         """
-        xp, (x,), out = prepare(x=x)
+        xp, (x,), out = prepare(check=check, x=x)
         t = self._t(xp, x)
         eye = xp.eye(x.shape[-1], dtype=x.dtype, device=device(x))
         return xp.astype(eye - column(xp, t) * xp.expand_dims(t, axis=-2), out, copy=False)
 
-    def norm2(self, x: Array) -> Array:
+    @finite_result
+    def norm2(self, x: Array, *, check: bool = True) -> Array:
         """|t|^2 = sum_i tanh^2(tau x_i), shape (...), dimensionless; g is a metric where it is < 1.
 
         Raises DTypeError or ShapeError for x that is not real floating point (..., n).
@@ -49,11 +46,12 @@ class RankOneAlgebra:
         >>> print(LNEMetric(0.5).norm2(np.full(1000, 0.05)).round(6))
         0.62474
         """
-        xp, (x,), _ = prepare(x=x)
+        xp, (x,), _ = prepare(check=check, x=x)
         t = self._t(xp, x)
         return inner(xp, t, t)
 
-    def apply(self, x: Array, v: Array) -> Array:
+    @finite_result
+    def apply(self, x: Array, v: Array, *, check: bool = True) -> Array:
         """g(x) v = v - (t . v) t, shape (..., n), in O(n).
 
         Defined for every tau. Raises DTypeError or ShapeError if x and v are not real floating
@@ -64,10 +62,11 @@ class RankOneAlgebra:
         >>> print(LNEMetric(1.0).apply(np.zeros(2), np.asarray([1.0, 2.0])))
         [1. 2.]
         """
-        xp, (x, v), out = prepare(x=x, v=v)
+        xp, (x, v), out = prepare(check=check, x=x, v=v)
         t = self._t(xp, x)
         return self._add_multiple(xp, v, -inner(xp, t, v), t, out)
 
+    @finite_result
     def solve(self, x: Array, v: Array, method: str = "exact", *, check: bool = True) -> Array:
         """g(x)^-1 v, the natural gradient of a gradient v, in O(n).
 
@@ -113,13 +112,14 @@ class RankOneAlgebra:
         """
         if method not in _METHODS:
             raise UnknownNameError("method", method, _METHODS)
-        xp, (x, v), out = prepare(x=x, v=v)
+        xp, (x, v), out = prepare(check=check, x=x, v=v)
         t = self._t(xp, x)
         c = inner(xp, t, v)
         if method == "exact":
             c = c / self._gap(xp, x, t, check)
         return self._add_multiple(xp, v, c, t, out)
 
+    @finite_result
     def determinant(self, x: Array, *, check: bool = True) -> Array:
         """Determinant s = 1 - |t|^2 of g, shape (...), dimensionless.
 
@@ -131,13 +131,14 @@ class RankOneAlgebra:
         >>> print(LNEMetric(0.5).determinant(np.full(1000, 0.05)).round(6))
         0.37526
         """
-        xp, (x,), _ = prepare(x=x)
+        xp, (x,), _ = prepare(check=check, x=x)
         s = self._stable_gap(xp, x)
         if check and not bool(xp.all(s > 0.0)):
             self._refuse(xp, x, s)
         return s
 
-    def eigenvalues(self, x: Array) -> Array:
+    @finite_result
+    def eigenvalues(self, x: Array, *, check: bool = True) -> Array:
         """Eigenvalues of g(x) in ascending order, (..., n): s, then n - 1 ones. Any tau.
 
         Raises DTypeError or ShapeError for x that is not real floating point (..., n).
@@ -147,12 +148,13 @@ class RankOneAlgebra:
         >>> print(LNEMetric(1.0).eigenvalues(np.zeros(3)))
         [1. 1. 1.]
         """
-        xp, (x,), out = prepare(x=x)
+        xp, (x,), out = prepare(check=check, x=x)
         s = column(xp, self._stable_gap(xp, x))
         ones = xp.ones((*s.shape[:-1], x.shape[-1] - 1), dtype=x.dtype, device=device(x))
         return xp.astype(xp.concat([s, ones], axis=-1), out, copy=False)
 
-    def is_positive_definite(self, x: Array) -> Array:
+    @finite_result
+    def is_positive_definite(self, x: Array, *, check: bool = True) -> Array:
         """Whether |t|^2 < 1, as booleans of shape (...).
 
         Raises DTypeError or ShapeError for x that is not real floating point (..., n).
@@ -164,10 +166,11 @@ class RankOneAlgebra:
         >>> print(LNEMetric(0.64).is_positive_definite(np.full(1000, 0.05)))
         False
         """
-        xp, (x,), _ = prepare(x=x)
+        xp, (x,), _ = prepare(check=check, x=x)
         return self._stable_gap(xp, x) > 0.0
 
-    def is_diagonally_dominant(self, x: Array) -> Array:
+    @finite_result
+    def is_diagonally_dominant(self, x: Array, *, check: bool = True) -> Array:
         """Whether g(x) is strictly diagonally dominant, as booleans of shape (...), in O(n).
 
         Row i asks 1 - t_i^2 > sum_{j != i} |t_i t_j|, that is |t_i| sum_j |t_j| < 1; the largest
@@ -180,7 +183,7 @@ class RankOneAlgebra:
         >>> print(LNEMetric(1.0).is_diagonally_dominant(np.asarray([[0.5, 0.5], [1.2, 0.9]])))
         [ True False]
         """
-        xp, (x,), _ = prepare(x=x)
+        xp, (x,), _ = prepare(check=check, x=x)
         largest, gap, others = self._apart(xp, x)
         return gap > largest * xp.sum(others, axis=-1)
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from ..arrays import Array
-from ._common import column, detached, inner
+from ..arrays import Array, detached
+from ._common import column, inner
 
 State = tuple[Array, ...]
 Rates = Callable[[State], tuple[State, Array, Array]]

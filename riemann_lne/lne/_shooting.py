@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from ..arrays import Array
 from ._common import column, fit_tau, inner
 from ._rk853 import Arrival, Rates, integrate
-from .divergence import lne_divergence
+from .divergence import bregman
 
 # Pairs of secants that are kept; measured: the coupling between coordinates has fewer directions.
 _MEMORY = 8
@@ -97,10 +97,10 @@ def nearby_log(metric: Graph, xp: Any, x: Array, y: Array) -> Array:
     t, _ = metric._t_and_d(xp, x)
     step = y - x
     block = fit_tau(metric.tau, x)[0]
-    bregman = block * lne_divergence(y, x, metric.tau)
+    above = block * bregman(xp, y, x, metric.tau)
     gap = metric._stable_gap(xp, x)
-    v = step - t * column(xp, bregman / gap)
-    rise = inner(xp, t, step) + bregman
+    v = step - t * column(xp, above / gap)
+    rise = inner(xp, t, step) + above
     plain = inner(xp, step, step)
     least = 0.1 * xp.minimum(gap, metric._stable_gap(xp, y)) * plain
     chord = xp.maximum(plain - rise * rise, least)

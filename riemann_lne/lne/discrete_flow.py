@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, like, namespace
+from ..checks import number
 from ..errors import InvalidArgumentError
+from ..finite import finite_result
 from ._common import fit_tau, inner, prepare, validate_tau
 
 
+@finite_result
 def discrete_flow_defect(
     t_next_k1: Array,
     t_k1: Array,
@@ -23,6 +26,7 @@ def discrete_flow_defect(
     dj: float,
     *,
     center: Array | None = None,
+    check: bool = True,
 ) -> Array:
     """Squared Frobenius norm of the defect of one step of the discrete Ricci flow.
 
@@ -86,7 +90,7 @@ def discrete_flow_defect(
     }
     if center is not None:
         named["center"] = center
-    xp, vectors, _ = prepare(**named)
+    xp, vectors, _ = prepare(check=check, **named)
     vectors = _of_one_shape(xp, vectors)
     p = weighted_sum(vectors[:5], *c[2:4])
     if center is None:  # the difference of k1 to itself is zero, and left out
@@ -160,7 +164,10 @@ def discrete_flow_defect_of_steps(
     return defect_of_products(products, flow_weights(dk, dj))
 
 
-def defect_products(x: Array, steps: Sequence[Array], dk: float, dj: float, tau: Any) -> Array:
+@finite_result
+def defect_products(
+    x: Array, steps: Sequence[Array], dk: float, dj: float, tau: Any, *, check: bool = True
+) -> Array:
     """What `discrete_flow_defect_of_steps` needs to know of the weights: 28 sums over a block.
 
     With u_a and p as there, the inner products of t_0, p, u_0, ..., u_4, every pair once, in the
@@ -200,7 +207,7 @@ def defect_products(x: Array, steps: Sequence[Array], dk: float, dj: float, tau:
     c = flow_weights(dk, dj)
     tau = validate_tau(tau)
     names = ("step_next_k1", "step_k1", "step_k2", "step_j1", "step_j2")
-    xp, (x, *given), _ = prepare(x=x, **dict(zip(names, steps, strict=True)))
+    xp, (x, *given), _ = prepare(check=check, x=x, **dict(zip(names, steps, strict=True)))
     weight = fit_tau(tau, x, *given)[1]
     if isinstance(weight, float):
         x, *given = _of_one_shape(xp, [x, *given])
@@ -227,11 +234,16 @@ def flow_weights(dk: float, dj: float) -> list[float]:
     [1.0, -1.5, 0.5, -0.25, 0.25]
     """
     for name, value in (("dk", dk), ("dj", dj)):
-        if not math.isfinite(value) or value == 0:
+        try:
+            fine = math.isfinite(1.0 / number(value, name))
+        except (InvalidArgumentError, ZeroDivisionError):
+            fine = False
+        if not fine:
             raise InvalidArgumentError(
                 f"{name} is the difference of two shifts and must be finite and not zero, "
                 f"got {value}; choose two different shifts along that axis"
             )
+    dk, dj = float(dk), float(dj)
     return [1.0, -1.0 - 1.0 / dk, 1.0 / dk, 1.0 / dj, -1.0 / dj]
 
 

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ..arrays import Array
+from ..finite import finite_result
 from ._common import fit_tau, log_cosh, prepare, validate_tau
 
 # Below this |tau (x - y)| the closed form would cancel and Taylor series are used; above it the
@@ -18,7 +19,8 @@ _EXP_SERIES = tuple(1.0 / math.factorial(k + 2) for k in range(13))
 _LOG_SERIES = tuple(1.0 / (2 * k + 3) for k in range(8))
 
 
-def lne_potential(x: Array, tau: Any) -> Array:
+@finite_result
+def lne_potential(x: Array, tau: Any, *, check: bool = True) -> Array:
     """Phi(x) = sum_i log cosh(tau x_i) / tau^2, the convex potential of the LNE divergence.
 
     Parameters
@@ -54,12 +56,13 @@ def lne_potential(x: Array, tau: Any) -> Array:
     999999.0
     """
     tau = validate_tau(tau)
-    xp, (x,), _ = prepare(x=x)
+    xp, (x,), _ = prepare(check=check, x=x)
     block, weight = fit_tau(tau, x)
     return xp.sum(log_cosh(xp, x * weight), axis=-1) / block / block
 
 
-def lne_divergence(x: Array, y: Array, tau: Any) -> Array:
+@finite_result
+def lne_divergence(x: Array, y: Array, tau: Any, *, check: bool = True) -> Array:
     """Bregman divergence D[x : y] of the LNE potential.
 
     D[x : y] = sum_i log(cosh(tau x_i)/cosh(tau y_i))/tau^2 - (x_i - y_i) tanh(tau y_i)/tau >= 0,
@@ -105,7 +108,12 @@ def lne_divergence(x: Array, y: Array, tau: Any) -> Array:
     True
     """
     tau = validate_tau(tau)
-    xp, (x, y), _ = prepare(x=x, y=y)
+    xp, (x, y), _ = prepare(check=check, x=x, y=y)
+    return bregman(xp, x, y, tau)
+
+
+def bregman(xp: Any, x: Array, y: Array, tau: Any) -> Array:
+    """The divergence of arguments that have been checked, or may be NaN in some blocks."""
     block, weight = fit_tau(tau, x, y)
     terms = _terms(xp, x * weight, y * weight, (x - y) * weight)
     return xp.sum(terms, axis=-1) / block / block

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..arrays import Array, first_true
 from ..errors import InvalidArgumentError
+from ..finite import finite_result
 from ._common import fit_tau, prepare, validate_tau
 
 # (1 + z) log(1 + z) - z = z^2 sum_k (-z)^k/((k + 1)(k + 2)), to 1e-17 for |z| <= 1/10.
@@ -13,7 +14,8 @@ _NEAR = 0.1
 _SERIES = tuple(1.0 / ((k + 1) * (k + 2)) for k in range(16))
 
 
-def lne_dual_potential(p: Array, tau: Any) -> Array:
+@finite_result
+def lne_dual_potential(p: Array, tau: Any, *, check: bool = True) -> Array:
     """Conjugate Phi*(p) = sum_i [(1+u_i) log(1+u_i) + (1-u_i) log(1-u_i)] / (2 tau^2), u = tau p.
 
     The largest value of p.x - Phi(x) over x, Phi the potential of Eq. 14, reached at
@@ -52,14 +54,15 @@ def lne_dual_potential(p: Array, tau: Any) -> Array:
     True
     """
     tau = validate_tau(tau)
-    xp, (p,), _ = prepare(p=p)
+    xp, (p,), _ = prepare(check=check, p=p)
     block, weight = fit_tau(tau, p)
     u = p * weight
     _require_dual(xp, xp.abs(u) <= 1.0, "p", "at most")
     return xp.sum(_excess(xp, u) + _excess(xp, -u), axis=-1) / (2.0 * block * block)
 
 
-def lne_dual_divergence(p: Array, q: Array, tau: Any) -> Array:
+@finite_result
+def lne_dual_divergence(p: Array, q: Array, tau: Any, *, check: bool = True) -> Array:
     """Bregman divergence D*[p : q] of the dual potential.
 
     D*[p : q] = Phi*(p) - Phi*(q) - (p - q) . x(q), x(q) = atanh(tau q)/tau. It is the divergence
@@ -99,7 +102,7 @@ def lne_dual_divergence(p: Array, q: Array, tau: Any) -> Array:
     True
     """
     tau = validate_tau(tau)
-    xp, (p, q), _ = prepare(p=p, q=q)
+    xp, (p, q), _ = prepare(check=check, p=p, q=q)
     block, weight = fit_tau(tau, p, q)
     _require_dual(xp, xp.abs(p * weight) <= 1.0, "p", "at most")
     w = q * weight

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from ..arrays import Array
-from ..errors import InvalidArgumentError, UnknownNameError
-from ._common import column, fit_tau, inner, prepare, sech2
+from ..errors import UnknownNameError
+from ..finite import finite_result
+from ..identity import ByValue
+from ._common import column, fit_tau, inner, prepare, sech2, validate_scale
 from .metric import LNEMetric
 
 _METHODS = ("exact",)
 
 
-class FlowedLNEMetric:
+class FlowedLNEMetric(ByValue):
     """The metric g(x) - 2 T Ric(x): one explicit Euler step of length T of the flow g' = -2 Ric.
 
     g is Eq. 16 and Ric its exact Ricci tensor, which is <= 0, so that the result is positive
@@ -51,15 +52,13 @@ class FlowedLNEMetric:
 
     def __init__(self, tau: Any, time: Any) -> None:
         self.lne = LNEMetric(tau)
-        values = [time] if isinstance(time, (int, float)) else time.reshape(-1).tolist()
-        if not all(math.isfinite(value) and value >= 0.0 for value in values):
-            raise InvalidArgumentError(f"time must be finite and not negative, got {time}")
         self.tau = self.lne.tau
-        self.time = float(time) if isinstance(time, (int, float)) else time
+        self.time = validate_scale(time, "time", zero=True)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(tau={self.tau}, time={self.time})"
 
+    @finite_result
     def matrix(self, x: Array, *, check: bool = True) -> Array:
         """Metric g - 2 T Ric as an array (..., n, n). For small n. Errors as `solve`.
 
@@ -69,12 +68,13 @@ class FlowedLNEMetric:
         [[2. 0.]
          [0. 2.]]
         """
-        ricci = self.lne.ricci(x, check=check).matrix()
+        ricci = self.lne.ricci(x, check=check).matrix(check=check)
         factor = 2.0 * self.time
         if not isinstance(factor, float):
             factor = factor[..., None, None]
-        return self.lne.matrix(x) - factor * ricci
+        return self.lne.matrix(x, check=check) - factor * ricci
 
+    @finite_result
     def apply(self, x: Array, v: Array, *, check: bool = True) -> Array:
         """(g - 2 T Ric) v, shape (..., n), in O(n). Errors as `solve`.
 
@@ -86,8 +86,10 @@ class FlowedLNEMetric:
         factor = 2.0 * self.time
         if not isinstance(factor, float):
             factor = factor[..., None]
-        return self.lne.apply(x, v) - factor * self.lne.ricci(x, check=check).apply(v)
+        bent = self.lne.ricci(x, check=check).apply(v, check=check)
+        return self.lne.apply(x, v, check=check) - factor * bent
 
+    @finite_result
     def solve(self, x: Array, v: Array, method: str = "exact", *, check: bool = True) -> Array:
         """(g - 2 T Ric)^-1 v, shape (..., n), in O(n).
 
@@ -105,33 +107,43 @@ class FlowedLNEMetric:
             raise UnknownNameError("method", method, _METHODS)
         if check:
             self.lne.determinant(x)
-        first = self.curvature_sums(x)
-        return self.finish(x, v, first, self.solve_sums(x, v, first))
+        first = self.curvature_sums(x, check=check)
+        sums = self.solve_sums(x, v, first, check=check)
+        return self.finish(x, v, first, sums, check=check)
 
-    def curvature_sums(self, x: Array) -> tuple[Array, Array, Array]:
+    @finite_result
+    def curvature_sums(self, x: Array, *, check: bool = True) -> tuple[Array, Array, Array]:
         """|t|^2, sum D and sum D t^2 over the weights given: the sums that Ric needs.
 
         x may be a piece of a block: see `riemann_lne.lne.pieces`.
         """
-        xp, (x,), _ = prepare(x=x)
+        xp, (x,), _ = prepare(check=check, x=x)
         t, d = self._t_and_d(xp, x)
         return inner(xp, t, t), xp.sum(d, axis=-1), inner(xp, d * t, t)
 
+    @finite_result
     def solve_sums(
-        self, x: Array, v: Array, curvature_sums: tuple[Any, Any, Any]
+        self, x: Array, v: Array, curvature_sums: tuple[Any, Any, Any], *, check: bool = True
     ) -> tuple[Array, ...]:
         """Sums of a t t, a t q, a q q, a t v, a q v, with a the inverse of the diagonal."""
-        xp, (x, v), _ = prepare(x=x, v=v)
+        xp, (x, v), _ = prepare(check=check, x=x, v=v)
         t, q, a = self._diagonal_inverse(xp, x, curvature_sums)
         at, aq = a * t, a * q
         pairs = ((at, t), (at, q), (aq, q), (at, v), (aq, v))
         return tuple(inner(xp, left, right) for left, right in pairs)
 
+    @finite_result
     def finish(
-        self, x: Array, v: Array, curvature_sums: tuple[Any, Any, Any], solve_sums: tuple[Any, ...]
+        self,
+        x: Array,
+        v: Array,
+        curvature_sums: tuple[Any, Any, Any],
+        solve_sums: tuple[Any, ...],
+        *,
+        check: bool = True,
     ) -> Array:
         """The solution on the weights given, from the sums over the whole block."""
-        xp, (x, v), out = prepare(x=x, v=v)
+        xp, (x, v), out = prepare(check=check, x=x, v=v)
         t, q, a = self._diagonal_inverse(xp, x, curvature_sums)
         tt, tq, qq, tv, qv = solve_sums
         s = 1.0 - curvature_sums[0]

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, require_finite, to_numpy
+from ..arrays import Array, detached, require_finite, to_numpy
+from ..checks import number
 from ..errors import ConvergenceError, InvalidArgumentError
-from ._common import column, detached, fit_tau, prepare
+from ..finite import finite_result
+from ._common import column, fit_tau, prepare, valid_times
 from ._rank_one import RankOneAlgebra
 from ._rk853 import Arrival
 from ._shooting import Connection, connect, norm2_at, shoot
@@ -28,6 +30,7 @@ class GeodesicGeometry(RankOneAlgebra):
     sech^2(tau x), and the closed forms of `HessianLNEMetric` are used.
     """
 
+    @finite_result
     def exp(self, x: Array, v: Array, *, check: bool = True, rtol: float | None = None) -> Array:
         """The end of the geodesic that leaves x with velocity v, after unit time, shape (..., n).
 
@@ -73,6 +76,7 @@ class GeodesicGeometry(RankOneAlgebra):
         """
         return self.geodesic(x, v, [1.0], check=check, rtol=rtol)[..., 0, :]
 
+    @finite_result
     def geodesic(
         self,
         x: Array,
@@ -94,10 +98,8 @@ class GeodesicGeometry(RankOneAlgebra):
          [ 0.4022 -0.1512]
          [ 0.5096 -0.1045]]
         """
-        times = [float(t) for t in times]
-        if not times or not all(math.isfinite(t) for t in times):
-            raise InvalidArgumentError(f"times must be finite and at least one, got {times}")
-        xp, (x, v), out = prepare(x=x, v=v)
+        times = valid_times(times)
+        xp, (x, v), out = prepare(check=check, x=x, v=v)
         if x.shape[-1] == 1:
             path = HessianLNEMetric(self.tau).geodesic(x, v, times, check=check)
             return xp.astype(path, out, copy=False)
@@ -113,6 +115,7 @@ class GeodesicGeometry(RankOneAlgebra):
         rows = [points[i] for i in range(len(times))]
         return xp.astype(xp.stack(rows, axis=-2), out, copy=False)
 
+    @finite_result
     def transport(
         self, x: Array, v: Array, w: Array, *, check: bool = True, rtol: float | None = None
     ) -> Array:
@@ -133,7 +136,7 @@ class GeodesicGeometry(RankOneAlgebra):
         >>> print(np.isclose(there @ metric.apply(y, there), w @ metric.apply(x, w)))
         True
         """
-        xp, (x, v, w), out = prepare(x=x, v=v, w=w)
+        xp, (x, v, w), out = prepare(check=check, x=x, v=v, w=w)
         if x.shape[-1] == 1:
             there = HessianLNEMetric(self.tau).transport(x, v, w, check=check)
             return xp.astype(there, out, copy=False)
@@ -142,6 +145,7 @@ class GeodesicGeometry(RankOneAlgebra):
         arrival = self._advance(xp, (x, v, w), 1.0, 0.0, 1.0, check, rtol)
         return xp.astype(arrival.state[2], out, copy=False)
 
+    @finite_result
     def log(self, x: Array, y: Array, *, check: bool = True, rtol: float | None = None) -> Array:
         """The velocity at x of the geodesic that reaches y at unit time, shape (..., n).
 
@@ -183,13 +187,14 @@ class GeodesicGeometry(RankOneAlgebra):
         >>> print(LNEMetric(1.0).log(x, y).round(6))
         [-0.816395  0.762489]
         """
-        xp, (x, y), out = prepare(x=x, y=y)
+        xp, (x, y), out = prepare(check=check, x=x, y=y)
         if x.shape[-1] == 1:
-            return xp.astype(HessianLNEMetric(self.tau).log(x, y), out, copy=False)
+            return xp.astype(HessianLNEMetric(self.tau).log(x, y, check=check), out, copy=False)
         x, y = self._full(xp, detached(x), detached(y))
         found = self._connection(xp, x, y, check, rtol)
         return xp.astype(found.start, out, copy=False)
 
+    @finite_result
     def distance(
         self, x: Array, y: Array, *, check: bool = True, rtol: float | None = None
     ) -> Array:
@@ -204,9 +209,9 @@ class GeodesicGeometry(RankOneAlgebra):
         >>> print(LNEMetric(1.0).distance(x, y).round(9))
         1.047424022
         """
-        xp, (x, y), _ = prepare(x=x, y=y)
+        xp, (x, y), _ = prepare(check=check, x=x, y=y)
         if x.shape[-1] == 1:
-            return HessianLNEMetric(self.tau).distance(x, y)
+            return HessianLNEMetric(self.tau).distance(x, y, check=check)
         x, y = self._full(xp, x, y)
         p, q = detached(x), detached(y)
         found = self._connection(xp, p, q, check, rtol)
@@ -237,7 +242,7 @@ class GeodesicGeometry(RankOneAlgebra):
         if not check:
             return
         for name, a in arrays.items():
-            require_finite(a, name)
+            require_finite(a, name)  # also where the caller left out the check of its arguments
             if name in ("x", "y"):
                 self.determinant(a)
 
@@ -301,9 +306,10 @@ def _tolerance(xp: Any, x: Array, rtol: float | None) -> float:
     least = 40.0 * float(xp.finfo(x.dtype).eps)
     if rtol is None:
         return max(1e-11, least)
-    if not 0.0 < rtol < 1.0:
+    value = number(rtol, "rtol")
+    if not 0.0 < value < 1.0:
         raise InvalidArgumentError(f"rtol must lie between 0 and 1, got {rtol}")
-    return max(rtol, least)
+    return max(value, least)
 
 
 def _missed(

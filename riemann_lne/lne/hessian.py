@@ -6,6 +6,7 @@ import numpy as np
 
 from ..arrays import Array, device
 from ..errors import UnknownNameError
+from ..finite import finite_result
 from ._common import cosh_saturated, fit_tau, log_cosh, prepare, sech2
 from ._gudermannian import GudermannianGeometry
 from .divergence import lne_divergence
@@ -56,7 +57,8 @@ class HessianLNEMetric(GudermannianGeometry):
     True
     """
 
-    def matrix(self, x: Array) -> Array:
+    @finite_result
+    def matrix(self, x: Array, *, check: bool = True) -> Array:
         """h(x) = diag(sech^2(tau x)) as an array (..., n, n), dimensionless. For small n.
 
         Raises DTypeError or ShapeError for x that is not real floating point (..., n).
@@ -67,12 +69,13 @@ class HessianLNEMetric(GudermannianGeometry):
         [[1. 0.]
          [0. 1.]]
         """
-        xp, (x,), out = prepare(x=x)
+        xp, (x,), out = prepare(check=check, x=x)
         return xp.astype(
             diagonal_matrix(xp, sech2(xp, x, fit_tau(self.tau, x)[1])), out, copy=False
         )
 
-    def apply(self, x: Array, v: Array) -> Array:
+    @finite_result
+    def apply(self, x: Array, v: Array, *, check: bool = True) -> Array:
         """h(x) v = sech^2(tau x) * v, shape (..., n).
 
         Raises DTypeError or ShapeError for arguments that are not real floating point (..., n)
@@ -83,9 +86,10 @@ class HessianLNEMetric(GudermannianGeometry):
         >>> print(HessianLNEMetric(1.0).apply(np.asarray([1.0]), np.asarray([1.0])).round(4))
         [0.42]
         """
-        xp, (x, v), out = prepare(x=x, v=v)
+        xp, (x, v), out = prepare(check=check, x=x, v=v)
         return xp.astype(sech2(xp, x, fit_tau(self.tau, x)[1]) * v, out, copy=False)
 
+    @finite_result
     def solve(self, x: Array, v: Array, method: str = "exact", *, check: bool = True) -> Array:
         """h(x)^-1 v = cosh^2(tau x) * v, the natural gradient of a gradient v, shape (..., n).
 
@@ -102,11 +106,12 @@ class HessianLNEMetric(GudermannianGeometry):
         """
         if method not in _METHODS:
             raise UnknownNameError("method", method, _METHODS)
-        xp, (x, v), out = prepare(x=x, v=v)
+        xp, (x, v), out = prepare(check=check, x=x, v=v)
         c = cosh_saturated(xp, x, fit_tau(self.tau, x)[1])
         c = c * c
         return xp.astype(c * v, out, copy=False)
 
+    @finite_result
     def determinant(self, x: Array, *, check: bool = True) -> Array:
         """Determinant prod_i sech^2(tau x_i) of h, shape (...), dimensionless.
 
@@ -119,10 +124,11 @@ class HessianLNEMetric(GudermannianGeometry):
         >>> print(HessianLNEMetric(1.0).determinant(np.asarray([1.0, -1.0])).round(6))
         0.176378
         """
-        xp, (x,), _ = prepare(x=x)
+        xp, (x,), _ = prepare(check=check, x=x)
         return xp.exp(-2.0 * xp.sum(log_cosh(xp, self._z(x)), axis=-1))
 
-    def is_positive_definite(self, x: Array) -> Array:
+    @finite_result
+    def is_positive_definite(self, x: Array, *, check: bool = True) -> Array:
         """True for every block, shape (...): sech^2 is positive.
 
         Raises DTypeError or ShapeError for x that is not real floating point (..., n).
@@ -132,7 +138,7 @@ class HessianLNEMetric(GudermannianGeometry):
         >>> print(HessianLNEMetric(1.0).is_positive_definite(np.zeros((2, 3))))
         [ True  True]
         """
-        xp, (x,), _ = prepare(x=x)
+        xp, (x,), _ = prepare(check=check, x=x)
         return xp.ones(self._z(x).shape[:-1], dtype=xp.bool, device=device(x))
 
     def is_diagonally_dominant(self, x: Array) -> Array:
@@ -145,6 +151,7 @@ class HessianLNEMetric(GudermannianGeometry):
         """
         return self.is_positive_definite(x)
 
+    @finite_result
     def christoffel(self, x: Array, u: Array, v: Array, *, check: bool = True) -> Array:
         """The vector Gamma^k_ij u^i v^j = -tau t_k u_k v_k, t = tanh(tau x), shape (..., n).
 
@@ -157,10 +164,11 @@ class HessianLNEMetric(GudermannianGeometry):
         >>> print(HessianLNEMetric(1.0).christoffel(one, one, one).round(4))
         [-0.7616]
         """
-        xp, (x, u, v), out = prepare(x=x, u=u, v=v)
+        xp, (x, u, v), out = prepare(check=check, x=x, u=u, v=v)
         weight = fit_tau(self.tau, x)[1]
         return xp.astype(-xp.tanh(x * weight) * weight * u * v, out, copy=False)
 
+    @finite_result
     def ricci(self, x: Array, *, check: bool = True) -> LNERicci:
         """Ricci tensor: zero, as the object that `LNEMetric.ricci` returns. Errors as above.
 
@@ -169,7 +177,7 @@ class HessianLNEMetric(GudermannianGeometry):
         >>> print(HessianLNEMetric(1.0).ricci(np.ones(2)).apply(np.ones(2)))
         [0. 0.]
         """
-        xp, (x,), out = prepare(x=x)
+        xp, (x,), out = prepare(check=check, x=x)
         shape = self._z(x).shape
         zero = xp.zeros(shape, dtype=out, device=device(x))
         return LNERicci(zero, zero, xp.zeros(shape[:-1], dtype=x.dtype, device=device(x)))
@@ -184,6 +192,7 @@ class HessianLNEMetric(GudermannianGeometry):
         """
         return self.ricci(x).coefficient
 
+    @finite_result
     def riemann(self, x: Array, u: Array, v: Array, w: Array, *, check: bool = True) -> Array:
         """The vector R(u, v) w: zeros of shape (..., n). Errors as above.
 
@@ -193,7 +202,7 @@ class HessianLNEMetric(GudermannianGeometry):
         >>> print(HessianLNEMetric(1.0).riemann(one, one, one, one))
         [0. 0.]
         """
-        xp, (x, u, v, w), out = prepare(x=x, u=u, v=v, w=w)
+        xp, (x, u, v, w), out = prepare(check=check, x=x, u=u, v=v, w=w)
         shape = np.broadcast_shapes(*(tuple(a.shape) for a in (self._z(x), u, v, w)))
         return xp.zeros(shape, dtype=out, device=device(x))
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from ..arrays import Array, first_true
 from ..errors import InvalidArgumentError, ShapeError
+from ..finite import finite_result
 from ._common import column, fit_tau, inner, prepare
 from .divergence import lne_potential
 from .geodesics import GeodesicGeometry
 
 
-def minkowski_product(a: Array, b: Array) -> Array:
+@finite_result
+def minkowski_product(a: Array, b: Array, *, check: bool = True) -> Array:
     """The product sum_i a_i b_i - a_0 b_0 of Minkowski space, the time a_0 last, shape (...).
 
     Parameters
@@ -38,7 +40,7 @@ def minkowski_product(a: Array, b: Array) -> Array:
     >>> print(minkowski_product(np.asarray([3.0, 4.0, 5.0]), np.asarray([3.0, 4.0, 5.0])))
     0.0
     """
-    xp, (a, b), out = prepare(a=a, b=b)
+    xp, (a, b), out = prepare(check=check, a=a, b=b)
     if a.shape[-1] < 2:
         raise ShapeError(f"a has shape {tuple(a.shape)}; a space and a time component are needed")
     space = inner(xp, a[..., :-1], b[..., :-1])
@@ -52,7 +54,8 @@ class HypersurfaceGeometry(GeodesicGeometry):
     form is A/sqrt(s), and Gauss's equation in Minkowski space gives the curvature.
     """
 
-    def embedding(self, x: Array) -> Array:
+    @finite_result
+    def embedding(self, x: Array, *, check: bool = True) -> Array:
         """The point (x, f(x)) of Minkowski space R^(n,1), time last, shape (..., n + 1).
 
         f = sum_i log cosh(tau x_i)/tau; all in the unit of the weights. g is the Minkowski
@@ -64,11 +67,12 @@ class HypersurfaceGeometry(GeodesicGeometry):
         >>> print(LNEMetric(1.0).embedding(np.asarray([1.0, -1.0])).round(4))
         [ 1.     -1.      0.8676]
         """
-        xp, (x,), out = prepare(x=x)
+        xp, (x,), out = prepare(check=check, x=x)
         height = lne_potential(x, self.tau) * fit_tau(self.tau, x)[0]
         x = xp.broadcast_to(x, (*height.shape, x.shape[-1]))
         return xp.astype(xp.concat([x, column(xp, height)], axis=-1), out, copy=False)
 
+    @finite_result
     def riemann(self, x: Array, u: Array, v: Array, w: Array, *, check: bool = True) -> Array:
         """The vector R(u, v) w = R^l_ijk u^i v^j w^k, shape (..., n), in O(n).
 
@@ -105,7 +109,7 @@ class HypersurfaceGeometry(GeodesicGeometry):
         >>> print(LNEMetric(2.0).riemann(x, u, v, v) + 0.0)
         [-4.  0.  0.]
         """
-        xp, (x, u, v, w), out = prepare(x=x, u=u, v=v, w=w)
+        xp, (x, u, v, w), out = prepare(check=check, x=x, u=u, v=v, w=w)
         t, d = self._t_and_d(xp, x)
         s = self._gap(xp, x, t, check)
         across = (d * u) * column(xp, inner(xp, d * v, w)) - (d * v) * column(
@@ -114,6 +118,7 @@ class HypersurfaceGeometry(GeodesicGeometry):
         raised = across + t * column(xp, inner(xp, t, across) / s)
         return xp.astype(raised * column(xp, -1.0 / s), out, copy=False)
 
+    @finite_result
     def sectional_curvature(self, x: Array, u: Array, v: Array, *, check: bool = True) -> Array:
         """Sectional curvature of the plane of u and v, shape (...), in O(n); <= 0.
 
@@ -153,7 +158,7 @@ class HypersurfaceGeometry(GeodesicGeometry):
         >>> print(LNEMetric(2.0).sectional_curvature(np.zeros(2), u, v))
         -4.0
         """
-        xp, (x, u, v), _ = prepare(x=x, u=u, v=v)
+        xp, (x, u, v), _ = prepare(check=check, x=x, u=u, v=v)
         t, d = self._t_and_d(xp, x)
         s = self._gap(xp, x, t, check)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..arrays import Array
+from ..finite import finite_result
 from ._common import column, inner, prepare
 from .divergence import lne_divergence
 from .hypersurface import HypersurfaceGeometry
@@ -55,6 +56,7 @@ class LNEMetric(HypersurfaceGeometry):
     True
     """
 
+    @finite_result
     def christoffel(self, x: Array, u: Array, v: Array, *, check: bool = True) -> Array:
         """The vector Gamma^k_ij u^i v^j = -(sum_i D_i u_i v_i) t_k / s, D = tau (1 - t^2), in O(n).
 
@@ -91,11 +93,12 @@ class LNEMetric(HypersurfaceGeometry):
         >>> print(LNEMetric(1.0).christoffel(x, u, u).round(4))
         [-0.6344  0.6344]
         """
-        xp, (x, u, v), out = prepare(x=x, u=u, v=v)
+        xp, (x, u, v), out = prepare(check=check, x=x, u=u, v=v)
         t, d = self._t_and_d(xp, x)
         c = -inner(xp, d * u, v) / self._gap(xp, x, t, check)
         return xp.astype(t * column(xp, c), out, copy=False)
 
+    @finite_result
     def ricci(self, x: Array, *, check: bool = True) -> LNERicci:
         """Ricci tensor, a diagonal plus a rank-one matrix, in O(n).
 
@@ -135,7 +138,7 @@ class LNEMetric(HypersurfaceGeometry):
         >>> print(ric.diagonal, float(ric.coefficient))
         [-12. -12. -12. -12.] 1.0
         """
-        xp, (x,), out = prepare(x=x)
+        xp, (x,), out = prepare(check=check, x=x)
         t, d = self._t_and_d(xp, x)
         s = self._gap(xp, x, t, check)
         trace = xp.sum(d, axis=-1) + inner(xp, d * t, t) / s
@@ -143,6 +146,7 @@ class LNEMetric(HypersurfaceGeometry):
         diagonal, vector = (xp.astype(a, out, copy=False) for a in (diagonal, d * t))
         return LNERicci(diagonal, vector, 1.0 / (s * s))
 
+    @finite_result
     def scalar_curvature(self, x: Array, *, check: bool = True) -> Array:
         """Scalar curvature, shape (...), in O(n).
 
@@ -159,7 +163,7 @@ class LNEMetric(HypersurfaceGeometry):
         >>> print(LNEMetric(2.0).scalar_curvature(np.zeros(4)))
         -48.0
         """
-        xp, (x,), _ = prepare(x=x)
+        xp, (x,), _ = prepare(check=check, x=x)
         t, d = self._t_and_d(xp, x)
         s = self._gap(xp, x, t, check)
         dtt = d * t * t

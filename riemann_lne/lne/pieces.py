@@ -82,23 +82,23 @@ class PieceSums:
 
     def powers(self, x: Array) -> tuple[Array, ...]:
         """Sums of z^2, z^4 and z^6 of the piece, z = tau x."""
-        xp, (x,), _ = prepare(x=x)
+        xp, (x,), _ = prepare(check=False, x=x)
         return _sums(xp, power_terms(x * fit_tau(self.tau, x)[1]))
 
     def solve(self, x: Array, v: Array) -> tuple[Array, ...]:
         """Sums t . t, t . v and v . v of the piece: see `inverse_coefficient`."""
-        xp, (x, v), _ = prepare(x=x, v=v)
+        xp, (x, v), _ = prepare(check=False, x=x, v=v)
         return _sums(xp, solve_terms(xp.tanh(x * fit_tau(self.tau, x)[1]), v))
 
     def scale(self, x: Array) -> tuple[Array, ...]:
         """Sum t . t and half its derivative by log tau, sum_i z_i t_i (1 - t_i^2)."""
-        xp, (x,), _ = prepare(x=x)
+        xp, (x,), _ = prepare(check=False, x=x)
         z = x * fit_tau(self.tau, x)[1]
         return _sums(xp, scale_terms(z, xp.tanh(z)))
 
     def finish(self, x: Array, v: Array, coefficient: Any) -> Array:
         """The sum v + c t on the piece."""
-        xp, (x, v), out = prepare(x=x, v=v)
+        xp, (x, v), out = prepare(check=False, x=x, v=v)
         t = xp.tanh(x * fit_tau(self.tau, x)[1])
         c = coefficient if isinstance(coefficient, float) else column(xp, coefficient)
         return xp.astype(finished(t, v, c), out, copy=False)

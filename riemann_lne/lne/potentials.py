@@ -12,6 +12,7 @@ from typing import Any
 
 from ..arrays import Array, first_true
 from ..errors import InvalidArgumentError
+from ..finite import finite_result
 from ._common import cosh_saturated, fit_tau, prepare, validate_tau
 from .divergence import lne_divergence, lne_potential
 
@@ -111,6 +112,7 @@ class LNEPotential(Potential):
     def value(self, x: Array) -> Array:
         return lne_potential(x, self.tau)
 
+    @finite_result
     def gradient(self, x: Array) -> Array:
         xp, (x,), _ = prepare(x=x)
         return xp.tanh(x * self.tau) / self.tau
@@ -172,16 +174,19 @@ class EuclideanPotential(Potential):
     2.5
     """
 
+    @finite_result
     def value(self, x: Array) -> Array:
         xp, (x,), _ = prepare(x=x)
         return 0.5 * xp.sum(x * x, axis=-1)
 
+    @finite_result
     def gradient(self, x: Array) -> Array:
         return prepare(x=x)[1][0]
 
     def inverse_gradient(self, p: Array) -> Array:
         return prepare(p=p)[1][0]
 
+    @finite_result
     def divergence(self, x: Array, y: Array) -> Array:
         xp, (x, y), _ = prepare(x=x, y=y)
         return 0.5 * xp.sum((x - y) * (x - y), axis=-1)
@@ -221,11 +226,13 @@ class NegativeEntropy(Potential):
 
     lowest = 0.0
 
+    @finite_result
     def value(self, x: Array) -> Array:
         self.admit(x, "x")
         xp, (x,), _ = prepare(x=x)
         return xp.sum(x * xp.log(xp.where(x > 0.0, x, xp.ones_like(x))) - x, axis=-1)
 
+    @finite_result
     def gradient(self, x: Array) -> Array:
         self._admit_inside(x, "x")
         xp, (x,), _ = prepare(x=x)
@@ -235,6 +242,7 @@ class NegativeEntropy(Potential):
         xp, (p,), _ = prepare(p=p)
         return xp.exp(p)
 
+    @finite_result
     def divergence(self, x: Array, y: Array) -> Array:
         self.admit(x, "x")
         self._admit_inside(y, "y")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..arrays import Array, device
+from ..finite import finite_result
 from ._common import column, inner, prepare
 
 
@@ -38,7 +39,8 @@ class LNERicci:
     vector: Array
     coefficient: Array
 
-    def apply(self, u: Array) -> Array:
+    @finite_result
+    def apply(self, u: Array, *, check: bool = True) -> Array:
         """Ric u: diagonal * u + coefficient * (vector . u) * vector, in O(n).
 
         Parameters
@@ -62,12 +64,15 @@ class LNERicci:
         >>> print(LNEMetric(0.5).ricci(np.zeros(2)).apply(np.asarray([1.0, 2.0])))
         [-0.25 -0.5 ]
         """
-        xp, (vector, diagonal, w), out = prepare(vector=self.vector, diagonal=self.diagonal, u=u)
+        xp, (vector, diagonal, w), out = prepare(
+            check=check, vector=self.vector, diagonal=self.diagonal, u=u
+        )
         c = self.coefficient * inner(xp, vector, w)
         result = vector * column(xp, c) + diagonal * w
         return xp.astype(result, out, copy=False)
 
-    def matrix(self) -> Array:
+    @finite_result
+    def matrix(self, *, check: bool = True) -> Array:
         """The n-by-n matrix, shape (..., n, n). For small n: it is the only O(n^2) thing here.
 
         Examples
@@ -77,7 +82,9 @@ class LNERicci:
         >>> LNEMetric(0.5).ricci(np.zeros((4, 3))).matrix().shape
         (4, 3, 3)
         """
-        xp, (vector, diagonal), out = prepare(vector=self.vector, diagonal=self.diagonal)
+        xp, (vector, diagonal), out = prepare(
+            check=check, vector=self.vector, diagonal=self.diagonal
+        )
         outer = column(xp, vector * column(xp, self.coefficient)) * xp.expand_dims(vector, axis=-2)
         return xp.astype(diagonal_matrix(xp, diagonal) + outer, out, copy=False)
 

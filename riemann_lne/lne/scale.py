@@ -13,9 +13,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ..arrays import Array, device, first_true, require_finite, runs_on_cpu
+from ..arrays import Array, detached, device, first_true, require_finite, runs_on_cpu
 from ..errors import InvalidArgumentError, UnknownNameError
-from ._common import column, detached, log_cosh, prepare
+from ._common import column, log_cosh, prepare
 
 # Without a look at the residual (a host round trip on a GPU) this many steps are always taken.
 # Hard cases (one dominating weight, targets next to 0 or 1) were seen to need at most 8.

@@ -12,6 +12,7 @@ LAYERS = [
     {"errors"},
     {"atomic", "checks"},
     {"arrays", "locks", "threads", "weights"},
+    {"finite", "identity"},
     {"grids", "lne", "fourier"},
     {"ghosts"},
     {"stencils", "tensors"},

@@ -115,7 +115,7 @@ def test_integrating_integers_is_refused_rather_than_zero() -> None:
         (((4, 4), (math.nan, 0), 1, True), InvalidArgumentError, "axis 0"),
         (((4, 4), (0, 0, 0), 1, True), ShapeError, "lower has 3 entries"),
         (((4, 4), 0, 1, (True,)), ShapeError, "periodic has 1 entries"),
-        (((4.5, 4), 0, 1, True), InvalidArgumentError, "whole numbers"),
+        (((4.5, 4), 0, 1, True), InvalidArgumentError, "whole number"),
         ((None, 0, 1, True), InvalidArgumentError, "shape"),
         (((4, 4), "ab", 1, True), InvalidArgumentError, "lower"),
     ],
