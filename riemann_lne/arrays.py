@@ -43,7 +43,7 @@ _UNSUPPORTED = {
 
 
 @cache
-def _objection(kind: type) -> str | None:
+def _objection(kind: Any) -> str | None:
     """The reason why arrays of a class are refused, with the advice; None if there is none."""
     if issubclass(kind, np.ma.MaskedArray):
         return (
@@ -241,11 +241,11 @@ def require_finite(x: Array, name: str) -> None:
         )
 
 
-def host_numbers(values: Any, name: str) -> np.ndarray:
+def host_numbers(values: Any, name: str, *, integers: bool = True) -> np.ndarray:
     """Real numbers from a sequence or an array of any library, as float64 in host memory.
 
     For data that are few and not differentiated: times, norms. Half precision and integers are
-    converted; NaN and infinity pass, and are for the caller to judge.
+    converted (integers only if allowed); NaN and infinity pass, for the caller to judge.
 
     Raises
     ------
@@ -274,7 +274,7 @@ def host_numbers(values: Any, name: str) -> np.ndarray:
         raise DTypeError(f"{name} cannot be read as an array of numbers: {error}") from error
     if result.size == 0:
         return result.astype(float, copy=False) if result.dtype.kind in "iuf" else np.empty(0)
-    if result.dtype.kind not in "iuf":
+    if result.dtype.kind not in ("iuf" if integers else "f"):
         raise DTypeError(f"{name} holds entries of type {result.dtype}; real numbers are needed")
     with np.errstate(over="ignore"):  # a long double that becomes infinite is not finite
         return np.asarray(result, dtype=np.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -10,7 +11,7 @@ import array_api_compat
 import numpy as np
 
 from .arrays import detached, dtype_name, first_true, namespace
-from .errors import NotFiniteError
+from .errors import InvalidArgumentError, NotFiniteError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,7 +22,8 @@ def finite_result(function: F) -> F:
     Arguments have been checked by then, so that what is not finite comes from the arithmetic:
     products of large numbers that overflow, or quotients by numbers that vanished. NumPy's
     warnings about it are silenced inside, as the error takes their place. With ``check=False``
-    among the keyword arguments the result is returned as it is.
+    among the keyword arguments the result is returned as it is. Python's own errors for numbers
+    out of range become InvalidArgumentError.
 
     Examples
     --------
@@ -36,11 +38,28 @@ arguments are too large or too small for float64: give them in another unit
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            result = function(*args, **kwargs)
+        try:
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                result = function(*args, **kwargs)
+        except (OverflowError, ZeroDivisionError, np.linalg.LinAlgError) as error:
+            raise InvalidArgumentError(
+                f"{function.__qualname__}: with these arguments numbers on the way leave the range "
+                f"of floats ({error}); give them in another unit"
+            ) from error
         if kwargs.get("check", True):
             require_finite_result(result, function.__qualname__)
         return result
+
+    return cast(F, call)
+
+
+def quiet(function: F) -> F:
+    """A function whose infinite results have a meaning: without NumPy's warnings about them."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return function(*args, **kwargs)
 
     return cast(F, call)
 
@@ -50,6 +69,10 @@ def require_finite_result(result: Any, name: str) -> None:
     if isinstance(result, (tuple, list)):
         for part in result:
             require_finite_result(part, name)
+        return
+    if is_dataclass(result):
+        for field in fields(result):
+            require_finite_result(getattr(result, field.name), f"{name}, {field.name},")
         return
     if isinstance(result, float):
         result = np.asarray(result)

@@ -12,6 +12,7 @@ import numpy as np
 from .arrays import Array, like, namespace, require_finite, require_supported
 from .checks import count, flag, number, shown
 from .errors import DTypeError, GridTooSmallError, InvalidArgumentError, ShapeError
+from .finite import finite_result
 from .weights import Order, half_width, quadrature_end_corrections, validate_order
 
 _MAX_DIMENSION = 4
@@ -220,7 +221,7 @@ class Grid:
         bounded axes the trapezoidal rule with the Euler-Maclaurin end corrections, whose
         derivatives are replaced by one-sided differences, so that the error is O(h^order).
         """
-        result = []
+        order, result = count(order, "order"), []
         for axis, (size, step, wraps) in enumerate(
             zip(self.shape, self.spacing, self.periodic, strict=True)
         ):
@@ -237,6 +238,7 @@ class Grid:
             result.append(weights)
         return tuple(result)
 
+    @finite_result
     def integrate(self, values: Array, order: int = 4) -> Array:
         """Integral of a scalar field over the grid with respect to the coordinate volume.
 
@@ -312,6 +314,8 @@ def _require_axis(axis: int, size: int, low: float, high: float, wraps: bool) ->
     """Raise unless an axis has points that double precision can tell apart and square."""
     if size < 2:
         raise GridTooSmallError(f"axis {axis} has {size} point(s); give it at least 2")
+    if size > _MOST_POINTS:
+        raise InvalidArgumentError(f"axis {axis} has {size} points; at most 2**40 go")
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise InvalidArgumentError(
             f"axis {axis} runs from {low} to {high}; finite ends with lower < upper are needed"

@@ -65,7 +65,7 @@ class MetricField:
 
     def __init__(self, grid: Grid, components: Array) -> None:
         if isinstance(components, (list, tuple)):
-            components = host_numbers(components, "metric")
+            components = host_numbers(components, "metric", integers=False)
         self._grid = _checked_grid(grid)
         self._packed = packed_metric(components, grid)
 

@@ -17,6 +17,7 @@ from .arrays import (
     Array,
     Components,
     contract,
+    detached,
     device,
     expand,
     first_true,
@@ -191,7 +192,7 @@ def require_symmetric(components: Array, name: str) -> Array:
     n = components.shape[0]
     # One pair at a time: usually nothing is wrong, and the temporaries stay small.
     gaps = (components[i, j, ...] - components[j, i, ...] for i, j in pairs(n) if i < j)
-    worst = max((float(xp.max(xp.abs(gap))) for gap in gaps), default=0.0)
+    worst = max((float(detached(xp.max(xp.abs(gap)))) for gap in gaps), default=0.0)
     if worst == 0.0:
         return components
     swapped = xp.permute_dims(components, (1, 0, *range(2, components.ndim)))
@@ -218,7 +219,7 @@ def _require_moderate(packed: Array, n: int, name: str) -> None:
     """Raise if products of n components would overflow or vanish in the array's type."""
     xp = namespace(packed)
     limits = xp.finfo(packed.dtype)
-    scale = float(xp.max(xp.abs(packed)))
+    scale = float(detached(xp.max(xp.abs(packed))))
     low, high = (float(v) ** (1 / n) for v in (limits.smallest_normal, limits.max))
     if scale > 0 and not 100 * low < scale < high / 100:
         raise InvalidArgumentError(

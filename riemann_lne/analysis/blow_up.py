@@ -11,6 +11,7 @@ from scipy.optimize import least_squares
 
 from ..checks import number
 from ..errors import InvalidArgumentError
+from ..finite import finite_result
 from .decay import series, student_quantile
 
 # T is looked for this many times the length of the data beyond their end, and no farther: there
@@ -48,6 +49,7 @@ class BlowUpFit:
         return self.exponent - half, self.exponent + half
 
 
+@finite_result
 def fit_blow_up(
     t: Sequence[float] | np.ndarray,
     curvature: Sequence[float] | np.ndarray,

@@ -11,6 +11,7 @@ from scipy import stats
 from ..arrays import host_numbers, require_finite
 from ..checks import number
 from ..errors import InvalidArgumentError
+from ..finite import finite_result
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class OrderReport:
         return "\n".join(rows)
 
 
+@finite_result
 def check_order(
     error: Callable[[float], float] | Sequence[float],
     steps: Sequence[float],
@@ -109,8 +111,11 @@ def check_order(
             f"steps {h.tolist()} and errors {e.tolist()} must be positive and finite; "
             "an error of zero has no order"
         )
+    if not np.ptp(np.log(h)) > 0:
+        raise InvalidArgumentError(f"steps {h.tolist()} cannot be told apart by their logarithms")
     fit = stats.linregress(np.log(h), np.log(e))
-    stderr = float(fit.stderr) if h.size > 2 else 0.0
+    # SciPy gives no error for equal errors, on which the line lies exactly.
+    stderr = float(fit.stderr) if h.size > 2 and np.ptp(e) > 0 else 0.0
     report = OrderReport(
         float(fit.slope), stderr, expected, tolerance, tuple(h.tolist()), tuple(e.tolist())
     )

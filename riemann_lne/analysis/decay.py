@@ -152,13 +152,15 @@ def _line(
     # About the middle of the data, and in units of their spread: whatever the times are, nothing
     # overflows or cancels.
     middle = float(np.mean(x / x.size) * x.size)
-    spread = float(np.max(np.abs(x - middle)))
+    spread = float(np.ptp(x / 2)) * 2
     if not 1e-300 < spread < 1e300:
         raise InvalidArgumentError(
             f"the times in the window differ by {spread:.3g}: no slope can be fitted to them"
         )
     fit = stats.linregress((x - middle) / spread, np.log(y))
-    slope, stderr = float(fit.slope) / spread, float(fit.stderr) / spread
+    # SciPy gives no error for equal norms, on which the line lies exactly.
+    error = float(fit.stderr) if np.ptp(y) > 0 else 0.0
+    slope, stderr = float(fit.slope) / spread, error / spread
     log_amplitude = float(fit.intercept) - slope * middle
     if not all(map(math.isfinite, (slope, stderr, log_amplitude))):
         raise InvalidArgumentError(

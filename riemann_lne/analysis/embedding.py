@@ -9,6 +9,7 @@ from scipy.interpolate import CubicSpline
 
 from ..arrays import namespace, to_numpy
 from ..errors import InvalidArgumentError
+from ..identity import ByValue
 from ..metrics import MetricField, of_metric
 from ..stencils import gradient
 from ..weights import Order
@@ -17,8 +18,8 @@ from ..weights import Order
 _SYMMETRY = 1e-6
 
 
-@dataclass(frozen=True)
-class EmbeddingProfile:
+@dataclass(frozen=True, eq=False)
+class EmbeddingProfile(ByValue):
     """Result of ``embedding_profile``: the curve (z, r) whose rotation about the z axis is g.
 
     Attributes

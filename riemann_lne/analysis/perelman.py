@@ -20,6 +20,7 @@ from ..arrays import (
 )
 from ..checks import number
 from ..errors import InvalidArgumentError, ShapeError
+from ..identity import ByValue
 from ..integrators.semidiscrete import mean_laplacian_symbol
 from ..jets import MetricJet
 from ..metrics import MetricField, of_metric
@@ -41,8 +42,8 @@ _MAX_STEPS = 500
 _RESIDUAL = 1e-8
 
 
-@dataclass(frozen=True)
-class GroundState:
+@dataclass(frozen=True, eq=False)
+class GroundState(ByValue):
     """Minimiser of F over all f with unit integral of e^(-f) dV.
 
     Attributes
@@ -118,7 +119,7 @@ def perelman_w(metric: MetricField, f: Array, tau: float, order: Order = 4) -> f
     tau = number(tau, "tau", above=0.0)
     curvature, slope, measure = _densities(metric, f, order)
     values = (float(tau) * (curvature + slope) + f - float(metric.n)) * measure
-    scale = (4 * math.pi * tau) ** (-metric.n / 2)
+    scale = float(np.float64(4 * math.pi * tau) ** (-metric.n / 2))
     return scale * float(metric.grid.integrate(values, quadrature_order(order)))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import checks
-from ..arrays import namespace, to_numpy
+from ..arrays import detached, namespace, to_numpy
 from ..errors import DTypeError, InvalidArgumentError, StorageError
 from ..flows.base import Flow
 from ..flows.describe import checksum, describe
@@ -188,7 +188,7 @@ def solve_flow(
     control = _control(t0, t1, dt, rtol, atol, max_steps, metric)
     system = make_system(flow, metric, order, boundary, (t0, t1))
     system.flow, used = choose(kernel, system.flow, system.grid, order, metric.packed)
-    y = system.start(namespace(metric.packed).asarray(metric.packed, copy=True))
+    y = system.start(namespace(metric.packed).asarray(detached(metric.packed), copy=True))
     integrator = make_integrator(method, system, y)
     watch = EventWatch(events)
     recorder = Recorder(metric.grid, to_numpy(y).dtype, store, observe, observe_at, watch.names)

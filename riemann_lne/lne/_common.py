@@ -40,10 +40,11 @@ def prepare(*, check: bool = True, **arrays: Array) -> tuple[Any, list[Array], A
         If an argument has no last axis or an empty one, the last axes differ, or the batch
         dimensions do not broadcast.
     """
-    xp = namespace(*arrays.values())
-    shapes = {name: tuple(a.shape) for name, a in arrays.items()}
     for name, a in arrays.items():
         require_real_floating(a, name, half=True)
+    xp = namespace(*arrays.values())
+    shapes = {name: tuple(a.shape) for name, a in arrays.items()}
+    for name in arrays:
         if not shapes[name] or shapes[name][-1] == 0:
             raise ShapeError(
                 f"{name} has shape {shapes[name]}; expected (..., n) with n >= 1: "

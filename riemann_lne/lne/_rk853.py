@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any
 
 from ..arrays import Array, detached
+from ..errors import ConvergenceError
 from ._common import column, inner
 
 State = tuple[Array, ...]
@@ -27,6 +28,8 @@ derivative of the gap."""
 _GIVE_UP = 5e-3
 # Below this share of the whole interval steps are lost in rounding.
 _SMALLEST_SHARE = 1e-13
+# No geodesic of the tests needs a hundredth of it.
+_MOST_STEPS = 20_000
 _SAFETY, _SHRINK, _GROW = 0.8, 0.2, 6.0
 
 
@@ -78,10 +81,13 @@ def integrate(
     """
     sign = -1.0 if duration < 0.0 else 1.0
     total = abs(duration)
-    time, h, rejected = 0.0, min(total, first_step), False
+    # Times among the smallest numbers there are leave no room for a shorter first step.
+    time, h, rejected = 0.0, min(total, first_step if first_step > 0.0 else total), False
     k, gap, slope = rates(state)
     left_at = xp.full_like(detached(gap), math.inf)
-    while time < total:
+    for _ in range(_MOST_STEPS):
+        if not time < total:
+            break
         h = min(h, total - time)
         closing = gap < -sign * slope * (_GIVE_UP * (total - time))
         lost = (closing | ~(gap > 0.0)) & ~xp.isfinite(left_at)
@@ -113,6 +119,11 @@ def integrate(
             factor = _SHRINK
         rejected = not bool(xp.all(fine))
         h *= factor
+    else:
+        raise ConvergenceError(
+            f"the geodesic took {_MOST_STEPS} steps and reached {time:.3g} of the time "
+            f"{total:.3g}; take a shorter one, a larger rtol, or points further inside"
+        )
     return Arrival(state, left_at, h)
 
 

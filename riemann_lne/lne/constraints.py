@@ -9,14 +9,18 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, device, first_true, like, require_finite, to_numpy
+from ..checks import count, number
 from ..errors import ConvergenceError, InvalidArgumentError, ShapeError
+from ..finite import finite_result, quiet
+from ..identity import ByValue
 from ._common import column, inner, prepare
 from .potentials import Potential
 
 _STEPS = 100
+_MOST_WEIGHTS = 10**9
 
 
-class ConvexSet(ABC):
+class ConvexSet(ByValue, ABC):
     """A closed convex set of weights (..., n)."""
 
     @abstractmethod
@@ -27,6 +31,7 @@ class ConvexSet(ABC):
     def contains(self, x: Array, atol: float = 1e-9) -> Array:
         """Whether x lies in the set up to atol, booleans (...)."""
 
+    @finite_result
     def project(self, potential: Potential, y: Array) -> Array:
         """The Bregman projection: the z of the set that minimises D[z : y], shape (..., n).
 
@@ -72,13 +77,12 @@ class Simplex(ConvexSet):
     """
 
     def __init__(self, total: float = 1.0) -> None:
-        if not (math.isfinite(total) and total > 0.0):
-            raise InvalidArgumentError(f"total must be finite and greater than 0, got {total}")
-        self.total = float(total)
+        self.total = number(total, "total", above=0.0)
 
     def __repr__(self) -> str:
         return f"Simplex(total={self.total})"
 
+    @finite_result
     def step(self, potential: Potential, x: Array, shift: Array) -> Array:
         xp, (x, shift), out = prepare(x=x, shift=shift)
         shape = np.broadcast_shapes(tuple(x.shape), tuple(shift.shape))
@@ -94,10 +98,12 @@ class Simplex(ConvexSet):
         z = potential.raised(xp.broadcast_to(column(xp, top), shape), offset)
         return xp.astype(xp.maximum(z, 0.0), out, copy=False)
 
+    @finite_result
     def contains(self, x: Array, atol: float = 1e-9) -> Array:
         xp, (x,), _ = prepare(x=x)
         return (xp.min(x, axis=-1) >= -atol) & (xp.abs(xp.sum(x, axis=-1) - self.total) <= atol)
 
+    @finite_result
     def squared_radius(self, potential: Potential, n: int) -> float:
         """R^2 = max Phi - min Phi over the simplex in n dimensions, as Thm 12 uses it.
 
@@ -108,8 +114,9 @@ class Simplex(ConvexSet):
         >>> print(round(Simplex().squared_radius(LNEPotential(1.0), 100), 6))
         0.428781
         """
-        if n < 1:
-            raise InvalidArgumentError(f"n must be at least 1, got {n}")
+        n = count(n, "n", least=1)
+        if n > _MOST_WEIGHTS:
+            raise InvalidArgumentError(f"n = {n}; at most {_MOST_WEIGHTS} weights are formed")
         corner = np.zeros(n)
         corner[0] = self.total
         centre = np.full(n, self.total / n)
@@ -138,13 +145,14 @@ class Box(ConvexSet):
     """
 
     def __init__(self, lower: float, upper: float) -> None:
-        if not lower < upper:
+        self.lower, self.upper = _bound(lower, "lower"), _bound(upper, "upper")
+        if not self.lower < self.upper:
             raise InvalidArgumentError(f"lower must be below upper, got {lower} and {upper}")
-        self.lower, self.upper = float(lower), float(upper)
 
     def __repr__(self) -> str:
         return f"Box({self.lower}, {self.upper})"
 
+    @finite_result
     def step(self, potential: Potential, x: Array, shift: Array) -> Array:
         xp, (x, shift), out = prepare(x=x, shift=shift)
         inside = x + 0.0 * shift
@@ -153,6 +161,7 @@ class Box(ConvexSet):
         z = xp.minimum(xp.maximum(z, self.lower), self.upper)
         return xp.astype(z, out, copy=False)
 
+    @finite_result
     def contains(self, x: Array, atol: float = 1e-9) -> Array:
         xp, (x,), _ = prepare(x=x)
         low = xp.min(x, axis=-1) >= self.lower - atol
@@ -190,6 +199,7 @@ class AffineSet(ConvexSet):
     [0.063  0.3797 0.5573]
     """
 
+    @quiet
     def __init__(self, matrix: Array, rhs: Array) -> None:
         _, (matrix,), _ = prepare(matrix=matrix)
         _, (rhs,), _ = prepare(rhs=rhs)
@@ -210,6 +220,7 @@ class AffineSet(ConvexSet):
     def __repr__(self) -> str:
         return f"AffineSet(matrix of shape {tuple(self.matrix.shape)})"
 
+    @finite_result
     def step(self, potential: Potential, x: Array, shift: Array) -> Array:
         xp, (x, shift), out = prepare(x=x, shift=shift)
         if x.shape[-1] != self.matrix.shape[1]:
@@ -236,10 +247,18 @@ class AffineSet(ConvexSet):
             "potential's domain"
         )
 
+    @finite_result
     def contains(self, x: Array, atol: float = 1e-9) -> Array:
         xp, (x,), _ = prepare(x=x)
         a, b = like(to_numpy(self.matrix), x), like(to_numpy(self.rhs), x)
         return xp.max(xp.abs(_times(xp, a, x) - b), axis=-1) <= atol
+
+
+def _bound(value: Any, name: str) -> float:
+    """An end of an interval, which may be infinite."""
+    if isinstance(value, float) and math.isinf(value):
+        return float(value)
+    return number(value, name)
 
 
 class _Optimality:

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..arrays import Array, require_finite
+from ..checks import count, number
 from ..errors import InvalidArgumentError
+from ..finite import finite_result
+from ..identity import ByValue
 from ._common import prepare
 from .constraints import ConvexSet, move_dual, require_reached
 from .potentials import Potential
@@ -40,8 +43,8 @@ class MirrorDescentBound:
     theorem_12: float
 
 
-@dataclass(frozen=True)
-class MirrorDescentResult:
+@dataclass(frozen=True, eq=False)
+class MirrorDescentResult(ByValue):
     """What a run of mirror descent gives.
 
     Attributes
@@ -70,12 +73,17 @@ class MirrorDescentResult:
     _start: Array = field(repr=False)
     _potential: Potential = field(repr=False)
 
+    @finite_result
     def bound(self, minimizer: Array) -> MirrorDescentBound:
         """What the theory promises for f(average) - f(minimizer): see `MirrorDescentBound`.
 
         Raises DTypeError or ShapeError for a minimizer that does not fit the points.
         """
         xp, (minimizer, start), _ = prepare(minimizer=minimizer, start=self._start)
+        if minimizer.ndim != 1:
+            raise InvalidArgumentError(
+                f"minimizer must be one vector (n,), got shape {tuple(minimizer.shape)}"
+            )
         squared_radius = float(self._potential.divergence(minimizer, start))
         largest = max(self.largest, float(xp.max(xp.abs(minimizer))))
         modulus = self._potential.modulus(largest)
@@ -85,6 +93,7 @@ class MirrorDescentResult:
         return MirrorDescentBound(squared_radius, self.lipschitz, modulus, run, best)
 
 
+@finite_result
 def mirror_descent_bound(radius: float, lipschitz: float, modulus: float, steps: int) -> float:
     """The bound R L sqrt(2/(rho t)) of Thm 12, in the unit of the objective.
 
@@ -110,6 +119,8 @@ def mirror_descent_bound(radius: float, lipschitz: float, modulus: float, steps:
     >>> print(mirror_descent_bound(1.0, 2.0, 0.5, 100))
     0.4
     """
+    radius, lipschitz = number(radius, "radius"), number(lipschitz, "lipschitz")
+    modulus, steps = number(modulus, "modulus"), count(steps, "steps")
     if not (radius >= 0.0 and lipschitz >= 0.0 and modulus > 0.0 and steps >= 1):
         raise InvalidArgumentError(
             "radius and lipschitz must not be negative, modulus greater than 0 and steps at least "
@@ -118,6 +129,7 @@ def mirror_descent_bound(radius: float, lipschitz: float, modulus: float, steps:
     return radius * lipschitz * math.sqrt(2.0 / (modulus * steps))
 
 
+@finite_result
 def mirror_descent(
     gradient: Callable[[Array], Array],
     start: Array,
@@ -183,7 +195,8 @@ def mirror_descent(
     >>> print(bool(gap <= run.bound(goal).run))
     True
     """
-    if steps < 1 or not (math.isfinite(step_size) and step_size > 0.0):
+    steps, step_size = count(steps, "steps"), number(step_size, "step_size")
+    if steps < 1 or not step_size > 0.0:
         raise InvalidArgumentError(
             f"steps must be at least 1 and step_size finite and greater than 0; got {steps}, "
             f"{step_size}"

@@ -11,13 +11,15 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 from ..arrays import Array, first_true
+from ..checks import number
 from ..errors import InvalidArgumentError
-from ..finite import finite_result
+from ..finite import finite_result, quiet
+from ..identity import ByValue
 from ._common import cosh_saturated, fit_tau, prepare, validate_tau
 from .divergence import lne_divergence, lne_potential
 
 
-class Potential(ABC):
+class Potential(ByValue, ABC):
     """A separable, strictly convex potential Phi(x) = sum_i phi(x_i) on weights (..., n).
 
     Points are in one unit, the potential in its square (or, for the negative entropy,
@@ -41,7 +43,7 @@ class Potential(ABC):
 
     @abstractmethod
     def inverse_gradient(self, p: Array) -> Array:
-        """The x with grad Phi(x) = p; infinite or NaN where there is none."""
+        """The x with grad Phi(x) = p. Raises NotFiniteError where there is none."""
 
     @abstractmethod
     def divergence(self, x: Array, y: Array) -> Array:
@@ -67,7 +69,7 @@ class Potential(ABC):
 
     def admit(self, x: Array, name: str) -> None:
         """Raise InvalidArgumentError, naming the index, where x is outside of the domain."""
-        return
+        prepare(**{name: x})
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -117,6 +119,7 @@ class LNEPotential(Potential):
         xp, (x,), _ = prepare(x=x)
         return xp.tanh(x * self.tau) / self.tau
 
+    @finite_result
     def inverse_gradient(self, p: Array) -> Array:
         xp, (p,), _ = prepare(p=p)
         return xp.atanh(p * self.tau) / self.tau
@@ -124,16 +127,20 @@ class LNEPotential(Potential):
     def divergence(self, x: Array, y: Array) -> Array:
         return lne_divergence(x, y, self.tau)
 
+    @finite_result
     def hessian(self, x: Array) -> Array:
         xp, (x,), _ = prepare(x=x)
         c = cosh_saturated(xp, x, fit_tau(self.tau, x)[1])
         return 1.0 / (c * c)
 
+    @finite_result
     def modulus(self, largest: float) -> float:
+        largest = number(largest, "largest", least=0.0)
         # sech^2 = 4 e/(1 + e)^2, e = exp(-2 tau R): no overflow
         e = math.exp(-2.0 * self.tau * largest)
         return 4.0 * e / (1.0 + e) ** 2
 
+    @finite_result
     def gradient_difference(self, x: Array, y: Array) -> Array:
         xp, (x, y), _ = prepare(x=x, y=y)
         # tanh a - tanh b = sinh(a - b) sech a sech b; far apart nothing cancels
@@ -148,6 +155,7 @@ class LNEPotential(Potential):
         )  # fmt: skip
         return xp.where(xp.abs(d) < 1.0, near, far) / self.tau
 
+    @quiet
     def raised(self, base: Array, offset: Array) -> Array:
         xp, (base, offset), _ = prepare(base=base, offset=offset)
         w = self._shortfall(xp, base * self.tau) - offset * self.tau
@@ -183,6 +191,7 @@ class EuclideanPotential(Potential):
     def gradient(self, x: Array) -> Array:
         return prepare(x=x)[1][0]
 
+    @finite_result
     def inverse_gradient(self, p: Array) -> Array:
         return prepare(p=p)[1][0]
 
@@ -191,17 +200,22 @@ class EuclideanPotential(Potential):
         xp, (x, y), _ = prepare(x=x, y=y)
         return 0.5 * xp.sum((x - y) * (x - y), axis=-1)
 
+    @finite_result
     def hessian(self, x: Array) -> Array:
         xp, (x,), _ = prepare(x=x)
         return xp.ones_like(x)
 
+    @finite_result
     def modulus(self, largest: float) -> float:
+        largest = number(largest, "largest", least=0.0)
         return 1.0
 
+    @finite_result
     def gradient_difference(self, x: Array, y: Array) -> Array:
         _, (x, y), _ = prepare(x=x, y=y)
         return x - y
 
+    @quiet
     def raised(self, base: Array, offset: Array) -> Array:
         _, (base, offset), _ = prepare(base=base, offset=offset)
         return base + offset
@@ -238,6 +252,7 @@ class NegativeEntropy(Potential):
         xp, (x,), _ = prepare(x=x)
         return xp.log(x)
 
+    @finite_result
     def inverse_gradient(self, p: Array) -> Array:
         xp, (p,), _ = prepare(p=p)
         return xp.exp(p)
@@ -250,19 +265,24 @@ class NegativeEntropy(Potential):
         ratio = xp.where(x > 0.0, x / y, xp.ones_like(x / y))
         return xp.sum(x * xp.log(ratio) - (x - y), axis=-1)
 
+    @finite_result
     def hessian(self, x: Array) -> Array:
         self._admit_inside(x, "x")
         _, (x,), _ = prepare(x=x)
         return 1.0 / x
 
+    @finite_result
     def modulus(self, largest: float) -> float:
+        largest = number(largest, "largest", least=0.0)
         return 1.0 / largest
 
+    @finite_result
     def gradient_difference(self, x: Array, y: Array) -> Array:
         self._admit_inside(x, "x")
         xp, (x, y), _ = prepare(x=x, y=y)
         return xp.log(x / y)
 
+    @quiet
     def raised(self, base: Array, offset: Array) -> Array:
         xp, (base, offset), _ = prepare(base=base, offset=offset)
         return base * xp.exp(offset)

@@ -7,11 +7,12 @@ from typing import Any
 
 from ..arrays import Array, device
 from ..finite import finite_result
+from ..identity import ByValue
 from ._common import column, inner, prepare
 
 
 @dataclass(frozen=True, eq=False)
-class LNERicci:
+class LNERicci(ByValue):
     """Ric_ij = diagonal_i delta_ij + coefficient * vector_i * vector_j, in O(n) memory.
 
     Units: one over the square of the weights' unit, as tau^2.

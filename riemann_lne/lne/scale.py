@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..arrays import Array, detached, device, first_true, require_finite, runs_on_cpu
+from ..checks import number
 from ..errors import InvalidArgumentError, UnknownNameError
 from ._common import column, log_cosh, prepare
 
@@ -196,7 +197,7 @@ def auto_tau(x: Array, target: float, *, check: bool = True) -> Any:
 
 
 def _valid_target(target: Any) -> float:
-    value = float(target)
+    value = number(target, "target")
     if not 0.0 < value < 1.0:
         raise InvalidArgumentError(
             f"target is the wanted |t|^2 and must lie strictly between 0 and 1, got {target}"

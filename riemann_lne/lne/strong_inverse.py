@@ -9,14 +9,24 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import minimize
 
-from ..arrays import Array, like, require_finite, require_real_floating, to_numpy
+from ..arrays import (
+    Array,
+    like,
+    require_finite,
+    require_real_floating,
+    to_numpy,
+    wants_gradient,
+)
+from ..checks import count, number
 from ..errors import InvalidArgumentError, NotSymmetricError, ShapeError
+from ..finite import finite_result
+from ..identity import ByValue
 
 _LARGEST = 64
 
 
-@dataclass(frozen=True)
-class StrongInverse:
+@dataclass(frozen=True, eq=False)
+class StrongInverse(ByValue):
     """A trained inverse and what it cost.
 
     Attributes
@@ -43,6 +53,7 @@ class StrongInverse:
     parameters: int
 
 
+@finite_result
 def strong_inverse(
     g: Array,
     *,
@@ -102,7 +113,7 @@ def strong_inverse(
     214 True
     """
     matrix = _checked(g)
-    _check_training(steps, hidden, learning_rate)
+    _check_training(steps, hidden, learning_rate, seed)
     exact = np.linalg.inv(matrix)
     begin = time.perf_counter()
     network, losses = _trained(matrix[None], hidden, steps, learning_rate, seed)
@@ -118,8 +129,8 @@ def strong_inverse(
     )
 
 
-@dataclass(frozen=True)
-class InverseNetwork:
+@dataclass(frozen=True, eq=False)
+class InverseNetwork(ByValue):
     """A trained network from the lower triangle of g to that of a symmetric G, g G near I.
 
     Attributes
@@ -162,6 +173,7 @@ class InverseNetwork:
         return like(_forward(self.weights, matrix[None])[0][0], g)
 
 
+@finite_result
 def train_inverse(
     g: Array,
     *,
@@ -205,7 +217,7 @@ def train_inverse(
     require_real_floating(g, "g")
     if g.ndim != 3 or g.shape[0] == 0:
         raise ShapeError(f"g has shape {tuple(g.shape)}; expected a stack of matrices (m, n, n)")
-    _check_training(steps, hidden, 1.0)
+    _check_training(steps, hidden, 1.0, seed)
     matrices = np.stack([_checked(one) for one in to_numpy(g)])
     first = _first_weights(matrices.shape[-1], hidden, seed)
     shapes, ends = [w.shape for w in first], np.cumsum([w.size for w in first])[:-1]
@@ -227,7 +239,13 @@ def train_inverse(
     return InverseNetwork(matrices.shape[-1], tuple(unpacked(found.x)))
 
 
-def _check_training(steps: int, hidden: int | None, learning_rate: float) -> None:
+def _check_training(steps: int, hidden: int | None, learning_rate: float, seed: int) -> None:
+    count(seed, "seed")
+    number(learning_rate, "learning_rate")
+    wanted = [(steps, "steps")] + ([] if hidden is None else [(hidden, "hidden")])
+    for value, name in wanted:
+        if count(value, name) != value or not isinstance(value, (int, np.integer)):
+            raise InvalidArgumentError(f"{name} = {value}; give it as an int")
     if steps < 1 or not learning_rate > 0.0 or (hidden is not None and hidden < 1):
         raise InvalidArgumentError(
             f"steps and hidden must be at least 1 and learning_rate greater than 0; got steps = "
@@ -236,7 +254,12 @@ def _check_training(steps: int, hidden: int | None, learning_rate: float) -> Non
 
 
 def _checked(g: Array) -> np.ndarray:
-    require_real_floating(g, "g")
+    require_real_floating(g, "g", half=True)
+    if wants_gradient(g):
+        raise InvalidArgumentError(
+            "g has requires_grad=True, but no gradient passes through strong_inverse; give "
+            "g.detach(), or use LNEMetric.solve"
+        )
     if g.ndim != 2 or g.shape[0] != g.shape[1] or g.shape[0] == 0:
         raise ShapeError(f"g has shape {tuple(g.shape)}; expected one square matrix (n, n)")
     if g.shape[0] > _LARGEST:
@@ -245,7 +268,7 @@ def _checked(g: Array) -> np.ndarray:
             f"limited to n = {_LARGEST}: use LNEMetric.solve, which is exact and O(n)"
         )
     require_finite(g, "g")
-    matrix = np.asarray(to_numpy(g), dtype=np.float64)
+    matrix = np.array(to_numpy(g), dtype=np.float64)
     skew = np.abs(matrix - matrix.T)
     if skew.max() > 1e-5 * np.abs(matrix).max():
         index = tuple(int(i) for i in np.unravel_index(int(skew.argmax()), skew.shape))
