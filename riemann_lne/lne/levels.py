@@ -10,11 +10,13 @@ from typing import Any
 from .. import checks
 from ..arrays import Array, namespace, require_real_floating
 from ..errors import InvalidArgumentError, ShapeError
+from ..finite import quiet
 
 MAX_BITS = 16
 """Largest number of bits of a quantiser."""
 
 
+@quiet
 def quantize_levels(w: Array, bits: int) -> Array:
     """Q1(w) for one bit, Qk(w) for more.
 
