@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -12,7 +12,9 @@ from torch import nn
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 
 from .estimators import STE, Estimator, get_estimator
+from .leftover import Leftover, float_weights
 from .levels import Scale
+from .selection import is_quantized
 
 __all__ = ["QuantConfig"]
 
@@ -39,6 +41,7 @@ class Settings:
     activation_estimator: Estimator | str | None
     activation_scale: Scale
     channel_axis: int | None
+    activation_input: str | Sequence[str] | None
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,11 @@ class QuantConfig:
         Axis of the output channels of the weights, for scales and estimators that work by channel
         and for the corrector's blocks. By default it follows from the kind of layer: see
         `register_channel_axis`. As a rule given in `overrides`, for layers of one kind.
+    activation_input : str or sequence of str, optional
+        Name of the argument of ``forward`` that is quantised; as a rule given in `overrides`. By
+        default the only argument, or the one that is always needed; in a class that extends one
+        of the layers by a forward with several arguments, what it hands to the layer's own
+        forward. An argument is found wherever it is given, by keyword too.
 
     Raises
     ------
@@ -106,6 +114,7 @@ class QuantConfig:
     activation_scale: Scale = "none"
     layers: tuple[type[nn.Module], ...] = QUANTIZABLE
     channel_axis: int | None = None
+    activation_input: str | Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         if self.weight_bits is None and self.activation_bits is None:
@@ -151,10 +160,12 @@ class QuantConfig:
                 "types in QuantConfig(layers=...)"
             )
         modules = dict(model.named_modules())
+        others = self.left_float(model)
         skipped: set[str] = set()
         for entry in self.skip:
             hits = {name for name in found if _matches(name, entry, modules)}
-            _require_hits(hits, f"skip entry {entry!r}", found)
+            if not any(_is_named(left, entry, modules) for left in others):
+                _require_hits(hits, f"skip entry {entry!r}", found)
             skipped |= hits
         settings = {name: self._settings(name) for name in found if name not in skipped}
         for pattern in self.overrides:
@@ -166,6 +177,22 @@ class QuantConfig:
             )
         return [(name, found[name], chosen) for name, chosen in settings.items()]
 
+    def left_float(self, model: nn.Module) -> list[Leftover]:
+        """The weights of two axes or more that lie in no layer of the kinds in `layers`.
+
+        Where `layers` was chosen, the usual kinds that it leaves out are not among them.
+        """
+        modules = dict(model.named_modules())
+        kinds = self.layers if self.layers == QUANTIZABLE else (*self.layers, *QUANTIZABLE)
+        taken = [m for m in modules.values() if isinstance(m, kinds) or is_quantized(m)]
+        return float_weights(model, taken)
+
+    def unnamed(self, model: nn.Module) -> list[Leftover]:
+        """Those of `left_float` that `skip` does not name."""
+        modules = dict(model.named_modules())
+        left = self.left_float(model)
+        return [w for w in left if not any(_is_named(w, e, modules) for e in self.skip)]
+
     def _settings(self, name: str) -> Settings:
         settings = Settings(
             self.weight_bits,
@@ -175,6 +202,7 @@ class QuantConfig:
             self.activation_estimator,
             self.activation_scale,
             self.channel_axis,
+            self.activation_input,
         )
         for pattern, changes in self.overrides.items():
             if _matches(name, pattern, {}):
@@ -196,6 +224,13 @@ def _matches(name: str, entry: Any, modules: Mapping[str, nn.Module]) -> bool:
     if isinstance(entry, str):
         return any(fnmatchcase(own, entry) for own in _ancestry(name))
     return any(isinstance(modules[own], entry) for own in _ancestry(name))
+
+
+def _is_named(left: Leftover, entry: Any, modules: Mapping[str, nn.Module]) -> bool:
+    """Whether an entry of skip names a weight, its module, or a container around it."""
+    if isinstance(entry, str) and fnmatchcase(left.name, entry):
+        return True
+    return _matches(left.owner, entry, modules) if left.owner else False
 
 
 def _require_hits(hits: set[str], what: str, found: Iterable[str]) -> None:

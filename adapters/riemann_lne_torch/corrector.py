@@ -33,7 +33,7 @@ from .pieces import BLOCKS, row_count
 from .scale import Follower, given_tau, require_usable
 from .selection import Select, Source, Weight, find_weights
 from .statistics import LayerStatistics, of_layers
-from .sums import Blocks, Fast, Rows
+from .sums import Blocks, Fast, Rows, on_host
 from .twice import find_second, note_corrected, refuse_natural_estimators, warn_of_second
 
 _ON_INDEFINITE = ("rescale", "weak", "raise")
@@ -248,6 +248,7 @@ class LNECorrector:
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     @torch.no_grad()
+    @on_host
     def correct_(self, parameters: Sequence[Tensor] | None = None) -> None:
         """Correct the gradients now: after the backward pass, before clipping and the step.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +21,14 @@ from riemann_lne.errors import (
 )
 
 from .channels import Channels, chosen_channels
+from .checkpoints import LATENT, accept_checkpoint
 from .config import QuantConfig, Settings
 from .estimators import get_estimator
+from .inputs import INPUT, attach_input, detach_input, find_inputs, remove_hook
 from .levels import check_bits, require_floating
+from .pretrained import attach_pretrained, detach_pretrained
 from .quantizers import ActivationQuantizer, WeightQuantizer
-from .selection import is_quantized
+from .selection import is_quantized, weight_quantizer
 
 __all__ = [
     "QuantConfig",
@@ -36,7 +40,8 @@ __all__ = [
     "set_progress",
 ]
 
-_INPUT = "activation_quantizer"
+# Linear layers that are used without being called.
+_UNCALLED = nn.modules.linear.NonDynamicallyQuantizableLinear
 
 
 def quantize_(model: nn.Module, config: QuantConfig | None = None) -> nn.Module:
@@ -102,27 +107,64 @@ def quantize_(model: nn.Module, config: QuantConfig | None = None) -> nn.Module:
     ['0.parametrizations.weight.original', '2.weight']
     """
     config = QuantConfig() if config is None else config
+    require_whole(model, "quantize_")
     plan = [_prepare(name, layer, settings) for name, layer, settings in config.select(model)]
-    _share(plan)
-    frozen = [name for name, layer, *_ in plan if not layer.weight.requires_grad]
-    for _, layer, weight_quantizer, activation_quantizer in plan:
-        _attach(layer, weight_quantizer, activation_quantizer)
+    _share(model, plan)
+    _report(model, plan, config)  # before anything is changed: a warning may be an error
+    for planned in plan:
+        _attach(planned.layer, planned.weight, planned.activation)
+    attach_pretrained(model)
+    return model
+
+
+class _Planned(NamedTuple):
+    """A layer and the quantisers that it gets."""
+
+    name: str
+    layer: Any
+    weight: WeightQuantizer | None
+    activation: ActivationQuantizer | None
+
+
+def _report(model: nn.Module, plan: list[_Planned], config: QuantConfig) -> None:
+    """Warn about what stays float, and about layers that will not train."""
+    said = [str(left) for left in config.unnamed(model)]
+    if said:
+        warnings.warn(
+            f"these weights stay float: {_listing(said)}. quantize_ takes layers with one "
+            "parameter 'weight': name further kinds in QuantConfig(layers=(*QuantConfig().layers, "
+            "...)), or name these weights in skip if they are meant to stay as they are",
+            stacklevel=3,
+        )
+    uncalled = [
+        planned.name
+        for planned in plan
+        if planned.activation is not None and isinstance(planned.layer, _UNCALLED)
+    ]
+    if uncalled:
+        warnings.warn(
+            f"the inputs of these layers stay float: {_listing(uncalled)}; MultiheadAttention uses "
+            "their weight without calling them",
+            stacklevel=3,
+        )
+    frozen = [planned.name for planned in plan if not planned.layer.weight.requires_grad]
     if frozen:
         warnings.warn(
             f"these layers are frozen (requires_grad=False): quantised, but their latent weights "
             f"will not train: {', '.join(frozen)}",
-            stacklevel=2,
+            stacklevel=3,
         )
-    return model
 
 
-_Planned = tuple[str, Any, WeightQuantizer | None, ActivationQuantizer | None]
+def _listing(names: list[str], most: int = 20) -> str:
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _prepare(name: str, layer: Any, settings: Settings) -> _Planned:
     """Check one layer and make its quantisers; nothing of the model is changed."""
     where = f"layer {name!r}: "
-    if _quantizer(layer) is not None or hasattr(layer, _INPUT):
+    if weight_quantizer(layer) is not None or hasattr(layer, INPUT):
         raise InvalidArgumentError(
             f"{where}it is quantised already; call dequantize_(model) first, or name it in skip"
         )
@@ -131,26 +173,28 @@ def _prepare(name: str, layer: Any, settings: Settings) -> _Planned:
             f"{where}another library quantises its weight already (Brevitas, torchao, torch.ao); "
             "name it in skip. The corrector works on it as it is"
         )
-    if parametrize.is_parametrized(layer, "weight") or "weight" not in layer._parameters:
+    computed = _computed(layer)
+    if computed is not None:
         raise InvalidArgumentError(
-            f"{where}its weight has another parametrisation (weight or spectral norm?); remove "
-            "it first, or name the layer in skip"
+            f"{where}{computed}, so that there is no latent weight to quantise: make it a plain "
+            "parameter first (remove_parametrizations, prune.remove), or name the layer in skip"
         )
     _check_weight(layer.weight, where)
     channels = _channels(layer, settings, where)
-    weight_quantizer = activation_quantizer = None
+    quantizer: WeightQuantizer | None = None
+    activation: ActivationQuantizer | None = None
     try:
         if settings.weight_bits is not None:
-            weight_quantizer = WeightQuantizer(
+            quantizer = WeightQuantizer(
                 check_bits(settings.weight_bits, "weight_bits: "),
                 settings.estimator,
                 settings.weight_scale,
                 channels.axis,
                 channels.groups,
             )
-            weight_quantizer.value(layer.weight)  # whatever the estimator refuses, it does here
+            quantizer.value(layer.weight)  # whatever the estimator refuses, it does here
         if settings.activation_bits is not None:
-            activation_quantizer = ActivationQuantizer(
+            activation = ActivationQuantizer(
                 check_bits(settings.activation_bits, "activation_bits: "),
                 settings.activation_estimator,
                 settings.activation_scale,
@@ -158,13 +202,15 @@ def _prepare(name: str, layer: Any, settings: Settings) -> _Planned:
     except RiemannLNEError as error:
         kind = type(error) if type(error) in (DTypeError, ShapeError) else InvalidArgumentError
         raise kind(f"{where}{error}") from error
-    if isinstance(layer, nn.Embedding):  # its input are row numbers
-        activation_quantizer = None
+    if isinstance(layer, (nn.Embedding, nn.EmbeddingBag)):  # its input are row numbers
+        activation = None
+    if activation is not None:
+        activation.arguments = find_inputs(layer, settings.activation_input, where)
     device = layer.weight.device
-    for quantizer in (weight_quantizer, activation_quantizer):
-        if quantizer is not None:
-            quantizer.to(device=device).train(layer.training)
-    return name, layer, weight_quantizer, activation_quantizer
+    for part in (quantizer, activation):
+        if part is not None:
+            part.to(device=device).train(layer.training)
+    return _Planned(name, layer, quantizer, activation)
 
 
 def _channels(layer: Any, settings: Settings, where: str) -> Channels:
@@ -197,24 +243,45 @@ def _check_weight(weight: Tensor, where: str) -> None:
         raise NotFiniteError(f"{where}its weight has NaN or infinite values; repair them first")
 
 
-def _share(plan: list[_Planned]) -> None:
+def _computed(layer: Any) -> str | None:
+    """How a layer's weight is computed from other parameters, if it is."""
+    if parametrize.is_parametrized(layer, "weight"):
+        kinds = [type(step).__name__ for step in layer.parametrizations["weight"]]
+        return f"its weight has another parametrisation ({', '.join(kinds)})"
+    if "weight" in layer._parameters:
+        return None
+    for name, by in (
+        ("weight_g", "weight norm"),
+        ("weight_u", "spectral norm"),
+        ("weight_mask", "pruning"),
+    ):
+        if hasattr(layer, name):
+            return f"its weight is computed by {by} (torch.nn.utils)"
+    return "it has no parameter called 'weight'"
+
+
+def _share(model: nn.Module, plan: list[_Planned]) -> None:
     """Give layers that share one weight the same quantiser, after a check that they may."""
-    first: dict[int, _Planned] = {}
-    for i, (name, layer, quantizer, activation) in enumerate(plan):
-        key = id(layer.weight)
+    first = {
+        id(layer.parametrizations.weight.original): (name, weight_quantizer(layer))
+        for name, layer in _quantized(model)
+        if weight_quantizer(layer) is not None
+    }
+    for i, planned in enumerate(plan):
+        key, quantizer = id(planned.layer.weight), planned.weight
         if key not in first:
-            first[key] = plan[i]
+            first[key] = (planned.name, quantizer)
             continue
-        other, _, earlier, _ = first[key]
+        other, earlier = first[key]
         same = (quantizer is None) == (earlier is None)
         if same and quantizer is not None and earlier is not None:
             same = quantizer.settings() == earlier.settings()
         if not same:
             raise InvalidArgumentError(
-                f"layers {other!r} and {name!r} share one weight, but their settings differ; "
-                "give both the same bits, estimator and scale"
+                f"layers {other!r} and {planned.name!r} share one weight, but their settings "
+                "differ; give both the same bits, estimator, scale and output channels"
             )
-        plan[i] = (name, layer, earlier, activation)
+        plan[i] = planned._replace(weight=earlier)
 
 
 def _attach(
@@ -222,48 +289,36 @@ def _attach(
     weight_quantizer: WeightQuantizer | None,
     activation_quantizer: ActivationQuantizer | None,
 ) -> None:
-    if weight_quantizer is not None:
-        parametrize.register_parametrization(layer, "weight", weight_quantizer)
     if activation_quantizer is not None:
-        layer.add_module(_INPUT, activation_quantizer)
-        layer.register_forward_pre_hook(_quantize_input)
+        attach_input(layer, activation_quantizer)
+    if weight_quantizer is not None:
+        weight_quantizer.guarded = False
+        parametrize.register_parametrization(layer, "weight", weight_quantizer)
+        weight_quantizer.guarded = True
+        if activation_quantizer is not None:  # in the state dict the latent weight comes first
+            layer._modules[INPUT] = layer._modules.pop(INPUT)
     # A hook of the class's own making and not a closure: copies of the model keep working.
-    layer.register_load_state_dict_pre_hook(_accept_float_checkpoint)  # type: ignore[no-untyped-call]
+    layer.register_load_state_dict_pre_hook(accept_checkpoint)  # type: ignore[no-untyped-call]
 
 
-def _quantize_input(layer: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    quantizer = getattr(layer, _INPUT)
-    return (quantizer(args[0]), *args[1:]) if args else args
+def require_whole(model: nn.Module, verb: str) -> None:
+    """Refuse models that FSDP2 has sharded, which keeps its own list of parameters."""
+    if "torch.distributed.fsdp" not in sys.modules:
+        return
+    from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
 
-
-def _accept_float_checkpoint(
-    layer: nn.Module, state_dict: dict[str, Any], prefix: str, *rest: Any
-) -> None:
-    """Read a checkpoint of the unquantised layer: ``weight`` is the latent weight."""
-    quantizer = _quantizer(layer)
-    float_key = f"{prefix}weight"
-    if quantizer is not None and float_key in state_dict:
-        state_dict[f"{prefix}parametrizations.weight.original"] = state_dict.pop(float_key)
-        if quantizer.progress is not None:
-            key = f"{prefix}parametrizations.weight.0.progress"
-            state_dict.setdefault(key, quantizer.progress.detach().clone())
-        activation = getattr(layer, _INPUT, None)
-        if activation is not None and activation.progress is not None:
-            key = f"{prefix}{_INPUT}.progress"
-            state_dict.setdefault(key, activation.progress.detach().clone())
-
-
-def _quantizer(layer: nn.Module) -> WeightQuantizer | None:
-    """The weight quantiser of a layer, if it has one."""
-    if not parametrize.is_parametrized(layer, "weight"):
-        return None
-    found = [m for m in layer.parametrizations.weight if isinstance(m, WeightQuantizer)]  # type: ignore[union-attr]
-    return found[0] if found else None
+    for name, module in model.named_modules():
+        if isinstance(module, (FSDPModule, FullyShardedDataParallel)):
+            raise InvalidArgumentError(
+                f"{verb}: {name or 'the model'} is sharded by FSDP, which keeps its own list of "
+                "parameters. Quantise before fully_shard; to go back, load the full state dict "
+                "(torch.distributed.checkpoint.state_dict) into a copy that is not sharded"
+            )
 
 
 def _quantized(model: nn.Module) -> Iterator[tuple[str, Any]]:
     for name, layer in model.named_modules():
-        if _quantizer(layer) is not None or hasattr(layer, _INPUT):
+        if weight_quantizer(layer) is not None or hasattr(layer, INPUT):
             yield name, layer
 
 
@@ -291,7 +346,7 @@ def latent_parameters(model: nn.Module) -> list[nn.Parameter]:
     """
     found: dict[int, nn.Parameter] = {}
     for _, layer in _quantized(model):
-        if _quantizer(layer) is not None:
+        if weight_quantizer(layer) is not None:
             original = layer.parametrizations.weight.original
             found[id(original)] = original
     return list(found.values())
@@ -349,13 +404,39 @@ def dequantize_(model: nn.Module) -> nn.Module:
     >>> torch.equal(dequantize_(quantize_(layer)).weight, before)
     True
     """
-    for _, layer in list(_quantized(model)):
-        _detach_weight(layer)
-        if hasattr(layer, _INPUT):
-            delattr(layer, _INPUT)
-            _remove(layer._forward_pre_hooks, _quantize_input)
-        _remove(layer._load_state_dict_pre_hooks, _accept_float_checkpoint)
+    if quantized_layers(model):
+        require_whole(model, "dequantize_")
+        detach_layers(model)
+        detach_pretrained(model)
     return model
+
+
+Quantizers = tuple[WeightQuantizer | None, ActivationQuantizer | None]
+
+
+def detach_layers(model: nn.Module) -> dict[str, Quantizers]:
+    """Take the quantisers off all layers, and return them by the names of these."""
+    kept: dict[str, Quantizers] = {}
+    for name, layer in list(_quantized(model)):
+        kept[name] = weight_quantizer(layer), getattr(layer, INPUT, None)
+        _detach_weight(layer)
+        if hasattr(layer, INPUT):
+            detach_input(layer)
+        remove_hook(layer._load_state_dict_pre_hooks, accept_checkpoint)
+    return kept
+
+
+def attach_layers(model: nn.Module, kept: dict[str, Quantizers]) -> None:
+    """Put them on again, on the layers that now have these names.
+
+    Raises InvalidArgumentError, after that, if layers now share a weight and differ in settings.
+    """
+    plan = [_Planned(name, model.get_submodule(name), *pair) for name, pair in kept.items()]
+    try:
+        _share(model, plan)
+    finally:
+        for planned in plan:
+            _attach(planned.layer, planned.weight, planned.activation)
 
 
 def finalize_(model: nn.Module) -> nn.Module:
@@ -399,34 +480,60 @@ def finalize_(model: nn.Module) -> nn.Module:
     layers = quantized_layers(model)
     if not layers:
         raise InvalidArgumentError("the model is not quantised; call quantize_(model, ...) first")
-    values: dict[str, tuple[nn.Parameter, Tensor]] = {}
+    require_whole(model, "finalize_")
+    values: dict[int, nn.Parameter] = {}
     for name, layer in layers.items():
-        quantizer = _quantizer(layer)
+        quantizer = weight_quantizer(layer)
         if quantizer is not None:
             original: Any = layer.parametrizations.weight.original  # type: ignore[union-attr]
-            _check_weight(original, f"layer {name!r}: ")
-            values[name] = (original, quantizer.value(original.detach()))
-    # All values before the first is stored: layers may share a weight.
-    for original, value in values.values():
-        original.data = value
+            if id(original) not in values:  # layers that share a weight go on sharing it
+                _check_weight(original, f"layer {name!r}: ")
+                value = quantizer.value(original.detach())
+                values[id(original)] = _like(original, value)
+    _report_untied(model, set(values))
     for layer in layers.values():
+        baked = None
+        if weight_quantizer(layer) is not None:
+            baked = values[id(layer.parametrizations.weight.original)]  # type: ignore[union-attr]
         _detach_weight(layer)
-        _remove(layer._load_state_dict_pre_hooks, _accept_float_checkpoint)
-        if hasattr(layer, _INPUT):
-            getattr(layer, _INPUT).frozen = True
+        if baked is not None:
+            layer.weight = baked
+        remove_hook(layer._load_state_dict_pre_hooks, accept_checkpoint)
+        if hasattr(layer, INPUT):
+            getattr(layer, INPUT).frozen = True
+    detach_pretrained(model)
     return model
 
 
+def _like(original: nn.Parameter, value: Tensor) -> nn.Parameter:
+    """A Parameter of that value, with what was written on the original one."""
+    new = nn.Parameter(value, requires_grad=original.requires_grad)
+    new.__dict__.update(original.__dict__)
+    return new
+
+
+def _report_untied(model: nn.Module, latent: set[int]) -> None:
+    """Warn about float layers that shared a latent weight."""
+    alone = [
+        name
+        for name, p in model.named_parameters(remove_duplicate=False)
+        if id(p) in latent and not name.endswith(LATENT)
+    ]
+    if alone:
+        warnings.warn(
+            f"{_listing(alone)} shared a weight with quantised layers and is float: it keeps the "
+            "latent weight, they get the discrete one, and the two are no longer tied (a Hugging "
+            "Face model: set config.tie_word_embeddings = False before you save it)",
+            stacklevel=3,
+        )
+
+
 def _detach_weight(layer: Any) -> None:
-    if _quantizer(layer) is not None:
+    if weight_quantizer(layer) is not None:
+        # Copies of a layer have its class, and PyTorch takes the property off the class.
+        kind = type(layer)
+        layer.__class__ = type(kind.__name__, kind.__bases__, dict(vars(kind)))
         parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
         # Optimisers number parameters by their order: the weight comes before the bias again.
         for name in [n for n in layer._parameters if n != "weight"]:
             layer._parameters[name] = layer._parameters.pop(name)
-
-
-def _remove(hooks: dict[int, Any], function: Any) -> None:
-    """Take a function off a dictionary of hooks, wrapped or not."""
-    for key, hook in list(hooks.items()):
-        if getattr(hook, "hook", hook) is function:
-            del hooks[key]

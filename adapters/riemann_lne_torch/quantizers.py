@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from riemann_lne import checks
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 
 from .channels import Channels
@@ -50,6 +52,7 @@ class _Quantizer(nn.Module):
                 f"{self.estimator!r} has a scale of its own; leave the other one at 'none'"
             )
         self.scale: Scale = scale
+        self.fraction = 0.0  # of the training: what a checkpoint without progress leaves
         # in a buffer, and only where it matters: training resumes where it was
         # on the host, whatever the default device is: the quantiser moves with its layer
         progress = torch.zeros((), device="cpu") if self.estimator.scheduled else None
@@ -66,12 +69,14 @@ class _Quantizer(nn.Module):
         >>> quantizer.progress
         tensor(0.5000)
         """
-        if not 0.0 <= float(fraction) <= 1.0:
+        value = checks.number(fraction, "progress, the fraction of training done, from 0 to 1,")
+        if not 0.0 <= value <= 1.0:
             raise InvalidArgumentError(
                 f"progress is the fraction of training done, from 0 to 1, got {fraction}"
             )
+        self.fraction = value
         if self.progress is not None:
-            self.progress.fill_(float(fraction))
+            self.progress.fill_(value)
 
     def site(self) -> Site:
         """What the estimator is told beside the tensor: see `Site`."""
@@ -181,6 +186,7 @@ class WeightQuantizer(_Quantizer):
             raise UnknownNameError("scale of weights", scale, SCALES)
         super().__init__(bits, estimator, scale)
         self.channels = Channels(channel_axis, channel_groups)
+        self.guarded = False  # set once it is on a layer
         if channel_groups > 1 and self.estimator.per_channel:
             self.estimator = _ByGroup(self.estimator, self.channels)
 
@@ -198,9 +204,52 @@ class WeightQuantizer(_Quantizer):
         progress = 0.0 if self.progress is None else self.progress
         return Site(self.bits, self.channel_axis, progress)
 
+    def forward(self, x: Tensor) -> Tensor:
+        """The discrete values of the weights, with the estimator's gradient."""
+        q = super().forward(x)
+        if not torch.compiler.is_compiling():
+            q._riemann_lne_discrete = True  # type: ignore[attr-defined]
+        return q
+
     def right_inverse(self, w: Tensor) -> Tensor:
-        """Assigning to ``layer.weight`` sets the latent weights."""
+        """Assigning to ``layer.weight`` sets the latent weights.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If w is the weight of a quantised layer or was computed from it: its discrete values
+            would replace the latent ones.
+
+        Warns
+        -----
+        UserWarning
+            If w holds discrete values only.
+        """
+        if not self.guarded:
+            return w
+        if w.grad_fn is not None or getattr(w, "_riemann_lne_discrete", False):
+            raise InvalidArgumentError(
+                "what is assigned to this layer's weight comes from a quantised layer or another "
+                "computation, and would replace the latent weights by discrete ones. To tie "
+                "weights: dequantize_(model), tie, then quantize_ again; to set the latent "
+                "weights, assign a tensor without a graph (latent_parameters(model) are those of "
+                "other layers)"
+            )
+        if not w.is_meta and self._is_discrete(w):
+            warnings.warn(
+                "the tensor assigned to a quantised layer's weight holds discrete values only, "
+                "which now are its latent weights; if it came from a quantised layer, take the "
+                "latent ones: latent_parameters(model)",
+                stacklevel=5,
+            )
         return w
+
+    def _is_discrete(self, w: Tensor) -> bool:
+        """Whether quantising would leave the values as they are, up to rounding."""
+        if not w.is_floating_point() or w.numel() < 2:
+            return False
+        rounding = 8.0 * torch.finfo(w.dtype).eps
+        return torch.allclose(self.value(w.detach()), w.detach(), rtol=rounding, atol=0.0)
 
     def settings(self) -> tuple[Any, ...]:
         """What must agree between layers that share one weight."""
@@ -259,6 +308,8 @@ class ActivationQuantizer(_Quantizer):
             estimator = ClippedSTE() if bits == 1 else STE()
         super().__init__(bits, estimator, scale)
         self.frozen = False
+        self.arguments: tuple[tuple[str, int | None], ...] | None = (("input", 0),)
+        self.reached = False
 
     def forward(self, x: Tensor) -> Tensor:
         """The discrete values of x; without a gradient once the model is finalised.

@@ -21,7 +21,7 @@ from .hooks import Attachment, Caller, attach, select_weights
 from .scale import Follower, given_tau
 from .selection import Select, Weight, find_weights
 from .shifts import FILLS, Translate, check_shifts, copies, translate
-from .sums import Blocks, Rows
+from .sums import Blocks, Rows, on_host
 from .virtual import VirtualPasses
 
 _NEXT = ("virtual", "previous", "update")
@@ -455,6 +455,7 @@ class RicciFlowRegularizer:
         wide = [torch.promote_types(w.dtype, torch.float32) for w in now]
         return [value.to(dtype) for value, dtype in zip(n.unbind(), wide, strict=True)]
 
+    @on_host
     def _scales(self) -> Rows:
         """The tau of every layer: as given, or what meets the target now."""
         auto = torch.tensor([given is None for given in self._tau])

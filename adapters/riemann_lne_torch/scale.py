@@ -66,7 +66,7 @@ class Follower:
         self.target = target
         self.zeros = zeros
         self._layout: tuple[tuple[str, int], ...] = ()
-        self._tau = torch.empty(0, dtype=torch.float64)  # of the rows of the layout,
+        self._tau = torch.empty(0, dtype=torch.float64, device="cpu")  # of the rows of the layout,
         self._remainder = self._tau  # NaN where none is known,
         self._known: dict[str, tuple[Rows, Rows]] = {}  # and of layers outside of it
         self._scale = self._tau  # of this call's sums,
@@ -188,14 +188,14 @@ class Follower:
         for name, count in rows.items():
             found = self._known.get(name)
             if found is None or len(found[0]) != count:
-                found = (torch.full((count,), torch.nan, dtype=torch.float64),) * 2
+                found = (torch.full((count,), torch.nan, dtype=torch.float64, device="cpu"),) * 2
             state["tau"][name], state["remainder"][name] = (a.clone() for a in found)
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up what `state_dict` gave, and forget the rest."""
         self._layout, self._known = (), {}
-        self._tau = self._remainder = torch.empty(0, dtype=torch.float64)
+        self._tau = self._remainder = torch.empty(0, dtype=torch.float64, device="cpu")
         for name, tau in state["tau"].items():
             pair = (tau, state["remainder"][name])
             tau, remainder = (torch.as_tensor(a, dtype=torch.float64).cpu().clone() for a in pair)

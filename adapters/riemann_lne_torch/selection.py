@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, TypeAlias
 
@@ -15,6 +15,7 @@ from torch.nn.utils import parametrize
 from riemann_lne.errors import DTypeError, InvalidArgumentError, ShapeError
 
 from .channels import Channels, chosen_channels
+from .leftover import float_weights
 from .quantizers import WeightQuantizer
 
 Select: TypeAlias = str | Sequence[str] | Callable[[str, nn.Module], bool] | None
@@ -38,7 +39,7 @@ class Weight:
 
     name: str
     parameter: Tensor
-    channels: Channels = Channels()
+    channels: Channels = field(default_factory=Channels)
 
     @property
     def channel_axis(self) -> int:
@@ -156,18 +157,34 @@ def _from_model(model: nn.Module, select: Select) -> Iterator[Weight]:
     modules = [(name, m) for name, m in model.named_modules() if latent_parameter(m) is not None]
     wanted = _predicate(select, [name for name, _ in modules])
     none = True
+    chosen: list[nn.Module] = []
     for name, module in modules:
         if wanted(name, module):
             parameter = latent_parameter(module)
             assert parameter is not None
             none = False
+            chosen.append(module)
             yield Weight(name or "weight", parameter, layer_channels(module, parameter))
+    if isinstance(select, str) and select == "all" and not none:
+        _report_left_out(model, chosen)
     if none:
         kind = "quantised layers" if select is None else f"layers selected by {select!r}"
         names = ", ".join(name or "(the model itself)" for name, _ in modules) or "none"
         raise InvalidArgumentError(
             f"the model {type(model).__name__} has no {kind}: {_ADVICE}. "
             f"Its layers with a weight: {names}"
+        )
+
+
+def _report_left_out(model: nn.Module, chosen: list[nn.Module]) -> None:
+    """Warn about the weights that "all" does not reach."""
+    left = [str(weight) for weight in float_weights(model, chosen)]
+    if left:
+        warnings.warn(
+            f"select='all' leaves out the weights that are not the parameter 'weight' of a "
+            f"convolution, linear layer or embedding: {', '.join(left)}. Select layers by name "
+            "to say that this is meant; packed weights can be given as (name, parameter) pairs",
+            stacklevel=5,
         )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from functools import wraps
+from typing import Any, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -13,6 +14,9 @@ from torch import Tensor
 from .compiled import open_compiled
 from .pieces import Local, open_values, open_weight, piece_limit, shard_groups
 from .selection import Weight
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 Rows: TypeAlias = Tensor
 """One number for each block of all layers: float64, on the host, shape (rows,)."""
@@ -263,6 +267,19 @@ class Blocks:
             for group in groups:
                 add_over(part, group, largest)
             total[places] = part
+
+
+def on_host(function: Callable[P, R]) -> Callable[P, R]:
+    """Numbers of rows lie on the host, also where another device is the default for new tensors."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        if torch.get_default_device().type == "cpu":
+            return function(*args, **kwargs)
+        with torch.device("cpu"):
+            return function(*args, **kwargs)
+
+    return call
 
 
 def add_over(total: Tensor, group: Any, largest: bool = False) -> None:

@@ -5,6 +5,7 @@ The PyTorch adapter's quantisers call these functions.
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 from .. import checks
@@ -96,8 +97,9 @@ def check_bits(bits: object, where: str = "") -> int:
     Raises InvalidArgumentError otherwise.
     """
     try:
-        number = checks.count(bits, "bits", least=1)
-    except InvalidArgumentError:
+        checks.count(bits, "bits")  # truth values are none
+        number = operator.index(bits)  # type: ignore[arg-type]
+    except (InvalidArgumentError, TypeError):  # 2.0 is no integer
         number = 0
     if not 1 <= number <= MAX_BITS:
         raise InvalidArgumentError(

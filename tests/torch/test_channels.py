@@ -196,7 +196,7 @@ def test_registered_kinds(monkeypatch):
     for kind in ("InOut", InOut()):
         with pytest.raises(InvalidArgumentError, match="class of modules"):
             register_channel_axis(kind, 1)
-    with pytest.raises(InvalidArgumentError, match="axis = 0.5"):
+    with pytest.raises(InvalidArgumentError, match=r"axis = 0\.5"):
         register_channel_axis(InOut, 0.5)
 
 

@@ -332,14 +332,14 @@ class TestFinalize:
     )
     def test_outputs_to_the_last_bit(self, estimator, bits, dtype):
         model = mlp().to(dtype).eval()
-        parameters = list(map(id, model.parameters()))
+        names = [name for name, _ in model.named_parameters()]
         quantize_(model, QuantConfig(weight_bits=bits, estimator=estimator))
         x = sample((4, 5)).to(dtype)
         before = model(x)
         assert finalize_(model) is model
         assert torch.equal(model(x), before)
         assert [type(m) for m in model] == [nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Linear]
-        assert list(map(id, model.parameters())) == parameters
+        assert [name for name, _ in model.named_parameters()] == names
         assert list(model.state_dict()) == list(mlp().state_dict())
         assert len(torch.unique(model[0].weight)) <= 2**bits * (8 if estimator.scales else 1)
         assert not model[0]._load_state_dict_pre_hooks
@@ -465,7 +465,7 @@ class TestBadInput:
 
     def test_another_parametrisation(self):
         model = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)))
-        with pytest.raises(InvalidArgumentError, match=r"layer '0'.*norm"):
+        with pytest.raises(InvalidArgumentError, match=r"layer '0'.*WeightNorm"):
             quantize_(model)
 
     @pytest.mark.parametrize(

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
+
+from riemann_lne import checks
+from riemann_lne.errors import InvalidArgumentError
 
 from ..levels import quantize_tensor
 
@@ -102,8 +107,21 @@ class Estimator:
         raise NotImplementedError(f"{type(self).__name__} has no backward")
 
 
+def as_numbers(estimator: Any, *names: str) -> None:
+    """Options of a frozen dataclass that are numbers, as plain Python ones.
+
+    Raises InvalidArgumentError if one is no number. Infinity passes: a bound may be absent.
+    """
+    for name in names:
+        value = getattr(estimator, name)
+        infinite = isinstance(value, float) and value == math.inf
+        object.__setattr__(estimator, name, value if infinite else checks.number(value, name))
+
+
 class _Estimate(torch.autograd.Function):
     """Drives every estimator. The progress is an argument of its own since it is a tensor."""
+
+    generate_vmap_rule = True  # both methods are functions of tensors without state
 
     @staticmethod
     def forward(w: Tensor, progress: Tensor | None, estimator: Estimator, site: Site) -> Tensor:
@@ -124,6 +142,16 @@ class _Estimate(torch.autograd.Function):
 
 def _at(site: Site, progress: Tensor | None) -> Site:
     return site if progress is None else Site(site.bits, site.channel_axis, progress)
+
+
+def _refuse_tangent(w: Tensor) -> None:
+    """Refuse forward-mode derivatives. Not a `jvp` of the function: a compiler refuses those."""
+    if forward_ad._current_level >= 0 and forward_ad.unpack_dual(w).tangent is not None:
+        raise InvalidArgumentError(
+            "an estimator stands in for the derivative of a quantiser in the backward pass only: "
+            "forward-mode derivatives (jvp, jacfwd, hessian of torch.func) are not defined; take "
+            "reverse-mode ones (grad, vjp, jacrev)"
+        )
 
 
 def estimate(w: Tensor, estimator: Estimator, site: Site | None = None) -> Tensor:
@@ -161,6 +189,8 @@ def estimate(w: Tensor, estimator: Estimator, site: Site | None = None) -> Tenso
     tensor([3., 4.])
     """
     site = Site() if site is None else site
+    if not torch.compiler.is_compiling():
+        _refuse_tangent(w)
     progress = site.progress if isinstance(site.progress, Tensor) else None
     plain = Site(site.bits, site.channel_axis) if progress is not None else site
     result: Tensor = _Estimate.apply(w, progress, estimator, plain)  # type: ignore[no-untyped-call]

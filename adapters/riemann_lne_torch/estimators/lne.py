@@ -12,7 +12,7 @@ from torch import Tensor
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 
 from ..corrections import INVERSES
-from .base import Estimator, Site
+from .base import Estimator, Site, as_numbers
 from .natural import BLOCKS, POLICIES, compilable, note_natural
 from .registry import register_estimator
 
@@ -30,8 +30,9 @@ class _Natural(Estimator):
 
     def __post_init__(self) -> None:
         automatic = isinstance(self.tau, str)
-        if (automatic and self.tau != "auto") or isinstance(self.tau, bool):
+        if automatic and self.tau != "auto":
             raise InvalidArgumentError(f"tau must be 'auto' or a number, got {self.tau!r}")
+        as_numbers(self, *(("target",) if automatic else ("tau", "target")))
         if not automatic and not 0.0 < float(self.tau) < math.inf:
             raise InvalidArgumentError(f"tau must be finite and greater than 0, got {self.tau}")
         if not 0.0 < self.target < 1.0:
@@ -178,6 +179,7 @@ class HessianLNE(_Natural):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        as_numbers(self, "largest_factor")
         if not 1.0 <= self.largest_factor < math.inf:
             raise InvalidArgumentError(
                 f"largest_factor must be at least 1, got {self.largest_factor}"
@@ -269,6 +271,7 @@ class FlowedLNE(_Natural):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        as_numbers(self, "flow_time")
         if not 0.0 <= self.flow_time < math.inf:
             raise InvalidArgumentError(
                 f"flow_time must be finite and at least 0, got {self.flow_time}"

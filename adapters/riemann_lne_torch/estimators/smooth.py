@@ -11,7 +11,7 @@ from torch import Tensor
 from riemann_lne.errors import InvalidArgumentError, ShapeError
 
 from ..levels import max_magnitude, other_axes, quantize_tensor
-from .base import Estimator, Site
+from .base import Estimator, Site, as_numbers
 from .registry import register_estimator
 from .straight_through import STE
 
@@ -146,6 +146,7 @@ class Standardized(Estimator):
     def __post_init__(self) -> None:
         if not isinstance(self.inner, Estimator):
             raise InvalidArgumentError(f"inner must be an estimator, got {self.inner!r}")
+        as_numbers(self, "scale")
         if not self.scale > 0.0:
             raise InvalidArgumentError(f"scale must be greater than 0, got {self.scale}")
 
@@ -241,6 +242,7 @@ class EDE(Estimator):
     scheduled = True
 
     def __post_init__(self) -> None:
+        as_numbers(self, "t_min", "t_max")
         if not 0.0 < self.t_min <= self.t_max < math.inf:
             raise InvalidArgumentError(
                 f"t_min and t_max must satisfy 0 < t_min <= t_max, got {self.t_min}, {self.t_max}"
@@ -336,6 +338,7 @@ class ReSTE(Estimator):
     scheduled = True
 
     def __post_init__(self) -> None:
+        as_numbers(self, "o_max", "bound", "small")
         if not (self.o_max >= 1.0 and 0.0 < self.small < self.bound):
             raise InvalidArgumentError(
                 "ReSTE needs o_max >= 1 and 0 < small < bound, got "

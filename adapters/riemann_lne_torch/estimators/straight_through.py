@@ -9,7 +9,7 @@ from torch import Tensor
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 
 from ..levels import max_magnitude, quantize_tensor, scale_factor, scaled, scaled_gradient
-from .base import Estimator, Site
+from .base import Estimator, Site, as_numbers
 from .registry import register_estimator
 
 __all__ = ["BWN", "EWGS", "STE", "ClippedSTE"]
@@ -81,6 +81,7 @@ class ClippedSTE(Estimator):
     bound: float = 1.0
 
     def __post_init__(self) -> None:
+        as_numbers(self, "bound")
         if not self.bound > 0.0:
             raise InvalidArgumentError(f"bound must be greater than 0, got {self.bound}")
 
@@ -188,6 +189,7 @@ class EWGS(Estimator):
     delta: float = 1e-3
 
     def __post_init__(self) -> None:
+        as_numbers(self, "delta")
         if not self.delta >= 0.0:
             raise InvalidArgumentError(f"delta must be at least 0, got {self.delta}")
 
