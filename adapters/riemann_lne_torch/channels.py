@@ -47,7 +47,8 @@ class Channels:
         """A view of w whose first axes count the channels, and the number of these axes."""
         if self.groups == 1:
             return w.movedim(self.axis, 0), 1
-        return w.unflatten(0, (self.groups, -1)).movedim(self.axis + 1, 1), 2
+        parts = w.reshape(self.groups, -1, *w.shape[1:])  # a view: one axis is cut in two
+        return parts.movedim(self.axis + 1, 1), 2
 
     def first(self, w: Tensor) -> Tensor:
         """The tensor with its channels along axis 0; with groups a copy."""
@@ -58,7 +59,7 @@ class Channels:
         """The inverse of `first`, for a tensor of that shape."""
         if self.groups == 1:
             return x.movedim(0, self.axis)
-        parts = x.unflatten(0, (self.groups, -1))
+        parts = x.reshape(self.groups, -1, *x.shape[1:])
         return parts.movedim(1, self.axis + 1).reshape(tuple(shape))
 
     def per_channel(self, values: Tensor, w: Tensor) -> Tensor:

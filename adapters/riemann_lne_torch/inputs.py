@@ -55,7 +55,7 @@ def attach_input(layer: nn.Module, quantizer: ActivationQuantizer) -> None:
     """Quantise the input of a layer from now on."""
     layer.add_module(INPUT, quantizer)
     if quantizer.arguments is None:
-        layer.__class__ = _interposed(type(layer))
+        layer.__class__ = _interposed(type(layer))  # type: ignore[arg-type]
         layer.register_forward_hook(_require_reached)
     else:
         layer.register_forward_pre_hook(_quantize_arguments, with_kwargs=True)
@@ -127,7 +127,7 @@ def _interposed(kind: type[nn.Module]) -> type[nn.Module]:
     base: Any = _base(kind)
     arguments = tuple((name, _parameters(base)[0][name]) for name in _required(base))
 
-    class Link(base):  # type: ignore[misc, valid-type]
+    class Link(base):  # type: ignore[misc]
         def forward(self, *args: Any, **kwargs: Any) -> Any:
             quantizer = self._modules.get(INPUT)
             if quantizer is None:  # taken off, with another parametrisation above this class
@@ -146,7 +146,7 @@ def _interposed(kind: type[nn.Module]) -> type[nn.Module]:
 
 def _restore(kind: type[nn.Module]) -> nn.Module:
     """An instance of `_interposed` from a pickle, whose state follows."""
-    cls = _interposed(kind)
+    cls = _interposed(kind)  # type: ignore[arg-type]
     instance: nn.Module = cls.__new__(cls)
     return instance
 

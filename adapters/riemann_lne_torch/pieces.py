@@ -90,11 +90,11 @@ def open_weight(weight: Weight, block: str) -> Local:
                 "the corrector after the backward pass has reduced the gradients"
             )
         axes = {p.dim for p in parameter.placements if isinstance(p, Shard)}
-        channels = weight.channels
-        if block == "channel" and (axes - {channels.axis} or (axes and channels.groups > 1)):
+        place = weight.channels
+        if block == "channel" and (axes - {place.axis} or (axes and place.groups > 1)):
             raise InvalidArgumentError(
                 f"layer {weight.name!r}: sharded along axes {sorted(axes)}, which cuts its output "
-                f"channels (axis {channels.axis}); use block='layer'"
+                f"channels (axis {place.axis}); use block='layer'"
             )
     channels = weight.channels if block == "channel" else None
     return _rows(_local(parameter), _local(gradient.detach()), channels)

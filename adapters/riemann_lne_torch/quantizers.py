@@ -130,8 +130,9 @@ class _ByGroup(Estimator):
         return self.channels.back(z, w.shape)
 
     def backward(self, w: Tensor, q: Tensor, grad: Tensor, site: Site) -> Tensor:
-        first = [self.channels.first(x) for x in (w, q, grad)]
-        return self.channels.back(self.inner.backward(*first, self._first(site)), w.shape)
+        first = self.channels.first
+        result = self.inner.backward(first(w), first(q), first(grad), self._first(site))
+        return self.channels.back(result, w.shape)
 
 
 class WeightQuantizer(_Quantizer):

@@ -146,7 +146,9 @@ def _at(site: Site, progress: Tensor | None) -> Site:
 
 def _refuse_tangent(w: Tensor) -> None:
     """Refuse forward-mode derivatives. Not a `jvp` of the function: a compiler refuses those."""
-    if forward_ad._current_level >= 0 and forward_ad.unpack_dual(w).tangent is not None:
+    if forward_ad._current_level < 0:
+        return
+    if forward_ad.unpack_dual(w).tangent is not None:  # type: ignore[no-untyped-call]
         raise InvalidArgumentError(
             "an estimator stands in for the derivative of a quantiser in the backward pass only: "
             "forward-mode derivatives (jvp, jacfwd, hessian of torch.func) are not defined; take "
