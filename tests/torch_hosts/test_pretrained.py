@@ -2,7 +2,8 @@
 
 Looked at: Llama and GPT-2 with tied embeddings, all layers quantised and the head skipped; an
 untied Llama; save_pretrained with safetensors and from_pretrained; tie_weights;
-resize_token_embeddings; checkpoints of the Trainer and resuming from them; copies; dequantize_ and finalize_.
+resize_token_embeddings; checkpoints of the Trainer and resuming from them; copies;
+dequantize_ and finalize_.
 """
 
 import copy
