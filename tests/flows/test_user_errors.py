@@ -228,7 +228,8 @@ WRONG: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("wrong", WRONG, ids=str)
+# Names without addresses of functions: parallel processes must agree on them.
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda w: "-".join(w))
 def test_wrong_arguments_are_refused_before_the_first_step(
     wrong: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
