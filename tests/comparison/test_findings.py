@@ -24,6 +24,7 @@ RESULTS = [
     if (size := path.stat().st_size)
 ]
 DIGITS, RESNET, SECH2, CIFAR = "digits", "regulariser-n", "sech2-backward", "cifar10"
+RATES = "regulariser-n-rates"
 CHANGES = ": **changes with the metric**"
 BN, WD = "STE, batch norm re-estimated", "STE, weight decay tuned"
 EXACT, FREE = "LNE exact by channel, 0.5", "N, |w| held constant"
@@ -103,6 +104,17 @@ def validation(study, owner):
     }
 
 
+def with_images(arm):
+    parts = []
+    for found in both(RATES, arm):
+        parts.append(f"{interval(found)}, [{found.two_way.low:.1f}, {found.two_way.high:.1f}]")
+    return " and ".join(parts)
+
+
+def rate_of(study, arm):
+    return summary(study).arm(arm).arm.learning_rate
+
+
 def at_edge():
     """The rate that four tuned arms under Adam took, the largest of their grid."""
     rates = {}
@@ -146,6 +158,11 @@ def pieces():
     study = load_study(find_study("regulariser-n-fixed"))
     fixed = [a.arm.options["alpha"] for a in study.arms if a.arm.method == "rf-dnn"]
     assert study.final_seeds == summary(RESNET).arms[0].seeds
+    grid = {t["settings"]["learning_rate"] for t in summary(RATES).tuning if t["arm"] == "STE"}
+    top = max(grid)
+    assert min(grid) < rate_of(RATES, "STE") == rate_of(RESNET, "STE") < top
+    assert min(grid) < rate_of(RATES, EXACT) < top
+    assert summary(RATES).arms[0].seeds == summary(RESNET).arms[0].seeds
     exact = both(RESNET, EXACT)
     rate = summary(RESNET).arm("EMA").arm.learning_rate
     ema = both(RESNET, "EMA")
@@ -206,6 +223,13 @@ def pieces():
         f"Under Adam four of the arms took the largest rate of their grid, {at_edge():g}:",
         # MetaQuant
         f"of that table: {pair(DIGITS, 'FCGrad')}, and {pair(DIGITS, 'MultiFC')} at twice the cost",
+        # rates inside their grids
+        f"On a grid that goes on to {top:g}, STE took {rate_of(RATES, 'STE'):g} again",
+        f"which now took {rate_of(RATES, EXACT):g}: {with_images(EXACT)}, so that the harm above "
+        "was not seen again",
+        f"re-estimated, at {more_passes(RATES)[0]:.0f} % more passes: {with_images(BN)}, "
+        f"{p(both(RATES, BN)[1])}: here it helps in both metrics",
+        f"EMA: {with_images('EMA')}.",
         # EDE and ProxQuant
         f"at their defaults: {pair(DIGITS, 'EDE', with_p=(True, True))}; "
         f"{pair(DIGITS, 'ProxQuant', with_p=(True, False))}: both **changes with the metric**",
@@ -241,6 +265,9 @@ def test_the_verdicts_are_those_of_the_records():
     assert verdicts(SECH2, "EMA, Adam") == null
     assert verdicts(RESNET, "EMA") == harms
     assert verdicts(RESNET, EXACT) == ("null", "harms")
+    assert verdicts(RATES, EXACT) == null
+    assert verdicts(RATES, BN) == helps
+    assert verdicts(RATES, "EMA") == harms
     for reference in ("STE", "gradient-norm penalty", WD):
         assert verdicts(RESNET, FREE, reference) == null
     assert verdicts(RESNET, FREE, "STE at equal compute") == harms
