@@ -66,8 +66,9 @@ class Degenerate(_ReadyMade):
     direction = -1
 
     def __init__(self, floor: float, terminal: bool = True) -> None:
-        # A metric has positive eigenvalues.
-        self.floor = checks.number(floor, "floor", above=0)
+        self.floor = checks.number(floor, "floor")
+        if not self.floor > 0:
+            raise InvalidArgumentError(f"floor = {floor}; a metric has positive eigenvalues")
         self.terminal = terminal
         terminal_count(self)
 

@@ -15,7 +15,9 @@ from ..errors import MissingDependencyError
 @contextmanager
 def progress_bar(wanted: bool, t0: float, t1: float) -> Iterator[Callable[[float], None]]:
     """A function to report the time reached to; shows a bar on a terminal."""
-    if not wanted or not sys.stderr.isatty():
+    # There may be no stream at all, or a closed one.
+    there = sys.stderr is not None and not sys.stderr.closed
+    if not wanted or not there or not sys.stderr.isatty():
         yield lambda t: None
         return
     try:

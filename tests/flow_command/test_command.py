@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,7 @@ import pytest
 
 import riemann_lne as rl
 from riemann_lne.errors import StorageError
+from riemann_lne.locks import hold
 
 Main = Callable[..., tuple[int, str, str]]
 
@@ -374,3 +376,42 @@ def test_help_imports_no_solver() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+# ---- closed pipes, full disks, owners -------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes as POSIX has them")
+@pytest.mark.parametrize("target", ["closed pipe", "closed", "/dev/full"])
+def test_a_reader_that_has_gone_loses_nothing(target: str, config: Path) -> None:
+    """As in ``riemann-lne flow ... | head -1``: the flow goes on and is saved."""
+    if target == "/dev/full" and not Path(target).exists():
+        pytest.skip("no /dev/full here")
+    read, write = os.pipe()
+    os.close(read)
+    shell = shlex.join(command(config))
+    line = {"closed pipe": shell, "closed": f"{shell} >&- 2>&-", "/dev/full": f"{shell} > {target}"}
+    done = subprocess.run(line[target], shell=True, stdout=write, stderr=write, check=False)
+    os.close(write)
+    assert done.returncode == 0
+    assert rl.FlowSolution.load(config.parent / "run.npz").success
+    assert not list(config.parent.rglob("*.lock"))
+
+
+def test_a_second_command_is_refused(config: Path) -> None:
+    with hold(config.parent / "run.checkpoint", "a test"):
+        done = run(config, "--force")
+    assert done.returncode == 2
+    assert f"in use for a test by process {os.getpid()} on" in done.stderr
+    assert not (config.parent / "run.npz").exists()
+
+
+@pytest.mark.parametrize("content", ["{", "[" * 100_000, "[]", "7", "\0"])
+def test_a_damaged_record_of_the_configuration_is_refused(content: str, config: Path) -> None:
+    assert run(config).returncode == 0
+    (config.parent / "run.checkpoint" / "config.json").write_text(content)
+    done = run(config, "--resume")
+    assert done.returncode == 2
+    assert "config.json is not the configuration of a checkpoint" in done.stderr
+    assert "start anew with --force" in done.stderr
+    assert "Traceback" not in done.stderr
