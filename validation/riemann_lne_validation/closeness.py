@@ -36,7 +36,24 @@ def steep(sharpness: float) -> Shape:
 def eps_along(
     backend: Backend, e: float, points: int, until: float, shape: Shape | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Times, and the least eps of the flow from diag(1 + e, f(x)) at them.
+    """Times, and the least eps of the flow from diag(1 + e, f(x)) at them; see ``wave_flow``."""
+    times, metrics = wave_flow(backend, e, points, until, shape)
+    return times, np.array([least_eps(g) for g in metrics])
+
+
+def sup_along(
+    backend: Backend, e: float, points: int, until: float, shape: Shape | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same for the largest absolute eigenvalue of g - I over the grid."""
+    times, metrics = wave_flow(backend, e, points, until, shape)
+    values = [np.linalg.eigvalsh(np.moveaxis(g, (0, 1), (-2, -1))) for g in metrics]
+    return times, np.array([float(np.abs(v - 1).max()) for v in values])
+
+
+def wave_flow(
+    backend: Backend, e: float, points: int, until: float, shape: Shape | None = None
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Times and metrics, (2, 2, *shape), of the flow from diag(1 + e, f(x)).
 
     f = a + b cos x fills [1 / (1 + e), 1 + e]; with a shape f = exp(log(1 + e) shape).
     """
@@ -51,7 +68,7 @@ def eps_along(
     times = until * np.linspace(0.0, 1.0, 31) ** 2
     metric = MetricField(grid, backend.asarray(start))
     solution = run(metric, RicciDeTurckFlow(), times, order="fourier", rtol=1e-8)
-    return times, np.array([least_eps(to_numpy(g.components)) for g in solution.metrics])
+    return times, [to_numpy(g.components) for g in solution.metrics]
 
 
 def least_eps(g: np.ndarray) -> float:
