@@ -176,16 +176,16 @@ def _random_modes(
 
 def _earliest(weights: list[tuple[float, int]]) -> float:
     """The negative time at which sum |a_m| |m| e^(-|m|^2 t) reaches 1."""
-    active = [(w, k) for w, k in weights if w > 0 and k > 0]
+    active = [(math.log(w), k) for w, k in weights if w > 0 and k > 0]
     if not active:
         return -math.inf
 
     def excess(t: float) -> float:
-        return sum(w * math.exp(-k * t) for w, k in active) - 1
+        return sum(math.exp(w - k * t) for w, k in active) - 1
 
-    low = -1.0
-    while excess(low) < 0:
-        low *= 2
+    # The latest time at which one term alone reaches 1, and a little more for rounding: no other
+    # term is larger there, and none overflows.
+    low = max((w - 1e-9) / k for w, k in active)
     return float(brentq(excess, low, 0.0))
 
 
