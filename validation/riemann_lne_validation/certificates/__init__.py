@@ -39,6 +39,7 @@ BUILDERS: tuple[Callable[[], Certificate], ...] = (
     divergences.convexity,
     divergences.steepest_descent,
     divergences.simplex,
+    divergences.simplex_radius,
     metric.ricci_flat,
     metric.closed_forms,
     flows.scaling,

@@ -17,9 +17,9 @@ from pathlib import Path
 from sympy import QQ, field
 from sympy.polys.matrices import DomainMatrix
 
-FINGERPRINTS = """cb446033e077 8b4e9f6e99d8 2e53f1eca6eb ed49dd3052f2 3b7934d8f15d 991ba7aa74a2
-a929b8efaaea 130188817689 fee2e9d3d800 0482ea3ab07c f92f62281b5f 1bbce128f635
-54bd7cc02e3f b8a1f0cb14b6 9a3fd5a19e6b f63a6bbc48af 1f1d1c4bec29"""
+FINGERPRINTS = """cb446033e077 8b4e9f6e99d8 2e53f1eca6eb ed49dd3052f2 3b7934d8f15d a4d40e37a1eb
+c328e32ef729 a929b8efaaea 130188817689 fee2e9d3d800 0482ea3ab07c f92f62281b5f
+1bbce128f635 54bd7cc02e3f b8a1f0cb14b6 9a3fd5a19e6b f63a6bbc48af ff18f4d51b5d"""
 OPERATORS = {"Add": "add", "Sub": "sub", "Mult": "mul", "Div": "truediv", "USub": "neg"}
 
 

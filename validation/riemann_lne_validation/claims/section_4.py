@@ -27,7 +27,16 @@ from riemann_lne.arrays import to_numpy
 
 from ..audit import Evidence, Line, Measurement, Plot, UnresolvedError, claim, relative
 from ..backends import Backend
-from ..guards import known_flow, known_rates, known_ricci, known_sphere
+from ..guards import (
+    known_coefficients,
+    known_fits,
+    known_flow,
+    known_norms,
+    known_orders,
+    known_rates,
+    known_ricci,
+    known_sphere,
+)
 
 _SIDES = (2 * math.pi, 5.0, 7.0, 6.0)
 """Uneven sides of the tori: equal ones would hide an error that exchanges axes."""
@@ -119,6 +128,10 @@ def lne_ricci_flat(
     guard=(
         partial(known_flow, dimensions=(2, 3, 4), method="etdrk4", dt=0.05),
         partial(known_rates, dimensions=(2, 3, 4)),
+        known_fits,
+        partial(known_norms, dimensions=(2, 3, 4)),
+        known_coefficients,
+        partial(known_orders, methods=("etdrk4",)),
     ),
     quick={
         "amplitude": 0.3,
@@ -302,6 +315,10 @@ def _flow(start: MetricField, times: np.ndarray, dt: float, order: int) -> FlowS
     guard=(
         partial(known_flow, dimensions=(2, 3), method="etdrk4"),
         partial(known_rates, dimensions=(2, 3)),
+        known_fits,
+        partial(known_norms, dimensions=(2, 3)),
+        known_coefficients,
+        partial(known_orders, methods=("etdrk4",)),
     ),
     cause="scaling-of-rn",
     quick={

@@ -5,6 +5,7 @@ the library with an exact solution, or with a second code path that shares no li
 """
 
 from .flows import known_flow, known_profiles, known_rates, known_spectrum, known_sphere
+from .tools import known_coefficients, known_fits, known_norms, known_orders
 from .weights import (
     known_counts,
     known_defect,
@@ -18,13 +19,17 @@ from .weights import (
 )
 
 __all__ = [
+    "known_coefficients",
     "known_counts",
     "known_defect",
     "known_differences",
     "known_divergence",
+    "known_fits",
     "known_flow",
     "known_metric",
     "known_mirror_descent",
+    "known_norms",
+    "known_orders",
     "known_profiles",
     "known_projections",
     "known_rates",
