@@ -54,12 +54,12 @@ def test_every_coefficient_of_etdrk4(monkeypatch, which):
 def test_half_the_window_of_a_fit(monkeypatch, part):
     right = decay._line
 
-    def half(t, norm, low, high, logarithmic):
+    def half(t, norm, low=None, high=None, **more):
         low = min(t) if low is None else low
         high = max(t) if high is None else high
         middle = (low + high) / 2
         window = (low, middle) if part == "first" else (middle, high)
-        return right(t, norm, *window, logarithmic)
+        return right(t, norm, *window, **more)
 
     monkeypatch.setattr(decay, "_line", half)
     assert verdict("tool-decay-fit") is Verdict.UNRESOLVED

@@ -25,9 +25,9 @@ def _exact_defect(backend: Backend) -> Measurement:
                 for j in range(n):
                     p, k1, k2, j1, j2 = (int(i == j) - t[i] * t[j] for t in five)
                     total += (p - k1 - (k1 - k2) / dk + (j1 - j2) / dj) ** 2
-            arrays = [np.array(t, dtype=float) for t in five]
+            a, b, c, d, e = (np.array(t, dtype=float) for t in five)
             for centre in (None, np.array(five[3], dtype=float)):
-                found = float(discrete_flow_defect(*arrays, dk, dj, center=centre))
+                found = float(discrete_flow_defect(a, b, c, d, e, dk, dj, center=centre))
                 errors.append(abs(found / float(total) - 1))
     return Measurement(
         "N of rational vectors against fractions, n = 1, 2, 5; relative error",
@@ -75,15 +75,15 @@ def flow_defect(
             for dk, dj in shifts:
                 after, k1, k2, j1, j2 = (lne.matrix(w + step) for step in steps)
                 dense = float(np.sum((after - k1 - (k1 - k2) / dk + (j1 - j2) / dj) ** 2))
-                t = np.tanh(tau * (w + steps))
-                direct.append(abs(float(discrete_flow_defect(*t, dk, dj)) / dense - 1))
-                found = float(discrete_flow_defect_of_steps(w, *steps, dk, dj, tau))
-                stepped.append(abs(found / dense - 1))
-                small = [
-                    float(discrete_flow_defect_of_steps(w, *(size * steps), dk, dj, tau))
-                    for size in (1e-3, 5e-4)
-                ]
-                halved.append(float(np.log2(small[0] / small[1])))
+                a, b, c, d, e = np.tanh(tau * (w + steps))
+                direct.append(abs(float(discrete_flow_defect(a, b, c, d, e, dk, dj)) / dense - 1))
+                small = []
+                for size in (1.0, 1e-3, 5e-4):
+                    a, b, c, d, e = size * steps
+                    found = discrete_flow_defect_of_steps(w, a, b, c, d, e, dk, dj, tau)
+                    small.append(float(found))
+                stepped.append(abs(small[0] / dense - 1))
+                halved.append(float(np.log2(small[1] / small[2])))
     worst = max(*direct, *stepped)
     return Evidence(
         Measurement(
