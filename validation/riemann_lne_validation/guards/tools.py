@@ -36,7 +36,7 @@ def metric_of_waves(grid: Grid, seed: int) -> np.ndarray:
     for m in [*np.eye(n, dtype=int), np.ones(n, dtype=int)]:
         a = rng.normal(size=(n, n))
         a = (a + a.T) * 0.3 / (n + 1) / np.abs(np.linalg.eigvalsh(a + a.T)).max()
-        phase = float(rng.uniform(0, 6))
+        phase = np.asarray(rng.uniform(0, 6))
         for k, x, side in zip(m, grid.coordinates(), grid.lengths, strict=True):
             phase = phase + 2 * np.pi * int(k) / side * np.asarray(x)
         g = g + a.reshape(n, n, *(1,) * n) * np.cos(phase)
@@ -127,9 +127,9 @@ def known_norms(backend: Backend, dimensions: Sequence[int]) -> list[Measurement
         coefficients = np.mean(g * np.exp(-2j * np.pi * phase), axis=axes)
         amplitude = math.sqrt(float(np.sum(np.abs(coefficients) ** 2)))
         modes.append(abs(mode_amplitude(field, mode) / amplitude - 1))
-        k = [2 * math.pi * m / side for m, side in zip(mode, SIDES[:n], strict=True)]
+        wave = [2 * math.pi * m / side for m, side in zip(mode, SIDES[:n], strict=True)]
         mean = np.mean(g, axis=axes)
-        expected = float(np.asarray(k) @ np.linalg.solve(mean, np.asarray(k)))
+        expected = float(np.asarray(wave) @ np.linalg.solve(mean, np.asarray(wave)))
         rates.append(abs(predicted_decay_rates(field, [mode])[0].rate / expected - 1))
     listed = sorted({min(int(d), 4) for d in dimensions})
     return [
