@@ -102,6 +102,25 @@ class ConvergenceError(RiemannLNEError, RuntimeError):
     """An iteration did not reach its tolerance; the message says how far it came."""
 
 
+class CheckFailedError(RiemannLNEError, AssertionError):
+    """A property that was tested does not hold; the message has numbers, place and example.
+
+    Attributes
+    ----------
+    value : float or None
+        By how much it fails, where the check measures that.
+    report : object or None
+        The whole report of the check.
+    """
+
+    def __init__(
+        self, message: str, value: float | None = None, report: object | None = None
+    ) -> None:
+        super().__init__(message)
+        self.value = value
+        self.report = report
+
+
 class MissingDependencyError(RiemannLNEError, ImportError):
     """An optional library is not installed; the message names the extra that brings it."""
 

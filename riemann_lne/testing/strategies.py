@@ -1,7 +1,4 @@
-"""Hypothesis strategies for code that uses metrics, grids and the LNE geometry of weights.
-
-Needs Hypothesis (extra ``test``). Nothing else of the library imports this module.
-"""
+"""Strategies of grids, matrices, near-Euclidean metrics and weight vectors."""
 
 from __future__ import annotations
 
@@ -11,14 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import InvalidArgumentError, MissingDependencyError
-from .grids import Grid
-from .metrics import MetricField, perturbed_euclidean
-
-try:
-    from hypothesis import strategies as st
-except ImportError as missing:  # pragma: no cover - run in a subprocess by the tests
-    raise MissingDependencyError("hypothesis", "test", "riemann_lne.testing") from missing
+from ..errors import InvalidArgumentError
+from ..grids import Grid
+from ..metrics import MetricField, perturbed_euclidean
+from ._hypothesis import st
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy

@@ -1,0 +1,90 @@
+"""A kit to test the stability of metrics, flows, integrators and quantised trainings.
+
+Checks of a property raise ``CheckFailedError`` with numbers and the place. Strategies draw
+examples for Hypothesis (extra ``strategies``); ``find_counterexample``, ``check_stability`` and
+``stability_radius`` search with them. Nothing else of the library imports this package, and parts
+that need no Hypothesis work without it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from .checks import CheckReport, Finding
+from .corrector_checks import check_corrector
+from .flow_checks import check_flow
+from .integrator_checks import check_integrator
+from .kinds import KINDS, Kind, applicable_kinds
+from .metric_checks import check_metric
+from .perturbed import perturbed, random_perturbation
+from .recipes import DrawnMetric, Recipe
+from .sizes import perturbation_size, relative_eigenvalues
+from .spaces import Choice, Reals, Whole
+from .stability import StabilityReport, judge_stability
+from .training import TrainingLimits, check_training_stability
+
+# These need Hypothesis, which is imported when one of them is asked for.
+_WITH_HYPOTHESIS = {
+    "Counterexample": "search",
+    "RadiusReport": "radius",
+    "check_stability": "searching",
+    "exact_solutions": "strategies_exact",
+    "diffeomorphisms": "strategies_exact",
+    "find_counterexample": "search",
+    "gradients": "strategies_weights",
+    "grids": "strategies",
+    "near_euclidean_metrics": "strategies",
+    "perturbations": "strategies_metric",
+    "register_profiles": "profiles",
+    "spd_matrices": "strategies",
+    "stability_radius": "radius",
+    "weight_tensors": "strategies_weights",
+    "weight_vectors": "strategies",
+}
+
+__all__ = [
+    "KINDS",
+    "CheckReport",
+    "Choice",
+    "Counterexample",
+    "DrawnMetric",
+    "Finding",
+    "Kind",
+    "RadiusReport",
+    "Reals",
+    "Recipe",
+    "StabilityReport",
+    "TrainingLimits",
+    "Whole",
+    "applicable_kinds",
+    "check_corrector",
+    "check_flow",
+    "check_integrator",
+    "check_metric",
+    "check_stability",
+    "check_training_stability",
+    "diffeomorphisms",
+    "exact_solutions",
+    "find_counterexample",
+    "gradients",
+    "grids",
+    "judge_stability",
+    "near_euclidean_metrics",
+    "perturbation_size",
+    "perturbations",
+    "perturbed",
+    "random_perturbation",
+    "register_profiles",
+    "relative_eigenvalues",
+    "spd_matrices",
+    "stability_radius",
+    "weight_tensors",
+    "weight_vectors",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WITH_HYPOTHESIS:
+        return getattr(import_module(f".{_WITH_HYPOTHESIS[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,112 @@
+"""Findings of a check, and the report that raises when one of them fails."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..errors import CheckFailedError, UnknownNameError
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One measured number beside its bound.
+
+    Attributes
+    ----------
+    name : str
+        The property.
+    value, bound : float
+        The property holds if value <= bound; NaN fails.
+    where : str
+        Place of the worst value, or how it was measured.
+    """
+
+    name: str
+    value: float
+    bound: float
+    where: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether value <= bound."""
+        return self.value <= self.bound
+
+    def __str__(self) -> str:
+        sign = "<=" if self.holds else "> "
+        place = f"  ({self.where})" if self.where else ""
+        return f"{self.name}: {self.value:.4g} {sign} {self.bound:.4g}{place}"
+
+
+@dataclass
+class CheckReport:
+    """The findings of one check; true if all of them hold.
+
+    Examples
+    --------
+    >>> report = CheckReport("numbers")
+    >>> report.add("size", 0.5, 1.0)
+    >>> bool(report)
+    True
+    """
+
+    subject: str
+    findings: list[Finding] = field(default_factory=list)
+
+    def add(self, name: str, value: float, bound: float, where: str = "") -> None:
+        """Note a finding."""
+        self.findings.append(Finding(name, float(value), float(bound), where))
+
+    @property
+    def failed(self) -> list[Finding]:
+        """The findings that do not hold."""
+        return [f for f in self.findings if not f.holds]
+
+    def __bool__(self) -> bool:
+        return not self.failed
+
+    def __str__(self) -> str:
+        lines = [f"{self.subject}: {len(self.failed)} of {len(self.findings)} properties fail"]
+        marks = [("  ok    " if f.holds else "  FAILS ") + str(f) for f in self.findings]
+        return "\n".join(lines + marks)
+
+    def require(self) -> CheckReport:
+        """The report itself.
+
+        Raises
+        ------
+        CheckFailedError
+            If a finding does not hold; the message is the whole report.
+        """
+        if self.failed:
+            worst = max(self.failed, key=lambda f: f.value - f.bound)
+            raise CheckFailedError(str(self), worst.value - worst.bound, self)
+        return self
+
+
+def chosen(checks: Any, known: tuple[str, ...], kind: str) -> tuple[str, ...]:
+    """The checks asked for, in the order of the known ones; all for None.
+
+    Raises
+    ------
+    UnknownNameError
+        If a name is not known.
+    """
+    if checks is None:
+        return known
+    wanted = (checks,) if isinstance(checks, str) else tuple(checks)
+    for name in wanted:
+        if name not in known:
+            raise UnknownNameError(kind, name, known)
+    return tuple(name for name in known if name in wanted)
+
+
+def largest(values: Any) -> tuple[float, str]:
+    """Largest absolute value of an array and its index as text; NaN counts as infinite."""
+    flat = np.abs(np.asarray(values, dtype=float))
+    flat = np.where(np.isnan(flat), math.inf, flat)
+    index = np.unravel_index(int(np.argmax(flat)), flat.shape)
+    return float(flat[index]), f"at index {tuple(int(i) for i in index)}"

@@ -1,0 +1,124 @@
+"""Strategies of perturbed metrics: any background, any norm, smooth to adversarial."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InvalidArgumentError
+from ..grids import Grid
+from ..metrics import MetricField, flat_metric
+from ._hypothesis import st
+from .kinds import Kind, applicable_kinds, find_kind
+from .perturbed import perturbation_recipe
+from .recipes import DrawnMetric, drawn
+from .sizes import Norm, validate_norm
+from .spaces import Choice, Reals, Space, Whole
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import DrawFn, SearchStrategy
+
+
+def perturbations(
+    background: MetricField | Grid | int,
+    size: float = 0.1,
+    norm: Norm = "sup",
+    kinds: Sequence[str | Kind] | None = None,
+    fixed_size: bool = False,
+) -> SearchStrategy[DrawnMetric]:
+    """Metrics g near a background gbar, with the size of g - gbar at most ``size``.
+
+    Kinds are drawn from smooth to rough: waves along one axis, conformal, diagonal, band-limited,
+    localised, pure gauge (the background pulled back), transverse-traceless, anisotropic, steep at
+    one place, nearly degenerate, white noise, the grid's shortest wave; see
+    ``riemann_lne.testing.KINDS``. Examples shrink towards the background, and a failing one prints
+    as code. The bound holds exactly, after rounding.
+
+    Parameters
+    ----------
+    background : MetricField, Grid or int
+        A metric; a grid, for the flat metric on it; or the dimension of a torus of side 2 pi with
+        12 points along each axis.
+    size : float
+        Largest size of the perturbation, in the unit of the norm.
+    norm : str, tuple or callable
+        "sup", "spectral", "l2", "epsilon", ("ck", k), ("sobolev", k) or a function; see
+        ``perturbation_size``.
+    kinds : sequence of str or Kind, optional
+        All that exist on the background by default.
+    fixed_size : bool
+        Whether every perturbation has the full size.
+
+    Returns
+    -------
+    strategy of DrawnMetric
+        Metrics with a ``recipe``.
+
+    Raises
+    ------
+    InvalidArgumentError, UnknownNameError
+        If the size is not positive, or there is no such kind or norm.
+
+    Examples
+    --------
+    >>> from hypothesis import given, settings
+    >>> @settings(max_examples=10, database=None)
+    ... @given(perturbations(2, 0.2, kinds=["diagonal", "rough"]))
+    ... def volume_is_near_that_of_the_flat_torus(g):
+    ...     assert 0.7 < g.volume() / 39.478 < 1.3
+    >>> volume_is_near_that_of_the_flat_torus()
+    """
+    base = as_background(background)
+    if not (isinstance(size, (int, float)) and 0 < size < float("inf")):
+        raise InvalidArgumentError(f"size = {size!r}; a positive finite number is needed")
+    validate_norm(norm)
+    families = applicable_kinds(base) if kinds is None else [find_kind(k) for k in kinds]
+    if not families:
+        raise InvalidArgumentError("kinds is empty; name at least one kind of perturbation")
+
+    @st.composite
+    def build(draw: DrawFn) -> DrawnMetric:
+        kind = families[0] if len(families) == 1 else draw(st.sampled_from(families))
+        spaces = kind.parameters(base)
+        parameters = {name: draw(strategy_of(space)) for name, space in spaces.items()}
+        amount = float(size) if fixed_size else draw(st.floats(0.0, float(size)))
+        recipe = perturbation_recipe(base, kind, amount, norm, parameters)
+        # A local search may go up to the bound, wherever this example is.
+        recipe.ranges["size"] = (0.0, float(size))  # type: ignore[index]
+        return drawn(recipe)
+
+    return build()
+
+
+def as_background(background: MetricField | Grid | int) -> MetricField:
+    """The background as a metric.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is neither metric nor grid nor a dimension from 1 to 4.
+    """
+    if isinstance(background, MetricField):
+        return background
+    if isinstance(background, Grid):
+        return flat_metric(background)
+    if isinstance(background, int) and 1 <= background <= 4:
+        return flat_metric(Grid.torus((12,) * background))
+    raise InvalidArgumentError(
+        f"background = {background!r}; give a MetricField, a Grid, or a dimension from 1 to 4"
+    )
+
+
+def strategy_of(space: Space) -> SearchStrategy[Any]:
+    """The strategy of a range; it shrinks to 0, or to the end nearest to it."""
+    if isinstance(space, Choice):
+        return st.sampled_from(list(space.values))
+    if isinstance(space, Reals):
+        one: SearchStrategy[Any] = st.floats(space.low, space.high, allow_subnormal=False)
+    elif isinstance(space, Whole):
+        one = st.integers(space.low, space.high)
+    else:
+        raise InvalidArgumentError(f"{space!r} is no range: use Reals, Whole or Choice")
+    for length in reversed(space.shape):
+        one = st.tuples(*[one] * length)
+    return one

@@ -1,0 +1,120 @@
+"""Strategies of weight tensors as training leaves them, and of gradients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import InvalidArgumentError, UnknownNameError
+from ._hypothesis import st
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import DrawFn, SearchStrategy
+
+WEIGHTS = ("zero", "gaussian", "uniform", "heavy", "clipped", "binary", "tied", "zero_rows", "tiny")
+
+
+def weight_tensors(
+    shape: Sequence[int] | SearchStrategy[Sequence[int]],
+    scale: float = 1.0,
+    kinds: Sequence[str] = WEIGHTS,
+    dtype: str = "float64",
+) -> SearchStrategy[np.ndarray]:
+    """Weights as training leaves them, of a size from 0 to ``scale``.
+
+    "zero": all zero. "gaussian", "uniform": as initialised. "heavy": Student's t with two degrees
+    of freedom. "clipped": many entries at +-scale. "binary": all there. "tied": rows repeated.
+    "zero_rows": some rows zero. "tiny": scaled by 1e-20. They shrink to zero.
+
+    Parameters
+    ----------
+    shape : sequence of int, or strategy of such
+        Of the tensor; a layer's weight has the output channels first.
+    scale : float
+        Largest standard deviation, in the unit of the weights.
+    kinds : sequence of str
+        Of the above.
+    dtype : str
+        "float32" or "float64".
+
+    Raises
+    ------
+    InvalidArgumentError, UnknownNameError
+        If the scale is not positive and finite, or a kind is not known.
+
+    Examples
+    --------
+    >>> from hypothesis import given, settings
+    >>> @settings(max_examples=10, database=None)
+    ... @given(weight_tensors((4, 3)))
+    ... def all_are_finite(w):
+    ...     assert w.shape == (4, 3) and np.isfinite(w).all()
+    >>> all_are_finite()
+    """
+    if not (math.isfinite(scale) and scale > 0):
+        raise InvalidArgumentError(f"scale = {scale}; a positive finite number is needed")
+    for kind in kinds:
+        if kind not in WEIGHTS:
+            raise UnknownNameError("kind of weights", kind, WEIGHTS)
+    shapes = shape if isinstance(shape, st.SearchStrategy) else st.just(tuple(shape))
+
+    @st.composite
+    def build(draw: DrawFn) -> np.ndarray:
+        size = tuple(int(s) for s in draw(shapes))
+        kind = draw(st.sampled_from(list(kinds)))
+        if kind == "zero":
+            return np.zeros(size, dtype=dtype)
+        rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+        amount = draw(st.floats(0.0, scale, allow_subnormal=False))
+        return np.asarray(amount * _entries(rng, kind, size)).astype(dtype)
+
+    return build()
+
+
+def _entries(rng: np.random.Generator, kind: str, shape: tuple[int, ...]) -> np.ndarray:
+    plain = rng.normal(size=shape)
+    rows = shape[0] if shape else 1
+    if kind == "uniform":
+        return rng.uniform(-1.0, 1.0, shape)
+    if kind == "heavy":
+        return np.clip(rng.standard_t(2, size=shape), -1e3, 1e3)
+    if kind == "clipped":
+        return np.clip(2.0 * plain, -1.0, 1.0)
+    if kind == "binary":
+        return np.where(plain >= 0, 1.0, -1.0)
+    if kind == "tied" and shape:
+        return plain[rng.integers(rows, size=rows)]
+    if kind == "zero_rows" and shape:
+        return plain * (rng.random(rows) < 0.5).reshape(-1, *(1,) * (len(shape) - 1))
+    return 1e-20 * plain if kind == "tiny" else plain
+
+
+def gradients(
+    shape: Sequence[int], dtype: str = "float64", largest: float = 1e6
+) -> SearchStrategy[np.ndarray]:
+    """Gradients: dense, sparse, zero, and of any size from 1e-12 to ``largest``.
+
+    Examples
+    --------
+    >>> from hypothesis import find
+    >>> bool(find(gradients((3,)), lambda v: (v == 0).all()).any())
+    False
+    """
+    size = tuple(int(s) for s in shape)
+
+    @st.composite
+    def build(draw: DrawFn) -> np.ndarray:
+        kind = draw(st.sampled_from(["zero", "dense", "sparse"]))
+        if kind == "zero":
+            return np.zeros(size, dtype=dtype)
+        rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+        scale = 10.0 ** draw(st.floats(-12.0, math.log10(largest)))
+        values = rng.normal(size=size)
+        if kind == "sparse":
+            values = values * (rng.random(size) < 0.1)
+        return np.asarray(scale * values).astype(dtype)
+
+    return build()
