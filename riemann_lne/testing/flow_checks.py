@@ -1,9 +1,9 @@
-"""check_flow: whether a flow object is a flow of metrics, and the geometric flow it claims to be."""
+"""check_flow: whether a flow object is a flow of metrics, and the one that it claims to be."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import permutations
+from itertools import pairwise, permutations
 from typing import Any
 
 import numpy as np
@@ -293,18 +293,18 @@ def _monotone(report: CheckReport, flow: Flow, n: int, seed: int) -> None:
     if not solution.success:
         report.add(f"monotone in {n}-D: {solution.message}", np.inf, 0.0)
         return
-    error = abs(scalar_curvature_min(g, 8) - scalar_curvature_min(g, 6)) + 1e-9
+    noise = abs(scalar_curvature_min(g, 8) - scalar_curvature_min(g, 6)) + 1e-9
     for name, values in (
         ("min R", [scalar_curvature_min(m, 6) for m in solution.metrics]),
         ("Perelman's lambda", [perelman_lambda(m, "fourier") for m in solution.metrics]),
     ):
-        fall = max(a - b for a, b in zip(values, values[1:], strict=False))
+        fall = max(a - b for a, b in pairwise(values))
         where = ", ".join(f"{v:.6g}" for v in values)
-        report.add(f"monotone in {n}-D: {name} falls by", fall, 2 * error, where)
+        report.add(f"monotone in {n}-D: {name} falls by", fall, 2 * noise, where)
     if n == 2:
         areas = [m.volume() for m in solution.metrics]
         # Gauss-Bonnet: the integral of R vanishes on a torus.
-        report.add("monotone in 2-D: the area changes by", np.ptp(areas), 2 * error * areas[0])
+        report.add("monotone in 2-D: the area changes by", np.ptp(areas), 2 * noise * areas[0])
 
 
 def packed_of(components: np.ndarray) -> np.ndarray:

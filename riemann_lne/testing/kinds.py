@@ -104,7 +104,7 @@ def _entries(background: MetricField, *shape: int) -> Reals:
 def _one_directional(
     background: MetricField, axis: int, waves: int, phase: float, entries: Sequence[float]
 ) -> np.ndarray:
-    """h depends on one coordinate alone: a wave along an axis times a matrix."""
+    """H depends on one coordinate alone: a wave along an axis times a matrix."""
     return _spread(np.cos(waves * phases(background)[axis] + phase), entries, background)
 
 
@@ -149,7 +149,7 @@ def _conformal(
     cosines: Sequence[float],
     sines: Sequence[float],
 ) -> np.ndarray:
-    """h = v gbar with a smooth function v."""
+    """H = v gbar with a smooth function v."""
     v = _wave_fields(background, waves, cosines, sines) * window(background)
     return v * to_numpy(background.components)
 
@@ -305,7 +305,7 @@ def _pulled_back(
 
 
 def _cotangent(angle: np.ndarray) -> np.ndarray:
-    """cos / sin, and 0 where both bounded ends make the product with sin^2 vanish anyway."""
+    """Cos / sin, and 0 where both bounded ends make the product with sin^2 vanish anyway."""
     sine = np.sin(angle)
     safe = np.where(np.abs(sine) > 1e-12, sine, 1.0)
     return np.asarray(np.where(np.abs(sine) > 1e-12, np.cos(angle) / safe, 0.0))
@@ -317,7 +317,7 @@ def _transverse_traceless(
     cosines: Sequence[Sequence[float]],
     sines: Sequence[Sequence[float]],
 ) -> np.ndarray:
-    """Waves with k^i h_ij = 0 and g^ij h_ij = 0: what no change of coordinates and no stretch is."""
+    """Waves with k^i h_ij = 0 and g^ij h_ij = 0: neither gauge nor a stretch."""
     n, grid = background.n, background.grid
     if n < 3 or not grid.is_torus:
         raise InvalidArgumentError(
@@ -351,7 +351,7 @@ def constant_components(background: MetricField, purpose: str) -> np.ndarray:
         If the metric depends on the place.
     """
     values = to_numpy(background.components)
-    matrix = values[(slice(None), slice(None), *(0,) * background.n)]
+    matrix = values.reshape(background.n, background.n, -1)[..., 0]
     if np.ptp(values.reshape(background.n**2, -1), axis=1).max() > 0:
         raise InvalidArgumentError(
             f"kind {purpose!r} is made for constant backgrounds; {background!r} depends on the "

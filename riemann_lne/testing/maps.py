@@ -1,4 +1,4 @@
-"""Changes of coordinates that take a uniform grid to a uniform grid, and their action on tensors."""
+"""Changes of coordinates that take a uniform grid to a uniform grid, and act on tensors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def permute(components: np.ndarray, order: Sequence[int]) -> np.ndarray:
 def translate(components: np.ndarray, steps: Sequence[int]) -> np.ndarray:
     """Components moved by whole grid points along closed axes."""
     n = len(steps)
-    return np.roll(components, tuple(steps), axis=tuple(range(components.ndim - n, components.ndim)))
+    return np.roll(
+        components, tuple(steps), axis=tuple(range(components.ndim - n, components.ndim))
+    )
 
 
 def shear(components: np.ndarray, grid: Grid, axis: int, along: int) -> np.ndarray:

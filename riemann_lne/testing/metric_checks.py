@@ -40,7 +40,7 @@ def check_metric(
     the same for x_b -> x_b + x_a, on a torus with equal sides, up to the error of the differences.
     "bianchi": div Ric = dR/2 up to the same. "libraries": the same numbers from every array
     library that the program has imported. The error of differences is taken as the change of the
-    curvature when the order is raised by 2; from a function, as that of the grid made twice as fine.
+    curvature when the order is raised by 2; for a function, when the grid is made twice as fine.
 
     Parameters
     ----------
@@ -144,8 +144,8 @@ def _difference_error(
     if not isinstance(metric, MetricField):
         finer = _twice_as_fine(g.grid)
         values = to_numpy(MetricField.from_function(finer, metric).ricci(order))
-        every = tuple(slice(None, None, 2) for _ in range(g.n))
-        return largest(values[(slice(None), slice(None), *every)] - ricci)[0]
+        every: Any = (..., *(slice(None, None, 2) for _ in range(g.n)))
+        return largest(values[every] - ricci)[0]
     if order == "fourier":
         spectrum = np.abs(np.fft.fftn(to_numpy(g.packed), axes=tuple(range(1, g.n + 1))))
         return float(spectrum[:, *(s // 2 for s in g.grid.shape)].max())

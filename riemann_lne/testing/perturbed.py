@@ -30,7 +30,7 @@ def perturbed(
     norm: Norm = "sup",
     **parameters: Any,
 ) -> MetricField:
-    """g = gbar + s h, h of a kind, with s such that the size of g - gbar is ``size``.
+    """G = gbar + s h, h of a kind, with s such that the size of g - gbar is ``size``.
 
     The size measured after rounding is never above ``size``. It is smaller where h vanishes, and
     where g would lose positive definiteness: eigenvalues of gbar^-1 g stay above 0.02.

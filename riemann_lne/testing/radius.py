@@ -70,7 +70,9 @@ class RadiusReport:
             low, high = self.refined
             lines.append(f"the worst direction on a grid twice as fine: [{low:.4g}, {high:.4g}]")
         if self.of_the_grid:
-            lines.append("the bracket moved with the grid: this is the grid's radius, not the flow's")
+            lines.append(
+                "the bracket moved with the grid: this is the grid's radius, not the flow's"
+            )
         return "\n".join([*lines, "", self.worst.recipe.script])
 
 
@@ -127,7 +129,8 @@ def stability_radius(
     --------
     >>> from riemann_lne import RicciDeTurckFlow
     >>> report = stability_radius(
-    ...     2, RicciDeTurckFlow(), direction="one_directional", until=3.0, largest=0.2, directions=2)
+    ...     2, RicciDeTurckFlow(), direction="one_directional", until=3.0, largest=0.2, directions=2
+    ... )
     >>> report.holds_up_to, report.fails_from
     (0.2, inf)
     """
@@ -142,7 +145,9 @@ def stability_radius(
     recipes = _directions(base, norm, direction, directions, float(largest), seed)
     count = 0
 
-    def fails(recipe: Recipe, size: float, experiment: Experiment = test) -> tuple[bool, float, str]:
+    def fails(
+        recipe: Recipe, size: float, experiment: Experiment = test
+    ) -> tuple[bool, float, str]:
         """Whether it fails at a size, the size that was met, and why."""
         nonlocal count
         count += 1

@@ -102,11 +102,10 @@ def find_counterexample(
     """Search for an example that violates a property, and shrink it.
 
     Hypothesis draws ``max_examples`` examples, guided by the property's number where it returns
-    one. If none violates it, the best ones are varied by a local search without gradients, ``local``
-    evaluations at most: the numbers of a recipe at random and then by Nelder and Mead's method, or
-    the entries of an array by the latter alone.
-    The find is shrunk: by Hypothesis, or by setting numbers to 0 or to fewer digits while it stays
-    one.
+    one. If none violates it, the best ones are varied by a local search without gradients of at
+    most ``local`` evaluations: the numbers of a recipe at random and then by Nelder and Mead's
+    method, or the entries of an array by the latter alone. The find is shrunk by Hypothesis, or
+    by setting numbers to 0 or to fewer digits while it stays one.
 
     Parameters
     ----------
@@ -176,7 +175,7 @@ def _draw(
     smallest: list[Any] = []
     phases = [hypothesis.Phase.generate, hypothesis.Phase.target]
 
-    class Violated(Exception):
+    class ViolatedError(Exception):
         pass
 
     @hypothesis.seed(seed)
@@ -198,11 +197,11 @@ def _draw(
             hypothesis.target(excess, label="excess")
         if excess > at_least:
             smallest[:] = [example]
-            raise Violated
+            raise ViolatedError
 
     try:
         attempt()
-    except Violated:
+    except ViolatedError:
         return smallest[0]
     except hypothesis.errors.Flaky as error:
         raise InvalidArgumentError(
@@ -211,7 +210,7 @@ def _draw(
         ) from error
     except hypothesis.errors.HypothesisException as error:
         raise InvalidArgumentError(
-            f"the strategy {strategy!r} draws no example: its own conditions cannot be met ({error})"
+            f"the strategy {strategy!r} draws no example: its conditions cannot be met ({error})"
         ) from error
     return None
 
@@ -279,7 +278,8 @@ def _varied(recipe: Recipe | None, rng: np.random.Generator) -> Any | None:
     if whole and rng.random() < 0.25:
         place = whole[int(rng.integers(len(whole)))]
         low, high = recipe.ranges[str(place[0])]
-        recipe = recipe.with_number(place, int(rng.integers(low, high, endpoint=True)))
+        value = int(rng.integers(int(low), int(high), endpoint=True))
+        recipe = recipe.with_number(place, value)
     try:
         return drawn(recipe)
     except RiemannLNEError:
@@ -295,25 +295,25 @@ def _climb(watch: _Watch, example: Any, at_least: float, budget: int) -> Any | N
     found: list[Any] = []
     until = watch.evaluations + budget
 
-    class Enough(Exception):
+    class EnoughError(Exception):
         pass
 
     def objective(z: np.ndarray) -> float:
         if watch.evaluations >= until:
-            raise Enough
+            raise EnoughError
         candidate = _built(build, np.clip(z, *np.array(bounds).T))
         if candidate is None:
             return 1e6
         excess, _ = watch(candidate)
         if excess > at_least:
             found.append(candidate)
-            raise Enough
+            raise EnoughError
         return -excess
 
     spread = np.array([0.1 * (high - low) for low, high in bounds])
     middle = np.array([0.5 * (high + low) for low, high in bounds])
     simplex = np.vstack([start, start + np.diag(np.where(start > middle, -spread, spread))])
-    with suppress(Enough):
+    with suppress(EnoughError):
         minimize(
             objective,
             start,

@@ -132,9 +132,7 @@ def check_stability(
         reports.append((report, start))
         return report
 
-    found = find_counterexample(
-        judged, strategy, max_examples=draws, local=local, seed=seed
-    )
+    found = find_counterexample(judged, strategy, max_examples=draws, local=local, seed=seed)
     if found is None:
         worst, example = max(reports, key=lambda pair: pair[0].excess)
         return StabilityResult(worst, example, len(reports))

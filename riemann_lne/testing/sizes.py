@@ -165,10 +165,7 @@ def _length(tensor: np.ndarray, inverse: np.ndarray, n: int) -> np.ndarray:
         moved = np.moveaxis(upper, slot, 0)
         raised = np.stack(
             [
-                sum(
-                    inverse[a, b][(None,) * (rank - 1)] * moved[b]
-                    for b in range(n)
-                )
+                sum(inverse[a, b][(None,) * (rank - 1)] * moved[b] for b in range(n))
                 for a in range(n)
             ]
         )

@@ -79,9 +79,7 @@ def exact_solutions(
     mode = st.integers(-2, 2)
     families: list[Callable[[Any], tuple[str, ExactSolution, float]]] = []
 
-    def family(
-        name: str, dimensions: tuple[int, ...], draw_one: Callable[[Any, int], Any]
-    ) -> None:
+    def family(name: str, dimensions: tuple[int, ...], draw_one: Callable[[Any, int], Any]) -> None:
         dims = [d for d in sizes if d in dimensions]
         if not dims:
             return
@@ -166,9 +164,7 @@ class Diffeomorphism:
         xp = namespace(*x)
         n, rows = len(x), []
         for a, (_, slopes) in enumerate(self._parts(*x)):
-            rows.append(
-                xp.stack([slopes[b] + (1.0 if a == b else 0.0) for b in range(n)], axis=0)
-            )
+            rows.append(xp.stack([slopes[b] + (1.0 if a == b else 0.0) for b in range(n)], axis=0))
         return xp.stack(rows, axis=0)
 
     def pull_back(self, metric: Callable[..., Array], *x: Array) -> Array:

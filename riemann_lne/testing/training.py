@@ -125,8 +125,8 @@ def check_training_stability(
     names = [name for name, p in model.named_parameters() if chosen(name, p)]
     if not names:
         raise InvalidArgumentError(
-            "no parameter is selected; give select=lambda name, parameter: ... that is true for the "
-            "latent weights"
+            "no parameter is selected; give select=lambda name, parameter: ... that is true for "
+            "the latent weights"
         )
     watch = _Watch(bounds, tau, target, names)
     try:
@@ -212,9 +212,7 @@ class _Watch:
 
     def _weights(self, model: Any) -> dict[str, np.ndarray]:
         found = dict(model.named_parameters())
-        return {
-            name: np.array(to_numpy(found[name]), dtype=float).ravel() for name in self.names
-        }
+        return {name: np.array(to_numpy(found[name]), dtype=float).ravel() for name in self.names}
 
     def after(self, model: Any, draw: Draw, k: int, loss: Any) -> bool:
         """Measure; False ends the draw."""

@@ -1,0 +1,181 @@
+"""The searches find what there is, and nothing where nothing is; bad requests are named."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+import riemann_lne as rl
+import riemann_lne.testing as kit
+from riemann_lne.errors import CheckFailedError, InvalidArgumentError, UnknownNameError
+from riemann_lne.testing.stability import UnresolvedFailureError
+
+FLAT = rl.flat_metric(rl.Grid.torus((12, 12)))
+FLOW = rl.RicciDeTurckFlow()
+
+
+def rises(start: Any) -> float:
+    """How far the largest eps grows beyond 1.9 % in a short while."""
+    report = kit.judge_stability(start, FLAT, FLOW, until=0.5, norm="epsilon", expect="bounded")
+    return report.growth - 1.019
+
+
+def test_a_start_whose_closeness_rises_is_found() -> None:
+    """Known: 2.4 % at eps = 0.2 (2.0 % by t = 0.5)."""
+    starts = kit.perturbations(FLAT, 0.2, "epsilon", kinds=["diagonal"], fixed_size=True)
+    found = kit.find_counterexample(rises, starts, max_examples=60, local=300, seed=1)
+    assert found is not None
+    names: dict[str, Any] = {}
+    exec(found.code, names)
+    assert rises(names["example"]) > 0
+    fine = rl.flat_metric(rl.Grid.torus((24, 24)))
+    recipe = found.example.recipe.with_arguments(background=fine)
+    again = kit.judge_stability(
+        recipe.build(), fine, FLOW, until=0.5, norm="epsilon", expect="bounded"
+    )
+    assert again.growth == pytest.approx(rises(found.example) + 1.019, abs=2e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_that_start_is_found_from_any_seed(seed: int) -> None:
+    starts = kit.perturbations(FLAT, 0.2, "epsilon", kinds=["diagonal"], fixed_size=True)
+    assert kit.find_counterexample(rises, starts, max_examples=60, local=300, seed=seed)
+
+
+def test_ricci_flow_does_not_bring_a_pulled_back_flat_metric_to_delta() -> None:
+    with pytest.raises(CheckFailedError, match="pulled_back") as caught:
+        kit.check_stability(
+            FLAT,
+            rl.RicciFlow(),
+            0.1,
+            until=1.0,
+            kinds=["pulled_back"],
+            limit="background",
+            draws=5,
+        )
+    assert "repeated on the grid (24, 24)" in str(caught.value)
+
+
+def test_steps_beyond_their_limit_grow_the_shortest_wave() -> None:
+    limit = 2.785 / FLOW.spectral_radius(FLAT.packed, FLAT.grid, 4)
+    options = {"method": "rk4", "kernel": "plain"}
+    arguments: dict[str, Any] = {"until": 40 * limit, "expect": "bounded", "refine": False}
+    starts = ["one_directional", "checkerboard"]
+    with pytest.raises(CheckFailedError, match="checkerboard") as caught:
+        kit.check_stability(
+            FLAT, FLOW, 0.01, kinds=starts, draws=20, seed=1, local=0,
+            solve={**options, "dt": 1.15 * limit}, **arguments,
+        )  # fmt: skip
+    assert caught.value.report.example.recipe.arguments["axes"] in ((0, 0), (1, 1))
+    kit.check_stability(
+        FLAT, FLOW, 0.01, kinds=starts, draws=8, solve={**options, "dt": 0.9 * limit}, **arguments
+    )
+
+
+def test_eq_16_is_indefinite_where_the_norm_reaches_one() -> None:
+    def definite(x: Any) -> bool:
+        return bool(rl.LNEMetric(1.0).is_positive_definite(x.ravel()))
+
+    found = kit.find_counterexample(definite, kit.weight_tensors((3,)), max_examples=60)
+    assert found is not None
+    assert np.sum(np.tanh(found.example) ** 2) >= 1
+    safe = kit.weight_vectors(3, st.floats(0.0, 0.99))
+    assert kit.find_counterexample(definite, safe, max_examples=60, local=50) is None
+
+
+def test_nothing_is_found_where_nothing_is() -> None:
+    result = kit.check_stability(FLAT, FLOW, 0.05, until=3.0, draws=12, seed=5)
+    assert result.evaluations >= 12
+    box = rl.Grid.box(0.0, 1.0, (11, 11))
+    assert kit.check_stability(box, FLOW, 0.05, until=0.3, draws=8).worst.holds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("expect", ["converges", "decays"])
+def test_nothing_is_found_in_two_hundred_draws(seed: int, expect: str) -> None:
+    kit.check_stability(FLAT, FLOW, 0.05, until=4.0, expect=expect, draws=200, seed=seed)
+
+
+def test_a_failure_of_resolution_is_no_counterexample() -> None:
+    def coarse(solution: Any) -> bool:
+        return solution[-1].grid.shape[0] > 12
+
+    with pytest.raises(InvalidArgumentError, match="background itself"):
+        kit.check_stability(FLAT, FLOW, 0.05, until=0.1, expect=coarse, draws=3)
+
+    def perturbed_and_coarse(solution: Any) -> bool:
+        return coarse(solution) or bool(np.ptp(solution[0].packed[0]) < 1e-6)
+
+    with pytest.raises(UnresolvedFailureError, match="resolution"):
+        kit.check_stability(FLAT, FLOW, 0.05, until=0.1, expect=perturbed_and_coarse, draws=20)
+
+
+def test_a_radius_is_bracketed_where_a_property_has_one() -> None:
+    def small(solution: Any) -> float:
+        return float(kit.perturbation_size(solution[0], rl.flat_metric(solution[0].grid))) - 0.12
+
+    report = kit.stability_radius(
+        FLAT, FLOW, direction=["one_directional"], until=0.05, expect=small, largest=0.5,
+        directions=2, rtol=0.02,
+    )  # fmt: skip
+    assert report.holds_up_to <= 0.12 <= report.fails_from
+    assert report.fails_from - report.holds_up_to <= 0.02 * report.fails_from
+    assert report.refined is not None
+    assert not report.of_the_grid
+    assert "stability radius in" in str(report)
+
+
+class AlwaysFails:
+    """A flow that makes no metric of any start."""
+
+    parabolic = False
+
+    def rhs(self, t: float, packed: Any, grid: Any, order: Any) -> Any:
+        return -1e3 * packed
+
+    def spectral_radius(self, packed: Any, grid: Any, order: Any) -> float:
+        return 1e3
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        (lambda: kit.check_stability(FLAT, AlwaysFails(), until=1.0, expect="bounded", draws=2,
+                                     growth=1e-9), "background itself"),
+        (lambda: kit.check_stability(FLAT, FLOW, st.integers(), until=0.1, draws=2), "draws a int"),
+        (lambda: kit.find_counterexample(bool, "integers"), "strategy"),
+        (lambda: kit.find_counterexample(lambda x: "yes", st.integers()), "property returned"),
+        (lambda: kit.find_counterexample(bool, st.integers().filter(lambda k: False)), "draws no"),
+        (lambda: kit.check_stability(FLAT, FLOW, until=-1.0), "until"),
+        (lambda: kit.stability_radius(FLAT, FLOW, until=1.0, directions=0), "directions"),
+        (lambda: kit.stability_radius(FLAT, FLOW, direction=st.integers(), until=0.1), "recipe"),
+    ],
+)  # fmt: skip
+def test_bad_requests_are_told_in_the_terms_of_the_kit(call: Any, match: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=match):
+        call()
+
+
+def test_unknown_expectations_are_named() -> None:
+    with pytest.raises(UnknownNameError, match="converges"):
+        kit.check_stability(FLAT, FLOW, until=1.0, expect="convergs")
+
+
+def test_without_hypothesis_the_rest_works_and_the_error_says_what_to_install() -> None:
+    program = (
+        "import sys; sys.modules['hypothesis'] = None\n"
+        "import riemann_lne as rl, riemann_lne.testing as kit\n"
+        "print(bool(kit.check_corrector(rl.LNEMetric(1.0).solve, sizes=[2])))\n"
+        "try:\n    kit.perturbations\nexcept rl.RiemannLNEError as e:\n    print(e)\n"
+    )
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert out.returncode == 0, out.stderr
+    assert out.stdout.startswith("True")
+    assert "riemann-lne[strategies]" in out.stdout

@@ -1,0 +1,69 @@
+"""Trainings that stay well-behaved pass; those that do not are named with layer, step and draw."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from riemann_lne.errors import CheckFailedError, InvalidArgumentError
+from riemann_lne.testing import TrainingLimits, check_training_stability
+
+torch = pytest.importorskip("torch")
+lne = pytest.importorskip("riemann_lne_torch")
+
+
+def parts(lr: float, corrected: bool = True) -> tuple[Any, Any, Any]:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+    lne.quantize_(model, lne.QuantConfig(weight_bits=1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+    if corrected:
+        lne.LNECorrector(model, target=0.5).attach(optimizer)
+
+    def step(model: Any, rng: np.random.Generator) -> Any:
+        x = torch.as_tensor(rng.normal(size=(16, 6)), dtype=torch.float32)
+        y = torch.as_tensor(rng.integers(3, size=16))
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    return model, optimizer, step
+
+
+@pytest.mark.parametrize("corrected", [True, False])
+def test_a_small_rate_is_stable_and_everything_is_put_back(corrected: bool) -> None:
+    model, optimizer, step = parts(0.01, corrected)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    report = check_training_stability(step, model, steps=4, draws=4, state=[optimizer])
+    assert report
+    assert {f.name for f in report.findings} >= {"condition of Eq. 16", "flip rate"}
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_a_rate_that_is_too_large_is_caught_with_layer_step_and_draw() -> None:
+    model, optimizer, step = parts(50.0)
+    with pytest.raises(CheckFailedError, match=r"step 1.*Draw\(seed=") as caught:
+        check_training_stability(step, model, steps=4, draws=3, state=[optimizer])
+    assert "layer '" in str(caught.value)
+
+
+def test_the_mismatch_of_a_gradient_is_bounded_by_what_was_asked() -> None:
+    model, optimizer, step = parts(0.01, corrected=False)
+    loose, tight = TrainingLimits(mismatch=10.0), TrainingLimits(mismatch=1e-9)
+    assert check_training_stability(step, model, steps=2, draws=2, limits=loose)
+    with pytest.raises(CheckFailedError, match="gradient mismatch"):
+        check_training_stability(step, model, steps=2, draws=2, limits=tight, state=[optimizer])
+
+
+def test_bad_requests_are_named() -> None:
+    model, _, step = parts(0.01)
+    with pytest.raises(InvalidArgumentError, match="select"):
+        check_training_stability(step, model, select=lambda name, p: False)
+    with pytest.raises(InvalidArgumentError, match="steps"):
+        check_training_stability(step, model, steps=0)
+    with pytest.raises(InvalidArgumentError, match="flip_rate"):
+        TrainingLimits(flip_rate=-1.0)
