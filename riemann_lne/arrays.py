@@ -50,7 +50,8 @@ def _objection(kind: Any) -> str | None:
             "masked arrays are not supported, as the mask would be lost: leave the masked points "
             "out, or give them values with filled(...)"
         )
-    if issubclass(kind, np.ndarray) and kind not in (np.ndarray, np.memmap):
+    plain = kind in (np.ndarray, np.memmap) or getattr(kind, "only_numbers", False)
+    if issubclass(kind, np.ndarray) and not plain:
         return (
             f"{kind.__module__}.{kind.__name__} is a subclass of numpy.ndarray, which may carry a "
             "shape, unit or labels that would be lost: give numpy.asarray(array)"
@@ -65,7 +66,8 @@ def require_supported(*arrays: Any) -> None:
     """The gate for classes of arrays: DTypeError for those that would be misread.
 
     Masked arrays, ``numpy.matrix`` and other subclasses of ``numpy.ndarray``, JAX, dask and
-    sparse arrays. ``namespace`` calls it, so that whatever asks for a namespace passes here.
+    sparse arrays. ``namespace`` calls it, so that whatever asks for a namespace passes here. A
+    subclass that carries nothing but its numbers says so by an attribute ``only_numbers = True``.
     """
     for a in arrays:
         objection = _objection(type(a))

@@ -18,6 +18,8 @@ class Counted(np.ndarray):
     an addition); a contraction as many for each factor. Copies and views cost nothing.
     """
 
+    only_numbers = True  # what the core's gate for arrays asks of a subclass
+
     def __array_ufunc__(
         self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **options: Any
     ) -> Any:
