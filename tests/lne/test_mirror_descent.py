@@ -290,8 +290,12 @@ def test_mirror_descent_on_torch(torch):
 def test_bad_input():
     phi, x = LNEPotential(1.0), np.full(3, 1 / 3)
     options = {"potential": phi, "steps": 5, "step_size": 0.1}
-    for bad in ({"steps": 0}, {"step_size": 0.0}, {"step_size": np.nan}):
-        with pytest.raises(InvalidArgumentError, match="steps must be at least 1"):
+    for bad, words in (
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"step_size": 0.0}, "steps must be at least 1"),
+        ({"step_size": np.nan}, "step_size = nan; give a finite number"),
+    ):
+        with pytest.raises(InvalidArgumentError, match=words):
             mirror_descent(lambda z: z, x, **(options | bad))
     with pytest.raises(InvalidArgumentError, match="does not lie in the constraint set Simplex"):
         mirror_descent(lambda z: z, 2 * x, constraint=Simplex(), **options)

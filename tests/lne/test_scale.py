@@ -110,9 +110,15 @@ def test_a_block_of_zeros_has_no_tau():
         np.testing.assert_allclose(tau[0], np.arctanh(np.sqrt(target / 4)), rtol=1e-14)
 
 
-@pytest.mark.parametrize("target", [0.0, 1.0, -0.1, 1.5, float("nan")])
+@pytest.mark.parametrize("target", [0.0, 1.0, -0.1, 1.5])
 def test_target_must_be_between_0_and_1(target):
     with pytest.raises(InvalidArgumentError, match="strictly between 0 and 1"):
+        auto_tau(np.ones(3), target)
+
+
+@pytest.mark.parametrize("target", [float("nan"), float("inf")])
+def test_target_must_be_finite(target):
+    with pytest.raises(InvalidArgumentError, match=r"target = .*; give a finite number"):
         auto_tau(np.ones(3), target)
 
 
