@@ -70,7 +70,8 @@ def require_supported(*arrays: Any) -> None:
     subclass that carries nothing but its numbers says so by an attribute ``only_numbers = True``.
     """
     for a in arrays:
-        objection = _objection(type(a))
+        kind: Any = type(a)
+        objection = _objection(kind)
         if objection is not None:
             raise DTypeError(objection)
 

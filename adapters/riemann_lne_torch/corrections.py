@@ -64,7 +64,10 @@ class Flowed:
 
     @staticmethod
     def curvature_sums(x: Tensor, v: Tensor, tau: Any, time: Any) -> tuple[Tensor, ...]:
-        return (*FlowedLNEMetric(tau, time).curvature_sums(x, check=False), (v.to(x.dtype) * v).sum(-1))
+        return (
+            *FlowedLNEMetric(tau, time).curvature_sums(x, check=False),
+            (v.to(x.dtype) * v).sum(-1),
+        )
 
     @staticmethod
     def solve_sums(x: Tensor, v: Tensor, tau: Any, time: Any, *known: Any) -> tuple[Tensor, ...]:
