@@ -181,6 +181,23 @@ def shown(value: Any) -> str:
     return text if len(text) <= 100 else text[:97] + "..."
 
 
+def printable(text: object) -> str:
+    r"""Text for a terminal or a page: what would act on it, and not be seen, is shown as a code.
+
+    Escape sequences, other control characters, marks that turn the direction of writing, and halves
+    of characters. Line ends and tabs stay.
+
+    Examples
+    --------
+    >>> print(printable("a" + chr(27) + "[31mb"))
+    a\x1b[31mb
+    """
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode("ascii")
+        for c in str(text)
+    )
+
+
 def _as_float(value: Any) -> float | None:
     """The value as a finite float; None if it is no real number."""
     kind = type(value).__name__

@@ -9,11 +9,14 @@ and returns an exit code.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import entry_points
 
 from . import __version__
+from .checks import printable
 from .errors import RiemannLNEError
 from .flow_command import flow
 
@@ -35,13 +38,27 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code (2 for a wrong argument)."""
+    """Run the command line; returns the exit code.
+
+    That of the command, 2 for a wrong argument, 130 after Ctrl-C, and 141 where the reader of the
+    output has gone away (``| head``).
+    """
     parsed = build_parser().parse_args(arguments)
     try:
-        return int(parsed.run(parsed))
+        code = int(parsed.run(parsed))
+        sys.stdout.flush()
+        return code
     except RiemannLNEError as error:
-        print(f"riemann-lne {parsed.command}: {error}", file=sys.stderr)
+        print(f"riemann-lne {parsed.command}: {printable(error)}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # Nobody listens any more, also not to what the interpreter would say about it at the end.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt:
+        print(f"riemann-lne {parsed.command}: interrupted", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from riemann_lne.errors import InvalidArgumentError
 
 from .audit import Claim, Outcome, Verdict, parameters_of, select
 from .backends import Backend
-from .folders import require_writable
+from .folders import owned
 
 if TYPE_CHECKING:
     from .records import Setting
@@ -121,10 +121,8 @@ def _bench(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from .page import write_html
-    from .records import Setting, write_json
+    from .page import require_plots
     from .report import Terminal
-    from .running import run_claims
 
     claims = select(arguments.only)
     terminal = Terminal()
@@ -137,10 +135,25 @@ def _verify(arguments: argparse.Namespace) -> int:
     for claim in claims:
         parameters_of(claim, arguments.full, overrides)  # a name that is unknown is an error now,
     Backend(arguments.backend)  # and so is a backend that is missing, not in every check
-    require_writable(arguments.json and arguments.json.parent)
-    require_writable(arguments.report)
+    if arguments.report:
+        require_plots()
     proofs = _proofs_folder(arguments)
-    require_writable(proofs)
+    with owned("the results of verify", [arguments.report, proofs], arguments.json):
+        return _run_and_keep(arguments, claims, overrides, terminal, proofs)
+
+
+def _run_and_keep(
+    arguments: argparse.Namespace,
+    claims: list[Claim],
+    overrides: dict[str, Any],
+    terminal: Terminal,
+    proofs: Path | None,
+) -> int:
+    """Run what is not done, keep it as it comes, and print it; the exit code."""
+    from .page import write_html
+    from .records import Setting, write_json
+    from .running import run_claims
+
     setting = Setting(arguments.full, arguments.backend)
     files = _results_files(arguments)
     outcomes = _taken(claims, setting, overrides, files, terminal) if arguments.resume else []
@@ -162,12 +175,13 @@ def _verify(arguments: argparse.Namespace) -> int:
         interrupted = True
         terminal.say(f"interrupted: {len(outcomes)} of {len(claims)} checks are done")
     problems = _certify(proofs, outcomes, arguments, terminal) if proofs and not interrupted else []
-    terminal.table(outcomes)
     for file in files:
         write_json(file, outcomes, setting)
+    page = write_html(arguments.report, outcomes, setting) if arguments.report else None
+    terminal.table(outcomes)  # after the files: the reader of the output may go away
+    for file in files:
         terminal.say(f"results: {file}")
-    if arguments.report:
-        page = write_html(arguments.report, outcomes, setting)
+    if page:
         terminal.say(f"report:  {page}")
     if interrupted:
         if files:
@@ -246,7 +260,7 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
             if not separator:
                 raise ValueError
             result[name.strip()] = ast.literal_eval(text.strip())
-        except (ValueError, SyntaxError) as error:
+        except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
             raise InvalidArgumentError(
                 f"--set {setting!r}: give NAME=VALUE with a number, tuple or string in quotes"
             ) from error

@@ -6,6 +6,7 @@ import base64
 import html
 import io
 import platform
+import re
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -16,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from riemann_lne import __version__
+from riemann_lne.checks import printable
 from riemann_lne.errors import MissingDependencyError
-from riemann_lne.io import write_atomically
+from riemann_lne.io import storage_errors, write_atomically
 
 from .audit import Evidence, Outcome, Plot, Verdict, parameters_of
 from .records import Setting
@@ -51,57 +53,79 @@ def write_html(folder: Path, outcomes: Sequence[Outcome], setting: Setting) -> P
         images = []
         for index, plot in enumerate(outcome.evidence.plots if outcome.evidence else []):
             data = render(plot)
-            (folder / f"{outcome.claim.id}-{index}.png").write_bytes(data)
+            name = re.sub(r"[^\w.-]", "_", outcome.claim.id)
+            _write(folder / f"{name}-{index}.png", data)
             images.append((plot.title, base64.b64encode(data).decode("ascii")))
         sections.append(_section(outcome, images, setting))
     rows = "\n".join(
-        f'<tr><td><a href="#{o.claim.id}">{o.claim.id}</a></td>'
-        f"<td>{html.escape(o.claim.where)}</td>"
-        f'<td><span class="{_css(o.verdict)}">{o.verdict}</span>{_marks(o)}</td>'
+        f'<tr><td><a href="#{_e(o.claim.id)}">{_e(o.claim.id)}</a></td>'
+        f"<td>{_e(o.claim.where)}</td>"
+        f'<td><span class="{_css(o.verdict)}">{_e(o.verdict)}</span>{_marks(o)}</td>'
         f"<td>{o.seconds:.1f} s</td></tr>"
         for o in outcomes
     )
     page = Template(_PAGE).substitute(
         rows=rows,
-        counts="; ".join(f"{v}: {k}" for v, k in Counter(o.verdict for o in outcomes).items()),
+        counts="; ".join(f"{_e(v)}: {k}" for v, k in Counter(o.verdict for o in outcomes).items()),
         sections="\n".join(sections),
-        setting=html.escape(
+        setting=_e(
             f"riemann-lne {__version__}, {setting.length} form, backend {setting.backend}, "
             f"NumPy {np.__version__}, Python {platform.python_version()}, {platform.machine()}"
         ),
     )
     path = folder / "index.html"
-    write_atomically(path, lambda file: file.write(page.encode()))
+    _write(path, page.encode())
     return path
+
+
+def require_plots() -> None:
+    """Raise MissingDependencyError without matplotlib."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError("matplotlib", "verify", "--report") from error
 
 
 def render(plot: Plot) -> bytes:
     """A plot as PNG."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError("matplotlib", "verify", "--report") from error
+    require_plots()
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(7, 4.2), dpi=110, layout="constrained")
     axes = figure.add_subplot()
     for line in plot.lines:
-        style = _STYLES[line.style]
-        axes.plot(line.x, line.y, label=line.label or None, **style)
+        axes.plot(line.x, line.y, label=printable(line.label) or None, **_STYLES[line.style])
     if plot.log_x:
         axes.set_xscale("log")
     if plot.log_y:
         axes.set_yscale("log")
-    axes.set(title=plot.title, xlabel=plot.x_label, ylabel=plot.y_label)
-    axes.title.set_fontsize(11)
+    # Plain text: what looks like a formula may be a broken one, and would end the report.
+    axes.set_title(printable(plot.title), fontsize=11, parse_math=False)
+    axes.set_xlabel(printable(plot.x_label), parse_math=False)
+    axes.set_ylabel(printable(plot.y_label), parse_math=False)
     axes.grid(alpha=0.25)
     if any(line.label for line in plot.lines):
-        axes.legend(fontsize=8)
+        for text in axes.legend(fontsize=8).get_texts():
+            text.set_parse_math(False)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    with rc_context({"text.usetex": False}):
+        figure.savefig(buffer, format="png")
     return buffer.getvalue()
 
 
+def _write(path: Path, data: bytes) -> None:
+    with storage_errors("the report", path):
+        write_atomically(path, lambda file: file.write(data))
+
+
+def _e(text: object) -> str:
+    """Text as a page shows it."""
+    return html.escape(printable(text))
+
+
 def _css(verdict: Verdict) -> str:
-    return "v-" + str(verdict).replace(" ", "-")
+    return _e("v-" + str(verdict).replace(" ", "-"))
 
 
 def _marks(outcome: Outcome) -> str:
@@ -113,29 +137,24 @@ def _marks(outcome: Outcome) -> str:
 def _section(outcome: Outcome, images: Sequence[tuple[str, str]], setting: Setting) -> str:
     """The part of the page for one claim."""
     parts = [
-        f'<section id="{outcome.claim.id}"><h2>{outcome.claim.id} '
-        f'<span class="{_css(outcome.verdict)}">{outcome.verdict}</span></h2>',
-        f"<p><b>{html.escape(outcome.claim.where)}:</b> {html.escape(outcome.claim.statement)}</p>",
+        f'<section id="{_e(outcome.claim.id)}"><h2>{_e(outcome.claim.id)} '
+        f'<span class="{_css(outcome.verdict)}">{_e(outcome.verdict)}</span></h2>',
+        f"<p><b>{_e(outcome.claim.where)}:</b> {_e(outcome.claim.statement)}</p>",
     ]
-    parts += [
-        f"<p><b>{html.escape(heading)}:</b> {html.escape(text)}</p>"
-        for heading, text in remarks(outcome)
-    ]
+    parts += [f"<p><b>{_e(heading)}:</b> {_e(text)}</p>" for heading, text in remarks(outcome)]
     if outcome.certificate:
-        file = html.escape(outcome.certificate)
+        file = _e(outcome.certificate)
         parts.append(f'<p><a href="{file}">The certificate</a>, to be checked by check.py</p>')
     if outcome.evidence:
         parts.append(_measurements(outcome.evidence))
     for title, data in images:
-        parts.append(
-            f'<img alt="{html.escape(title)}" src="data:image/png;base64,{data}" width="770">'
-        )
+        parts.append(f'<img alt="{_e(title)}" src="data:image/png;base64,{data}" width="770">')
     if outcome.problem:
-        parts.append(f"<pre>{html.escape(outcome.problem)}</pre>")
+        parts.append(f"<pre>{_e(outcome.problem)}</pre>")
     description = (outcome.claim.check.__doc__ or "").strip().split("\n\n", 1)
     if len(description) > 1:
-        parts.append(f"<p>{html.escape(' '.join(description[1].split()))}</p>")
-    command = html.escape(command_for(outcome, setting))
+        parts.append(f"<p>{_e(' '.join(description[1].split()))}</p>")
+    command = _e(command_for(outcome, setting))
     parts.append(f"<p>{outcome.seconds:.1f} s. Repeat: <code>{command}</code></p>")
     parts.append('<p><a href="#summary">All claims</a></p></section>')
     return "\n".join(parts)
@@ -144,12 +163,12 @@ def _section(outcome: Outcome, images: Sequence[tuple[str, str]], setting: Setti
 def _measurements(evidence: Evidence) -> str:
     """Table of everything that was measured for a claim."""
     rows = "".join(
-        f"<tr><td>{kind}</td><td>{html.escape(m.statement)}</td>"
+        f"<tr><td>{kind}</td><td>{_e(m.statement)}</td>"
         f"<td data-name='measured'>{_values(m.measured)}</td>"
         f"<td data-name='predicted'>{_values(m.predicted)}</td>"
         f"<td data-name='error' class='number'>{m.error:.3g}</td>"
         f"<td data-name='tolerance'><span class='number'>{m.tolerance:.3g}</span>: "
-        f"{html.escape(m.reason)}</td><td data-name='true'>{'yes' if m.true else 'no'}</td></tr>"
+        f"{_e(m.reason)}</td><td data-name='true'>{'yes' if m.true else 'no'}</td></tr>"
         for kind, m in labelled(evidence)
     )
     return (
@@ -161,8 +180,8 @@ def _measurements(evidence: Evidence) -> str:
 
 def _values(value: Any) -> str:
     """A quantity: what is long behind a line that opens it."""
-    begin = html.escape(short(value))
-    if isinstance(value, (str, int, float)) or (whole := html.escape(short(value, 1000))) == begin:
+    begin = _e(short(value))
+    if isinstance(value, (str, int, float)) or (whole := _e(short(value, 1000))) == begin:
         return begin
     return f"<details><summary>{begin}</summary>{whole}</details>"
 

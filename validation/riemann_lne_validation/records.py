@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from riemann_lne import __version__
+from riemann_lne.atomic import storage_errors, write_atomically
 from riemann_lne.errors import InvalidArgumentError
-from riemann_lne.io import write_atomically
 
+from . import stored_json
 from .audit import (
     Claim,
     Evidence,
@@ -30,7 +31,10 @@ from .audit import (
     judge,
     parameters_of,
 )
+from .stored_json import reading, seal, unseal
 
+_KIND = "a results file of riemann-lne verify"
+_ADVICE = "name another file, or remove it: its checks are then run anew"
 _PACKAGES = ("riemann_lne", "riemann_lne_torch", "riemann_lne_validation")
 
 
@@ -144,9 +148,10 @@ def as_record(outcome: Outcome, setting: Setting) -> dict[str, Any]:
 
 def write_json(path: Path, outcomes: Sequence[Outcome], setting: Setting) -> None:
     """The outcomes as a list of records. The file is whole at any time, also after a kill."""
-    records = [as_record(outcome, setting) for outcome in outcomes]
+    records = [seal(as_record(outcome, setting)) for outcome in outcomes]
     text = json.dumps(records, indent=1, allow_nan=False) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode()))
+    with storage_errors("the results", path):
+        write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def read_json(path: Path) -> list[dict[str, Any]]:
@@ -154,18 +159,22 @@ def read_json(path: Path) -> list[dict[str, Any]]:
 
     Raises
     ------
+    StorageError
+        If it cannot be read.
     InvalidArgumentError
-        If it cannot be read, or is not one.
+        If it is not one; the message says what to do.
     """
-    try:
-        records = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidArgumentError(f"cannot read results from {path}: {error}") from error
-    if not isinstance(records, list) or not all(isinstance(r, dict) and "id" in r for r in records):
-        raise InvalidArgumentError(
-            f"{path} is not a results file of riemann-lne verify: name another one"
-        )
-    return records
+    with reading(path, _KIND, _ADVICE):
+        records = stored_json.read_json(path)
+        if not isinstance(records, list):
+            raise ValueError("it is no list of results")
+        for record in records:
+            if not isinstance(record, dict) or not isinstance(record.get("id"), str):
+                raise ValueError("an entry is no result with an id")
+        ids = [r["id"] for r in records]
+        if len(set(ids)) < len(ids):
+            raise ValueError("it has two results of one claim")
+        return records
 
 
 def outcome_of(record: Mapping[str, Any], claim: Claim, parameters: dict[str, Any]) -> Outcome:
@@ -259,8 +268,9 @@ def resume(
             refused[claim.id] = reason
             continue
         try:
-            taken.append(outcome_of(record, claim, parameters))
-        except (KeyError, TypeError, ValueError, AttributeError):
+            # Only this version's records come so far, and those have a checksum.
+            taken.append(outcome_of(unseal(record, needed=True), claim, parameters))
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
             refused[claim.id] = "the record is damaged"
     return Resumed(taken, refused)
 

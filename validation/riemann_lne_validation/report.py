@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from riemann_lne.checks import printable
 from riemann_lne.errors import MissingDependencyError
 
 from .audit import Claim, Evidence, Measurement, Outcome, Verdict
@@ -74,7 +75,7 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """One line."""
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
 
     def list(self, claims: Sequence[Claim]) -> None:
         """The claims and the parameters that --set takes."""
@@ -93,10 +94,8 @@ class Terminal:
             task = bar.add_task("", total=count, completed=done)
 
             def advance(outcome: Outcome) -> None:
-                bar.console.print(
-                    f"{outcome.claim.id:32s} {outcome.verdict:22s} {outcome.seconds:6.1f} s",
-                    highlight=False,
-                )
+                line = f"{outcome.claim.id:32s} {outcome.verdict:22s} {outcome.seconds:6.1f} s"
+                bar.console.print(printable(line), highlight=False, markup=False)
                 bar.advance(task)
 
             yield advance
@@ -104,6 +103,7 @@ class Terminal:
     def table(self, outcomes: Sequence[Outcome]) -> None:
         """Every measurement, then the verdicts in one table."""
         from rich.table import Table
+        from rich.text import Text
 
         table = Table(title="Theorem audit", title_justify="left")
         table.add_column("claim", no_wrap=True)
@@ -113,9 +113,11 @@ class Terminal:
         for outcome in outcomes:
             m = outcome.evidence.claim if outcome.evidence else None
             table.add_row(
-                outcome.claim.id,
-                f"[{_COLOURS[outcome.verdict]}]{outcome.verdict}[/]"
-                + (" (proved)" if outcome.certificate else ""),
+                Text(printable(outcome.claim.id)),
+                Text.assemble(
+                    (printable(outcome.verdict), _COLOURS[outcome.verdict]),
+                    " (proved)" if outcome.certificate else "",
+                ),
                 *((f"{m.error:.2g}", f"{m.tolerance:.2g}") if m else ("", "")),
             )
         for outcome in outcomes:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
+from dataclasses import replace
 from typing import Any
 
 from .audit import Claim, Outcome, Verdict, parameters_of, run_claim, select
 from .backends import Backend
 from .records import Setting
+from .workers import interrupts_stay_here, worker_pool
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -55,45 +53,23 @@ def _in_processes(
     lost: list[Claim],
 ) -> Iterator[Outcome]:
     """Outcomes as they come; claims whose process died are added to ``lost``."""
-    context = get_context("spawn")
-    # The workers wait for the end of this pipe, which comes when this process closes it or dies.
-    theirs, ours = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(
-        jobs, mp_context=context, initializer=_end_with_parent, initargs=(theirs,)
-    )
-    try:
-        with _one_thread_each(), _interrupts_stay_here():
+    with worker_pool(jobs) as pool:
+        with _one_thread_each(), interrupts_stay_here():
             futures: dict[Future[Outcome], Claim] = {
                 pool.submit(_run_by_id, c.id, setting.full, setting.backend, dict(overrides)): c
                 for c in claims
             }
         for future in as_completed(futures):
             try:
-                yield future.result()
+                yield replace(future.result(), claim=futures[future])
             except BrokenProcessPool:
                 lost.append(futures[future])
-    except BaseException:
-        ours.close()  # what is running now would keep an interrupted run waiting for minutes
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        ours.close()
-        theirs.close()
-
-
-def _end_with_parent(pipe: Connection) -> None:
-    """End this worker when the other end of the pipe is closed, whatever it is doing then."""
-
-    def wait() -> None:
-        pipe.poll(None)
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def _run_by_id(id: str, full: bool, backend: str, overrides: dict[str, Any]) -> Outcome:
-    """What a worker process runs."""
-    return run_claim(select([id])[0], full, Backend(backend), overrides)
+    """What a worker process runs. The claim stays here: its guard may be a lambda."""
+    outcome: Any = run_claim(select([id])[0], full, Backend(backend), overrides)
+    return replace(outcome, claim=None)
 
 
 @contextmanager
@@ -107,16 +83,3 @@ def _one_thread_each() -> Iterator[None]:
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
-
-
-@contextmanager
-def _interrupts_stay_here() -> Iterator[None]:
-    """Processes started meanwhile ignore Ctrl-C, which the terminal sends to all of them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

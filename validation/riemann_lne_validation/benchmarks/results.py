@@ -12,9 +12,11 @@ from riemann_lne.atomic import write_atomically
 from riemann_lne.errors import InvalidArgumentError
 
 from ..records import plain
+from ..stored_json import read_json, reading, seal, unseal
 from .samples import NOISY, Samples, statistics
 
 FORMAT = 1
+_ENTRIES = {"format", "environment", "settings", "benchmarks", "requirements"}
 
 
 @dataclass
@@ -114,7 +116,7 @@ class Record:
             "benchmarks": {name: asdict(result) for name, result in self.results.items()},
             "requirements": list(requirements),
         }
-        text = json.dumps(plain(data), indent=1, allow_nan=False) + "\n"
+        text = json.dumps(seal(plain(data)), indent=1, allow_nan=False) + "\n"
         try:
             write_atomically(path, lambda file: file.write(text.encode()))
         except OSError as error:
@@ -126,24 +128,22 @@ class Record:
 
         Raises
         ------
+        StorageError
+            If it cannot be read.
         InvalidArgumentError
-            If it cannot be read or is not such a file.
+            If it is not such a file.
         """
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+        with reading(path, "a file of riemann-lne bench", "name another file, or remove it"):
+            data = unseal(read_json(path))
             if data["format"] != FORMAT:
                 raise ValueError(f"its format is {data['format']}, this version reads {FORMAT}")
-            record = cls(data["environment"], data["settings"])
+            if set(data) != _ENTRIES:
+                raise ValueError(f"it has the entries {', '.join(sorted(data))}")
+            record = cls(dict(data["environment"]), dict(data["settings"]))
             for name, entry in data["benchmarks"].items():
                 rows = [_row(row) for row in entry.pop("rows")]
                 record.results[name] = Result(**entry, rows=rows)
-        except OSError as error:
-            raise InvalidArgumentError(f"cannot read {path}: {error}") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InvalidArgumentError(
-                f"{path} is no file of riemann-lne bench ({error}); name another file, or remove it"
-            ) from error
-        return record
+            return record
 
 
 def _row(entry: dict[str, Any]) -> Row:

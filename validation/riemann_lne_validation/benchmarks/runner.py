@@ -9,7 +9,7 @@ from pathlib import Path
 
 from riemann_lne.errors import InvalidArgumentError, RiemannLNEError, UnknownNameError
 
-from ..folders import require_writable
+from ..folders import owned
 from .environment import environment
 from .gpu import bench_gpu
 from .integrators import bench_integrators
@@ -96,10 +96,21 @@ def run_benchmarks(
     if rounds < 1:
         raise InvalidArgumentError(f"{rounds} repeats; at least one round is needed")
     path = json or (report / "bench.json" if report else None)
-    for folder in {p for p in (path and path.parent, report) if p is not None}:
-        require_writable(folder)
     terminal = Terminal()
     settings = Settings(quick, rounds, peer_python, terminal.status)
+    with owned("the results of bench", [report], path):
+        return _run_and_keep(only, report, path, settings, resume, terminal)
+
+
+def _run_and_keep(
+    only: Sequence[str] | None,
+    report: Path | None,
+    path: Path | None,
+    settings: Settings,
+    resume: bool,
+    terminal: Terminal,
+) -> int:
+    """Run what is wanted, keep it as it comes, and print it; the exit code."""
     record = _start(path, settings, resume)
     wanted = [n for n in BENCHMARKS if (n in only if only else True)]
     if resume and not only:

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from riemann_lne.checks import printable
+
 from .results import Result, Row
 
 _QUARTILES = ", quartiles"
@@ -94,6 +96,7 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """One line."""
+        text = printable(text)
         if self._console is None:
             print(text, flush=True)
         else:

@@ -11,7 +11,9 @@ import ctypes
 import json
 import os
 import platform
+import select
 import sys
+import threading
 import traceback
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError
@@ -129,8 +131,22 @@ def serve(commands: IO[str], answers: IO[str]) -> None:
         answers.flush()
 
 
+def _end_with_parent() -> None:
+    """End this process when nobody can write commands any more, whatever it is doing then."""
+    poller = select.poll()
+    poller.register(0, 0)  # the end of the pipe is reported without being asked for
+
+    def wait() -> None:
+        poller.poll()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def main() -> None:
     """Serve on the standard streams; what libraries print goes to the error stream."""
+    if hasattr(select, "poll"):
+        _end_with_parent()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     serve(sys.stdin, answers)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Mapping
+import math
+import os
+import stat
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from riemann_lne.errors import InvalidArgumentError, StorageError
+from riemann_lne.checks import printable
+from riemann_lne.errors import InvalidArgumentError, RiemannLNEError, StorageError
 from riemann_lne.io import storage_errors, write_atomically
 
-__all__ = ["load_tree", "save_tree"]
+__all__ = ["load_tree", "save_tree", "tree_errors"]
 
 
 def save_tree(path: Path, tree: Any) -> None:
@@ -45,15 +52,54 @@ def load_tree(path: Path) -> Any:
     StorageError
         If the file is not there or is damaged.
     """
+    with tree_errors(path):
+        return _read(path)
+
+
+@contextmanager
+def tree_errors(path: Path) -> Iterator[None]:
+    """Turn all that a damaged file, or one of something else, leads to into StorageError."""
     try:
-        # opened here: NumPy leaves a damaged file open
-        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        return _unpack(json.loads(str(arrays["tree"])), arrays)
-    except Exception as error:  # zip, JSON and NumPy each have errors of their own
+        yield
+    except RiemannLNEError:
+        raise
+    except Exception as error:  # zip, JSON, NumPy and PyTorch each have errors of their own
+        reason = printable(" ".join(f"{type(error).__name__}: {error}".split()))[:300]
         raise StorageError(
-            f"cannot read the checkpoint {path}: {error!r}; delete it to begin anew"
+            f"cannot go on from {path}: {reason}; it is damaged or of another run: delete it, and "
+            "what it belongs to begins anew (finished runs are kept)"
         ) from error
+
+
+def _read(path: Path) -> Any:
+    with open(path, "rb") as handle:
+        status = os.fstat(handle.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is no regular file")
+        with zipfile.ZipFile(handle) as archive:
+            # Stored, not packed: no member can be larger than the file.
+            for info in archive.infolist():
+                packed = info.compress_type != zipfile.ZIP_STORED
+                if packed or info.file_size > status.st_size:
+                    raise ValueError(f"member {info.filename!r} claims {info.file_size} bytes")
+            text = str(_member(archive, "tree"))
+            return _unpack(json.loads(text), lambda name: _member(archive, name))
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """An array of the file; others are not read."""
+    info = archive.getinfo(f"{name}.npy")
+    with archive.open(info) as file:
+        content = file.read()  # compares the checksum, too
+    buffer = io.BytesIO(content)
+    version = np.lib.format.read_magic(buffer)
+    if version != (1, 0):
+        raise ValueError(f"{name} has the .npy version {version}")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(buffer)
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(content) - buffer.tell():
+        raise ValueError(f"{name} claims {dtype} of shape {shape} in {len(content)} bytes")
+    buffer.seek(0)
+    return np.lib.format.read_array(buffer, allow_pickle=False)
 
 
 def _pack(node: Any, arrays: dict[str, np.ndarray]) -> Any:
@@ -72,13 +118,13 @@ def _pack(node: Any, arrays: dict[str, np.ndarray]) -> Any:
     raise InvalidArgumentError(f"a checkpoint cannot hold {type(node).__name__}: {node!r}")
 
 
-def _unpack(node: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
+def _unpack(node: dict[str, Any], read: Callable[[str], np.ndarray]) -> Any:
     ((kind, content),) = node.items()
     if kind == "tensor":
-        return torch.from_numpy(arrays[content])
+        return torch.from_numpy(read(content))
     if kind == "dict":
-        return {key: _unpack(value, arrays) for key, value in content}
+        return {key: _unpack(value, read) for key, value in content}
     if kind in ("list", "tuple"):
-        values = [_unpack(value, arrays) for value in content]
+        values = [_unpack(value, read) for value in content]
         return values if kind == "list" else tuple(values)
     return content

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import ast
+import importlib
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from riemann_lne.errors import InvalidArgumentError, UnknownNameError
+from riemann_lne.checks import printable
+from riemann_lne.errors import InvalidArgumentError, MissingDependencyError, UnknownNameError
 
-from ..folders import require_writable
+from ..folders import owned
 from .config import Comparison, arm_of, load_config, seeds_of
 from .protocol import DATASETS, MODELS, OPTIMIZERS, SPLITS, STARTS, Arm
 
@@ -76,12 +78,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do what the command line asks; the exit status."""
     if arguments.list:
+        require_torch()
         _list()
         return 0
-    for folder in (arguments.json and arguments.json.parent, arguments.report, arguments.out):
-        require_writable(folder)
+    require_torch()
+    work = _study_work(arguments) if _study(arguments) else _arms_work(arguments)
+    places = (arguments.out, arguments.report)
+    with owned("the runs and results of compare", places, arguments.json):
+        return _run(work, arguments)
+
+
+def _run(work: Callable[[], Any], arguments: argparse.Namespace) -> int:
     try:
-        summary = _run_study(arguments) if _study(arguments) else _run_arms(arguments)
+        summary = work()
     except KeyboardInterrupt:
         print(
             f"interrupted; what is done is in {arguments.out}: the same command goes on there",
@@ -91,13 +100,36 @@ def run(arguments: argparse.Namespace) -> int:
     from .report import write_json, write_report
     from .tables import print_table
 
-    print_table(summary)
+    # Files first: the reader of the output may go away.
     if arguments.json:
         write_json(arguments.json, summary)
+    page = write_report(arguments.report, summary) if arguments.report else None
+    print_table(summary)
+    if arguments.json:
         print(f"results: {arguments.json}")
-    if arguments.report:
-        print(f"report:  {write_report(arguments.report, summary)}")
+    if page:
+        print(f"report:  {page}")
     return 0
+
+
+def require_torch() -> None:
+    """Raise MissingDependencyError without PyTorch, which all of a comparison needs."""
+    _require("torch", "torch", "riemann-lne compare")
+
+
+def _require(module: str, library: str, purpose: str) -> None:
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        raise MissingDependencyError(library, "compare", purpose) from error
+
+
+def _require_libraries(arms: Sequence[Arm], arguments: argparse.Namespace) -> None:
+    """What would be missed in the first run, or after the last one, is an error now."""
+    if any(arm.dataset == "digits" for arm in arms):
+        _require("sklearn.datasets", "scikit-learn", "the digits data set")
+    if arguments.report:
+        _require("matplotlib", "matplotlib", "the report of a comparison")
 
 
 def comparison_of(arguments: argparse.Namespace) -> Comparison:
@@ -155,7 +187,7 @@ def parse_set(text: str) -> tuple[str, str, Any]:
         return method, option, words[value.lower()]
     try:
         return method, option, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
         return method, option, value
 
 
@@ -194,7 +226,8 @@ def _study(arguments: argparse.Namespace) -> Path | None:
     return find_study(arguments.config)
 
 
-def _run_study(arguments: argparse.Namespace) -> Any:
+def _study_work(arguments: argparse.Namespace) -> Callable[[], Any]:
+    """The study of a command line, checked; the function runs it."""
     from .study import load_study, run_study
 
     changed = [n for n in (*_SETTINGS, "seeds", "methods", "reference") if getattr(arguments, n)]
@@ -206,23 +239,34 @@ def _run_study(arguments: argparse.Namespace) -> Any:
     path = _study(arguments)
     assert path is not None
     study = load_study(path)
-    print(study.describe())
-    return run_study(study, arguments.out, command=_command(), **_how(arguments))
+    _require_libraries(study.every_arm(), arguments)
+
+    def work() -> Any:
+        print(printable(study.describe()))
+        return run_study(study, arguments.out, command=_command(), **_how(arguments))
+
+    return work
 
 
-def _run_arms(arguments: argparse.Namespace) -> Any:
+def _arms_work(arguments: argparse.Namespace) -> Callable[[], Any]:
+    """The arms of a command line, checked; the function runs them."""
     from .runner import run_arms
     from .summary import summarise
 
     comparison = comparison_of(arguments)
-    records = run_arms(
-        comparison.arms,
-        comparison.seeds,
-        arguments.out,
-        tensorboard=arguments.tensorboard,
-        **_how(arguments),
-    )
-    return summarise(records, reference=comparison.reference, command=_command())
+    _require_libraries(comparison.arms, arguments)
+
+    def work() -> Any:
+        records = run_arms(
+            comparison.arms,
+            comparison.seeds,
+            arguments.out,
+            tensorboard=arguments.tensorboard,
+            **_how(arguments),
+        )
+        return summarise(records, reference=comparison.reference, command=_command())
+
+    return work
 
 
 def _command() -> str:

@@ -10,10 +10,15 @@ from typing import Any
 
 from riemann_lne.errors import InvalidArgumentError, StorageError, UnknownNameError
 
+from ..stored_json import check_values
 from .protocol import Arm, default_arm
 
 __all__ = ["Comparison", "load_config"]
 
+MOST_SEEDS = 100_000
+"""Far more than anybody runs: a larger number is a mistake."""
+
+_MOST_BYTES = 2**22
 _KEYS = ("seeds", "reference", "defaults", "arms")
 
 
@@ -42,18 +47,15 @@ def load_config(path: Path) -> Comparison:
         If it is no TOML, or something in it makes no sense. Names the file.
     """
     path = Path(path)
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise StorageError(f"cannot read {path}: {error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidArgumentError(f"{path} is not a TOML file: {error}") from error
+    table = read_toml(path, "a comparison")
     for name in table:
         if name not in _KEYS:
             raise UnknownNameError(f"entry of {path.name}", name, _KEYS)
     defaults, arms = table.get("defaults", {}), table.get("arms", [])
     if not isinstance(defaults, dict) or not isinstance(arms, list) or not arms:
         raise InvalidArgumentError(f"{path} needs tables [[arms]], and [defaults] as one table")
+    if not all(isinstance(arm, dict) for arm in arms):
+        raise InvalidArgumentError(f"{path}: an entry of arms is no table [[arms]]")
     made = tuple(arm_of({**defaults, **arm}) for arm in arms)
     reference = table.get("reference")
     labels = [arm.label for arm in made]
@@ -62,9 +64,39 @@ def load_config(path: Path) -> Comparison:
     return Comparison(made, seeds_of(table.get("seeds", 5)), reference)
 
 
+def read_toml(path: Path, kind: str) -> dict[str, Any]:
+    """The tables of a TOML file with the values that JSON has as well.
+
+    Raises
+    ------
+    StorageError
+        If the file cannot be read.
+    InvalidArgumentError
+        If it is no TOML, larger than any configuration, nested too deep, or holds infinities, NaN
+        or times.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise ValueError(f"it is longer than {_MOST_BYTES} bytes")
+        table = tomllib.loads(content.decode("utf-8"))
+        check_values(table)
+    except OSError as error:
+        raise StorageError(f"cannot read {kind} from {path}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgumentError(
+            f"{path} is not a TOML file with {kind}: {error}; correct it there"
+        ) from error
+    return table
+
+
 def arm_of(settings: Mapping[str, Any]) -> Arm:
     """An arm from a table that need not be complete."""
     rest = dict(settings)
+    for name in ("method", "dataset", "optimizer", "model"):
+        if name in rest and not isinstance(rest[name], str):
+            raise InvalidArgumentError(f"{name} must be a name, got {rest[name]!r:.100}")
     if "method" not in rest:
         raise InvalidArgumentError(f"an arm needs a method; given: {rest!r}")
     method = rest.pop("method")
@@ -74,8 +106,10 @@ def arm_of(settings: Mapping[str, Any]) -> Arm:
 
 def seeds_of(value: Any) -> tuple[int, ...]:
     """Seeds from their number, or as they are."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_SEEDS:
         return tuple(range(value))
     if isinstance(value, (list, tuple)) and value:
         return tuple(value)
-    raise InvalidArgumentError(f"seeds must be a number of at least 1 or a list, got {value!r}")
+    raise InvalidArgumentError(
+        f"seeds must be a number from 1 to {MOST_SEEDS}, or a list, got {value!r:.100}"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -125,15 +126,18 @@ class Layout:
         return folder
 
     def _file(self, path: Path, records: int) -> tuple[np.ndarray, np.ndarray]:
+        wanted = records * self.record
         try:
-            content = np.fromfile(path, np.uint8)
+            with open(path, "rb") as file:
+                # before anything is read: a file may claim more than the memory holds
+                size = os.fstat(file.fileno()).st_size
+                content = np.fromfile(file, np.uint8, wanted) if size == wanted else None
         except OSError as error:
             raise StorageError(f"cannot read {path}: {error}") from error
-        wanted = records * self.record
-        if content.size != wanted:
-            kind = "truncated" if content.size < wanted else "of another layout"
+        if content is None or content.size != wanted:
+            kind = "truncated" if size < wanted else "of another layout"
             raise InvalidArgumentError(
-                f"{path} has {content.size:,} bytes and not {wanted:,} ({records:,} records of "
+                f"{path} has {size:,} bytes and not {wanted:,} ({records:,} records of "
                 f"{self.record:,}): it is {kind}; unpack {self.archive} again"
             )
         table = content.reshape(records, self.record)

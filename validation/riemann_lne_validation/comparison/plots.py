@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from riemann_lne.checks import printable
 from riemann_lne.errors import MissingDependencyError
 
 from .arms import ArmSummary
@@ -44,10 +45,11 @@ def forest(summary: Summary) -> str:
 def _forest_row(axes: Any, y: float, c: Comparison, summary: Summary) -> None:
     found = c.primary or c.of(summary.metric)
     colour = _VERDICTS.get(found.verdict, _BLUE)
-    text = f"{c.arm}  vs  {c.reference}"
+    text = printable(f"{c.arm}  vs  {c.reference}")
     axes.text(
         0.0, y + 0.28, text, transform=axes.get_yaxis_transform(), fontsize=8,
         fontweight="bold" if c.primary else "normal", color=_INK, va="center",
+        parse_math=False,  # a label is no formula, and no broken one
     )  # fmt: skip
     axes.axhline(y - 0.14, color=_GREY, linewidth=0.4, alpha=0.3)
     if found.description is None:
@@ -79,7 +81,8 @@ def curves(summary: Summary) -> str:
         for ax, (arm, reference) in zip(flat, panels, strict=False):
             _curve(ax, reference, _GREY)
             _curve(ax, arm, _BLUE)
-            ax.set_title(f"{arm.label}\nvs {reference.label}", fontsize=7, color=_INK)
+            title = printable(f"{arm.label}\nvs {reference.label}")
+            ax.set_title(title, fontsize=7, color=_INK, parse_math=False)
             ax.set_ylim(floor, top)
             ax.tick_params(labelsize=7)
             ax.grid(alpha=0.25)
@@ -149,6 +152,7 @@ def _figure(height: float, rows: int = 1, columns: int = 1) -> Iterator[tuple[An
         ) from error
     style: Any = {
         "svg.fonttype": "none",
+        "text.usetex": False,
         "svg.hashsalt": "riemann-lne",  # the same figure gives the same text
         "font.family": "sans-serif",
         "font.size": 9,

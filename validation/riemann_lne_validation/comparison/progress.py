@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TextIO
 
+from riemann_lne.checks import printable
+
 from .records import RunRecord
 from .units import Unit
 
@@ -145,7 +147,7 @@ class TerminalProgress:
         return f"   left: {duration(seconds)}" if seconds else ""
 
     def _say(self, text: str) -> None:
-        print(text, file=self.file, flush=True)
+        print(printable(text), file=self.file, flush=True)
 
 
 def duration(seconds: float) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from riemann_lne.errors import InvalidArgumentError, StorageError
 from riemann_lne.io import storage_errors, write_atomically
 
+from ..stored_json import read_json, reading, seal, unseal
 from .image_hits import ImageHits
 from .protocol import Arm
 
@@ -162,6 +163,7 @@ class RunRecord:
             found = data.get("schema") if isinstance(data, Mapping) else type(data).__name__
             raise InvalidArgumentError(f"expected a run record of schema {SCHEMA}, found {found!r}")
         try:
+            _check_kinds(data)
             columns = data["epochs"]
             names = [f.name for f in fields(EpochRecord)]
             if len({len(columns[name]) for name in names}) != 1:
@@ -185,17 +187,45 @@ class RunRecord:
                 hits=_hits(data, epochs),
                 **{name: float(data[name]) for name in numbers},
             )
-        except (KeyError, TypeError) as error:
+        except (LookupError, TypeError, AttributeError) as error:
             raise InvalidArgumentError(f"incomplete run record: {error!r}") from error
 
     def save(self, folder: Path) -> Path:
         """Write the record into the folder; it appears when it is complete. Returns its path."""
         path = record_path(folder, self.arm, self.seed)
-        text = json.dumps(self.to_dict(), allow_nan=False) + "\n"
+        text = json.dumps(seal(self.to_dict()), allow_nan=False) + "\n"
         with storage_errors("a run record", path):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, lambda file: file.write(text.encode()))
         return path
+
+
+# Entries of a record, and the types of JSON that they may have.
+_KINDS: dict[str, Any] = {
+    "schema": int, "arm": dict, "seed": int, "epochs": dict, "diverged": (dict, type(None)),
+    "cost": (int, float), "pretraining_cost": (int, float), "seconds": (int, float),
+    "total_seconds": (int, float), "environment": dict, "fingerprints": dict, "notes": list,
+    "hits": (dict, type(None)),
+}  # fmt: skip
+
+
+def _check_kinds(data: Mapping[str, Any]) -> None:
+    """Raise InvalidArgumentError for entries that do not exist, or of another type."""
+    for name, value in data.items():
+        if name not in _KINDS:
+            raise InvalidArgumentError(f"a run record has no entry {name!r}")
+        if not isinstance(value, _KINDS[name]) or isinstance(value, bool):
+            raise InvalidArgumentError(f"{name} is {type(value).__name__}: {value!r:.60}")
+    if data["seed"] < 0:
+        raise InvalidArgumentError(f"seed is {data['seed']}")
+    for name, column in data["epochs"].items():
+        if not isinstance(column, list) or not all(
+            v is None or (isinstance(v, (int, float)) and not isinstance(v, bool)) for v in column
+        ):
+            raise InvalidArgumentError(f"the column {name} of epochs is no list of numbers")
+    for note in data["notes"]:
+        if not isinstance(note, str):
+            raise InvalidArgumentError(f"a note is {note!r:.60}")
 
 
 def _hits(data: Mapping[str, Any], epochs: tuple[EpochRecord, ...]) -> ImageHits | None:
@@ -231,16 +261,8 @@ def load_record(path: Path) -> RunRecord:
     InvalidArgumentError
         If it is not a complete record. Names the file.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StorageError(f"cannot read the run record {path}: {error}") from error
-    try:
-        return RunRecord.from_dict(json.loads(text, parse_constant=_refuse))
-    except ValueError as error:
-        raise InvalidArgumentError(
-            f"{path} is not a run record: {error}; delete it, and the run is done anew"
-        ) from error
+    with reading(path, "a run record", "delete it, and the run is done anew"):
+        return RunRecord.from_dict(unseal(read_json(path)))
 
 
 def load_records(folder: Path) -> list[RunRecord]:
@@ -255,7 +277,3 @@ def load_records(folder: Path) -> list[RunRecord]:
     if not folder.is_dir():
         raise StorageError(f"there is no folder {folder} with run records")
     return [load_record(path) for path in sorted(folder.glob("*-seed*.json"))]
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is not a number of JSON")

@@ -11,8 +11,10 @@ from string import Template
 from typing import Any
 
 from riemann_lne import __version__
+from riemann_lne.checks import printable
 from riemann_lne.io import storage_errors, write_atomically
 
+from ..stored_json import seal
 from . import plots
 from .arms import ArmSummary
 from .page import PAGE
@@ -82,7 +84,7 @@ def write_json(path: str | Path, summary: Summary) -> Path:
         If it cannot be written.
     """
     path = Path(path)
-    text = json.dumps(to_dict(summary), indent=1, allow_nan=False) + "\n"
+    text = json.dumps(seal(to_dict(summary)), indent=1, allow_nan=False) + "\n"
     with storage_errors("the results", path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, lambda file: file.write(text.encode()))
@@ -144,7 +146,7 @@ def _arm(a: ArmSummary) -> dict[str, Any]:
 
 
 def _e(text: Any) -> str:
-    return html.escape(str(text))
+    return html.escape(printable(text))
 
 
 def _sentence(summary: Summary, sentence: str) -> str:
@@ -180,7 +182,7 @@ class _Markup(str):
 
 
 def _verdict(found: Paired) -> _Markup:
-    return _Markup(f'<span class="v-{found.verdict}">{found.verdict}</span>')
+    return _Markup(f'<span class="v-{_e(found.verdict)}">{_e(found.verdict)}</span>')
 
 
 def _arms(summary: Summary) -> str:

@@ -6,11 +6,10 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,10 @@ from riemann_lne.errors import (
     StorageError,
 )
 from riemann_lne.io import storage_errors
+from riemann_lne.locks import hold
 
-from .checkpoints import load_tree, save_tree
+from ..workers import interrupts_stay_here, worker_pool
+from .checkpoints import save_tree
 from .datasets import load_images
 from .environment import environment
 from .measurements import prepare
@@ -32,7 +33,7 @@ from .models import build_model
 from .progress import Progress
 from .protocol import Arm, check_arms
 from .records import EpochRecord, RunRecord, load_record, record_path
-from .training import Start, train
+from .training import load_start, train
 from .units import Place, Unit
 
 __all__ = ["RunsFailedError", "run_arms"]
@@ -93,6 +94,8 @@ def run_arms(
         If an arm makes no sense, or the data are of another layout. Before anything is run.
     RunsFailedError
         At the end, if runs broke off with an error.
+    FolderInUseError
+        If another run works in the folder.
     StorageError
         If a file cannot be read or written.
 
@@ -117,6 +120,14 @@ def run_arms(
     if tensorboard is not None:
         _writer_class()
     place = Place(Path(folder), data, checkpoint_seconds, devices, environment(), tensorboard)
+    with hold(place.folder, "a comparison's runs"):
+        return _run_missing(arms, seeds, place, jobs, progress)
+
+
+def _run_missing(
+    arms: Sequence[Arm], seeds: Sequence[int], place: Place, jobs: int, progress: Progress | None
+) -> list[RunRecord]:
+    """The records of a folder that is owned, those that are missing made."""
     for kind in ("records", "checkpoints", "starts"):
         with storage_errors("the folder of the runs", place.folder / kind):
             (place.folder / kind).mkdir(parents=True, exist_ok=True)
@@ -130,7 +141,7 @@ def run_arms(
     missing = [Unit(arm, seed) for seed in seeds for arm in arms if (arm.label, seed) not in found]
     starts = _starts(missing, place)
     units = [*starts, *missing]
-    processes = _jobs(jobs, devices, len(units))
+    processes = _jobs(jobs, place.devices, len(units))
     if progress is not None:
         progress.begin(units, len(found), processes)
     problems: list[str] = []
@@ -185,8 +196,7 @@ def _run_unit(unit: Unit, place: Place, device: str, tell: Callable[[float], Non
         path = place.start(unit.arm.pretraining(), unit.seed)
         if not path.exists():
             raise InvalidArgumentError("its full-precision start broke off")
-        tree = load_tree(path)
-        start = Start(tree["state"], tree["cost"])
+        start = load_start(path)
     seen = {**place.environment, "device": _device_name(device)}
     with _scalars(unit, place) as write:
 
@@ -270,27 +280,26 @@ def _run(
             with _one_thread():
                 yield _guarded(unit, place, place.devices[0], tell)
         return
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin_worker)
     try:
-        waiting: dict[Future[_Result], Unit] = {
-            pool.submit(_guarded, unit, place, place.devices[i % len(place.devices)]): unit
-            for i, unit in enumerate(units)
-        }
-        while waiting:
-            ended = wait(waiting, timeout=_POLL, return_when=FIRST_COMPLETED).done
-            for future in ended:
-                del waiting[future]
-                yield future.result()
-            if progress is not None and not ended:
-                heard = [(u, place.hear(u)) for f, u in waiting.items() if f.running()]
-                progress.running({u: fraction for u, fraction in heard if fraction is not None})
+        with worker_pool(jobs, _begin_worker) as pool:
+            with interrupts_stay_here():
+                waiting: dict[Future[_Result], Unit] = {
+                    pool.submit(_guarded, unit, place, place.devices[i % len(place.devices)]): unit
+                    for i, unit in enumerate(units)
+                }
+            while waiting:
+                ended = wait(waiting, timeout=_POLL, return_when=FIRST_COMPLETED).done
+                for future in ended:
+                    del waiting[future]
+                    yield future.result()
+                if progress is not None and not ended:
+                    heard = [(u, place.hear(u)) for f, u in waiting.items() if f.running()]
+                    progress.running({u: fraction for u, fraction in heard if fraction is not None})
     except BrokenProcessPool as error:
         raise RunsFailedError(
             "a worker process was killed (out of memory?); what is done is stored: run the same "
             "command again to go on, with fewer --jobs if memory is short"
         ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _begin_worker() -> None:

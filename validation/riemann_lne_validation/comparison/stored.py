@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from riemann_lne.errors import InvalidArgumentError, StorageError
+from riemann_lne.errors import InvalidArgumentError
 
+from ..stored_json import read_json, reading, unseal
 from .arms import ArmSummary, Curve
 from .identical import Same
 from .image_hits import ImageHits
@@ -17,6 +17,16 @@ from .protocol import Arm
 from .report import SCHEMA
 from .statistics import Description, Interval
 from .summary import Comparison, Summary, summarise_arms
+
+_KIND = "the results of a comparison"
+_ADVICE = (
+    "restore it from a copy, or write it anew: the command that made it takes the runs from its "
+    "folder"
+)
+_ENTRIES = {
+    "schema", "title", "version", "command", "metric", "alpha", "sentences", "comparisons", "arms",
+    "same", "counts", "tuning", "notes", "study", "environment",
+}  # fmt: skip
 
 
 def read_summary(path: str | Path) -> Summary:
@@ -32,21 +42,17 @@ def read_summary(path: str | Path) -> Summary:
     InvalidArgumentError
         If it is not such a file, or of another schema.
     """
-    try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise StorageError(f"cannot read the results {path}: {error}") from error
-    except ValueError as error:
-        raise InvalidArgumentError(f"{path} is not JSON: {error}") from error
-    known = isinstance(data, Mapping) and data.get("schema") in (1, SCHEMA)
-    if not known or "comparisons" not in data:
-        raise InvalidArgumentError(f"{path} holds no comparison of schema 1 to {SCHEMA}")
-    try:
+    path = Path(path)
+    with reading(path, _KIND, _ADVICE):
+        data = read_json(path)
+        known = isinstance(data, Mapping) and data.get("schema") in (1, SCHEMA)
+        if not known or "comparisons" not in data:
+            raise InvalidArgumentError(f"it holds no comparison of schema 1 to {SCHEMA}")
+        data = unseal(data)
+        odd = sorted(set(data) - _ENTRIES)
+        if odd:
+            raise InvalidArgumentError(f"it has entries that are not known: {', '.join(odd)}")
         return _summary(data)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InvalidArgumentError(f"{path} is not complete: {error!r}") from error
-    except InvalidArgumentError as error:
-        raise InvalidArgumentError(f"{path} is damaged: {error}") from error
 
 
 def _summary(data: Mapping[str, Any]) -> Summary:

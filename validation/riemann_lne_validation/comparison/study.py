@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from riemann_lne.locks import hold
+
 from .plan import Study, StudyArm
 from .protocol import Arm
 from .records import RunRecord, load_records
@@ -57,10 +59,18 @@ def run_study(
     ------
     StudyLockedError
         If test runs have begun under another configuration.
+    FolderInUseError
+        If another run works in the folder.
     """
     run = run or _run_arms
-    folder = Path(folder)
     _check_methods(study.every_arm())
+    with hold(folder, "a study"):
+        return _run_study(study, Path(folder), command, run, options)
+
+
+def _run_study(
+    study: Study, folder: Path, command: str, run: Runner, options: dict[str, Any]
+) -> Summary:
     lock = StudyLock.open(folder, study.table)
     trials: list[Trial] = []
     chosen: dict[str, dict[str, Any]] = {}

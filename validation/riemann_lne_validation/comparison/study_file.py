@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from riemann_lne.errors import InvalidArgumentError, StorageError, UnknownNameError
+from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 
+from .config import MOST_SEEDS, read_toml
 from .plan import Study, StudyArm
 from .protocol import default_arm
 from .summary import METRICS
@@ -68,6 +68,12 @@ def load_study(path: str | Path) -> Study:
         raise
     except InvalidArgumentError as error:
         raise InvalidArgumentError(f"{path}: {error}") from error
+    except (TypeError, AttributeError, LookupError, ValueError) as error:
+        # an entry of another type, in a place that is not looked at above
+        raise InvalidArgumentError(
+            f"{path} is not a study: an entry is of the wrong type ({type(error).__name__}: "
+            f"{error}); docs/comparison.md has an example"
+        ) from error
 
 
 def parse_study(table: Mapping[str, Any]) -> Study:
@@ -102,13 +108,7 @@ def parse_study(table: Mapping[str, Any]) -> Study:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except OSError as error:
-        raise StorageError(f"cannot read the study {path}: {error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidArgumentError(f"{path} is not a TOML file: {error}") from error
+    return read_toml(path, "a study")
 
 
 def _check_keys(table: Mapping[str, Any]) -> None:
@@ -146,6 +146,10 @@ def _seeds(value: Any, where: str) -> tuple[int, ...]:
     if isinstance(value, Mapping):
         if set(value) != {"from", "count"}:
             raise InvalidArgumentError(f"seeds of [{where}]: give from and count, got {value!r}")
+        if not all(type(v) is int and 0 <= v < 2**62 for v in value.values()):
+            raise InvalidArgumentError(f"seeds of [{where}]: from and count are whole numbers")
+        if value["count"] > MOST_SEEDS:
+            raise InvalidArgumentError(f"seeds of [{where}]: count is above {MOST_SEEDS}")
         value = list(range(value["from"], value["from"] + value["count"]))
     fine = isinstance(value, list) and all(type(s) is int and s >= 0 for s in value)
     if not fine or len(set(value)) != len(value):

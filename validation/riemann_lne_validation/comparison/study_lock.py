@@ -13,7 +13,10 @@ from typing import Any
 from riemann_lne.errors import InvalidArgumentError, RiemannLNEError
 from riemann_lne.io import storage_errors, write_atomically
 
+from ..stored_json import read_json, reading, seal, unseal
+
 NAME = "study.lock.json"
+_ADVICE = "restore it from a copy, or use another folder; the records of the runs are still good"
 
 
 class StudyLockedError(RiemannLNEError, RuntimeError):
@@ -124,7 +127,7 @@ class StudyLock:
                 )
 
     def _write(self) -> None:
-        text = json.dumps(self.data, indent=1, allow_nan=False) + "\n"
+        text = json.dumps(seal(self.data), indent=1, allow_nan=False) + "\n"
         with storage_errors("the lock of the study", self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.path, lambda file: file.write(text.encode()))
@@ -161,18 +164,17 @@ def _tables(value: Any) -> bool:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        data["table"], data["final"], data["revisions"][-1]["digest"]
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise InvalidArgumentError(
-            f"the lock {path} is damaged ({error!r}): use another folder"
-        ) from error
-    if table_digest(data["table"]) != data["revisions"][-1]["digest"]:
-        raise InvalidArgumentError(
-            f"the lock {path} was edited: its table does not have its digest; use another folder"
-        )
-    return data
+    with reading(path, "the lock of a study", _ADVICE):
+        data = unseal(read_json(path))
+        if set(data) != {"table", "revisions", "final"}:
+            raise InvalidArgumentError(f"it has the entries {', '.join(sorted(data))}")
+        last = data["revisions"][-1]["digest"]
+        if data["final"] is not None:
+            for name in ("since", "chosen", "arms"):
+                data["final"][name]
+        if table_digest(data["table"]) != last:
+            raise InvalidArgumentError("it was edited: its table does not have its digest")
+        return data
 
 
 def _stamp(digest: str) -> dict[str, str]:

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import IO, Any
 
+from riemann_lne.checks import printable
+
 from .arms import ArmSummary
 from .paired import HARMS, HELPS, NULL, Paired
 from .statistics import Description
@@ -110,14 +112,14 @@ def print_table(summary: Summary, file: IO[str] | None = None) -> None:
         "sd: standard deviation over seeds (ddof 1). cost: epochs of plain training.\n\n"
     )
     _print(stream, "Paired differences", COMPARISON_COLUMNS, comparison_rows(summary))
-    stream.write(family_line(summary) + "\n")
+    stream.write(printable(family_line(summary)) + "\n")
     for line in (changing_line(summary), *(s.line for s in summary.same)):
-        stream.write(f"{line}\n")
+        stream.write(f"{printable(line)}\n")
     for sentence in summary.sentences:
-        stream.write(f"\n{sentence}")
+        stream.write(f"\n{printable(sentence)}")
     stream.write("\n")
     for note in summary.notes:
-        stream.write(f"\nnote: {note}")
+        stream.write(f"\nnote: {printable(note)}")
     stream.write("\n" if summary.notes else "")
 
 
@@ -158,13 +160,15 @@ def changing_line(summary: Summary) -> str:
 def _print(
     stream: IO[str], title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> None:
+    title, rows = printable(title), [[printable(cell) for cell in row] for row in rows]
     try:
         from rich.console import Console
         from rich.table import Table
+        from rich.text import Text
     except ImportError:
         _print_plain(stream, title, columns, rows)
         return
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(title), title_justify="left")
     for i, column in enumerate(columns):
         words = column in _WORDS
         table.add_column(column, justify="left" if words else "right", no_wrap=i > 0 and not words)

@@ -18,7 +18,7 @@ from riemann_lne_torch import set_progress
 from riemann_lne_torch.quantizers import ActivationQuantizer, WeightQuantizer
 
 from .augmentation import batches, plan_epoch
-from .checkpoints import load_tree, save_tree
+from .checkpoints import load_tree, save_tree, tree_errors
 from .datasets import Images
 from .image_hits import ImageHits
 from .measurements import (
@@ -301,6 +301,19 @@ class Run:
         return ImageHits.of(torch.stack(self.recent).numpy())
 
 
+def load_start(path: Path) -> Start:
+    """The full-precision network that a run starts from.
+
+    Raises
+    ------
+    StorageError
+        If the file cannot be read, is damaged, or is another one.
+    """
+    with tree_errors(path):
+        tree = load_tree(path)
+        return Start(dict(tree["state"]), float(tree["cost"]))
+
+
 def train(
     arm: Arm,
     seed: int,
@@ -334,7 +347,8 @@ def train(
     """
     run = Run(arm, seed, images, start, observe)
     if checkpoint is not None and checkpoint.exists():
-        run.load_state(load_tree(checkpoint))
+        with tree_errors(checkpoint):
+            run.load_state(load_tree(checkpoint))
     saved = time.monotonic()
     while not run.finished:
         done = len(run.rows)
