@@ -13,6 +13,7 @@ from riemann_lne_validation.comparison import report, tables
 from riemann_lne_validation.comparison.protocol import Arm
 from riemann_lne_validation.comparison.stored import read_summary
 from riemann_lne_validation.comparison.summary import Summary, summarise
+from riemann_lne_validation.stored_json import seal
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ def test_a_summary_comes_back_from_its_json(summary, tmp_path):
     path = report.write_json(tmp_path / "r.json", summary)
     assert read_summary(path) == summary
     assert report.render(read_summary(path)) == report.render(summary)
-    for text, message in (("{", "not JSON"), ("[]", "no comparison"), ("{}", "no comparison")):
+    for text, message in (("{", "Expecting"), ("[]", "no comparison"), ("{}", "no comparison")):
         path.write_text(text)
         with pytest.raises(InvalidArgumentError, match=message):
             read_summary(path)
@@ -145,7 +146,11 @@ def test_a_summary_comes_back_from_its_json(summary, tmp_path):
     data = json.loads(path.read_text())
     del data["arms"][0]["curve"]
     path.write_text(json.dumps(data))
-    with pytest.raises(InvalidArgumentError, match="not complete: KeyError\\('curve'\\)"):
+    with pytest.raises(InvalidArgumentError, match="its checksum is not that of its content"):
+        read_summary(path)
+    del data["checksum"]
+    path.write_text(json.dumps(seal(data)))
+    with pytest.raises(InvalidArgumentError, match="KeyError: 'curve'"):
         read_summary(path)
 
 

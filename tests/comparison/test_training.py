@@ -247,7 +247,7 @@ class TestCheckpointFiles:
         save_tree(tmp_path / "t.npz", {"a": torch.randn(1000)})
         content = (tmp_path / "t.npz").read_bytes()
         (tmp_path / "t.npz").write_bytes(content[: len(content) // 2])
-        with pytest.raises(StorageError, match="delete it to begin anew"):
+        with pytest.raises(StorageError, match="it is damaged or of another run: delete it"):
             load_tree(tmp_path / "t.npz")
 
 

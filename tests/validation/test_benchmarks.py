@@ -273,7 +273,7 @@ class TestRecord:
     @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 99}'])
     def test_a_file_of_another_kind_is_refused(self, tmp_path, text):
         (tmp_path / "r.json").write_text(text)
-        with pytest.raises(InvalidArgumentError, match="no file of riemann-lne bench"):
+        with pytest.raises(InvalidArgumentError, match="is not a file of riemann-lne bench"):
             Record.read(tmp_path / "r.json")
 
     def test_pages_and_plots_come_from_the_file(self, tmp_path):

@@ -23,6 +23,7 @@ from riemann_lne_validation.audit import (
     run_claim,
 )
 from riemann_lne_validation.records import Setting, evidence_of, resume, write_json
+from riemann_lne_validation.stored_json import seal, unseal
 
 # Three that are done at once, and one that takes seconds, in which the run can be interrupted.
 CLAIMS = ["mirror-map-convexity", "lne-ricci-flat", "weak-inverse", "coercivity"]
@@ -176,7 +177,8 @@ def test_another_source_has_another_fingerprint(tmp_path, monkeypatch):
 def test_a_verdict_is_judged_anew_and_never_read(written):
     path, _ = written
     (record,) = json.loads(path.read_text())
-    path.write_text(json.dumps([{**record, "verdict": "does not hold"}]))
+    edited = {**unseal(record), "verdict": "does not hold"}
+    path.write_text(json.dumps([seal(edited)]))
     assert take(path).taken[0].verdict is Verdict.CONDITIONS
 
 
@@ -193,8 +195,13 @@ def test_a_damaged_record_is_run_again(written):
     path, _ = written
     (record,) = json.loads(path.read_text())
     del record["claim"]["tolerance"]
-    path.write_text(json.dumps([record]))
-    assert take(path).refused == {"weak-inverse": "the record is damaged"}
+    for damaged in (record, seal(unseal_anyway(record))):
+        path.write_text(json.dumps([damaged]))
+        assert take(path).refused == {"weak-inverse": "the record is damaged"}
+
+
+def unseal_anyway(record):
+    return {name: value for name, value in record.items() if name != "checksum"}
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", "[1]", '[{"name": "x"}]'])
