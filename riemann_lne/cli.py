@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = build_parser().parse_args(arguments)
     try:
         code = int(parsed.run(parsed))
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None where it was closed before the start
+            sys.stdout.flush()
         return code
     except RiemannLNEError as error:
         print(f"riemann-lne {parsed.command}: {printable(error)}", file=sys.stderr)
