@@ -116,7 +116,11 @@ def test_a_certificate_with_any_one_entry_changed_is_refused(id, tmp_path, capsy
         assert said.startswith("FAILED  c.json, line ")
 
 
-@pytest.mark.parametrize("id", FAST)
+# One certificate rests on enclosures and signs alone.
+STATED = [id for id in FAST if '"equals": ' in ALL[id].json()]
+
+
+@pytest.mark.parametrize("id", STATED)
 def test_a_wrong_value_is_named_with_its_line_and_entry(id, tmp_path, capsys):
     lines = ALL[id].json().splitlines()
     numbers = [i for i, line in enumerate(lines) if '"equals": ' in line]

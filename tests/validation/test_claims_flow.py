@@ -22,7 +22,7 @@ SMALL = {
         "points": 24,
         "frequencies": (2, 3, 6),
     },
-    "linearised-ricci": {"dimensions": (2,), "points": (24,), "seeds": (0,)},
+    "linearised-ricci": {"dimensions": (2,), "points": (24,), "seeds": (0, 1)},
     "deturck-trick": {"dimensions": (2,), "points": ((12, 18),)},
     "uniform-equivalence": {"dimensions": (2,), "points": (20,), "amplitudes": (0.3,)},
     "exponential-decay-box": {"modes": ((1, 1), (2, 1)), "points": (17, 9)},
