@@ -28,7 +28,7 @@ from .errors import FolderInUseError, InvalidArgumentError, StorageError
 _NAME = ".lock"
 _RECORD_BYTES = 4096
 _ATTEMPTS = 100
-# What this thread (or task) of this process holds. A forked child inherits the value, so it names
+# The folders that this thread (or task) of this process holds. A forked child inherits the value, so it names
 # the process too.
 _held: ContextVar[frozenset[tuple[int, str]]] = ContextVar("_held", default=frozenset())
 _handles: set[int] = set()

@@ -29,14 +29,14 @@ _CLOSURE = (
 
 
 class Holds(Protocol):
-    """What has weights."""
+    """An object that has weights."""
 
     @property
     def weights(self) -> list[Weight]: ...
 
 
 class Acts(Protocol):
-    """What can be attached: it has weights and changes their gradients."""
+    """An object that can be attached: it has weights and changes their gradients."""
 
     caller: Caller | None
 
@@ -59,7 +59,7 @@ class Caller:
 
 
 class Attachment:
-    """What `attach` gives: ``remove()`` ends it, also more than once; or use it in ``with``.
+    """The result of `attach`: ``remove()`` detaches, also when called twice; works in ``with``.
 
     Attributes
     ----------
@@ -110,7 +110,7 @@ def leave_idle(optimizer: torch.optim.Optimizer, parameters: Iterable[Tensor]) -
 
 
 def attachments(optimizer: torch.optim.Optimizer) -> list[Attachment]:
-    """What is attached to the optimiser, in the order of attaching."""
+    """The objects attached to the optimiser, in the order of attaching."""
     found: list[Attachment] = vars(optimizer).setdefault(_KEPT_AT, [])
     return found
 

@@ -13,7 +13,7 @@ _RECORD = ("success", "status", "message", "nfev", "n_accepted", "n_rejected", "
 
 @dataclass(frozen=True)
 class LegacyStore:
-    """What such a store holds."""
+    """Contents of such a store."""
 
     t: np.ndarray
     observed: tuple[np.ndarray, dict[str, np.ndarray]]

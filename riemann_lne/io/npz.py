@@ -93,7 +93,7 @@ class NpzReader:
             raise ValueError(f"missing: {', '.join(missing)}")
 
     def header(self, name: str) -> Header:
-        """What an array claims to be; checked against the archive, nothing else being read."""
+        """Shape and type that an array declares, checked against the archive without reading it."""
         if name in self._headers:
             return self._headers[name]
         self.require([name])

@@ -37,7 +37,7 @@ ROWS = {
     "metrics": np.dtype([("t", "<f8"), ("crc", "<u4")]),
     "events": np.dtype([("index", "<i8"), ("t", "<f8"), ("crc", "<u4")]),
 }
-"""What the checksum of a kind of rows is taken of; observed values are rows of float64."""
+"""Input of the checksum of each kind of rows; observed values are rows of float64."""
 SEALED = ("format", "grid", "dtype", "observed", "events", "parameters", "record", "written")
 """Attributes that the seal covers."""
 _LEFTOVER = re.compile(r".*\.[0-9a-f]{32}\.partial")

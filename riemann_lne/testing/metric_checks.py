@@ -132,7 +132,7 @@ def _definite(report: CheckReport, components: np.ndarray, minimum: float) -> No
 
 
 def _rounding(g: MetricField, size: float) -> float:
-    """What rounding may change in Ric: second differences magnify it by 1 / h^2."""
+    """Largest change of Ric by rounding, which second differences magnify by 1 / h^2."""
     eps = float(namespace(g.packed).finfo(g.packed.dtype).eps)
     return 200 * eps * (largest(to_numpy(g.packed))[0] / min(g.grid.spacing) ** 2 + size)
 

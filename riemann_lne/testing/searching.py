@@ -19,7 +19,7 @@ from .strategies_metric import as_background, perturbations
 
 @dataclass(frozen=True)
 class StabilityResult:
-    """What a search for an unstable start found none of; see ``check_stability``.
+    """Result of a search that found no unstable start; see ``check_stability``.
 
     Attributes
     ----------

@@ -90,7 +90,7 @@ def marked(study, arm, reference=None, with_p=(False, False)):
 
 
 def more_passes(study):
-    """What re-estimation before every evaluation costs, and once at the end, in percent."""
+    """Cost of re-estimation before every evaluation, and once at the end, in percent."""
     found = comparison(study, BN)
     share = summary(study).cost_ratio(found) - 1
     return 100 * share, 100 * share / summary(study).arm(BN).arm.epochs

@@ -277,7 +277,7 @@ def _wanted(guard: Guard) -> list[str]:
 def _known_answers(
     claim: Claim, backend: Backend, parameters: Mapping[str, Any]
 ) -> list[Measurement]:
-    """What the guards of a claim measured."""
+    """Measurements of the guards of a claim."""
     found: list[Measurement] = []
     for guard in claim.guards:
         try:

@@ -1,4 +1,4 @@
-"""What a check measures, and the verdict that follows from it."""
+"""Measurements of a check, and the verdict that follows from them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Verdict(StrEnum):
-    """What the measurements say about a statement."""
+    """The possible conclusions from the measurements about a statement."""
 
     HOLDS = "holds"
     CONDITIONS = "holds with conditions"
@@ -107,7 +107,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Plot:
-    """What the report draws for a check."""
+    """A picture of a check, for the report."""
 
     title: str
     x_label: str
@@ -119,7 +119,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a check measured.
+    """The measurements of a check.
 
     Attributes
     ----------

@@ -129,7 +129,7 @@ def _css(verdict: Verdict) -> str:
 
 
 def _marks(outcome: Outcome) -> str:
-    """What the table says beside a verdict."""
+    """The text beside a verdict in the table."""
     words = ["proved"] * bool(outcome.certificate) + ["repaired"] * bool(outcome.claim.repaired)
     return f" {', '.join(words)}" if words else ""
 

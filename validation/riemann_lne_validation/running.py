@@ -67,7 +67,7 @@ def _in_processes(
 
 
 def _run_by_id(id: str, full: bool, backend: str, overrides: dict[str, Any]) -> Outcome:
-    """What a worker process runs. The claim stays here: its guard may be a lambda."""
+    """The function of a worker process. The claim stays here: its guard may be a lambda."""
     outcome: Any = run_claim(select([id])[0], full, Backend(backend), overrides)
     return replace(outcome, claim=None)
 

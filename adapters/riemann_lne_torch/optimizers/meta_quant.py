@@ -206,7 +206,7 @@ class MetaQuant(OptimizerWrapper):
 
     @staticmethod
     def _through_estimator(quantizer: WeightQuantizer, w: Tensor, grad: Tensor) -> Tensor:
-        """What a gradient dL/d(a Q) at the weights w becomes by the layer's estimator."""
+        """The gradient dL/d(a Q) at the weights w, passed through the layer's estimator."""
         site = quantizer.site()
         a = quantizer.factor(w)
         if a is not None:  # the estimator takes dL/dQ

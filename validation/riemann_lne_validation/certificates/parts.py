@@ -51,7 +51,7 @@ class Part:
 
 @dataclass
 class Certificate:
-    """What is proved about a claim of the audit, and the parts of the proof.
+    """The proof of a claim of the audit, with its parts.
 
     Attributes
     ----------

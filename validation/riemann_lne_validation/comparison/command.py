@@ -125,7 +125,7 @@ def _require(module: str, library: str, purpose: str) -> None:
 
 
 def _require_libraries(arms: Sequence[Arm], arguments: argparse.Namespace) -> None:
-    """What would be missed in the first run, or after the last one, is an error now."""
+    """A failure that would be noticed late, in the first run or after the last, is an error now."""
     if any(arm.dataset == "digits" for arm in arms):
         _require("sklearn.datasets", "scikit-learn", "the digits data set")
     if arguments.report:

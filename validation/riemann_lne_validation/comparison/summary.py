@@ -46,7 +46,7 @@ class Comparison:
         return self.last if metric == "last" else self.final
 
     def both(self, metric: str) -> tuple[Paired, Paired]:
-        """What is concluded in the study's metric and in the other one: primary where it is."""
+        """Conclusions in the study's metric and in the other one; the study's is the primary."""
         other = self.final if metric == "last" else self.last
         return self.primary or self.of(metric), self.primary_other or other
 
