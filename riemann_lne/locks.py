@@ -28,8 +28,8 @@ from .errors import FolderInUseError, InvalidArgumentError, StorageError
 _NAME = ".lock"
 _RECORD_BYTES = 4096
 _ATTEMPTS = 100
-# The folders that this thread (or task) of this process holds. A forked child inherits the value, so it names
-# the process too.
+# The folders that this thread (or task) of this process holds. A forked child inherits the value,
+# so it names the process too.
 _held: ContextVar[frozenset[tuple[int, str]]] = ContextVar("_held", default=frozenset())
 _handles: set[int] = set()
 

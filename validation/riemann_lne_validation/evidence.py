@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Verdict(StrEnum):
-    """The possible conclusions from the measurements about a statement."""
+    """The possible conclusions about a statement."""
 
     HOLDS = "holds"
     CONDITIONS = "holds with conditions"
