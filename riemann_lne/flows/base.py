@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ..arrays import Array, Components, namespace
+from ..errors import DTypeError
 from ..grids import Grid
 from ..stencils import nyquist_bounds, tile_points, tile_slices
 from ..tensors import inverse_and_determinant, pairs, table
@@ -24,6 +25,19 @@ class Flow(Protocol):
 
     def spectral_radius(self, packed: Array, grid: Grid, order: Order) -> float:
         """Upper bound of the spectral radius of the differenced right-hand side, 1 / time."""
+
+
+def require_flow(flow: Any, name: str = "flow") -> Any:
+    """The flow, if it is an object with the members of ``Flow``.
+
+    Raises
+    ------
+    DTypeError
+        If it is something else, such as a class in place of an object.
+    """
+    if isinstance(flow, type) or not callable(getattr(flow, "rhs", None)):
+        raise DTypeError(f"{name} = {flow!r}; give a flow object such as RicciDeTurckFlow()")
+    return flow
 
 
 class GaugedFlow(Flow, Protocol):

@@ -14,7 +14,7 @@ from ..curvature import (
     lie_derivative_tensor,
     ricci_tensor,
 )
-from ..errors import InvalidArgumentError, ShapeError, UnknownNameError
+from ..errors import DTypeError, InvalidArgumentError, ShapeError, UnknownNameError
 from ..grids import Grid
 from ..jets import MetricJet
 from ..metrics import MetricField, assemble
@@ -137,6 +137,8 @@ class RicciDeTurckFlow:
 
     Raises
     ------
+    DTypeError
+        If the background is none of these.
     ShapeError
         When the flow starts, if a background field lives on another grid than the metric.
     NotPositiveDefiniteError, NotSymmetricError, NotFiniteError
@@ -163,6 +165,12 @@ class RicciDeTurckFlow:
     parabolic = True
 
     def __init__(self, background: MetricField | BackgroundFunction | None = None) -> None:
+        known = background is None or isinstance(background, MetricField) or callable(background)
+        if not known or isinstance(background, type):
+            raise DTypeError(
+                f"background = {background!r}; give a MetricField, a function (t, *coordinates) -> "
+                "components, or None for the flat metric"
+            )
         self.background = background
         self._known: tuple[tuple[Any, ...], Array] | None = None
 

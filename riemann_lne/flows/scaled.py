@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..arrays import Array, namespace
-from ..errors import InvalidArgumentError
+from ..checks import number
 from ..grids import Grid
 from ..jets import trace
 from ..tensors import inverse_and_determinant, table
 from ..weights import Order
-from .base import Flow
+from .base import Flow, require_flow
 from .describe import describe
 from .ricci import RicciFlow
 
@@ -30,8 +30,8 @@ class ScaledFlow:
 
     Raises
     ------
-    InvalidArgumentError
-        If c is neither a finite number nor callable.
+    DTypeError, InvalidArgumentError
+        If flow is no flow object, or c neither a finite number nor callable.
 
     Examples
     --------
@@ -47,10 +47,8 @@ class ScaledFlow:
     """
 
     def __init__(self, flow: Flow, c: float | Callable[[float], float]) -> None:
-        if not callable(c) and not -float("inf") < float(c) < float("inf"):
-            raise InvalidArgumentError(f"c = {c}; give a finite number or a function of time")
-        self.flow = flow
-        self.c = c if callable(c) else float(c)
+        self.flow = require_flow(flow)
+        self.c = c if callable(c) else number(c, "c (without a function of time)")
 
     @property
     def parabolic(self) -> bool:
@@ -112,7 +110,7 @@ class NormalizedRicciFlow:
     """
 
     def __init__(self, flow: Flow | None = None) -> None:
-        self.flow: Flow = RicciFlow() if flow is None else flow
+        self.flow: Flow = RicciFlow() if flow is None else require_flow(flow)
 
     @property
     def parabolic(self) -> bool:

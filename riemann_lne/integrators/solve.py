@@ -13,7 +13,7 @@ import numpy as np
 from .. import checks
 from ..arrays import detached, namespace, to_numpy
 from ..errors import DTypeError, InvalidArgumentError, StorageError
-from ..flows.base import Flow
+from ..flows.base import Flow, require_flow
 from ..flows.describe import checksum, describe
 from ..io import StoredMetrics
 from ..kernels.fused import choose
@@ -172,8 +172,7 @@ def solve_flow(
             f"metric is a {type(metric).__name__}; make a MetricField(grid, components) of it"
         )
     require_no_gradient("solve_flow", metric, *getattr(flow, "__dict__", {}).values())
-    if isinstance(flow, type) or not hasattr(flow, "rhs"):
-        raise DTypeError(f"flow = {flow!r}; give a flow object such as RicciDeTurckFlow()")
+    require_flow(flow)
     for name, value in {
         "dense_output": dense_output,
         "resume": resume,

@@ -12,13 +12,15 @@ import pytest
 from riemann_lne import (
     Grid,
     MetricField,
+    NormalizedRicciFlow,
     RicciDeTurckFlow,
     RicciFlow,
+    ScaledFlow,
     flat_metric,
     perturbed_euclidean,
     solve_flow,
 )
-from riemann_lne.errors import InvalidArgumentError, UnknownNameError
+from riemann_lne.errors import DTypeError, InvalidArgumentError, UnknownNameError
 from riemann_lne.tensors import pack
 
 METHODS = ("rk4", "tsit5", "bs32", "rkl2", "etdrk4")
@@ -337,3 +339,28 @@ def test_the_right_hand_side_does_not_depend_on_time(bumpy: MetricField) -> None
     packed = pack(bumpy.components)
     for flow in (RicciFlow(), RicciDeTurckFlow()):
         assert np.array_equal(flow.rhs(0.0, packed, TORUS, 4), flow.rhs(9.0, packed, TORUS, 4))
+
+
+# Looked at: every flow that is made from another object (Ricci-DeTurck, scaled, normalised), and
+# what solve_flow takes as a flow.
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: RicciDeTurckFlow([[1.0, 0.0], [0.0, 1.0]]),
+        lambda: RicciDeTurckFlow(background="flat"),
+        lambda: RicciDeTurckFlow(MetricField),
+        lambda: ScaledFlow("ricci", 1.0),
+        lambda: ScaledFlow(RicciFlow, 1.0),
+        lambda: NormalizedRicciFlow(3.0),
+        lambda: solve_flow(flat_metric(TORUS), RicciFlow, (0, 1)),
+    ],
+)
+def test_a_flow_made_of_the_wrong_object_is_refused_when_it_is_made(make: Any) -> None:
+    with pytest.raises(DTypeError, match="give a"):
+        make()
+
+
+@pytest.mark.parametrize("c", [math.nan, math.inf, "2", True, None, [1.0, 2.0]])
+def test_the_factor_of_a_scaled_flow_is_a_number_or_a_function(c: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"c .*give a finite number"):
+        ScaledFlow(RicciFlow(), c)
