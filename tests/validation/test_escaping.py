@@ -15,7 +15,7 @@ from riemann_lne_validation.evidence import Line, Plot
 from riemann_lne_validation.page import _e, render
 
 HOSTILE = [
-    r"$\frac{",
+    r"$\frac{$",
     "$$",
     "<script>alert(1)</script>",
     "[bold red]x[/]",
