@@ -18,6 +18,7 @@ from riemann_lne_validation.audit import (
     parameters_of,
     register_certificate,
 )
+from riemann_lne_validation.causes import CAUSES
 from riemann_lne_validation.certificates import provable, write
 from riemann_lne_validation.page import command_for, render
 from riemann_lne_validation.records import Setting, outcome_of, read_json
@@ -62,6 +63,7 @@ def write_pages(folder: Path, included: Path) -> None:
         "recorded": f"{setting.length} form, backend {setting.backend}, version {version}",
         "count": f"{len(outcomes)}",
         "counts": _counts(outcomes),
+        "causes": _causes(outcomes),
         "table": _overview(outcomes),
         "certificates": _certificates(),
         "toctree": _toctree(outcomes),
@@ -156,6 +158,22 @@ def _counts(outcomes: Sequence[Outcome]) -> str:
     rows = [(v, sum(o.verdict is v for o in outcomes)) for v in Verdict]
     lines = [f"| {verdict} | {count} |" for verdict, count in rows if count]
     return "\n".join(["| verdict | statements |", "|---|---|", *lines])
+
+
+def _causes(outcomes: Sequence[Outcome]) -> str:
+    """The root causes with the claims that rest on each, the one behind most claims first."""
+    behind = {
+        cause: [o for o in outcomes if o.claim.cause == cause and o.verdict is not Verdict.HOLDS]
+        for cause in CAUSES
+    }
+    found = sorted((c for c in behind if behind[c]), key=lambda c: -len(behind[c]))
+    claims = sum(len(behind[c]) for c in found)
+    head = f'{claims} verdicts other than "holds" rest on {len(found)} causes:'
+    lines = [
+        f"- {markdown(CAUSES[c])} ({len(behind[c])}: {', '.join(_link(o) for o in behind[c])})"
+        for c in found
+    ]
+    return "\n".join([head, "", *lines])
 
 
 def _overview(outcomes: Sequence[Outcome]) -> str:

@@ -61,3 +61,12 @@ def test_the_summary_has_every_claim_under_its_verdict(pages):
             assert (f"`{id}`" in parts[name]) == (record["verdict"] == verdict)
         assert f"`{id}`" in parts["table"]
     assert Setting(RECORDS["smoothing"]["length"] == "full").length in parts["recorded"]
+
+
+def test_every_verdict_that_is_no_plain_yes_is_counted_under_its_cause(pages):
+    text = (pages / "included" / "causes.md").read_text()
+    claims = known_claims()
+    with_cause = [id for id, r in RECORDS.items() if r["verdict"] != "holds" and claims[id].cause]
+    assert text.startswith(f"{len(with_cause)} verdicts other than")
+    for id in with_cause:
+        assert f"`{id}`" in text
