@@ -12,6 +12,10 @@ from collections.abc import Iterable
 class RiemannLNEError(Exception):
     """Base class: ``except RiemannLNEError`` catches all that this library raises on purpose."""
 
+    def __str__(self) -> str:
+        # Names of files and variables need not be text: halves of characters cannot be printed.
+        return super().__str__().encode("utf-8", "backslashreplace").decode("utf-8")
+
 
 class InvalidArgumentError(RiemannLNEError, ValueError):
     """An argument has a value that makes no sense here."""

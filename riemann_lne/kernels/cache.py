@@ -22,6 +22,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from ..checks import printable
 from ..errors import KernelUnavailableError, StorageError
 from .trust import load_library, make_private, require_trusted
 
@@ -124,7 +125,7 @@ def _say_once(reason: str) -> None:
     _log.warning(
         "compiled kernels are not kept, each process builds its own: %s (another folder can be "
         "named in the environment variable %s)",
-        reason,
+        printable(reason),
         VARIABLE,
     )
 
@@ -135,7 +136,7 @@ def find(folder: Path, key: str, symbols: Sequence[str] = ()) -> tuple[Path, cty
         try:
             return path, load_library(path, path.stem.rpartition("-")[2], digest, symbols)
         except OSError as error:
-            _log.info("%s is removed: %s", path, error)
+            _log.info("%s is removed: %s", printable(path), printable(error))
             with suppress(OSError):
                 path.unlink(missing_ok=True)
     return None

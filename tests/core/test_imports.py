@@ -101,3 +101,18 @@ def test_every_error_is_of_one_family_and_of_the_built_in_it_stands_for() -> Non
             built_in = (ValueError, TypeError, ImportError, RuntimeError, KeyError, OSError)
             built_in = (*built_in, AssertionError)  # a check of a property that fails
             assert issubclass(e, built_in)
+
+
+def test_every_error_can_be_printed_whatever_is_in_its_message() -> None:
+    """Looked at: every class of the family, and the logs of the kernels' compiler and cache."""
+    from riemann_lne import errors
+
+    family = [e for e in vars(errors).values() if isinstance(e, type) and issubclass(e, Exception)]
+    for e in family:
+        arguments = {
+            "MissingDependencyError": ("\udcff", "x", "y"),
+            "UnknownNameError": ("a", "\udcff", []),
+        }
+        error = e(*arguments.get(e.__name__, ("no file \udcff",)))
+        str(error).encode("utf-8")
+        assert "udcff" in str(error)
