@@ -67,7 +67,7 @@ class ScaledFlow:
 
     def vector(self, t: float, packed: Array, grid: Grid, order: Order) -> Array:
         """The DeTurck field of the flow in DeTurck gauge."""
-        return self.flow.vector(t, packed, grid, order)  # type: ignore[attr-defined]
+        return self.flow.vector(t, packed, grid, order)
 
     def rhs(self, t: float, packed: Array, grid: Grid, order: Order) -> Array:
         """F(g) + c g, packed."""

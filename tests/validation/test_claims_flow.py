@@ -196,15 +196,24 @@ def test_a_continued_flow_at_half_speed_is_noticed(monkeypatch):
     assert verdict("bounded-curvature") is Verdict.UNRESOLVED
 
 
-def test_a_flow_that_cannot_be_continued_is_a_counterexample(monkeypatch):
+def test_a_flow_that_cannot_be_continued_is_noticed(monkeypatch):
     right = section_a_continuation._continued
     monkeypatch.setattr(
         section_a_continuation, "_continued", lambda *a, **o: (right(*a, **o)[0], None)
     )
-    result = outcome("bounded-curvature")
-    assert result.evidence.claim.false
-    # Without an end there is nothing to compare: no verdict rests on it.
-    assert result.verdict is Verdict.UNRESOLVED
+    # It is not what the statement says, but what is measured beside it: no verdict rests on it.
+    assert verdict("bounded-curvature") is Verdict.UNRESOLVED
+
+
+def test_metrics_that_tend_to_their_limit_at_another_order_are_noticed(monkeypatch):
+    right = section_a_continuation._times
+    monkeypatch.setattr(section_a_continuation, "_times", lambda time: right(time) ** 1.5)
+    assert outcome("bounded-curvature").evidence.claim.false
+
+
+def test_a_limit_that_is_no_metric_is_noticed(monkeypatch):
+    monkeypatch.setattr(section_a_continuation, "_berger_end", lambda squares: 0.5)
+    assert verdict("bounded-curvature") is Verdict.UNRESOLVED
 
 
 def test_curvature_that_is_not_that_of_the_metric_is_noticed(monkeypatch):
