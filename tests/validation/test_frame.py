@@ -166,6 +166,18 @@ def test_numbers_that_vary_errors_that_vanish_and_counts_are_evidence(values):
     assert judge(Evidence(Measurement("ratio", values, 1.0, 0.0, 1.0, "why"))) is Verdict.HOLDS
 
 
+def test_a_single_start_is_not_a_constant():
+    # Its smallest and largest value are one number, which says nothing about other starts.
+    def orders(*found):
+        condensed = {"smallest": min(found), "largest": max(found)}
+        return Measurement("order", condensed, 1.0, 0.0, 1.0, "why", samples=found)
+
+    assert judge(Evidence(orders(1.02))) is Verdict.HOLDS
+    assert judge(Evidence(orders(1.02, 1.02))) is Verdict.UNRESOLVED
+    without = Measurement("order", {"smallest": 1.02, "largest": 1.02}, 1.0, 0.0, 1.0, "why")
+    assert "of a single start, give samples=" in doubt(Evidence(without)).lower()
+
+
 def test_what_must_be_the_same_says_why():
     same = Measurement("Ric(0)", [-2.0, -2.0], -2.0, 0.0, 1.0, "why", same="it is a theorem's")
     assert judge(Evidence(same)) is Verdict.HOLDS

@@ -40,8 +40,8 @@ class Measurement:
         How far the measurement itself may be off, so that an error is told from noise: the
         statement counts as false only if error - uncertainty > tolerance.
     samples : sequence of float
-        Where ``measured`` condenses several runs to one number (a maximum, say): the number of
-        each run, so that it can be seen whether they differ.
+        Where ``measured`` condenses several runs to one or two numbers (a maximum, the smallest
+        and the largest): the number of each run, so that it can be seen whether they differ.
     same : str
         Why a value that is the same for every start is evidence all the same; empty where it is
         not. See ``constant``.
@@ -74,14 +74,12 @@ class Measurement:
 
         A ratio that is 1.0 for every start was not measured: it follows from its definition, as a
         largest value over its start does where nothing ever grows. Zeros are left out (an error
-        may vanish exactly), and whole numbers (counts agree without being constants).
+        may vanish exactly), and whole numbers (counts agree without being constants). A single
+        start, whose smallest and largest value are one, says nothing about this: where ``samples``
+        are given they are the starts, else every number in ``measured`` counts as one.
         """
-        if self.same:
-            return False
-        return any(
-            len(values) > 1 and len(set(values)) == 1 and values[0] != 0.0
-            for values in (list(_floats(self.samples)), list(_floats(self.measured)))
-        )
+        values = list(_floats(self.samples)) or list(_floats(self.measured))
+        return not self.same and len(values) > 1 and len(set(values)) == 1 and values[0] != 0.0
 
 
 def _floats(value: Any) -> Iterator[float]:
@@ -182,8 +180,9 @@ def doubt(evidence: Evidence) -> str:
         )
     if constant:
         return (
-            "the same number for every start is a constant by construction and no evidence: "
-            f"{constant.statement}"
+            "one and the same number for several starts is a constant by construction and no "
+            f"evidence: {constant.statement}: {constant.measured}. (Of a single start, give "
+            "samples=, the number of each start)"
         )
     if unsure:
         return f"the numbers are not good enough: {unsure.statement}: error {unsure.error:.3g}"

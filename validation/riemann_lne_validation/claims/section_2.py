@@ -86,6 +86,7 @@ def natural_gradient(
                 max(abs(o - 1) for o in orders),
                 0.2,
                 "slope over the lengths; the next order remains",
+                samples=orders,
             )
         ],
         also=[

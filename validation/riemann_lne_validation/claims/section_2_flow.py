@@ -312,6 +312,7 @@ def linearised_ricci(
                 max(abs(o - 2.0) for o in orders),
                 0.1,
                 "slope over eps; the next order remains",
+                samples=orders,
             ),
             Measurement(
                 "without the curvature term the difference is that term: their ratio",
@@ -320,6 +321,7 @@ def linearised_ricci(
                 max(abs(s - 1.0) for s in spread),
                 1e-3,
                 f"the term is {min(sizes.values()):.2g} of the whole or more; see the first",
+                samples=spread,
             ),
             Measurement(
                 "with the DeTurck term of background g: difference to the Lichnerowicz operator",

@@ -105,6 +105,7 @@ def lne_steepest_descent(
                 max(abs(o - 1) for o in orders),
                 0.2,
                 "slope over the radii; the next order remains",
+                samples=orders,
             )
         ],
         also=[

@@ -150,6 +150,7 @@ def bregman_examples(
                 max(abs(o - 2) for o in orders),
                 0.2,
                 "slope over steps h, h / 2, h / 4",
+                samples=orders,
             )
         ],
         also=[

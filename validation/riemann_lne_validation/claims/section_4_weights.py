@@ -23,7 +23,7 @@ from ..parameters import require_number, require_numbers
     guard=known_metric,
     cause="tanh-saturates",
     quick={
-        "tau": 1.0,
+        "taus": (0.5, 1.0, 3.0),
         "dimensions": (2, 3, 10),
         "rays": 20,
         "radii": (1e2, 1e3, 1e4, 1e5, 1e6),
@@ -34,7 +34,7 @@ from ..parameters import require_number, require_numbers
 )
 def lne_asymptotics(
     backend: Backend,
-    tau: float,
+    taus: Sequence[float],
     dimensions: Sequence[int],
     rays: int,
     radii: Sequence[float],
@@ -44,41 +44,43 @@ def lne_asymptotics(
     """Eq. 16 is asymptotically flat: gamma = g - I satisfies |d^k gamma| = O(r^(-iota - k)) with
     some iota > 0.
 
-    Measured: the Frobenius norm of gamma on random rays, at distances r up to 1e6 / tau, and of its
-    first and second derivatives along a coordinate axis, by differences. Predicted by the paper:
-    all of them vanish for large r, gamma as r^-iota. What holds: |gamma| = |t|^2 tends to n on all
-    rays that lie in no coordinate plane; along an axis the derivatives tend to tau sqrt(2 (n - 1))
-    and tau^2 sqrt(2 n (n - 1)); and each of these rays leaves the region |t|^2 < 1 in which g is a
-    metric at a finite r, so that g has no infinity to be flat at.
+    Measured: the Frobenius norm of gamma on random rays, at distances r up to 1e6 / tau, for
+    several tau, and of its first and second derivatives along a coordinate axis, by differences.
+    Predicted by the paper: all of them vanish for large r, gamma as r^-iota. What holds:
+    |gamma| = |t|^2 tends to n on all rays that lie in no coordinate plane; along an axis the
+    derivatives tend to tau sqrt(2 (n - 1)) and tau^2 sqrt(2 n (n - 1)); and each of these rays
+    leaves the region |t|^2 < 1 in which g is a metric at a finite r, so that g has no infinity to
+    be flat at.
     """
-    require_number("tau", tau, above=0.0)
+    require_numbers("taus", taus, above=0.0)
     require_numbers("dimensions", dimensions, above=1, whole=True)
     require_numbers("radii", radii, above=1.0, count=3)
     require_number("rays", rays, above=0, whole=True)
     require_number("step", step, 0.0, 1.0)
-    distances = [r / tau for r in sorted(radii)]
-    lne = LNEMetric(tau)
     rng = np.random.default_rng(seed)
-    sizes: dict[int, list[float]] = {}
-    curves: dict[int, list[float]] = {}
-    near = (np.geomspace(0.1, 1e3, 33) / tau).tolist()
-    exponents, reach = [], []
-    for n in dimensions:
-        u = rng.normal(size=(rays, n))
-        u /= np.linalg.norm(u, axis=-1, keepdims=True)
-        norms = [_frobenius(lne.matrix(r * u) - np.eye(n)) for r in distances]
-        sizes[n] = [float(v.mean()) for v in norms]
-        curves[n] = [float(_frobenius(lne.matrix(r * u) - np.eye(n)).mean()) for r in near]
-        far = distances[len(distances) // 2 :]
-        if len(far) >= 3:
-            fit = fit_power_law(far, sizes[n][-len(far) :])
-            exponents.append(fit.exponent)
-        reach.append(float(np.max(max_tau(u) / tau)))
-    derivatives = {n: _on_axis(lne, n, distances[-1], step / tau) for n in dimensions}
-    first = [relative(d[0], tau * math.sqrt(2 * (n - 1))) for n, d in derivatives.items()]
-    second = [relative(d[1], tau**2 * math.sqrt(2 * n * (n - 1))) for n, d in derivatives.items()]
-    orders = [_order(lne, n, distances[-1], step / tau) for n in dimensions]
-    last = {f"n = {n}": values[-1] for n, values in sizes.items()}
+    sizes: dict[str, list[float]] = {}
+    lines, exponents, first, second, orders = [], {}, {}, {}, {}
+    reach: dict[str, float] = {}
+    dimension: dict[str, int] = {}
+    for tau in taus:
+        lne, distances = LNEMetric(tau), [r / tau for r in sorted(radii)]
+        near = (np.geomspace(0.1, 1e3, 33) / tau).tolist()
+        for n in dimensions:
+            name = f"tau = {tau:g}, n = {n}"
+            dimension[name] = n
+            u = rng.normal(size=(rays, n))
+            u /= np.linalg.norm(u, axis=-1, keepdims=True)
+            sizes[name] = [_mean_size(lne, r * u) for r in distances]
+            lines.append(Line(name, near, [_mean_size(lne, r * u) for r in near]))
+            far = distances[len(distances) // 2 :]
+            if len(far) >= 3:
+                exponents[name] = fit_power_law(far, sizes[name][-len(far) :]).exponent
+            reach[name] = float(np.max(max_tau(u))) / tau
+            one, two = _on_axis(lne, n, distances[-1], step / tau)
+            first[name] = relative(one, tau * math.sqrt(2 * (n - 1)))
+            second[name] = relative(two, tau**2 * math.sqrt(2 * n * (n - 1)))
+            orders[name] = _order(lne, n, distances[-1], step / tau)
+    last = {name: values[-1] for name, values in sizes.items()}
     return Evidence(
         Measurement(
             f"mean |gamma| over {rays} rays at r = {radii[-1]:g} / tau",
@@ -87,13 +89,14 @@ def lne_asymptotics(
             max(last.values()),
             0.1,
             "an iota as small as 1 / 6 would bring it there from 1 at r = 1 / tau",
+            same="it tends to n, whatever tau is",
         ),
         resolution=[
             Measurement(
                 "order of the differences of gamma on the axis",
                 orders,
                 2.0,
-                max(abs(o - 2) for o in orders),
+                max(abs(o - 2) for o in orders.values()),
                 0.2,
                 "slope over steps h, h / 2, h / 4",
             )
@@ -102,16 +105,17 @@ def lne_asymptotics(
             Measurement(
                 "mean |gamma| there against n; relative error",
                 last,
-                list(dimensions),
-                max(relative(v, n) for v, n in zip(last.values(), dimensions, strict=True)),
+                dimension,
+                max(relative(last[name], n) for name, n in dimension.items()),
                 1e-3,
                 "rays within 1e-5 of a coordinate plane, of which there are few, are not there yet",
+                same="it tends to n, whatever tau is",
             ),
             Measurement(
                 "power of r in the mean |gamma| over the farther half of the distances",
                 exponents,
                 0.0,
-                max((abs(e) for e in exponents), default=0.0),
+                max((abs(e) for e in exponents.values()), default=0.0),
                 1e-3,
                 "as above: an iota > 0 would be its negative",
             ),
@@ -119,23 +123,25 @@ def lne_asymptotics(
                 "|d gamma| on an axis against tau sqrt(2 (n - 1)); relative error",
                 first,
                 0.0,
-                max(first),
+                max(first.values()),
                 1e-6,
                 "sixth power of the step times tau, after two Richardson steps",
+                same="steps scale with 1 / tau, so that the errors are equal",
             ),
             Measurement(
                 "|d^2 gamma| on an axis against tau^2 sqrt(2 n (n - 1)); relative error",
                 second,
                 0.0,
-                max(second),
+                max(second.values()),
                 1e-6,
                 "as above",
+                same="steps scale with 1 / tau, so that the errors are equal",
             ),
             Measurement(
-                "largest r tau at which a ray is still in the region where g is a metric",
+                "largest r at which a ray is still in the region where g is a metric",
                 reach,
                 "finite",
-                0.0 if all(math.isfinite(r) for r in reach) else math.inf,
+                0.0 if all(math.isfinite(r) for r in reach.values()) else math.inf,
                 0.0,
                 "an infinite one would be a ray on which the question could be asked",
             ),
@@ -146,7 +152,7 @@ def lne_asymptotics(
                 "r",
                 "|gamma|, mean over rays",
                 [
-                    *(Line(f"n = {n}", near, values) for n, values in curves.items()),
+                    *lines,
                     Line("r^-1, as an example", near, [near[0] / r for r in near], "dashed"),
                 ],
                 log_x=True,
@@ -154,6 +160,11 @@ def lne_asymptotics(
             )
         ],
     )
+
+
+def _mean_size(lne: LNEMetric, x: np.ndarray) -> float:
+    """Mean over points of the Frobenius norm of gamma."""
+    return float(_frobenius(lne.matrix(x) - np.eye(x.shape[-1])).mean())
 
 
 def _frobenius(a: np.ndarray) -> np.ndarray:

@@ -110,6 +110,7 @@ def translation_curvature(
             min(off),
             0.1,
             "an approximation that deserves the name would be within a tenth in some case",
+            samples=off,
         ),
         resolution=[
             Measurement(
@@ -138,6 +139,7 @@ def translation_curvature(
                 max(abs(o - 1) for o in vanish),
                 0.2,
                 "slope over the steps; the next order remains",
+                samples=vanish,
             ),
             Measurement(
                 "power of the step in the relative difference of E and the derivative of g along u",
@@ -146,6 +148,7 @@ def translation_curvature(
                 max(abs(o - 1) for o in first),
                 0.3,
                 "as above: so E is that derivative to first order",
+                samples=first,
             ),
             Measurement(
                 "rows and columns exchanged: largest entry of the sum of both E",

@@ -102,6 +102,7 @@ def flow_defect(
                 max(abs(p - 2) for p in halved),
                 0.05,
                 "steps of 1e-3 and half of it; the next order remains",
+                samples=halved,
             )
         ],
     )
