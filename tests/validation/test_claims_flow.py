@@ -31,7 +31,13 @@ SMALL = {
     "all-time-convergence-l2": {"factors": (1.0, 0.5, 0.1), "points": (120, 150)},
     "evolution-inequality-literal": {"dimensions": (2,), "points": (20,), "seeds": (0,)},
     "smoothing": {"seeds": (0,), "points": 60},
-    "coercivity": {"bends": (0.2,), "points": (14, 18), "modes": 1, "curved": (0.2,)},
+    "coercivity": {
+        "bends": (0.2,),
+        "points": (14, 18),
+        "modes": 1,
+        "curved": (0.2,),
+        "half_widths": (0.4,),
+    },
     "reference-drift": {"dimensions": (2,), "points": (20,)},
     "evolution-inequality": {"dimensions": (2,), "points": (20,), "seeds": (0,)},
     "all-time-convergence": {

@@ -26,23 +26,18 @@ def curved_eigenvalues(backend: Backend) -> tuple[dict[str, float], dict[str, fl
     found: dict[str, float] = {}
     known: dict[str, float] = {}
     k = 1.3
-    grid = Grid.box((-0.3, -0.3, -0.3), (0.3, 0.3, 0.3), (13,) * 3)
-    x, y, z = (np.broadcast_to(np.asarray(c), grid.shape) for c in grid.coordinates())
-    r2 = x * x + y * y
-    sphere = np.zeros((3, 3, *grid.shape))
-    sphere[0, 0] = sphere[1, 1] = 4 / (1 + r2) ** 2
-    g = sphere.copy()
-    g[2, 2] = 1.0
-    wave = np.cos(k * z)
-    height = (1 - r2) / (1 + r2)
+    grid, g = product_with_a_sphere(0.3, 13)
+    sphere = g.copy()
+    sphere[2, 2] = 0.0
+    wave = np.cos(k * np.asarray(grid.coordinates()[2]))
+    height = heights(grid, 2)[0]
     for name, h, value in (
         ("S^2 x R, conformal of degree 1", wave * height * g, -(k * k + 2)),
         ("S^2 x R, the sphere's metric", wave * sphere, -k * k),
     ):
         found[name], known[name] = _quotient(backend, grid, g, h), value
-    r2 = x * x + y * y + z * z
-    g = np.einsum("ij,...->ij...", np.eye(3), 4 / (1 + r2) ** 2)
-    found["S^3, conformal of degree 1"] = _quotient(backend, grid, g, (1 - r2) / (1 + r2) * g)
+    ball, g = round_ball(0.3, 13)
+    found["S^3, conformal of degree 1"] = _quotient(backend, ball, g, heights(ball, 3)[0] * g)
     known["S^3, conformal of degree 1"] = -3.0
     angles = Grid.box((1.2, 0.3, 0.3), (1.8, 0.9, 0.9), (13,) * 3)
     one, first, second = (
@@ -56,6 +51,50 @@ def curved_eigenvalues(backend: Backend) -> tuple[dict[str, float], dict[str, fl
     known["S^3, normalised flow, constant"] = 4.0
     known["S^3, normalised flow, transverse traceless"] = -8.0
     return found, known
+
+
+def product_with_a_sphere(half_width: float, points: int) -> tuple[Grid, np.ndarray]:
+    """The metric of S^2 x R on a box, stereographic in x and y; (3, 3, *shape)."""
+    grid = Grid.box(-half_width, half_width, (points,) * 3)
+    g = np.zeros((3, 3, *grid.shape))
+    g[0, 0] = g[1, 1] = 4 / (1 + _square(grid, 2)) ** 2
+    g[2, 2] = 1.0
+    return grid, g
+
+
+def round_ball(half_width: float, points: int) -> tuple[Grid, np.ndarray]:
+    """The metric of the round S^3 on a box in stereographic coordinates; (3, 3, *shape)."""
+    grid = Grid.box(-half_width, half_width, (points,) * 3)
+    return grid, np.einsum("ij,...->ij...", np.eye(3), 4 / (1 + _square(grid, 3)) ** 2)
+
+
+def heights(grid: Grid, n: int) -> list[np.ndarray]:
+    """The n + 1 functions of degree 1 on S^n: its coordinates in R^(n+1), the squares sum to 1."""
+    below = 1 + _square(grid, n)
+    x = [np.broadcast_to(np.asarray(c), grid.shape) for c in grid.coordinates()[:n]]
+    return [(2 - below) / below, *(2 * c / below for c in x)]
+
+
+def rotations(grid: Grid) -> list[np.ndarray]:
+    """The tensors dz V + V dz on S^2 x R, V = u_a du_b - u_b du_a the three rotations of S^2."""
+    x = [np.broadcast_to(np.asarray(c), grid.shape) for c in grid.coordinates()[:2]]
+    below = 1 + _square(grid, 2)
+    u = heights(grid, 2)
+    du = [np.stack([-4 * c / below**2 for c in x])]
+    for j in range(2):
+        du.append(np.stack([2 * (i == j) / below - 4 * x[i] * x[j] / below**2 for i in range(2)]))
+    result = []
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        h = np.zeros((3, 3, *grid.shape))
+        h[:2, 2] = h[2, :2] = u[a] * du[b] - u[b] * du[a]
+        result.append(h)
+    return result
+
+
+def _square(grid: Grid, n: int) -> np.ndarray:
+    """Sum of the squares of the first n coordinates, of the grid's shape."""
+    squares = [np.asarray(c) ** 2 for c in grid.coordinates()[:n]]
+    return np.broadcast_to(sum(squares[1:], squares[0]), grid.shape)
 
 
 def _berger(backend: Backend, grid: Grid, a: float, b: float, c: float) -> np.ndarray:

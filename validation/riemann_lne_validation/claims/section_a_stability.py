@@ -1,184 +1,29 @@
-"""Appendix: the estimates behind stability, coercivity of the linearised flow and what follows."""
+"""Appendix: estimates of the flow near flat metrics: its drift, and how fast it can decay."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
-from itertools import pairwise, product
+from itertools import pairwise
 
 import numpy as np
 from scipy.integrate import cumulative_simpson, simpson
-from scipy.linalg import eigh
 from scipy.optimize import minimize
 
 from riemann_lne import (
-    Grid,
     MetricField,
     RicciDeTurckFlow,
-    curvature,
-    exact,
     fit_decay_rate,
-    flat_metric,
     predicted_decay_rates,
 )
-from riemann_lne.arrays import to_numpy
 from riemann_lne.errors import InvalidArgumentError
 
 from ..audit import Evidence, Line, Measurement, Plot, claim
 from ..backends import Backend
-from ..covariant import derivative, nabla
+from ..covariant import derivative
 from ..flowing import perturbation, random_start, rate, run, torus
-from ..guards import known_flow, known_rates, known_spectrum
+from ..guards import known_flow, known_rates
 from ..parameters import require_number, require_numbers
-
-
-@claim(
-    "coercivity",
-    "Thm 32",
-    guard=partial(known_spectrum, dimensions=(2, 3, 4)),
-    quick={"bends": (0.2, 0.4), "modes": 2, "points": (16, 24), "curved": (0.1, 0.3, 0.6)},
-    full={"bends": (0.1, 0.2, 0.4, 0.6), "modes": 3, "points": (24, 36)},
-)
-def coercivity(
-    backend: Backend,
-    bends: Sequence[float],
-    modes: int,
-    points: Sequence[int],
-    curved: Sequence[float],
-) -> Evidence:
-    """Near a linearly stable, integrable g0 the linearised Ricci-DeTurck flow is coercive: (L d, d)
-    <= -alpha |nabla d|^2 in L2 of g0, with one alpha > 0 for all d orthogonal to the kernel.
-
-    Measured: alpha, the smallest -(L d, d) / |nabla d|^2 over the space of trigonometric
-    polynomials d, as the smallest eigenvalue of the one quadratic form with respect to the other; L
-    is the Lichnerowicz operator and nabla d is computed apart from it. Predicted: on flat g0 the
-    curvature terms vanish and alpha = 1, in any coordinates: constant flat metrics in 2 to 4
-    dimensions, and flat metrics in wavy coordinates. On the torus a Ricci-flat g0 is flat in 2 and
-    3 dimensions, so that these are all. Plotted besides: alpha where g0 is curved, to which the
-    theorem does not apply.
-    """
-    require_numbers("bends", bends, 0.0, 1.0)
-    require_numbers("curved", curved, 0.0, 1.0)
-    require_number("modes", modes, 0, 6, whole=True)
-    require_numbers("points", points, 4 * modes, whole=True, count=2)
-    alphas = {}
-    for n in (2, 3, 4):
-        g = flat_metric(torus(n, 2 * modes + 4 if n < 4 else 6), backend.xp)
-        alphas[f"flat, n = {n}"] = _smallest_ratio(backend, g, modes if n == 2 else 1, n < 4)
-    coarse: dict[str, float] = {}
-    fine: dict[str, float] = {}
-    for bend in bends:
-        wavy = exact.gauge_family(ndim=2, amplitude=bend)
-        for found, size in ((coarse, min(points)), (fine, max(points))):
-            g = wavy.field(0.0, wavy.grid(size), xp=backend.xp)
-            found[f"wavy, {bend:g}"] = _smallest_ratio(backend, g, modes, True)
-    alphas |= fine
-    change = max(abs(coarse[k] - fine[k]) for k in fine)
-    outside = [
-        _smallest_ratio(backend, random_start(backend, torus(2, max(points)), a, 0, 1), modes, True)
-        for a in curved
-    ]
-    return Evidence(
-        Measurement(
-            "alpha on flat metrics",
-            alphas,
-            1.0,
-            max(abs(a - 1) for a in alphas.values()),
-            1e-3,
-            "Fourier derivatives of wavy metrics (see resolution)",
-        ),
-        resolution=[
-            Measurement(
-                "change of alpha on the wavy metrics between the two grids",
-                change,
-                0.0,
-                change,
-                5e-2,
-                "the coarser grid has two thirds of the points: the error falls exponentially",
-            )
-        ],
-        plots=[
-            Plot(
-                "alpha where the background is curved",
-                "amplitude of g0 - delta",
-                "smallest -(L d, d) / |nabla d|^2",
-                [
-                    Line("measured", list(curved), outside, "points"),
-                    Line("flat", list(curved), [1.0] * len(curved), "dashed"),
-                ],
-            )
-        ],
-    )
-
-
-def _smallest_ratio(backend: Backend, g: MetricField, modes: int, whole: bool) -> float:
-    """Smallest -(L d, d) / |nabla d|^2 over trigonometric polynomials, constants left out.
-
-    ``whole``: over their space; else over one random element of it, where that would be too large.
-    """
-    grid, n = g.grid, g.n
-    waves = _waves(grid, modes)
-    shapes = []
-    for i in range(n):
-        for j in range(i + 1):
-            e = np.zeros((n, n))
-            e[i, j] = e[j, i] = 1.0
-            shapes.append(e.reshape(n, n, *(1,) * n))
-    basis = [e * w for w in waves for e in shapes]
-    if not whole or n > 2:
-        rng = np.random.default_rng(n)
-        draws = rng.normal(size=(4, len(basis)))
-        basis = [sum(c * b for c, b in zip(row, basis, strict=True)) for row in draws]
-    gamma, inverse = to_numpy(g.christoffel("fourier")), to_numpy(g.inverse())
-    root = np.sqrt(to_numpy(g.volume_element()) * math.prod(grid.spacing))
-    frame = np.moveaxis(
-        np.linalg.cholesky(np.moveaxis(inverse, (0, 1), (-2, -1))), (-2, -1), (0, 1)
-    )
-    fields, images, slopes = [], [], []
-    for d in basis:
-        image = to_numpy(
-            curvature.lichnerowicz(g.components, backend.asarray(d + 0 * root), grid, "fourier")
-        )
-        slope = nabla(d + 0 * root, gamma, grid, "fourier")
-        fields.append((root * _in_frame(d + 0 * root, frame)).ravel())
-        images.append((root * _in_frame(image, frame)).ravel())
-        slopes.append((root * _in_frame(slope, frame)).ravel())
-    a = -np.array(fields) @ np.array(images).T
-    k = np.array(slopes) @ np.array(slopes).T
-    values, vectors = np.linalg.eigh(k)
-    seen = vectors[:, values > 1e-6 * values[-1]]
-    return float(eigh(seen.T @ (a + a.T) @ seen / 2, seen.T @ k @ seen, eigvals_only=True)[0])
-
-
-def _in_frame(tensor: np.ndarray, frame: np.ndarray) -> np.ndarray:
-    """Components in an orthonormal frame e_a = frame[:, a], in which the norm is Euclidean."""
-    for slot in range(tensor.ndim - (frame.ndim - 2)):
-        moved = np.moveaxis(tensor, slot, 0)
-        tensor = np.moveaxis(_apply(frame, moved), 0, slot)
-    return tensor
-
-
-def _apply(frame: np.ndarray, moved: np.ndarray) -> np.ndarray:
-    n = frame.shape[0]
-    points = frame.reshape(n, n, -1)
-    flat = moved.reshape(n, -1, points.shape[-1])
-    # Frame and values at every point; the index that is turned comes first.
-    return np.einsum("iax,imx->amx", points, flat).reshape(moved.shape)
-
-
-def _waves(grid: Grid, modes: int) -> list[np.ndarray]:
-    """Cos and sin of all modes up to a wave number, one of each pair m and -m; no constant."""
-    phases = [
-        2 * np.pi * x / side for x, side in zip(grid.coordinates(), grid.lengths, strict=True)
-    ]
-    result = []
-    for m in product(range(-modes, modes + 1), repeat=len(phases)):
-        if next((k for k in m if k), 0) > 0:
-            phase = sum(k * p for k, p in zip(m, phases, strict=True))
-            result += [np.cos(phase), np.sin(phase)]
-    return result
-
 
 _RUNS = {
     "dimensions": (2, 3),
