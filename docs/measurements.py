@@ -18,7 +18,7 @@ import numpy as np
 import riemann_lne as rl
 from riemann_lne import stencils
 from riemann_lne.flows.base import Flow
-from riemann_lne.integrators import semidiscrete, solve
+from riemann_lne.integrators import RKG2, RKL2, semidiscrete, solve
 
 
 def largest(a: np.ndarray) -> float:
@@ -186,6 +186,29 @@ def methods() -> None:
             print(f"N {points:3d} {method:6s}: {run.nfev:6d} evaluations, error {error:.1e}")
 
 
+def held_ends() -> None:
+    """The smallest entry of the matrix of one step for the heat equation with ends at zero."""
+    points = 31
+    spacing = 1.0 / (points + 1)
+
+    def heat(t: float, u: np.ndarray) -> np.ndarray:
+        padded = np.pad(u, 1)
+        return np.asarray((padded[2:] - 2 * u + padded[:-2]) / spacing**2)
+
+    radius = 4 / spacing**2
+    for stages in (3, 5, 9, 15, 21, 51):
+        found = []
+        for kind in (RKL2, RKG2):
+            dt = kind.reach(stages) / radius
+            columns = [
+                rl.integrate(heat, unit, (0, dt), kind(stages), [dt], dt, spectral_radius=radius).y
+                for unit in np.eye(points)
+            ]
+            found.append(float(np.min(columns)))
+        ratio = RKG2.reach(stages) / RKL2.reach(stages)
+        print(f"| {stages} | {found[0]:.2g} | {found[1]:.2g} | {ratio:.2f} |")
+
+
 def precision() -> None:
     """Error at t = 2 of the sausage from t = 1 in double and in single precision."""
     sausage = rl.exact.periodic_sausage((1, 0))
@@ -328,6 +351,7 @@ ALL: dict[str, Callable[[], None]] = {
         high_modes,
         etdrk4_on_ricci_flow,
         methods,
+        held_ends,
         precision,
         closures,
         checkpoints,

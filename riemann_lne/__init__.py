@@ -26,7 +26,7 @@ from .analysis import (
 from .errors import RiemannLNEError
 from .flows import NormalizedRicciFlow, RicciDeTurckFlow, RicciFlow, ScaledFlow
 from .grids import Grid
-from .integrators import Checkpoint, FlowSolution, events, solve_flow
+from .integrators import Checkpoint, FlowSolution, Integration, events, integrate, solve_flow
 from .lne import (
     AffineSet,
     Box,
@@ -62,6 +62,7 @@ __all__ = [
     "FlowedLNEMetric",
     "Grid",
     "HessianLNEMetric",
+    "Integration",
     "LNEMetric",
     "LNEPotential",
     "MetricField",
@@ -86,6 +87,7 @@ __all__ = [
     "fit_decay_rate",
     "fit_power_law",
     "flat_metric",
+    "integrate",
     "l2_norm",
     "lichnerowicz_spectrum",
     "lne_divergence",

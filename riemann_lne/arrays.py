@@ -127,6 +127,11 @@ def read_only(x: Array) -> Array:
     return x
 
 
+def guarded(x: Array) -> Array:
+    """An array for functions of the user: read-only in NumPy, a copy in other libraries."""
+    return read_only(x) if isinstance(x, np.ndarray) else namespace(x).asarray(x, copy=True)
+
+
 def runs_on_cpu(x: Array) -> bool:
     """Whether operations on the array run on the host's processor."""
     if array_api_compat.is_torch_array(x):

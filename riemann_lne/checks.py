@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .errors import InvalidArgumentError, UnknownNameError
+from .errors import DTypeError, InvalidArgumentError, UnknownNameError
 
 _BOOLEANS = ("bool", "bool_")
 
@@ -170,6 +170,66 @@ def path(value: Any, name: str) -> Path:
             f"{name} = {shown(value)}; give a path that is not empty and has no NUL characters"
         )
     return Path(text)
+
+
+def require_members(
+    value: Any, name: str, members: Mapping[str, Any], kind: str, minimal: str
+) -> None:
+    """An object with all members of a protocol.
+
+    Parameters
+    ----------
+    value, name : object, str
+        The object, and the argument that it was given as.
+    members : mapping
+        The members' names, each with the type or types of its value, or None for methods.
+    kind : str
+        The noun for such an object, with its article.
+    minimal : str
+        The shortest right one, as code.
+
+    Raises
+    ------
+    DTypeError
+        If it is a class in place of an object, or lacks a member; the message names all that are
+        missing and shows ``minimal``.
+
+    Examples
+    --------
+    >>> class Flat:
+    ...     order = "two"
+    >>> minimal = "    class Right: ..."
+    >>> require_members(Flat(), "method", {"order": int, "step": None}, "an integrator", minimal)
+    Traceback (most recent call last):
+    riemann_lne.errors.DTypeError: method is a Flat, which is not an integrator: order is 'two', \
+not of type int; the method step is missing. A minimal right one:
+    <BLANKLINE>
+        class Right: ...
+    """
+    if isinstance(value, type):
+        raise DTypeError(
+            f"{name} is the class {value.__name__}; give an object of it, {value.__name__}(...)"
+        )
+    wrong = [w for w in (_wrong(value, m, kinds) for m, kinds in members.items()) if w]
+    if wrong:
+        raise DTypeError(
+            f"{name} is a {type(value).__name__}, which is not {kind}: {'; '.join(wrong)}. "
+            f"A minimal right one:\n\n{minimal}"
+        )
+
+
+def _wrong(value: Any, member: str, kinds: Any) -> str | None:
+    """What is wrong with a member of an object; None if nothing is."""
+    try:
+        found = getattr(value, member)
+    except AttributeError:
+        return f"the {'method' if kinds is None else 'attribute'} {member} is missing"
+    if kinds is None:
+        return None if callable(found) else f"{member} is {shown(found)}, not a method"
+    if isinstance(found, kinds):
+        return None
+    names = [k.__name__ for k in (kinds if isinstance(kinds, tuple) else (kinds,))]
+    return f"{member} is {shown(found)}, not of type {' or '.join(names)}"
 
 
 def shown(value: Any) -> str:

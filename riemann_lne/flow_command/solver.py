@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import InvalidArgumentError
 from ..flows import Flow, NormalizedRicciFlow, RicciDeTurckFlow, RicciFlow, ScaledFlow
-from ..integrators import METHODS, events
+from ..integrators import events, known_methods
 from ..integrators.boundaries import choices
 from ..integrators.solution import as_times
 from ..weights import Order, validate_order
@@ -115,7 +115,7 @@ def integrator_options(table: Any, start: Start) -> dict[str, Any]:
         order = validate_order(order)
         start.metric.grid.require_stencil(order)
     options: dict[str, Any] = {
-        "method": section.choice("method", METHODS, "auto"),
+        "method": section.choice("method", known_methods(), "auto"),
         "order": order,
         "boundary": _boundary(section, start),
         "dense_output": section.flag("dense_output", False),

@@ -1,7 +1,9 @@
-"""What an integrator is: one step of a semidiscrete flow, with an error estimate if it has one."""
+"""The protocols of integration: the system that is integrated, and the method that takes a step."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,7 +11,26 @@ import numpy as np
 
 from ..arrays import Array
 from .blockwise import Combination
-from .semidiscrete import SemiDiscreteFlow
+from .diagnosis import Words
+
+
+@dataclass(frozen=True)
+class State:
+    """The state of a system at a time; the arrays are never written to again.
+
+    Attributes
+    ----------
+    t : float
+        The time.
+    y : array
+        The state.
+    rate : array or None
+        The right-hand side there, if it is known.
+    """
+
+    t: float
+    y: Array
+    rate: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -31,11 +52,90 @@ class Step:
     error: Array | Combination | None = None
 
 
-class Integrator(Protocol):
-    """A one-step method.
+class StepError(Exception):
+    """A step that ends the integration, with the message for the user."""
+
+
+class System(Protocol):
+    """A system of ordinary differential equations y' = f(t, y) for an array, as steps need it.
+
+    ``SemiDiscreteFlow`` is the one that a flow becomes on a grid, ``ArraySystem`` the one of a
+    function.
 
     Attributes
     ----------
+    nfev : int
+        Evaluations of the right-hand side so far.
+    words : Words
+        The words in which messages speak of the system.
+    """
+
+    nfev: int
+
+    @property
+    def words(self) -> Words:
+        """The words in which messages speak of the system."""
+
+    @property
+    def usual_method(self) -> str:
+        """The name of the method that "auto" stands for."""
+
+    def __call__(self, t: float, y: Array) -> Array:
+        """The right-hand side, an array that shares no memory with ``y``."""
+
+    def update(
+        self,
+        t: float,
+        y: Array,
+        scale: float,
+        terms: Sequence[tuple[float, Array]],
+        out: Array | None = None,
+    ) -> Array:
+        """``scale`` times the right-hand side plus the sum of coefficient times array.
+
+        ``out`` may be one of these arrays but not ``y``; it is used up.
+        """
+
+    def spectral_radius(self, t: float, y: Array) -> float:
+        """Bound or estimate of the spectral radius of the right-hand side, 1 / time."""
+
+    def limiting_radius(self, t: float, y: Array) -> float:
+        """The spectral radius that limits explicit steps; 0 where none is known."""
+
+    def settle(self, t: float, y: Array) -> Array:
+        """The state after a step with the values put in that are prescribed at the time."""
+
+    def admissible(self, y: Array) -> bool:
+        """Whether a state can be gone on from."""
+
+    def fault(self, y: Array) -> str:
+        """Where and how a state is not admissible."""
+
+    def scaled_size(
+        self, error: Array | Combination, before: Array, y: Array, rtol: float, atol: float
+    ) -> float:
+        """Size of an error estimate in units of the tolerance, for a step between two states."""
+
+    def speed(self, rate: Array, y: Array, rtol: float, atol: float) -> float:
+        """Size of the right-hand side over that of the state, 1 / time."""
+
+    def output(self, t: float, y: Array) -> Array:
+        """The array that is kept of a state."""
+
+    def seen(self, t: float, y: Array) -> object:
+        """The object that the user's functions are given, which they cannot change the state by."""
+
+    def rate_size(self, rate: Array, y: Array) -> float:
+        """The size of a right-hand side that ``events.SteadyState`` compares; 1 / time."""
+
+
+class Integrator(Protocol):
+    """A one-step method. ``OneStep`` has defaults for all members but ``order`` and ``step``.
+
+    Attributes
+    ----------
+    name : str
+        For messages and results.
     order : int
         Order of accuracy in time of the state that is carried on.
     error_exponent : int
@@ -52,16 +152,8 @@ class Integrator(Protocol):
     adaptive: bool
     returns_rate: bool
 
-    def step(
-        self,
-        system: SemiDiscreteFlow,
-        t: float,
-        y: Array,
-        rate: Array | None,
-        dt: float,
-        estimate: bool,
-    ) -> Step:
-        """Advance by dt; ``rate`` is the right-hand side at (t, y) if it is known."""
+    def step(self, system: System, state: State, dt: float, estimate: bool) -> Step:
+        """The state one step of dt later, with an error estimate if one is asked for."""
 
     def stable_step(self, radius: float) -> float:
         """Largest step that is linearly stable for a spectral radius; infinite if any is."""
@@ -73,8 +165,36 @@ class Integrator(Protocol):
         """Take over what ``memory`` gave."""
 
 
-class WithoutMemory:
-    """For methods whose steps depend on the state alone."""
+class OneStep:
+    """Base of methods whose steps depend on the state alone, with defaults to be overridden.
+
+    As it stands the method has no error estimate and no limit of stability: it is used with ``dt``.
+
+    Examples
+    --------
+    The midpoint rule, complete:
+
+    >>> from riemann_lne import integrate
+    >>> class Midpoint(OneStep):
+    ...     name, order = "midpoint", 2
+    ...
+    ...     def step(self, system, state, dt, estimate):
+    ...         middle = system.update(state.t, state.y, dt / 2, [(1.0, state.y)])
+    ...         return Step(system.update(state.t + dt / 2, middle, dt, [(1.0, state.y)]))
+    >>> solution = integrate(lambda t, y: -y, [1.0], (0, 1), method=Midpoint(), dt=0.01)
+    >>> round(float(solution.y[-1, 0]), 4)
+    0.3679
+    """
+
+    name = "one-step method"
+    order = 1
+    error_exponent = 1
+    adaptive = False
+    returns_rate = False
+
+    def stable_step(self, radius: float) -> float:
+        """No limit."""
+        return math.inf
 
     def memory(self) -> dict[str, np.ndarray]:
         """Nothing."""

@@ -19,7 +19,7 @@ from ..fourier import irfftn_into, rfftn, rfftn_into
 from ..grids import Grid
 from ..stencils import tile_points, tile_slices
 from ..tensors import pairs
-from .base import Step
+from .base import State, Step, System
 from .blockwise import blockwise
 from .semidiscrete import SemiDiscreteFlow, laplacian_symbol, mean_metric
 
@@ -44,7 +44,12 @@ class ETDRK4:
     adaptive = True
     returns_rate = False
 
-    def __init__(self, system: SemiDiscreteFlow, y: Array) -> None:
+    def __init__(self, system: System, y: Array) -> None:
+        if not isinstance(system, SemiDiscreteFlow):
+            raise InvalidArgumentError(
+                "method 'etdrk4' splits off the Laplacian of a metric, which belongs to flows; use "
+                "'rkl2' or 'tsit5'"
+            )
         grid = system.grid
         if not grid.is_torus:
             raise InvalidArgumentError(
@@ -85,15 +90,10 @@ class ETDRK4:
     def stable_step(self, radius: float) -> float:
         return math.inf
 
-    def step(
-        self,
-        system: SemiDiscreteFlow,
-        t: float,
-        y: Array,
-        rate: Array | None,
-        dt: float,
-        estimate: bool,
-    ) -> Step:
+    def step(self, system: System, state: State, dt: float, estimate: bool) -> Step:
+        assert isinstance(system, SemiDiscreteFlow)  # as it was when this was made
+        t, y, rate = state.t, state.y, state.rate
+        del state
         self._follow(system, y)
         v = self._forward(y)
         if rate is None:
@@ -263,7 +263,7 @@ def _splitting_metric(system: SemiDiscreteFlow, y: Array) -> np.ndarray:
     n = system.grid.ndim
     mean = mean_metric(system.metric_part(y), n)
     constant = mean.reshape(-1, *(1,) * n)
-    strongest = system.spectral_radius(y)
+    strongest = system.flow.spectral_radius(system.metric_part(y), system.grid, system.order)
     usual = laplacian_spectral_radius(constant, system.grid, system.order)
     return mean / max(1.0, 0.5 * strongest / usual) if strongest < math.inf else mean
 

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from .. import checks
-from ..arrays import Array, namespace, read_only
+from ..arrays import Array, namespace
 from ..curvature import ricci_tensor
 from ..errors import DTypeError, InvalidArgumentError, NotFiniteError, RiemannLNEError
 from ..jets import MetricJet
@@ -26,10 +26,11 @@ from ..metrics import MetricField
 from ..stencils import LocalField, evaluate
 from ..tensors import smallest_eigenvalue
 from ..weights import Order, validate_order
-from .semidiscrete import SemiDiscreteFlow, scaled_error
-from .stepper import State, Stepper
+from .base import State
+from .semidiscrete import scaled_error
+from .stepper import Stepper
 
-Event: TypeAlias = Callable[[float, MetricField], float]
+Event: TypeAlias = Callable[[float, Any], float]
 
 
 class _ReadyMade:
@@ -125,7 +126,8 @@ class CurvatureAbove(_ReadyMade):
 class SteadyState(_ReadyMade):
     """The flow comes to rest: the largest |g'|_g over the grid falls to a tolerance (1 / time).
 
-    |g'|_g / 2 bounds the relative rate at which any length changes.
+    |g'|_g / 2 bounds the relative rate at which any length changes. In ``integrate`` it is the
+    largest |y'| of an entry that falls to the tolerance, in the unit of y over time.
     """
 
     direction = -1
@@ -156,17 +158,19 @@ class Occurrence:
 class EventWatch:
     """Follows the events of one flow and locates their sign changes."""
 
-    def __init__(self, events: Event | Sequence[Event] | None) -> None:
+    def __init__(self, events: Event | Sequence[Event] | None, state: str = "metric") -> None:
         listed: Any = [] if events is None else events
         if callable(events):
             listed = [events]
         if not isinstance(listed, (list, tuple)):
             raise DTypeError(
-                f"events = {checks.shown(events)}; give a function of (t, metric), or a list"
+                f"events = {checks.shown(events)}; give a function of (t, {state}), or a list"
             )
         for event in listed:
             if not callable(event):
-                raise DTypeError(f"event {checks.shown(event)} is not callable as event(t, metric)")
+                raise DTypeError(
+                    f"event {checks.shown(event)} is not callable as event(t, {state})"
+                )
         self.events: list[Any] = list(listed)
         self.names = [_name(event) for event in listed]
         self._directions: list[float] = []
@@ -201,7 +205,7 @@ class EventWatch:
         occurrences, last = [], None
         counts = [sum(o.index == k for o in self.found) for k in range(len(self.events))]
         for t, k, place in changed:
-            occurrences.append(Occurrence(k, t, stepper.system.metric(t, place.y)))
+            occurrences.append(Occurrence(k, t, stepper.system.output(t, place.y)))
             counts[k] += 1
             # As in SciPy: a number is the count of occurrences after which the flow ends.
             wanted = self._terminal[k]
@@ -231,12 +235,10 @@ class EventWatch:
     def _value(self, index: int, stepper: Stepper, state: State) -> float:
         event, system = self.events[index], stepper.system
         if isinstance(event, SteadyState):
-            part = system.metric_part(state.y)
-            rate = system.metric_part(stepper.rate_at(state))
-            return event.from_rate(part, rate, system.grid.ndim)
+            return system.rate_size(stepper.rate_at(state), state.y) - event.tolerance
         what = f"event {self.names[index]} at t = {state.t:.6g}"
         with blame(what):
-            return as_number(event(state.t, metric_at(system, state)), what)
+            return as_number(event(state.t, system.seen(state.t, state.y)), what)
 
     def _locate(
         self, index: int, stepper: Stepper, before: State, state: State, old: float, new: float
@@ -319,19 +321,6 @@ def blame(what: str) -> Iterator[None]:
     except Exception as error:
         error.add_note(f"in {what}")
         raise
-
-
-def metric_at(system: SemiDiscreteFlow, state: State) -> MetricField:
-    """The metric of a state, for the functions of the user, who cannot change the state by it."""
-    packed = guarded(system.metric(state.t, state.y))
-    return MetricField.from_packed(system.plain_grid, packed, check=False)
-
-
-def guarded(packed: Array) -> Array:
-    """An array for functions of the user: read-only in NumPy, a copy in other libraries."""
-    if isinstance(packed, np.ndarray):
-        return read_only(packed)
-    return namespace(packed).asarray(packed, copy=True)
 
 
 def as_number(value: Any, what: str) -> float:

@@ -61,7 +61,7 @@ class PulledBackFlow(SemiDiscreteFlow):
         """U = phi - x, (n, *shape)."""
         return y[self._size :, ...]
 
-    def metric(self, t: float, y: Array) -> Array:
+    def output(self, t: float, y: Array) -> Array:
         """phi^* g, the metric of the Ricci flow.
 
         Raises NotPositiveDefiniteError if the map has folded.
@@ -106,9 +106,12 @@ class PulledBackFlow(SemiDiscreteFlow):
     def _in_one_pass(self) -> bool:
         return False  # the kernel knows nothing of the map
 
-    def scaled_size(self, error: Array | Combination, y: Array, rtol: float, atol: float) -> float:
+    def scaled_size(
+        self, error: Array | Combination, before: Array, y: Array, rtol: float, atol: float
+    ) -> float:
         """The larger one of the metric's and of the map's, which is in units of the sides."""
-        metric = super().scaled_size(error[: self._size, ...], self.metric_part(y), rtol, atol)
+        part = self.metric_part(y)
+        metric = super().scaled_size(error[: self._size, ...], part, part, rtol, atol)
         u = error[self._size :, ...]
         xp = namespace(u)
         sides = like(list(self.grid.lengths), u)

@@ -1,21 +1,30 @@
-"""RKL2: super-time-stepping of second order by shifted Legendre polynomials.
+"""Stabilised Runge-Kutta methods of second order: RKL2 (Legendre) and RKG2 (Gegenbauer).
 
-Meyer, Balsara & Aslam, J. Comput. Phys. 257 (2014) 594. With s stages the stable step is
-(s^2 + s - 2) / 4 times that of forward Euler, so the cost of a diffusion time grows with the
-square root of the stiffness instead of the stiffness.
+Meyer, Balsara & Aslam, J. Comput. Phys. 257 (2014) 594; Skaras, Saxton, Meyer & Aslam, J. Comput.
+Phys. 425 (2021) 109879. With s stages the stable step grows with s^2, so the cost of a diffusion
+time grows with the square root of the stiffness instead of the stiffness.
+
+A step with s stages multiplies a mode with eigenvalue z / dt by R_s(z) = a_s + b_s P_s(1 + w z),
+P_s the Legendre polynomial or the Gegenbauer polynomial C_s^(3/2), and every stage j by the same
+with a_j, b_j and P_j. Second order asks for b_j = P_j'' / (P_j')^2 and w = P_s' / P_s'', both at 1,
+and a_j = 1 - b_j P_j(1). The three-term recurrence of the polynomials becomes that of the stages.
+
+The largest step puts the argument of P_s in [-1, 1]. With z = -2 (1 - cos x) / w, the symbol of the
+second difference at that step, P_s(cos x) is a sum of cosines with positive weights: on a line
+without ends both methods turn no positive state negative. At an end where the value is held at
+zero, the weights must also fall with the distance. Those of C_s^(3/2) do, so that RKG2 does not
+overshoot while a step has fewer stages than the axis has points; those of the Legendre polynomial
+rise, and RKL2 can overshoot there.
 """
 
 from __future__ import annotations
 
 import math
 
-from ..arrays import Array
 from ..checks import count
 from ..errors import InvalidArgumentError
-from .base import Step, WithoutMemory
+from .base import OneStep, State, Step, StepError, System
 from .blockwise import Combination, combination
-from .semidiscrete import SemiDiscreteFlow
-from .stepper import StepError
 
 # The bound is for the Laplacian frozen at the start of the step: leave room for what changes.
 _MARGIN = 1.05
@@ -23,22 +32,8 @@ _MARGIN = 1.05
 MOST_STAGES = 999
 
 
-def stage_count(radius: float, dt: float) -> int:
-    """Smallest odd s >= 3 with dt <= (2 / radius) (s^2 + s - 2) / 4.
-
-    Odd counts damp the highest modes with one sign, which suppresses ripples in time.
-    """
-    s = math.ceil((math.sqrt(9 + 8 * radius * dt) - 1) / 2)
-    return max(3, s + 1 - s % 2)
-
-
-def longest_step(radius: float, stages: int) -> float:
-    """The step that so many stages are stable for, (2 / radius) (s^2 + s - 2) / 4."""
-    return (stages * stages + stages - 2) / (2 * radius) if radius > 0 else math.inf
-
-
-class RKL2(WithoutMemory):
-    """Runge-Kutta-Legendre method of order 2.
+class Stabilised(OneStep):
+    """A method of second order from a family of orthogonal polynomials; see the module.
 
     Parameters
     ----------
@@ -48,7 +43,6 @@ class RKL2(WithoutMemory):
         more ends the flow with advice.
     """
 
-    name = "rkl2"
     order = 2
     error_exponent = 3
     adaptive = True
@@ -59,31 +53,63 @@ class RKL2(WithoutMemory):
         if self.stages is not None and self.stages > MOST_STAGES:
             raise InvalidArgumentError(f"stages = {stages}; at most {MOST_STAGES} are taken")
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({'' if self.stages is None else self.stages})"
+
+    # ---- the family of polynomials -----------------------------------------------------------
+
+    @staticmethod
+    def reach(stages: int) -> float:
+        """Length 2 / w of the stability interval on the negative real axis."""
+        raise NotImplementedError
+
+    @staticmethod
+    def stage_count(radius: float, dt: float) -> int:
+        """Smallest odd s >= 3 with radius dt <= reach(s).
+
+        Odd counts damp the highest modes with one sign, which suppresses ripples in time.
+        """
+        raise NotImplementedError
+
+    @staticmethod
+    def scales(stages: int) -> list[float]:
+        """b_j for j = 0, ..., s. Those of 0 and 1, which no order condition fixes, are free."""
+        raise NotImplementedError
+
+    @staticmethod
+    def recurrence(j: int) -> tuple[float, float]:
+        """The numbers p, q of P_j = p x P_(j - 1) - q P_(j - 2)."""
+        raise NotImplementedError
+
+    @staticmethod
+    def at_one(j: int) -> float:
+        """P_j(1)."""
+        raise NotImplementedError
+
+    # ---- the step ----------------------------------------------------------------------------
+
     def stable_step(self, radius: float) -> float:
         # The stage count grows with the step, up to its bound.
-        return longest_step(_MARGIN * radius, MOST_STAGES)
+        return self._longest(MOST_STAGES, _MARGIN * radius)
 
-    def step(
-        self,
-        system: SemiDiscreteFlow,
-        t: float,
-        y: Array,
-        rate: Array | None,
-        dt: float,
-        estimate: bool,
-    ) -> Step:
-        s = self.stages or self._stages(system.spectral_radius(y), t, dt)
-        w = 4.0 / (s * s + s - 2)
-        b = [1 / 3, 1 / 3, *((j * j + j - 2) / (2 * j * (j + 1)) for j in range(2, s + 1))]
-        b[2] = 1 / 3
-        first = system(t, y) if rate is None else rate
-        older, old = y, combination([(1.0, y), (b[1] * w * dt, first)])
-        c_older, c_old = 0.0, b[1] * w
+    @classmethod
+    def _longest(cls, stages: int, radius: float) -> float:
+        return cls.reach(stages) / radius if radius > 0 else math.inf
+
+    def step(self, system: System, state: State, dt: float, estimate: bool) -> Step:
+        t, y = state.t, state.y
+        s = self.stages or self._stages(system.spectral_radius(t, y), t, dt)
+        w, b = 2.0 / self.reach(s), self.scales(s)
+        first = system(t, y) if state.rate is None else state.rate
+        start = self.recurrence(1)[0] * b[1] * w
+        older, old = y, combination([(1.0, y), (start * dt, first)])
+        c_older, c_old = 0.0, start
         for j in range(2, s + 1):
-            mu = (2 * j - 1) / j * b[j] / b[j - 1]
-            nu = -(j - 1) / j * b[j] / b[j - 2]
+            p, q = self.recurrence(j)
+            mu = p * b[j] / b[j - 1]
+            nu = -q * b[j] / b[j - 2]
             mu_rate = mu * w
-            gamma_rate = -(1 - b[j - 1]) * mu_rate
+            gamma_rate = -(1 - b[j - 1] * self.at_one(j - 1)) * mu_rate
             new = system.update(
                 t + c_old * dt,
                 old,
@@ -103,14 +129,84 @@ class RKL2(WithoutMemory):
         error = Combination([(0.8, y), (-0.8, old), (0.4 * dt, first), (0.4 * dt, last)])
         return Step(old, last, error)
 
-    @staticmethod
-    def _stages(radius: float, t: float, dt: float) -> int:
+    def _stages(self, radius: float, t: float, dt: float) -> int:
         """The stage count of a step; StepError where it is out of bounds."""
-        longest = longest_step(_MARGIN * radius, MOST_STAGES)
+        longest = self._longest(MOST_STAGES, _MARGIN * radius)
         if not dt <= longest:  # also if the radius is not finite
             raise StepError(
                 f"the step of {dt:.4g} from t = {t:.6g} needs more than {MOST_STAGES} stages of "
-                f"'rkl2', as the grid is fine for it (spectral radius {radius:.3g}); take dt below "
-                f"{longest:.3g}, or leave dt out to have it adapted"
+                f"{self.name!r}, as the grid is fine for it (spectral radius {radius:.3g}); take "
+                f"dt below {longest:.3g}, or leave dt out to have it adapted"
             )
-        return stage_count(_MARGIN * radius, dt)
+        return self.stage_count(_MARGIN * radius, dt)
+
+
+class RKL2(Stabilised):
+    """Runge-Kutta-Legendre method of order 2: the longest steps for the number of stages.
+
+    b_j = (j^2 + j - 2) / (2 j (j + 1)), w = 4 / (s^2 + s - 2).
+    """
+
+    name = "rkl2"
+
+    @staticmethod
+    def reach(stages: int) -> float:
+        return (stages * stages + stages - 2) / 2
+
+    @staticmethod
+    def stage_count(radius: float, dt: float) -> int:
+        s = math.ceil((math.sqrt(9 + 8 * radius * dt) - 1) / 2)
+        return max(3, s + 1 - s % 2)
+
+    @staticmethod
+    def scales(stages: int) -> list[float]:
+        b = [1 / 3, 1 / 3, 1 / 3]
+        return b + [(j * j + j - 2) / (2 * j * (j + 1)) for j in range(3, stages + 1)]
+
+    @staticmethod
+    def recurrence(j: int) -> tuple[float, float]:
+        return (2 * j - 1) / j, (j - 1) / j
+
+    @staticmethod
+    def at_one(j: int) -> float:
+        return 1.0
+
+
+class RKG2(Stabilised):
+    """Runge-Kutta-Gegenbauer method of order 2: no overshoot at held ends, at shorter steps.
+
+    b_j = 4 (j - 1) (j + 4) / (3 j (j + 1) (j + 2) (j + 3)), w = 6 / ((s + 4) (s - 1)): for many
+    stages two thirds of the step of RKL2.
+    """
+
+    name = "rkg2"
+
+    @staticmethod
+    def reach(stages: int) -> float:
+        return (stages + 4) * (stages - 1) / 3
+
+    @staticmethod
+    def stage_count(radius: float, dt: float) -> int:
+        s = math.ceil((math.sqrt(25 + 12 * radius * dt) - 3) / 2)
+        return max(3, s + 1 - s % 2)
+
+    @staticmethod
+    def scales(stages: int) -> list[float]:
+        # With these the first stage is a step of Euler's method to the time of the second one.
+        return [1.0, 1 / 3] + [
+            4 * (j - 1) * (j + 4) / (3 * j * (j + 1) * (j + 2) * (j + 3))
+            for j in range(2, stages + 1)
+        ]
+
+    @staticmethod
+    def recurrence(j: int) -> tuple[float, float]:
+        return (2 * j + 1) / j, (j + 1) / j
+
+    @staticmethod
+    def at_one(j: int) -> float:
+        return (j + 1) * (j + 2) / 2
+
+
+def stage_count(radius: float, dt: float) -> int:
+    """That of RKL2: smallest odd s >= 3 with dt <= (2 / radius) (s^2 + s - 2) / 4."""
+    return RKL2.stage_count(radius, dt)

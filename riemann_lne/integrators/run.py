@@ -9,17 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, like, to_numpy
+from ..arrays import Array, guarded, like, to_numpy
 from ..errors import RiemannLNEError, StorageError
 from ..io import reading
 from ..metrics import MetricField
+from .base import State, StepError
 from .checkpoint import CheckpointFile, Snapshot
 from .dense import Interpolant
 from .diagnosis import stiffness_hint
-from .events import EventWatch, Occurrence, guarded
+from .events import EventWatch, Occurrence
 from .progress import uninterrupted
 from .recorder import Recorder
-from .stepper import State, StepError, Stepper
+from .stepper import Stepper
 
 _log = logging.getLogger(__name__)
 _REACHED = "reached the end of t_span"
@@ -181,7 +182,7 @@ class Run:
             )
             for t in due:
                 y = end.y if t == end.t or inner is None else inner(t)
-                metrics.append((t, self.stepper.system.metric(t, y)))
+                metrics.append((t, self.stepper.system.output(t, y)))
         return self._arrival(end, metrics, values, occurrences, last is not None)
 
     def _arrival(
@@ -200,7 +201,7 @@ class Run:
         return _Arrival(state, metrics, observed, values, occurrences, ended)
 
     def _metric(self, state: State) -> Array:
-        return self.stepper.system.metric(state.t, state.y)
+        return self.stepper.system.output(state.t, state.y)
 
     def _field(self, packed: Array) -> MetricField:
         return MetricField.from_packed(self.recorder.grid, guarded(packed), check=False)

@@ -6,9 +6,8 @@ import math
 from dataclasses import dataclass
 
 from ..arrays import Array
-from .base import Step, WithoutMemory
+from .base import OneStep, State, Step, System
 from .blockwise import Combination, combination
-from .semidiscrete import SemiDiscreteFlow
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Tableau:
     """Length of the stability interval on the negative real axis."""
 
 
-class ExplicitRungeKutta(WithoutMemory):
+class ExplicitRungeKutta(OneStep):
     """One-step method of a tableau; if its last row is b, the last stage serves the next step."""
 
     def __init__(self, name: str, tableau: Tableau) -> None:
@@ -40,17 +39,9 @@ class ExplicitRungeKutta(WithoutMemory):
     def stable_step(self, radius: float) -> float:
         return self.tableau.real_stability / radius if radius > 0 else math.inf
 
-    def step(
-        self,
-        system: SemiDiscreteFlow,
-        t: float,
-        y: Array,
-        rate: Array | None,
-        dt: float,
-        estimate: bool,
-    ) -> Step:
-        tableau = self.tableau
-        k = [system(t, y) if rate is None else rate]
+    def step(self, system: System, state: State, dt: float, estimate: bool) -> Step:
+        tableau, t, y = self.tableau, state.t, state.y
+        k = [system(t, y) if state.rate is None else state.rate]
         # All stages in one array, which becomes the new state.
         stage: Array | None = None
         for row, c in zip(tableau.a[1:], tableau.c[1:], strict=True):

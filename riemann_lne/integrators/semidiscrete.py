@@ -8,15 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, like, namespace
+from ..arrays import Array, guarded, like, namespace
 from ..flows.base import Flow
 from ..fourier import irfftn, rfftn
 from ..grids import Grid
+from ..metrics import MetricField
 from ..stencils import dealias_mask, second_derivative_symbol, tile_points, tile_slices
-from ..tensors import inverse_and_determinant, is_positive_definite, pairs, squared_norm, table
+from ..tensors import (
+    inverse_and_determinant,
+    is_positive_definite,
+    pairs,
+    smallest_eigenvalue,
+    squared_norm,
+    table,
+)
 from ..weights import Order
 from .blockwise import Combination, combination, may_share_memory
 from .boundaries import Boundary, BoundaryConditions, BoundaryFunction
+from .diagnosis import Words
 
 __all__ = ["BoundaryFunction", "SemiDiscreteFlow", "mean_laplacian_symbol", "scaled_error"]
 
@@ -108,18 +117,26 @@ class SemiDiscreteFlow:
         """The packed metric that is integrated, a view of the state."""
         return y
 
-    def metric(self, t: float, y: Array) -> Array:
+    def output(self, t: float, y: Array) -> Array:
         """The packed metric that the flow asked for has at a state."""
         return y
+
+    def seen(self, t: float, y: Array) -> MetricField:
+        """The metric of a state, for functions of the user, who cannot change the state by it."""
+        return MetricField.from_packed(self.plain_grid, guarded(self.output(t, y)), check=False)
 
     def settle(self, t: float, y: Array) -> Array:
         """The state with the boundary values of the time put in, after a step."""
         self.boundary.set_values(t, y)
         return y
 
-    def spectral_radius(self, y: Array) -> float:
+    def spectral_radius(self, t: float, y: Array) -> float:
         """Bound of the spectral radius at a state."""
         return self.flow.spectral_radius(self.metric_part(y), self.grid, self.order)
+
+    def limiting_radius(self, t: float, y: Array) -> float:
+        """The same: explicit steps are kept below the limit that it sets."""
+        return self.spectral_radius(t, y)
 
     def admissible(self, y: Array) -> bool:
         """Whether a state is a finite metric."""
@@ -135,7 +152,45 @@ class SemiDiscreteFlow:
             result = good if result is None else result & good
         return bool(result)
 
-    def scaled_size(self, error: Array | Combination, y: Array, rtol: float, atol: float) -> float:
+    def fault(self, y: Array) -> str:
+        """Where and how a state fails to be a metric."""
+        xp = namespace(y)
+        if not bool(xp.all(xp.isfinite(y))):
+            return "it is not finite"
+        value, index = smallest_eigenvalue(self.metric_part(y), self.grid.ndim)
+        return f"smallest eigenvalue {value:.4g} at grid index {index}"
+
+    @property
+    def words(self) -> Words:
+        """The words of flows."""
+        both = self.grid.is_torus and self.flow.parabolic
+        return Words(
+            broken="the metric stopped being positive definite",
+            ends="the flow becomes singular",
+            about_to_end="the flow is about to become singular (an event, such as "
+            "events.CurvatureAbove, ends it before)",
+            event="close to a singularity an event, such as events.CurvatureAbove, ends the flow",
+            stiff="method 'rkl2' or 'etdrk4'" if both else "method 'rkl2'",
+        )
+
+    @property
+    def usual_method(self) -> str:
+        """The method that "auto" stands for."""
+        if not self.flow.parabolic:
+            return "tsit5"
+        return "etdrk4" if self.grid.is_torus else "rkl2"
+
+    def speed(self, rate: Array, y: Array, rtol: float, atol: float) -> float:
+        """Largest relative rate of a length, times two."""
+        return self.scaled_size(rate, y, y, 1.0, 0.0)
+
+    def rate_size(self, rate: Array, y: Array) -> float:
+        """Largest |g'|_g over the grid."""
+        return scaled_error(self.metric_part(rate), self.metric_part(y), self.grid.ndim, 0.0, 1.0)
+
+    def scaled_size(
+        self, error: Array | Combination, before: Array, y: Array, rtol: float, atol: float
+    ) -> float:
         """Size of an error estimate in units of the tolerance; see ``scaled_error``."""
         largest = getattr(self.flow, "largest_square", None)
         if largest is None:

@@ -176,9 +176,11 @@ def _npz(path: str | PathLike[str]) -> str:
 
 
 def as_times(
-    t_span: Sequence[float], t_eval: Sequence[float] | None
+    t_span: Sequence[float],
+    t_eval: Sequence[float] | None,
+    backwards: str = "Ricci flow is parabolic and cannot be run backwards",
 ) -> tuple[float, float, list[float] | None]:
-    """Checked start, end and output times.
+    """Checked start, end and output times; ``backwards`` says why the times must rise.
 
     Raises
     ------
@@ -192,8 +194,7 @@ def as_times(
     t0, t1 = span
     if not t0 < t1:
         raise InvalidArgumentError(
-            f"t_span = ({t0}, {t1}); finite times with start < end are needed: "
-            "Ricci flow is parabolic and cannot be run backwards"
+            f"t_span = ({t0}, {t1}); finite times with start < end are needed: {backwards}"
         )
     if t_eval is None:
         return t0, t1, None

@@ -31,19 +31,16 @@ from .recorder import Observables, Recorder
 from .run import Outputs, Run
 from .semidiscrete import SemiDiscreteFlow
 from .solution import FlowSolution, as_times
-from .stepper import Control, Stepper
+from .stepper import Control, Stepper, make_control
 
 __all__ = ["METHODS", "solve_flow"]
-
-# Smallest relative tolerance in units of the precision, that of SciPy's solvers.
-_LEAST_RTOL = 100
 
 
 def solve_flow(
     metric: MetricField,
     flow: Flow,
     t_span: Sequence[float],
-    method: str = "auto",
+    method: str | Integrator = "auto",
     t_eval: Sequence[float] | None = None,
     dt: float | None = None,
     *,
@@ -73,11 +70,13 @@ def solve_flow(
         an object of one's own with their methods.
     t_span : (float, float)
         Start and end, start < end. Time has the unit length^2.
-    method : str
+    method : str or Integrator
         "rk4" (classical, no error estimate), "tsit5" and "bs32" (embedded pairs), "rkl2"
-        (stabilised, for stiff grids and any boundary), "etdrk4" (Fourier space, torus, Ricci-
-        DeTurck flow). "auto": "etdrk4" where it applies, else "rkl2" for Ricci-DeTurck flow and
-        "tsit5" for other flows.
+        (stabilised, for stiff grids and any boundary), "rkg2" (stabilised, without overshoot at
+        held ends, for steps a third shorter), "etdrk4" (Fourier space, torus, Ricci-DeTurck
+        flow). "auto": "etdrk4" where it applies, else "rkl2" for Ricci-DeTurck flow and "tsit5"
+        for other flows. Or a name given to ``integrators.register_method``, or an object with the
+        members of ``integrators.Integrator``.
     t_eval : sequence of float, optional
         Times at which the metric is kept; steps are cut to end on them (but see
         ``dense_output``). By default every step is
@@ -144,7 +143,8 @@ def solve_flow(
     UnknownNameError, InvalidArgumentError, ShapeError, GridTooSmallError
         If the arguments make no sense together, or the checkpoint is that of another run.
     DTypeError
-        If ``metric`` is not a MetricField or ``flow`` not a flow object.
+        If ``metric`` is not a MetricField, ``flow`` not a flow object, or ``method`` neither text
+        nor an integrator.
     NotPositiveDefiniteError, NotFiniteError
         If a boundary function, an event or an observable is no metric or number at the start.
     KernelUnavailableError
@@ -184,7 +184,7 @@ def solve_flow(
     metric.grid.require_stencil(order)
     if resume and checkpoint is None:
         raise InvalidArgumentError("resume=True needs checkpoint=path, to know what to resume")
-    control = _control(t0, t1, dt, rtol, atol, max_steps, metric)
+    control = make_control(t0, t1, dt, rtol, atol, max_steps, metric.packed)
     system = make_system(flow, metric, order, boundary, (t0, t1))
     system.flow, used = choose(kernel, system.flow, system.grid, order, metric.packed)
     y = system.start(namespace(metric.packed).asarray(detached(metric.packed), copy=True))
@@ -229,27 +229,6 @@ def make_system(
     if gauged is not None:
         return PulledBackFlow(flow, gauged, metric.grid, order, boundary, metric.packed, span)
     return SemiDiscreteFlow(flow, metric.grid, order, boundary, metric.packed, span)
-
-
-def _control(
-    t0: float,
-    t1: float,
-    dt: float | None,
-    rtol: float,
-    atol: float,
-    max_steps: int,
-    metric: MetricField,
-) -> Control:
-    """Checked parameters of the steps."""
-    rtol, atol = checks.number(rtol, "rtol", least=0), checks.number(atol, "atol", least=0)
-    if rtol + atol == 0:
-        raise InvalidArgumentError(f"rtol = {rtol}, atol = {atol}; they cannot both be zero")
-    # NumPy's own scalars would promote float32 states to float64.
-    step = None if dt is None else checks.number(dt, "dt", above=0)
-    max_steps = checks.count(max_steps, "max_steps", least=1)
-    # Below that, error estimates are rounding, and steps would shrink to no avail.
-    least = _LEAST_RTOL * float(namespace(metric.packed).finfo(metric.packed.dtype).eps)
-    return Control(t0, t1, step, max(rtol, least), atol, max_steps)
 
 
 def _parameters(

@@ -6,16 +6,20 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from ..arrays import Array
+from .. import checks
+from ..arrays import Array, namespace
+from ..errors import InvalidArgumentError
 from . import diagnosis
-from .base import Integrator
+from .base import Integrator, State, StepError, System
+from .blockwise import Combination
 from .controller import PIController
-from .semidiscrete import SemiDiscreteFlow
 
 # Explicit steps are kept this far below the linear stability limit.
 _STABILITY_MARGIN = 0.9
 # A step below this fraction of the span means that the solution is about to cease to exist.
 _SMALLEST_STEP = 1e-12
+# Smallest relative tolerance in units of the precision, that of SciPy's solvers.
+_LEAST_RTOL = 100
 
 
 @dataclass(frozen=True)
@@ -30,20 +34,19 @@ class Control:
     max_steps: int
 
 
-@dataclass(frozen=True)
-class State:
-    """Where a flow has arrived; the arrays are never written to again.
-
-    ``rate`` is the right-hand side there, if it is known.
-    """
-
-    t: float
-    y: Array
-    rate: Array | None = None
-
-
-class StepError(Exception):
-    """A step that ends the flow, with the message for the user."""
+def make_control(
+    t0: float, t1: float, dt: float | None, rtol: float, atol: float, max_steps: int, y: Array
+) -> Control:
+    """Checked parameters of the steps for states like ``y``."""
+    rtol, atol = checks.number(rtol, "rtol", least=0), checks.number(atol, "atol", least=0)
+    if rtol + atol == 0:
+        raise InvalidArgumentError(f"rtol = {rtol}, atol = {atol}; they cannot both be zero")
+    # NumPy's own scalars would promote float32 states to float64.
+    step = None if dt is None else checks.number(dt, "dt", above=0)
+    max_steps = checks.count(max_steps, "max_steps", least=1)
+    # Below that, error estimates are rounding, and steps would shrink to no avail.
+    least = _LEAST_RTOL * float(namespace(y).finfo(y.dtype).eps)
+    return Control(t0, t1, step, max(rtol, least), atol, max_steps)
 
 
 class Stepper:
@@ -59,9 +62,7 @@ class Stepper:
         Accepted steps that would have been longer but for the stability limit.
     """
 
-    def __init__(
-        self, system: SemiDiscreteFlow, integrator: Integrator, control: Control, y: Array
-    ) -> None:
+    def __init__(self, system: System, integrator: Integrator, control: Control, y: Array) -> None:
         self.system, self.integrator, self.control = system, integrator, control
         self.state = State(control.t0, y)
         self.accepted = self.rejected = self.limited = 0
@@ -94,9 +95,7 @@ class Stepper:
 
     def probe(self, start: State, size: float) -> State:
         """The state that one step of a size leads to, without taking it."""
-        step = self.integrator.step(
-            self.system, start.t, start.y, start.rate, size, self._estimates
-        )
+        step = self.integrator.step(self.system, start, size, self._estimates)
         t = start.t + size
         return State(t, self.system.settle(t, step.y))
 
@@ -112,17 +111,18 @@ class Stepper:
         if self._stretch[0] != target:
             self._stretch = (target, now.t, 0)
         _, start, done = self._stretch
-        if now.t + self.control.dt == now.t:
+        # The first holds at zero, where every number however small changes the time.
+        if math.isinf((target - start) / self.control.dt) or now.t + self.control.dt == now.t:
             raise StepError(diagnosis.time_stands_still(now.t, self.control.dt))
         count = max(1, math.ceil((target - start) / self.control.dt * (1 - 1e-12)))
         size = (target - start) / count
-        step = self.integrator.step(self.system, now.t, now.y, now.rate, size, False)
+        step = self.integrator.step(self.system, now, size, False)
         t = target if done == count - 1 else start + (done + 1) * size
         new = self.system.settle(t, step.y)
         if not self.system.admissible(new):
-            limit = self.stability_limit(now.y)
+            limit = self.stability_limit(now)
             raise StepError(
-                diagnosis.degenerate(self.system, self.integrator.name, new, t, size, limit)
+                diagnosis.broken(self.system, self.integrator.name, new, t, size, limit)
             )
         self._stretch = (target, start, done + 1)
         return State(t, new, step.rate)
@@ -132,7 +132,7 @@ class Stepper:
         if self._next is None:
             self._next = self._first_step()
         now = self.state
-        limit = self.stability_limit(now.y)
+        limit = self.stability_limit(now)
         while True:
             self._count_step()
             size = min(self._next, limit)
@@ -140,12 +140,10 @@ class Stepper:
             last = size >= left * (1 - 1e-12)
             # Two equal steps rather than a long and a tiny one.
             size = left if last else (left / 2 if size > left / 2 else size)
-            step = self.integrator.step(
-                self.system, now.t, now.y, now.rate, size, self.integrator.adaptive
-            )
+            step = self.integrator.step(self.system, now, size, self.integrator.adaptive)
             t = target if last else now.t + size
             new = self.system.settle(t, step.y)
-            error = self._error(step.error, new)
+            error = self._error(step.error, now.y, new)
             if error <= 1.0:
                 self.limited += limit < self._next
                 if self.integrator.adaptive:
@@ -157,24 +155,27 @@ class Stepper:
             del step, new  # not to be held while the shorter step is taken
             self._next = size * self._controller.after_rejected(error)
             if self._next < _SMALLEST_STEP * (self.control.t1 - self.control.t0):
-                raise StepError(diagnosis.step_too_small(now.t, self._next, self.control))
+                raise StepError(
+                    diagnosis.step_too_small(self.system.words, now.t, self._next, self.control)
+                )
 
-    def _error(self, error: Array | None, new: Array) -> float:
-        """Scaled error of a step; infinite where the result is no metric."""
+    def _error(self, error: Array | Combination | None, before: Array, new: Array) -> float:
+        """Scaled error of a step; infinite where the result cannot be gone on from."""
         if not self.system.admissible(new):
             return math.inf
         if error is None:
             return 0.0
-        return self.system.scaled_size(error, new, self.control.rtol, self.control.atol)
+        return self.system.scaled_size(error, before, new, self.control.rtol, self.control.atol)
 
-    def stability_limit(self, y: Array) -> float:
+    def stability_limit(self, state: State) -> float:
         """Longest step that is taken at a state for the sake of stability."""
         if math.isinf(self.integrator.stable_step(1.0)):
             return math.inf
-        return _STABILITY_MARGIN * self.integrator.stable_step(self.system.spectral_radius(y))
+        radius = self.system.limiting_radius(state.t, state.y)
+        return _STABILITY_MARGIN * self.integrator.stable_step(radius)
 
     def _first_step(self) -> float:
-        """A hundredth of the time in which the metric changes by its own size."""
+        """A hundredth of the time in which the state changes by its own size."""
         span = self.control.t1 - self.control.t0
         if not self.integrator.adaptive:
             return span  # the stability limit alone decides
@@ -183,14 +184,16 @@ class Stepper:
             rate = self.rate_at(now)
         else:  # not kept for the step: it would be an array more than any later step has to hold
             rate = self.system(now.t, now.y)
-        speed = self.system.scaled_size(rate, now.y, 1.0, 0.0)
+        speed = self.system.speed(rate, now.y, self.control.rtol, self.control.atol)
         # A start at rest says nothing about later: not the whole span in one step.
         return min(span, 0.01 / speed) if speed > 0 and math.isfinite(speed) else span / 50
 
     def _count_step(self) -> None:
         """End the flow where it has taken all the steps it may."""
         if self.accepted + self.rejected >= self.control.max_steps:
-            raise StepError(diagnosis.too_many_steps(self.state.t, self.control.max_steps))
+            raise StepError(
+                diagnosis.too_many_steps(self.system.words, self.state.t, self.control.max_steps)
+            )
 
     def memory(self) -> dict[str, Any]:
         """Everything that later steps depend on besides the arrays, as plain values."""

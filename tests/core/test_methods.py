@@ -22,7 +22,7 @@ from riemann_lne import (
 from riemann_lne.errors import (
     InvalidArgumentError,
 )
-from riemann_lne.integrators import METHODS
+from riemann_lne.integrators import METHODS, State
 from riemann_lne.integrators.etd import etdrk4_coefficients
 from riemann_lne.integrators.rkl import RKL2, stage_count
 from riemann_lne.integrators.runge_kutta import BS32, RK4, TSIT5, ExplicitRungeKutta, Tableau
@@ -141,9 +141,10 @@ def test_order_of_accuracy_on_a_flow(bumpy: MetricField, method: str) -> None:
         "tsit5": (0.2, (8, 16)),
         "bs32": (0.16, (10, 20)),
         "rkl2": (0.4, (8, 16)),
+        "rkg2": (0.4, (8, 16)),
         "etdrk4": (0.4, (8, 16)),
     }[method]
-    order = {"rk4": 4, "tsit5": 5, "bs32": 3, "rkl2": 2, "etdrk4": 4}[method]
+    order = {"rk4": 4, "tsit5": 5, "bs32": 3, "rkl2": 2, "rkg2": 2, "etdrk4": 4}[method]
 
     def end(name: str, count: int) -> np.ndarray:
         solution = solve_flow(
@@ -215,7 +216,7 @@ def rkl2_amplification(pointwise: Any, z: float, stages: int) -> float:
     grid = Grid.torus((2, 2))
     y = np.array([1.0, 0.0, 1.0]).reshape(3, 1, 1) * np.ones((3, 2, 2))
     system = SemiDiscreteFlow(pointwise(lambda t, u: z * u), grid, 2, None, y, 1.0)
-    return float(RKL2(stages).step(system, 0.0, y, None, 1.0, False).y[0, 0, 0])
+    return float(RKL2(stages).step(system, State(0.0, y), 1.0, False).y[0, 0, 0])
 
 
 @pytest.mark.parametrize("stages", [2, 3, 4, 5, 9, 21])
@@ -325,7 +326,7 @@ def test_a_runge_kutta_step_of_its_own_tableau_can_be_made(pointwise: Any) -> No
     method = ExplicitRungeKutta("heun", heun)
     y = np.array([1.0, 0.0, 1.0]).reshape(3, 1, 1) * np.ones((3, 8, 8))
     system = SemiDiscreteFlow(pointwise(lambda t, u: -u), GRID, 2, None, y, 1.0)
-    step = method.step(system, 0.0, y, None, 0.1, True)
+    step = method.step(system, State(0.0, y), 0.1, True)
     assert np.allclose(step.y[0], 1 - 0.1 + 0.005, rtol=1e-15)
     assert step.rate is None
     assert step.error is None

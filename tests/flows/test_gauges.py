@@ -226,11 +226,11 @@ def test_a_map_that_folds_is_an_error_and_not_a_metric() -> None:
     y = system.start(start.packed)
     x, _ = start.grid.coordinates()
     y[3] = 0.9 * np.sin(x)
-    system.metric(0.0, y)
+    system.output(0.0, y)
     y = y.copy()
     y[3] = 1.1 * np.sin(x)  # phi_x = 1 + 1.1 cos x, below zero about x = pi
     with pytest.raises(NotPositiveDefiniteError, match=r"no longer one at t = 0.5.*\(7, 0\)"):
-        system.metric(0.5, y)
+        system.output(0.5, y)
 
 
 # ---- backgrounds ----------------------------------------------------------------------------

@@ -26,11 +26,10 @@ def test_a_rejected_step_leaves_no_trace(
     calls: list[tuple[float, bytes, bytes | None, float]] = []
     step = ExplicitRungeKutta.step
 
-    def watched(
-        self: Any, system: Any, t: float, y: Any, rate: Any, dt: float, estimate: bool
-    ) -> Any:
-        calls.append((t, y.tobytes(), None if rate is None else rate.tobytes(), dt))
-        return step(self, system, t, y, rate, dt, estimate)
+    def watched(self: Any, system: Any, state: Any, dt: float, estimate: bool) -> Any:
+        rate = None if state.rate is None else state.rate.tobytes()
+        calls.append((state.t, state.y.tobytes(), rate, dt))
+        return step(self, system, state, dt, estimate)
 
     monkeypatch.setattr(ExplicitRungeKutta, "step", watched)
     flow = pointwise(lambda t, y: y * 3 * math.exp(-((t - 5) ** 2)))

@@ -160,6 +160,18 @@ TABLE = {
         (lambda a: rl.perturbed_euclidean(GRID, 0.2, seed=a), 3),
         (lambda a: rl.perturbed_euclidean(GRID, a, modes=1), 0.1),
     ],
+    # integrators
+    "integrate": [
+        (lambda a: rl.integrate(lambda t, y: -y, a, (0, 1)).y, np.asarray([1.0, 2.0])),
+        (lambda a: rl.integrate(lambda t, y: -y, [1.0], (0, 1), rtol=a).y, 1e-3),
+        (lambda a: rl.integrate(lambda t, y: -y, [1.0], (0, 1), dt=a, max_steps=99).y, 0.1),
+        (
+            lambda a: (
+                rl.integrate(lambda t, y: -y, [1.0], (0, 1), "rkl2", dt=0.1, spectral_radius=a).y
+            ),
+            1.0,
+        ),
+    ],
     # curvature
     "curvature.deturck_vector": [
         (lambda a: curvature.deturck_vector(a, GRID), G),
@@ -378,8 +390,9 @@ for _name, _arguments in SOLUTIONS.items():
 
 # No array and no number comes in: names, results that functions return, things of other tests.
 ELSEWHERE = {
-    "Checkpoint", "FlowSolution", "solve_flow", "events", "NormalizedRicciFlow", "RicciDeTurckFlow",
-    "RicciFlow", "ScaledFlow", "RiemannLNEError", "lne.ConvexSet", "lne.Potential",
+    "Checkpoint", "FlowSolution", "Integration", "solve_flow", "events", "NormalizedRicciFlow",
+    "RicciDeTurckFlow", "RicciFlow", "ScaledFlow", "RiemannLNEError", "lne.ConvexSet",
+    "lne.Potential",
     "exact.ExactSolution", "analysis.SpectrumError", "plotting.COLOURS", "plotting.animate",
     "plotting.plot_decay", "plotting.plot_embedding", "plotting.plot_profiles",
     "plotting.plot_scalar_curvature", "lne.MirrorDescentBound", "lne.MirrorDescentResult",
