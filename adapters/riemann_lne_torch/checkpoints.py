@@ -10,7 +10,7 @@ from torch import nn
 from riemann_lne.errors import InvalidArgumentError
 
 from .inputs import INPUT
-from .selection import weight_quantizer
+from .layers import weight_quantizer
 
 LATENT = "parametrizations.weight.original"
 _WEIGHT_PROGRESS = "parametrizations.weight.0.progress"

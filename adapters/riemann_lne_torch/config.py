@@ -12,9 +12,9 @@ from torch import nn
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 
 from .estimators import STE, Estimator, get_estimator
+from .layers import is_quantized
 from .leftover import Leftover, float_weights
 from .levels import Scale
-from .selection import is_quantized
 
 __all__ = ["QuantConfig"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,12 +12,11 @@ from torch.utils.hooks import RemovableHandle
 
 from riemann_lne.errors import InvalidArgumentError
 
+from .idle import idle_parameters
 from .selection import Weight
 
 _KEPT_AT = "_riemann_lne_attachments"
 """Attribute of an optimiser. Copies of an optimiser have neither its hooks nor this list."""
-
-_IDLE = "_riemann_lne_idle"
 
 _CLOSURE = (
     "optimizer.step was called with a closure: the corrector would run before the backward pass "
@@ -55,7 +54,7 @@ class Caller:
     @property
     def idle(self) -> frozenset[int]:
         """The ids of parameters that have no gradient on purpose: see `leave_idle`."""
-        return vars(self.optimizer).get(_IDLE, frozenset())
+        return idle_parameters(self.optimizer)
 
 
 class Attachment:
@@ -102,11 +101,6 @@ class Attachment:
     def to_the_end(self) -> None:
         """Run after all hooks that are there now."""
         self.register(*self._again)
-
-
-def leave_idle(optimizer: torch.optim.Optimizer, parameters: Iterable[Tensor]) -> None:
-    """Say that these parameters have no gradient on purpose, which is then no cause to warn."""
-    setattr(optimizer, _IDLE, frozenset(id(p) for p in parameters))
 
 
 def attachments(optimizer: torch.optim.Optimizer) -> list[Attachment]:

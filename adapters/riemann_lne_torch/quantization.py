@@ -25,10 +25,10 @@ from .checkpoints import LATENT, accept_checkpoint
 from .config import QuantConfig, Settings
 from .estimators import get_estimator
 from .inputs import INPUT, attach_input, detach_input, find_inputs, remove_hook
+from .layers import is_quantized, weight_quantizer
 from .levels import check_bits, require_floating
 from .pretrained import attach_pretrained, detach_pretrained
 from .quantizers import ActivationQuantizer, WeightQuantizer
-from .selection import is_quantized, weight_quantizer
 
 __all__ = [
     "QuantConfig",

@@ -14,8 +14,9 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from riemann_lne.errors import InvalidArgumentError
 
 from .estimators.natural import is_natural
+from .layers import latent_parameter
 from .quantizers import WeightQuantizer
-from .selection import Weight, latent_parameter
+from .selection import Weight
 
 
 class _Note(NamedTuple):

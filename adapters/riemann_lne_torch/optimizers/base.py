@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from riemann_lne.errors import InvalidArgumentError
 
 from ..config import QuantConfig
-from ..hooks import leave_idle
+from ..idle import leave_idle
 from ..levels import require_floating
 
 __all__ = ["OptimizerWrapper", "quantizable_parameters"]

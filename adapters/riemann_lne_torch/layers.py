@@ -1,0 +1,54 @@
+"""Weights and quantisers of a layer, whichever library put them there."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from .channels import Channels, chosen_channels
+from .quantizers import WeightQuantizer
+
+
+def latent_parameter(module: nn.Module) -> Tensor | None:
+    """The parameter behind a module's weight: under a parametrisation, its original."""
+    if parametrize.is_parametrized(module, "weight"):
+        original = getattr(module.parametrizations["weight"], "original", None)  # type: ignore[index]
+        return original if isinstance(original, Tensor) else None
+    weight = module._parameters.get("weight")
+    return weight if isinstance(weight, Tensor) else None
+
+
+def layer_channels(module: nn.Module, weight: Tensor) -> Channels:
+    """Where the output channels of a layer's weight lie.
+
+    Of a layer of `quantize_` its quantiser knows (`QuantConfig` may have said it), of others their
+    kind decides: see `register_channel_axis`. Axis 0 for kinds that are not known.
+    """
+    quantizer = weight_quantizer(module)
+    if quantizer is not None:
+        return quantizer.channels
+    if isinstance(weight, nn.parameter.UninitializedParameter):
+        return Channels()  # no shape yet, which is said later
+    found = chosen_channels(module, weight, None, "")
+    return Channels() if found is None else found
+
+
+def weight_quantizer(module: nn.Module) -> WeightQuantizer | None:
+    """The quantiser that `quantize_` put on a layer's weight, if any."""
+    if not parametrize.is_parametrized(module, "weight"):
+        return None
+    chain = module.parametrizations["weight"]  # type: ignore[index]
+    return next((step for step in chain if isinstance(step, WeightQuantizer)), None)
+
+
+def is_quantized(module: nn.Module) -> bool:
+    """Whether a layer's weight goes through a quantiser of a library that is known here."""
+    if weight_quantizer(module) is not None:
+        return True
+    if getattr(getattr(module, "weight_quant", None), "is_quant_enabled", False):  # Brevitas
+        return True
+    # torchao, torch.ao
+    for name in ("weight_fake_quantizer", "weight_fake_quant"):
+        if getattr(module, name, None) is not None:
+            return True
+    return False
