@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 HOST_TESTS := tests/torch_hosts tests/geomstats \
 	tests/torch/test_quantization.py::TestFinalize::test_onnx \
-	adapters/riemann_lne_torch/lightning.py adapters/riemann_lne_torch/transformers.py
+	adapters/riemann_lne_torch/hosts/lightning.py adapters/riemann_lne_torch/hosts/transformers.py
 
 .PHONY: help verify test test-all test-hosts test-gpu lint format docs bench clean
 

@@ -1,16 +1,16 @@
 """The LNE geometry in the training of quantised networks with PyTorch."""
 
 from . import estimators, optimizers, quantization, quantizers
-from .algorithms import StepResult, algorithm_1_step, algorithm_2_step
-from .channels import register_channel_axis
-from .corrector import LNECorrector
 from .estimators import *  # noqa: F403
+from .natural.corrector import LNECorrector
+from .natural.statistics import LayerStatistics
 from .optimizers import *  # noqa: F403
+from .penalty.algorithms import StepResult, algorithm_1_step, algorithm_2_step
+from .penalty.regularizer import LayerDefect, RicciFlowRegularizer
+from .penalty.shifts import translate
 from .quantization import *  # noqa: F403
+from .quantize.channels import register_channel_axis
 from .quantizers import *  # noqa: F403
-from .regularizer import LayerDefect, RicciFlowRegularizer
-from .shifts import translate
-from .statistics import LayerStatistics
 
 __all__ = [
     "LNECorrector",

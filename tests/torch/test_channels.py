@@ -13,7 +13,6 @@ from torch import nn  # noqa: E402
 
 from riemann_lne.errors import InvalidArgumentError  # noqa: E402
 from riemann_lne_torch import LNECorrector, register_channel_axis  # noqa: E402
-from riemann_lne_torch.channels import _REGISTERED, Channels  # noqa: E402
 from riemann_lne_torch.estimators import BWN, EDE, LNE, STE, Standardized  # noqa: E402
 from riemann_lne_torch.optimizers import MultiFC  # noqa: E402
 from riemann_lne_torch.quantization import (  # noqa: E402
@@ -22,6 +21,7 @@ from riemann_lne_torch.quantization import (  # noqa: E402
     latent_parameters,
     quantize_,
 )
+from riemann_lne_torch.quantize.channels import _REGISTERED, Channels  # noqa: E402
 
 # a layer, an input, and the function from its weight to one slice for each output channel
 LAYERS = {
@@ -184,7 +184,7 @@ def test_axes_that_are_none(axis):
 
 
 def test_registered_kinds(monkeypatch):
-    monkeypatch.setattr("riemann_lne_torch.channels._REGISTERED", dict(_REGISTERED))
+    monkeypatch.setattr("riemann_lne_torch.quantize.channels._REGISTERED", dict(_REGISTERED))
     register_channel_axis(InOut, 1)
 
     class Derived(InOut):

@@ -11,10 +11,10 @@ from riemann_lne.errors import KernelUnavailableError, UnknownNameError  # noqa:
 from riemann_lne_torch import (  # noqa: E402
     LNECorrector,
     RicciFlowRegularizer,
-    compiled,
-    defects,
     quantize_,
 )
+from riemann_lne_torch.natural import compiled  # noqa: E402
+from riemann_lne_torch.penalty import defects  # noqa: E402
 
 SHAPES = (32, 16, 3, 3), (10, 400), (7,)
 

@@ -21,11 +21,10 @@ from riemann_lne.lne.pieces import PieceSums  # noqa: E402
 from riemann_lne_torch import (  # noqa: E402
     LNECorrector,
     QuantConfig,
-    grouped,
-    pieces,
     quantize_,
 )
-from riemann_lne_torch.scale import Follower  # noqa: E402
+from riemann_lne_torch.natural import blocks, grouped  # noqa: E402
+from riemann_lne_torch.natural.tau import Follower  # noqa: E402
 from riemann_lne_validation.benchmarks.torch_training import allocated_peak  # noqa: E402
 
 nn = torch.nn
@@ -202,8 +201,8 @@ def test_grouped_operations_are_the_plain_ones(dtype):
 def test_the_result_does_not_depend_on_the_pieces(block, metric, monkeypatch):
     whole, cut = parameters(), parameters()
     LNECorrector(whole, block=block, metric=metric).correct_()
-    monkeypatch.setattr(pieces, "_SMALLEST_PIECE", 1)
-    monkeypatch.setattr(pieces, "_LARGEST_PIECE", 7)
+    monkeypatch.setattr(blocks, "_SMALLEST_PIECE", 1)
+    monkeypatch.setattr(blocks, "_LARGEST_PIECE", 7)
     LNECorrector(cut, block=block, metric=metric).correct_()
     for a, b in zip(whole, cut, strict=True):
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-12, atol=1e-13)

@@ -35,8 +35,8 @@ from riemann_lne_torch.estimators import (  # noqa: E402
     get_estimator,
     register_estimator,
 )
-from riemann_lne_torch.estimators.registry import _REGISTRY  # noqa: E402
 from riemann_lne_torch.quantization import QuantConfig, quantize_, set_progress  # noqa: E402
+from riemann_lne_torch.quantize.estimators.registry import _REGISTRY  # noqa: E402
 from riemann_lne_torch.quantizers import (  # noqa: E402
     WeightQuantizer,
     quantize_binary,

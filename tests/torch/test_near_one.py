@@ -16,7 +16,7 @@ import riemann_lne as rl  # noqa: E402
 from riemann_lne.errors import ConvergenceError  # noqa: E402
 from riemann_lne_torch import LNECorrector  # noqa: E402
 from riemann_lne_torch.estimators import LNE, FlowedLNE, Site, estimate  # noqa: E402
-from riemann_lne_torch.sums import Blocks  # noqa: E402
+from riemann_lne_torch.natural.block_sums import Blocks  # noqa: E402
 
 TARGETS = (0.6, 0.9, 0.9999)
 BOUND = 1e-5

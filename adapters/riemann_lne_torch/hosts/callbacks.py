@@ -9,8 +9,8 @@ import torch
 
 from riemann_lne.errors import InvalidArgumentError
 
-from .corrector import LNECorrector
-from .hooks import held_weights, innermost, refuse_second
+from ..natural.corrector import LNECorrector
+from ..natural.hooks import held_weights, innermost, refuse_second
 
 
 def refuse_both(corrector: LNECorrector | None, options: Mapping[str, Any]) -> None:

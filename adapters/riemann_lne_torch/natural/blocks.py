@@ -12,7 +12,7 @@ from torch.distributed.tensor import DTensor, Replicate, Shard
 
 from riemann_lne.errors import DTypeError, InvalidArgumentError
 
-from .channels import Channels
+from ..quantize.channels import Channels
 from .selection import Weight
 
 BLOCKS = ("layer", "channel", "network", "weight")

@@ -11,8 +11,8 @@ from torch import Tensor
 from riemann_lne.kernels.weights import WeightKernel
 from riemann_lne.lne.discrete_flow import defect_products, flow_weights
 
-from .compiled import Compiled, find_kernel
-from .sums import Rows
+from ..natural.block_sums import Rows
+from ..natural.compiled import Compiled, find_kernel
 
 _ARRAYS = 6  # of a layer: the weights, and five steps
 

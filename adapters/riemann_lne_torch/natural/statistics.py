@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .passes import angle_and_change
-from .sums import Blocks, Rows
+from .block_sums import Blocks, Rows
+from .block_updates import angle_and_change
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,12 @@ from riemann_lne.errors import (
 )
 
 from . import grouped
+from .block_sums import Blocks, Fast, Rows, on_host
+from .block_updates import measured_update, rank_one_update, update
+from .blocks import BLOCKS, row_count
 from .compiled import CHOICES
-from .corrections import (
+from .hooks import Attachment, Caller, attach, held_weights, innermost, select_weights
+from .metrics import (
     INVERSES,
     METRICS,
     NEAR_ONE,
@@ -27,13 +31,9 @@ from .corrections import (
     Weightwise,
     flow_step,
 )
-from .hooks import Attachment, Caller, attach, held_weights, innermost, select_weights
-from .passes import measured_update, rank_one_update, update
-from .pieces import BLOCKS, row_count
-from .scale import Follower, given_tau, require_usable
 from .selection import Select, Source, Weight, find_weights
 from .statistics import LayerStatistics, of_layers
-from .sums import Blocks, Fast, Rows, on_host
+from .tau import Follower, given_tau, require_usable
 from .twice import find_second, note_corrected, refuse_natural_estimators, warn_of_second
 
 _ON_INDEFINITE = ("rescale", "weak", "raise")

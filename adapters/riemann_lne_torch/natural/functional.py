@@ -11,7 +11,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from riemann_lne import lne
 
-from ..corrections import NEAR_ONE, Diagonal, flow_step
+from .metrics import NEAR_ONE, Diagonal, flow_step
 
 __all__ = ["natural_gradient"]
 
@@ -83,7 +83,7 @@ def natural_gradient(
     Examples
     --------
     >>> import torch
-    >>> from riemann_lne_torch.estimators.natural import natural_gradient
+    >>> from riemann_lne_torch.natural.functional import natural_gradient
     >>> w, v = torch.tensor([0.5, -0.5]), torch.tensor([1.0, 0.0])
     >>> natural_gradient(w, v, tau=1.0)
     tensor([ 1.3728, -0.3728])

@@ -12,7 +12,7 @@ from torch.func import functional_call
 
 from riemann_lne.errors import InvalidArgumentError
 
-from .selection import Weight
+from ..natural.selection import Weight
 
 
 class VirtualPasses:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from . import grouped
-from .corrections import RankOne
-from .sums import Blocks, Rows, at_rows
+from .block_sums import Blocks, Rows, at_rows
+from .metrics import RankOne
 
 
 def update(blocks: Blocks, finite: Rows, finish: Any, *known: Rows, held: int = 3) -> None:

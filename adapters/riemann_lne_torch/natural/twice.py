@@ -13,9 +13,9 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from riemann_lne.errors import InvalidArgumentError
 
-from .estimators.natural import is_natural
-from .layers import latent_parameter
-from .quantizers import WeightQuantizer
+from ..quantize.layers import latent_parameter
+from ..quantize.quantizers import WeightQuantizer
+from .functional import is_natural
 from .selection import Weight
 
 

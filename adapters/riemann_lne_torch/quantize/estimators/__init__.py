@@ -1,7 +1,6 @@
 """Estimators: what stands in for the derivative of a quantiser in the backward pass."""
 
 from .base import Estimator, Site, estimate
-from .lne import LNE, DualLNE, FlowedLNE, HessianLNE
 from .registry import available_estimators, get_estimator, register_estimator
 from .smooth import EDE, DoReFa, ReSTE, Standardized
 from .straight_through import BWN, EWGS, STE, ClippedSTE
@@ -10,14 +9,10 @@ __all__ = [
     "BWN",
     "EDE",
     "EWGS",
-    "LNE",
     "STE",
     "ClippedSTE",
     "DoReFa",
-    "DualLNE",
     "Estimator",
-    "FlowedLNE",
-    "HessianLNE",
     "ReSTE",
     "Site",
     "Standardized",

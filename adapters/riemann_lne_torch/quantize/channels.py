@@ -30,7 +30,7 @@ class Channels:
     Examples
     --------
     >>> import torch
-    >>> from riemann_lne_torch.channels import Channels
+    >>> from riemann_lne_torch.quantize.channels import Channels
     >>> weight = torch.nn.ConvTranspose1d(4, 6, 3, groups=2).weight  # (4, 3, 3)
     >>> Channels(1, groups=2).first(weight).shape
     torch.Size([6, 2, 3])

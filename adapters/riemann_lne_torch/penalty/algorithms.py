@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from riemann_lne.errors import InvalidArgumentError
 
-from .corrector import LNECorrector
+from ..natural.corrector import LNECorrector
 from .regularizer import RicciFlowRegularizer
 
 

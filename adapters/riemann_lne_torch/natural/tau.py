@@ -14,7 +14,7 @@ from riemann_lne.errors import ConvergenceError, InvalidArgumentError, NotFinite
 from riemann_lne.lne.pieces import PieceSums
 
 from . import grouped
-from .sums import Blocks, Fast, Rows
+from .block_sums import Blocks, Fast, Rows
 
 _MOST_ROUNDS = 60
 # tanh^2 z = z^2 - 2/3 z^4 + 17/45 z^6 - ...

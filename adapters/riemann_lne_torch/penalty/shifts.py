@@ -60,7 +60,7 @@ def translate(x: Tensor, rows: int, columns: int, fill: str = "zero") -> Tensor:
     Examples
     --------
     >>> import torch
-    >>> from riemann_lne_torch.shifts import translate
+    >>> from riemann_lne_torch.penalty.shifts import translate
     >>> translate(torch.tensor([[1, 2], [3, 4]]), 1, 0)
     tensor([[0, 0],
             [1, 2]])

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 
-from ..corrections import INVERSES
-from .base import Estimator, Site, as_numbers
-from .natural import BLOCKS, POLICIES, compilable, note_natural
-from .registry import register_estimator
+from ..quantize.estimators.base import Estimator, Site, as_numbers
+from ..quantize.estimators.registry import register_estimator
+from .functional import BLOCKS, POLICIES, compilable, note_natural
+from .metrics import INVERSES
 
 __all__ = ["LNE", "DualLNE", "FlowedLNE", "HessianLNE"]
 

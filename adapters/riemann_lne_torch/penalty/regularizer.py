@@ -15,13 +15,13 @@ from riemann_lne.errors import InvalidArgumentError, NotPositiveDefiniteError, U
 from riemann_lne.lne import LNEMetric
 from riemann_lne.lne.discrete_flow import defect_of_products, flow_weights
 
-from .compiled import CHOICES
+from ..natural.block_sums import Blocks, Rows, on_host
+from ..natural.compiled import CHOICES
+from ..natural.hooks import Attachment, Caller, attach, select_weights
+from ..natural.selection import Select, Weight, find_weights
+from ..natural.tau import Follower, given_tau
 from .defects import layer_products
-from .hooks import Attachment, Caller, attach, select_weights
-from .scale import Follower, given_tau
-from .selection import Select, Weight, find_weights
 from .shifts import FILLS, Translate, check_shifts, copies, translate
-from .sums import Blocks, Rows, on_host
 from .virtual import VirtualPasses
 
 _NEXT = ("virtual", "previous", "update")

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from riemann_lne.errors import DTypeError, InvalidArgumentError, ShapeError
 
-from .channels import Channels
-from .layers import is_quantized, latent_parameter, layer_channels
-from .leftover import float_weights
+from ..quantize.channels import Channels
+from ..quantize.layers import is_quantized, latent_parameter, layer_channels
+from ..quantize.leftover import float_weights
 
 Select: TypeAlias = str | Sequence[str] | Callable[[str, nn.Module], bool] | None
 """Which layers: None (the quantised ones), "all", name patterns, or a predicate."""

@@ -12,7 +12,7 @@ from torch.utils.hooks import RemovableHandle
 
 from riemann_lne.errors import InvalidArgumentError
 
-from .idle import idle_parameters
+from ..quantize.idle import idle_parameters
 from .selection import Weight
 
 _KEPT_AT = "_riemann_lne_attachments"

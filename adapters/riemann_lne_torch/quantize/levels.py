@@ -53,7 +53,7 @@ def quantize_binary(w: Tensor) -> Tensor:
     Examples
     --------
     >>> import torch
-    >>> from riemann_lne_torch.levels import quantize_binary
+    >>> from riemann_lne_torch.quantize.levels import quantize_binary
     >>> quantize_binary(torch.tensor([-0.3, 0.0, 0.7]))
     tensor([-1.,  1.,  1.])
     """
@@ -95,7 +95,7 @@ def quantize_uniform(w: Tensor, bits: int) -> Tensor:
     Examples
     --------
     >>> import torch
-    >>> from riemann_lne_torch.levels import quantize_uniform
+    >>> from riemann_lne_torch.quantize.levels import quantize_uniform
     >>> quantize_uniform(torch.tensor([-2.0, -0.5, 0.1, 2.0]), bits=2)
     tensor([-1.0000, -0.3333,  0.3333,  1.0000])
     """
@@ -114,7 +114,7 @@ def quantize_tensor(w: Tensor, bits: int) -> Tensor:
     37 and 38 of arXiv 2302.03390 v3.
 
     >>> import torch
-    >>> from riemann_lne_torch.levels import quantize_tensor
+    >>> from riemann_lne_torch.quantize.levels import quantize_tensor
     >>> w = torch.tensor([-1.0, -0.1, 0.6])
     >>> quantize_tensor(w, 1)
     tensor([-1., -1.,  1.])
@@ -163,7 +163,7 @@ def scale_factor(
     Examples
     --------
     >>> import torch
-    >>> from riemann_lne_torch.levels import scale_factor
+    >>> from riemann_lne_torch.quantize.levels import scale_factor
     >>> scale_factor(torch.tensor([[1.0, -3.0], [0.5, 0.5]]), "mean-channel")
     tensor([[2.0000],
             [0.5000]])

@@ -11,8 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from .blocks import Local, open_values, open_weight, piece_limit, shard_groups
 from .compiled import open_compiled
-from .pieces import Local, open_values, open_weight, piece_limit, shard_groups
 from .selection import Weight
 
 P = ParamSpec("P")

@@ -1,0 +1,1 @@
+"""Callbacks and logging for the frameworks that run a training loop."""

@@ -1,0 +1,1 @@
+"""Quantisers and their gradient estimators, layers that use them, and optimisers of such layers."""

@@ -1,0 +1,323 @@
+"""Quantisers as modules: what `quantize_` puts on weights and in front of layers."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from riemann_lne import checks
+from riemann_lne.errors import InvalidArgumentError, UnknownNameError
+
+from .channels import Channels
+from .estimators import STE, ClippedSTE, Estimator, Site, estimate, get_estimator
+from .levels import (
+    SCALES,
+    Scale,
+    check_bits,
+    quantize_binary,
+    quantize_tensor,
+    quantize_uniform,
+    require_floating,
+    scale_factor,
+    scaled,
+)
+
+__all__ = [
+    "ActivationQuantizer",
+    "WeightQuantizer",
+    "quantize_binary",
+    "quantize_tensor",
+    "quantize_uniform",
+    "scale_factor",
+]
+
+ACTIVATION_SCALES = ("none", "max")
+
+
+class _Quantizer(nn.Module):
+    """What both share: bits, estimator, the progress that schedules need."""
+
+    progress: Tensor | None
+
+    def __init__(self, bits: int, estimator: Estimator | str, scale: Scale) -> None:
+        super().__init__()
+        self.bits = check_bits(bits)
+        self.estimator = get_estimator(estimator)
+        if self.estimator.scales and scale != "none":
+            raise InvalidArgumentError(
+                f"{self.estimator!r} has a scale of its own; leave the other one at 'none'"
+            )
+        self.scale: Scale = scale
+        self.fraction = 0.0  # of the training: what a checkpoint without progress leaves
+        # in a buffer, and only where it matters: training resumes where it was
+        # on the host, whatever the default device is: the quantiser moves with its layer
+        progress = torch.zeros((), device="cpu") if self.estimator.scheduled else None
+        self.register_buffer("progress", progress)
+
+    def set_progress(self, fraction: float) -> None:
+        """Set the fraction of training that is done, for estimators with a schedule.
+
+        Raises InvalidArgumentError if it is not between 0 and 1.
+
+        >>> from riemann_lne_torch.quantizers import WeightQuantizer
+        >>> quantizer = WeightQuantizer(1, "ede")
+        >>> quantizer.set_progress(0.5)
+        >>> quantizer.progress
+        tensor(0.5000)
+        """
+        value = checks.number(fraction, "progress, the fraction of training done, from 0 to 1,")
+        if not 0.0 <= value <= 1.0:
+            raise InvalidArgumentError(
+                f"progress is the fraction of training done, from 0 to 1, got {fraction}"
+            )
+        self.fraction = value
+        if self.progress is not None:
+            self.progress.fill_(value)
+
+    def site(self) -> Site:
+        """What the estimator is told beside the tensor: see `Site`."""
+        return Site(self.bits, 0, 0.0 if self.progress is None else self.progress)
+
+    def value(self, x: Tensor) -> Tensor:
+        """The discrete values of x, without a gradient."""
+        site = self.site()
+        with torch.no_grad():
+            q = self.estimator.forward(x, site)
+            return scaled(q, self.factor(x))
+
+    def factor(self, x: Tensor) -> Tensor | None:
+        """The factor a of the levels of x: see `scale_factor`."""
+        return scale_factor(x, self.scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The discrete values of x, with the estimator's gradient; shape and type of x."""
+        return scaled(estimate(x, self.estimator, self.site()), self.factor(x))
+
+    def extra_repr(self) -> str:
+        """Bits, estimator and scale."""
+        return f"bits={self.bits}, estimator={self.estimator!r}, scale={self.scale!r}"
+
+
+@dataclass(frozen=True)
+class _ByGroup(Estimator):
+    """An estimator that works by channel, on a weight whose channels do not lie along one axis."""
+
+    inner: Estimator
+    channels: Channels
+    per_channel = True
+
+    @property
+    def scheduled(self) -> bool:  # type: ignore[override]
+        return self.inner.scheduled
+
+    @property
+    def scales(self) -> bool:  # type: ignore[override]
+        return self.inner.scales
+
+    def _first(self, site: Site) -> Site:
+        return replace(site, channel_axis=0)
+
+    def forward(self, w: Tensor, site: Site) -> Tensor:
+        q = self.inner.forward(self.channels.first(w), self._first(site))
+        return self.channels.back(q, w.shape)
+
+    def transformed(self, w: Tensor, site: Site) -> Tensor:
+        z = self.inner.transformed(self.channels.first(w), self._first(site))
+        return self.channels.back(z, w.shape)
+
+    def backward(self, w: Tensor, q: Tensor, grad: Tensor, site: Site) -> Tensor:
+        first = self.channels.first
+        result = self.inner.backward(first(w), first(q), first(grad), self._first(site))
+        return self.channels.back(result, w.shape)
+
+
+class WeightQuantizer(_Quantizer):
+    """Quantiser of a weight tensor: a Q(w), with an estimator for the gradient.
+
+    A parametrisation in the sense of `torch.nn.utils.parametrize`. a is 1 or the scale, held
+    constant, so that the estimator is given dL/dQ = a dL/d(a Q).
+
+    Parameters
+    ----------
+    bits : int
+        From 1 to 16.
+    estimator : Estimator or str
+    scale : {"none", "mean", "mean-channel", "max"}
+        ``"none"`` is the paper's form; the others bring the levels to the size of the weights:
+        see `scale_factor`.
+    channel_axis : int
+        Axis of the output channels.
+    channel_groups : int
+        Of a grouped transposed convolution the number of groups: see `Channels`.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If bits is not an integer from 1 to 16, or the estimator has a scale of its own and
+        another one is asked for.
+    UnknownNameError
+        If the estimator or the scale is not known.
+
+    References
+    ----------
+    Eq. 37 and 38 of arXiv 2302.03390 v3.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from riemann_lne_torch.quantizers import WeightQuantizer
+    >>> quantizer = WeightQuantizer(1, "ste", scale="mean")
+    >>> quantizer(torch.tensor([1.0, -3.0]))
+    tensor([ 2., -2.])
+    """
+
+    def __init__(
+        self,
+        bits: int = 1,
+        estimator: Estimator | str = STE(),  # noqa: B008  a frozen value
+        scale: Scale = "none",
+        channel_axis: int = 0,
+        channel_groups: int = 1,
+    ) -> None:
+        if scale not in SCALES:
+            raise UnknownNameError("scale of weights", scale, SCALES)
+        super().__init__(bits, estimator, scale)
+        self.channels = Channels(channel_axis, channel_groups)
+        self.guarded = False  # set once it is on a layer
+        if channel_groups > 1 and self.estimator.per_channel:
+            self.estimator = _ByGroup(self.estimator, self.channels)
+
+    @property
+    def channel_axis(self) -> int:
+        """Axis of the output channels."""
+        return self.channels.axis
+
+    def factor(self, x: Tensor) -> Tensor | None:
+        """The factor a of the levels, with one value a channel for ``"mean-channel"``."""
+        return scale_factor(x, self.scale, self.channels.axis, self.channels.groups)
+
+    def site(self) -> Site:
+        """What the estimator is told beside the weights."""
+        progress = 0.0 if self.progress is None else self.progress
+        return Site(self.bits, self.channel_axis, progress)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The discrete values of the weights, with the estimator's gradient."""
+        q = super().forward(x)
+        if not torch.compiler.is_compiling():
+            q._riemann_lne_discrete = True  # type: ignore[attr-defined]
+        return q
+
+    def right_inverse(self, w: Tensor) -> Tensor:
+        """Assigning to ``layer.weight`` sets the latent weights.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If w is the weight of a quantised layer or was computed from it: its discrete values
+            would replace the latent ones.
+
+        Warns
+        -----
+        UserWarning
+            If w holds discrete values only.
+        """
+        if not self.guarded:
+            return w
+        if w.grad_fn is not None or getattr(w, "_riemann_lne_discrete", False):
+            raise InvalidArgumentError(
+                "what is assigned to this layer's weight comes from a quantised layer or another "
+                "computation, and would replace the latent weights by discrete ones. To tie "
+                "weights: dequantize_(model), tie, then quantize_ again; to set the latent "
+                "weights, assign a tensor without a graph (latent_parameters(model) are those of "
+                "other layers)"
+            )
+        if not w.is_meta and self._is_discrete(w):
+            warnings.warn(
+                "the tensor assigned to a quantised layer's weight holds discrete values only, "
+                "which now are its latent weights; if it came from a quantised layer, take the "
+                "latent ones: latent_parameters(model)",
+                stacklevel=5,
+            )
+        return w
+
+    def _is_discrete(self, w: Tensor) -> bool:
+        """Whether quantising would leave the values as they are, up to rounding."""
+        if not w.is_floating_point() or w.numel() < 2:
+            return False
+        rounding = 8.0 * torch.finfo(w.dtype).eps
+        return torch.allclose(self.value(w.detach()), w.detach(), rtol=rounding, atol=0.0)
+
+    def settings(self) -> tuple[Any, ...]:
+        """What must agree between layers that share one weight."""
+        by_channel = self.estimator.per_channel or self.scale == "mean-channel"
+        channels = self.channels if by_channel else None
+        return self.bits, repr(self.estimator), self.scale, channels
+
+
+class ActivationQuantizer(_Quantizer):
+    """Quantiser of the input of a layer: a Q(x), the maximum taken over each batch.
+
+    Parameters
+    ----------
+    bits : int
+        From 1 to 16.
+    estimator : Estimator or str, optional
+        By default the clipped straight-through estimator for one bit, Eq. 25, and the plain one
+        for more: Qk is scaled to the largest input and clips nothing.
+    scale : {"none", "max"}
+        ``"none"``: levels on [-1, 1] as in Eq. 38. ``"max"``: times max|x|, so that the values
+        keep their size.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If bits is not an integer from 1 to 16.
+    UnknownNameError
+        If the estimator or the scale is not known.
+
+    Notes
+    -----
+    The maximum is that of the tensor at hand: for more than one bit the result for one sample
+    depends on the others of its batch, in evaluation too.
+
+    References
+    ----------
+    Eq. 37 and 38 of arXiv 2302.03390 v3.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from riemann_lne_torch.quantizers import ActivationQuantizer
+    >>> ActivationQuantizer(2, scale="max")(torch.tensor([0.2, 1.8, 3.0]))
+    tensor([1., 1., 3.])
+    """
+
+    def __init__(
+        self,
+        bits: int = 1,
+        estimator: Estimator | str | None = None,
+        scale: Scale = "none",
+    ) -> None:
+        if scale not in ACTIVATION_SCALES:
+            raise UnknownNameError("scale of activations", scale, ACTIVATION_SCALES)
+        if estimator is None:
+            estimator = ClippedSTE() if bits == 1 else STE()
+        super().__init__(bits, estimator, scale)
+        self.frozen = False
+        self.arguments: tuple[tuple[str, int | None], ...] | None = (("input", 0),)
+        self.reached = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The discrete values of x; without a gradient once the model is finalised.
+
+        An empty batch is passed on as it is.
+        """
+        if x.numel() == 0:
+            require_floating(x)
+            return x.detach() if self.frozen else x
+        return self.value(x) if self.frozen else super().forward(x)
