@@ -48,7 +48,7 @@ class ScaledFlow:
 
     def __init__(self, flow: Flow, c: float | Callable[[float], float]) -> None:
         self.flow = require_flow(flow)
-        self.c = c if callable(c) else number(c, "c (without a function of time)")
+        self.c = c if callable(c) else number(c, "c")
 
     @property
     def parabolic(self) -> bool:

@@ -121,7 +121,7 @@ def test_missing_parts_and_other_formats_are_named(solution: FlowSolution, tmp_p
         FlowSolution.load(path)
     solution.save(path)
     rewrite(path, format=np.int64(99))
-    with pytest.raises(InvalidArgumentError, match="another format"):
+    with pytest.raises(InvalidArgumentError, match="its format is 99, this version reads"):
         FlowSolution.load(path)
 
 

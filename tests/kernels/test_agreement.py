@@ -386,7 +386,7 @@ def test_no_memory_is_an_error_of_python(
     monkeypatch.setattr(kernel, "_run", lambda *_: -2)
     with pytest.raises(MemoryError, match="no memory for the rows"):
         kernel(tools.random_packed(GRID, 0), GRID)
-    huge = rl.Grid.torus((2**24, 2**20))
+    huge = rl.Grid.torus((2**20, 2**20))
     view = np.broadcast_to(np.float64(1.0), (3, *huge.shape))
     with pytest.raises(MemoryError):
         kernels.compile_kernel("ricci", 2, 2)(view, huge)

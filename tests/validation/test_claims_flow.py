@@ -213,7 +213,9 @@ def test_a_flow_that_cannot_be_continued_is_noticed(monkeypatch):
 
 def test_metrics_that_tend_to_their_limit_at_another_order_are_noticed(monkeypatch):
     right = section_a_continuation._times
-    monkeypatch.setattr(section_a_continuation, "_times", lambda time: right(time) ** 1.5)
+    monkeypatch.setattr(
+        section_a_continuation, "_times", lambda time: time * (1 - (1 - right(time) / time) ** 2)
+    )
     assert outcome("bounded-curvature").evidence.claim.false
 
 

@@ -20,6 +20,20 @@ SMALL = {
     "exponential-decay-torus": {"modes_2d": ((1, 0),), "modes_3d": (), "modes_4d": ()},
     "curvature-blow-up": {"dimensions": (2,), "until": 0.9},
 }
+# Their quick form takes several seconds of processor time. Small forms of them are tested here, in
+# test_claims_flow.py and in test_claims_weights.py; `make verify` runs the quick ones.
+LONG = {
+    "all-time-convergence",
+    "bounded-curvature",
+    "curvature-blow-up",
+    "epsilon-close",
+    "evolution-inequality",
+    "exponential-decay-torus",
+    "linf-bound",
+    "mirror-descent-rate",
+    "smoothing",
+    "uniform-equivalence",
+}
 
 
 def verdict(id):
@@ -28,7 +42,9 @@ def verdict(id):
     return outcome.verdict
 
 
-@pytest.mark.parametrize("id", VERDICTS)
+@pytest.mark.parametrize(
+    "id", [pytest.param(id, marks=pytest.mark.slow) if id in LONG else id for id in VERDICTS]
+)
 def test_verdicts_are_pinned(id):
     outcome = run_claim(known_claims()[id])
     assert outcome.verdict is VERDICTS[id], outcome.problem or outcome.evidence
@@ -38,10 +54,10 @@ def test_every_claim_has_a_pinned_verdict():
     assert set(known_claims()) == set(VERDICTS)
 
 
-def test_the_small_parameters_give_the_pinned_verdicts():
+@pytest.mark.parametrize("id", SMALL)
+def test_the_small_parameters_give_the_pinned_verdicts(id):
     # Without this a fault could seem to be noticed because the parameters are too small.
-    for id in SMALL:
-        assert verdict(id) is VERDICTS[id]
+    assert verdict(id) is VERDICTS[id]
 
 
 def test_the_sign_of_ricci_flipped_is_noticed(monkeypatch):

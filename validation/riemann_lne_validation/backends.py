@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import array_api_compat
+import numpy as np
 
 from riemann_lne import Grid, MetricField
 from riemann_lne.errors import MissingDependencyError, UnknownNameError
@@ -42,4 +43,6 @@ class Backend:
 
     def asarray(self, values: Any) -> Any:
         """Values as a float64 array of the library."""
+        if isinstance(values, np.ndarray) and not values.flags.writeable:
+            values = values.copy()  # PyTorch takes none that is read-only
         return self.xp.asarray(values, dtype=self.xp.float64)
