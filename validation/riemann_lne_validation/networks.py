@@ -122,5 +122,6 @@ def edge_layers(model: nn.Module) -> tuple[str, str]:
     >>> edge_layers(cifar_resnet(8))
     ('0', '8')
     """
-    names = [n for n, m in model.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+    names = [n for n, m in model.named_modules() if isinstance(m, kinds)]
     return names[0], names[-1]

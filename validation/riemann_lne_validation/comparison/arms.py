@@ -34,6 +34,8 @@ class Curve:
 class ArmSummary:
     """What the runs of one arm came to. Accuracies in percentage points.
 
+    The metric of a task stands for the accuracy, in the task's unit.
+
     Attributes
     ----------
     arm : Arm
@@ -92,8 +94,8 @@ class ArmSummary:
         return self.last_by_seed if metric == "last" else self.final_by_seed
 
 
-def summarise_arm(records: Sequence[RunRecord]) -> ArmSummary:
-    """Statistics of the runs of one arm."""
+def summarise_arm(records: Sequence[RunRecord], factor: float = 100.0) -> ArmSummary:
+    """Statistics of the runs of one arm; ``factor`` makes the unit of tables of the metric."""
     runs = sorted(records, key=lambda r: r.seed)
     arm = runs[0].arm
     seeds = tuple(r.seed for r in runs)
@@ -104,8 +106,8 @@ def summarise_arm(records: Sequence[RunRecord]) -> ArmSummary:
     good = [r for r in runs if not r.diverged]
     length = max((len(r.epochs) for r in good), default=arm.epochs)
     last = window(length)
-    by_last = {r.seed: _points(r.mean_of_last(last)) for r in runs}
-    by_final = {r.seed: _points(r.final_accuracy) for r in runs}
+    by_last = {r.seed: _points(r.mean_of_last(last), factor) for r in runs}
+    by_final = {r.seed: _points(r.final_accuracy, factor) for r in runs}
     return ArmSummary(
         arm=arm,
         seeds=seeds,
@@ -117,20 +119,27 @@ def summarise_arm(records: Sequence[RunRecord]) -> ArmSummary:
         final=_describe(by_final.values()),
         last_by_seed=by_last,
         final_by_seed=by_final,
-        spread=_mean(_spread(r, last) for r in good),
+        spread=_mean(_spread(r, last, factor) for r in good),
         sign_flip_rate=_mean(_mean(e.sign_flip_rate for e in r.epochs[-last:]) for r in good),
         gradient_angle=_degrees(_mean(_mean(e.gradient_angle for e in r.epochs) for r in good)),
         cost=float(_mean(r.cost for r in good or runs) or 0.0),
         pretraining_cost=float(_mean(r.pretraining_cost for r in runs) or 0.0),
         seconds=float(_mean(r.seconds for r in good or runs) or 0.0),
-        curve=_curve(good),
+        curve=_curve(good, factor),
         warnings=tuple(dict.fromkeys(note for r in runs for note in r.notes)),
-        hits={r.seed: r.hits for r in good if r.hits is not None},
+        hits=_hits(good),
     )
 
 
-def _points(accuracy: float | None) -> float | None:
-    return None if accuracy is None else 100.0 * accuracy
+def _hits(runs: Sequence[RunRecord]) -> dict[int, ImageHits]:
+    """Hits by seed; none where the items that runs are judged on depend on the seed."""
+    if len({r.fingerprints.get("held_out") for r in runs}) > 1:
+        return {}
+    return {r.seed: r.hits for r in runs if r.hits is not None}
+
+
+def _points(accuracy: float | None, factor: float) -> float | None:
+    return None if accuracy is None else factor * accuracy
 
 
 def _degrees(angle: float | None) -> float | None:
@@ -147,18 +156,18 @@ def _mean(values: Any) -> float | None:
     return math.fsum(kept) / len(kept) if kept else None
 
 
-def _spread(record: RunRecord, last: int) -> float | None:
+def _spread(record: RunRecord, last: int, factor: float) -> float | None:
     """Standard deviation over the last epochs, in points; needs two of them."""
-    values = [100.0 * a for a in record.accuracies[-last:] if a is not None]
+    values = [factor * a for a in record.accuracies[-last:] if a is not None]
     return plain_statistics.stdev(values) if len(values) > 1 else None
 
 
-def _curve(records: Sequence[RunRecord]) -> Curve:
+def _curve(records: Sequence[RunRecord], factor: float) -> Curve:
     length = max((len(r.epochs) for r in records), default=0)
     rows = []
     for i in range(length):
         values = [r.accuracies[i] for r in records if len(r.epochs) > i]
-        found = _describe(_points(v) for v in values)
+        found = _describe(_points(v, factor) for v in values)
         if found:
             rows.append((i + 1, found.mean, found.standard_deviation, found.count))
     columns = list(zip(*rows, strict=True)) or [(), (), (), ()]

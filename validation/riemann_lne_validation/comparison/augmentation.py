@@ -11,7 +11,7 @@ from torch import Tensor
 
 from riemann_lne.errors import InvalidArgumentError
 
-from .datasets import Images
+from .datasets import Samples
 
 __all__ = ["PAD", "EpochPlan", "augment", "batches", "plan_epoch"]
 
@@ -86,7 +86,7 @@ def augment(images: Tensor, crops: Tensor, mirrored: Tensor) -> Tensor:
     return torch.where(mirrored[:, None, None, None], cut.flip(3), cut)
 
 
-def batches(images: Images, plan: EpochPlan, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(images: Samples, plan: EpochPlan, size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches of an epoch as network inputs and labels.
 
     The last one is smaller if the images do not divide; a last batch of one image is left out,

@@ -17,7 +17,9 @@ from riemann_lne.errors import InvalidArgumentError, MissingDependencyError, Unk
 
 from ..folders import owned
 from .config import Comparison, arm_of, load_config, seeds_of
-from .protocol import DATASETS, MODELS, OPTIMIZERS, SPLITS, STARTS, Arm
+from .protocol import OPTIMIZERS, SPLITS, STARTS, Arm
+from .registered import load_task_files
+from .task_template import write_template
 
 __all__ = ["add_arguments", "comparison_of", "run"]
 
@@ -31,10 +33,25 @@ _SETTINGS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     what = parser.add_argument_group("what is compared")
-    what.add_argument("--dataset", choices=DATASETS, help="digits (default) needs no download")
+    what.add_argument(
+        "--dataset",
+        metavar="NAME",
+        help="data set or task; default: the one of --tasks, else digits",
+    )
     what.add_argument("--data", type=Path, metavar="DIR", help="folder with the files of CIFAR")
-    what.add_argument("--model", choices=MODELS, help="default: mlp for digits, else resnet20")
+    what.add_argument("--model", metavar="NAME", help="default: mlp for digits, else resnet20")
     what.add_argument("--methods", nargs="+", metavar="NAME", help="default: all; see --list")
+    what.add_argument(
+        "--tasks",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="Python files that register tasks, data sets, networks, estimators or methods",
+    )
+    what.add_argument(
+        "--new-task", type=Path, metavar="FILE", help="write a task to begin from, and stop"
+    )
     what.add_argument("--reference", metavar="LABEL", help="compare with this arm (default: ste)")
     what.add_argument("--seeds", type=int, metavar="N", help="paired seeds (default 5)")
     what.add_argument("--epochs", type=int, metavar="N")
@@ -77,11 +94,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what the command line asks; the exit status."""
-    if arguments.list:
-        require_torch()
-        _list()
+    if arguments.new_task is not None:
+        path = write_template(arguments.new_task)
+        print(f"{path} is written; try: riemann-lne compare --tasks {path} --methods ste last-bit")
         return 0
     require_torch()
+    registered = load_task_files(arguments.tasks)
+    if arguments.list:
+        _list()
+        return 0
+    if arguments.dataset is None and arguments.config is None and registered:
+        if len(registered) > 1:
+            raise InvalidArgumentError(
+                f"the files of --tasks register {', '.join(registered)}: choose one with --dataset"
+            )
+        (arguments.dataset,) = registered
     work = _study_work(arguments) if _study(arguments) else _arms_work(arguments)
     places = (arguments.out, arguments.report)
     with owned("the runs and results of compare", places, arguments.json):
@@ -250,21 +277,25 @@ def _study_work(arguments: argparse.Namespace) -> Callable[[], Any]:
 
 def _arms_work(arguments: argparse.Namespace) -> Callable[[], Any]:
     """The arms of a command line, checked; the function runs them."""
-    from .runner import run_arms
+    from .runner import applicable, run_arms
     from .summary import summarise
 
     comparison = comparison_of(arguments)
     _require_libraries(comparison.arms, arguments)
 
+    arms, skipped = applicable(comparison.arms)
+
     def work() -> Any:
         records = run_arms(
-            comparison.arms,
+            arms,
             comparison.seeds,
             arguments.out,
             tensorboard=arguments.tensorboard,
             **_how(arguments),
         )
-        return summarise(records, reference=comparison.reference, command=_command())
+        return summarise(
+            records, reference=comparison.reference, command=_command(), skipped=skipped
+        )
 
     return work
 
@@ -283,12 +314,29 @@ def _how(arguments: argparse.Namespace) -> dict[str, Any]:
         "device": arguments.device,
         "progress": TerminalProgress(),
         "checkpoint_seconds": arguments.checkpoint_seconds,
+        "tasks": arguments.tasks,
     }
 
 
 def _list() -> None:
-    from .methods import available_methods, options_of
+    """The methods by kind, each with what sets it apart, then data sets, tasks and networks."""
+    from .methods import KINDS, available_methods, options_of, traits
+    from .registered import all_datasets, all_networks
 
-    for name, summary in available_methods().items():
-        options = ", ".join(f"{k}={v!r}" for k, v in options_of(name).items())
-        print(f"{name}\n    {summary}" + (f"\n    options: {options}" if options else ""))
+    known = {name: (line, *traits(name)) for name, line in available_methods().items()}
+    for kind in KINDS:
+        print(f"{kind}\n")
+        for name, (line, own, words) in known.items():
+            if own == kind:
+                options = ", ".join(f"{k}={v!r}" for k, v in options_of(name).items())
+                print(f"  {name}\n      {line}")
+                if words:
+                    print(f"      {'; '.join(words)}")
+                if options:
+                    print(f"      options: {options}")
+        print()
+    for title, entries in (("data sets and tasks", all_datasets()), ("networks", all_networks())):
+        print(f"{title}\n")
+        for name, entry in entries.items():
+            print(f"  {name}" + (f"\n      {entry.summary}" if entry.summary else ""))
+        print()

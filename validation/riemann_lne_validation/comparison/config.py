@@ -100,7 +100,7 @@ def arm_of(settings: Mapping[str, Any]) -> Arm:
     if "method" not in rest:
         raise InvalidArgumentError(f"an arm needs a method; given: {rest!r}")
     method = rest.pop("method")
-    dataset, optimizer = rest.pop("dataset", "digits"), rest.pop("optimizer", "sgd")
+    dataset, optimizer = rest.pop("dataset", "digits"), rest.pop("optimizer", None)
     return default_arm(method, dataset, optimizer, rest.pop("model", None), **rest)
 
 

@@ -1,11 +1,12 @@
-"""Digits, CIFAR-10 and CIFAR-100: fixed splits, read without pickle, checked."""
+"""Samples of data sets: fixed splits, files read without pickle, checked."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -14,44 +15,64 @@ from torch import Tensor
 from riemann_lne.errors import (
     InvalidArgumentError,
     MissingDependencyError,
+    ShapeError,
     StorageError,
-    UnknownNameError,
 )
 
-from .protocol import DATASETS
+from .contracts import ContractError, Dataset, Task
+from .registered import find_dataset
 
-__all__ = ["SHAPES", "Images", "Layout", "load_images", "stratified"]
+__all__ = ["Images", "Layout", "Samples", "load_images", "stratified"]
 
 # Every split and subset is drawn with this seed: the same images in every run of anybody.
 _SPLIT_SEED = 20230208
 
-# Channels, height, width, classes.
-SHAPES = {"digits": (1, 8, 8, 10), "cifar10": (3, 32, 32, 10), "cifar100": (3, 32, 32, 100)}
-
-# Part of the images that is kept for testing (digits) and of the rest for validation.
+# Part of the samples that is kept for testing where a data set says nothing of it.
 _TEST_PART = 0.2
-_VALIDATION_PART = {"digits": 0.2, "cifar10": 0.1, "cifar100": 0.1}
 
 _PIXELS = 3 * 32 * 32
 
 
 @dataclass(frozen=True)
-class Images:
-    """The images that a run sees, as bytes; `normalise` makes network inputs of them.
+class Samples:
+    """The samples that a run sees, one entry an item; the inputs are given to the network as here.
 
     Attributes
     ----------
-    train, held_out : Tensor of uint8, shape (images, channels, height, width)
-    train_labels, held_out_labels : Tensor of int64
-    classes : int
-    mean, deviation : Tensor of float32, shape (channels, 1, 1)
-        Of the training images, or 8 and 8 for digits, whose pixels are 0 to 16.
+    train, held_out : Tensor, shape (items, ...)
+    train_labels, held_out_labels : Tensor, shape (items, ...)
     """
 
     train: Tensor
     train_labels: Tensor
     held_out: Tensor
     held_out_labels: Tensor
+
+    def normalise(self, inputs: Tensor) -> Tensor:
+        """Inputs of the network: the samples as they are."""
+        return inputs
+
+    def to(self, device: str) -> Self:
+        """The same on another device."""
+        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
+        return type(self)(
+            **{n: t.to(device) if isinstance(t, Tensor) else t for n, t in tensors.items()}
+        )
+
+
+@dataclass(frozen=True)
+class Images(Samples):
+    """Labelled samples, as bytes where they are images; `normalise` makes network inputs of them.
+
+    Attributes
+    ----------
+    train, held_out : Tensor, shape (images, channels, height, width) or (samples, ...)
+    train_labels, held_out_labels : Tensor of int64
+    classes : int
+    mean, deviation : Tensor of float32, shape (channels, 1, 1) or (channels, 1, ...)
+        Of the training images, or 8 and 8 for digits, whose pixels are 0 to 16.
+    """
+
     classes: int
     mean: Tensor
     deviation: Tensor
@@ -59,12 +80,6 @@ class Images:
     def normalise(self, images: Tensor) -> Tensor:
         """(images - mean)/deviation, float32."""
         return (images.float() - self.mean) / self.deviation
-
-    def to(self, device: str) -> Images:
-        """The same on another device."""
-        names = ("train", "train_labels", "held_out", "held_out_labels")
-        moved = {name: getattr(self, name).to(device) for name in (*names, "mean", "deviation")}
-        return Images(**moved, classes=self.classes)
 
 
 @dataclass(frozen=True)
@@ -184,19 +199,23 @@ def load_images(
     train_on: str = "train+validation",
     subset: int | None = None,
     folder: Path | None = None,
+    file: str = "",
 ) -> Images:
     """The images of a data set that a run trains on and is measured on.
 
     Parameters
     ----------
-    dataset : {"digits", "cifar10", "cifar100"}
+    dataset : str
+        Name of a registered `Dataset`.
     split : {"validation", "test"}
         Where accuracies are measured.
     train_on : {"train", "train+validation"}
     subset : int, optional
         Number of training images, validation included; a stratified draw, always the same.
     folder : path, optional
-        Where the files of CIFAR are.
+        Where the files of the data set are, if it has some.
+    file : str
+        Fingerprint of the user's file that it comes from: what is kept is that of this version.
 
     Raises
     ------
@@ -215,23 +234,16 @@ def load_images(
     >>> tuple(images.train.shape), tuple(images.held_out.shape)
     ((1150, 1, 8, 8), (288, 1, 8, 8))
     """
-    if dataset not in DATASETS:
-        raise UnknownNameError("dataset", dataset, DATASETS)
+    entry = find_dataset(dataset)
+    if isinstance(entry, Task):
+        raise InvalidArgumentError(f"{dataset!r} is a task, whose data are not split here")
     rng = np.random.default_rng(_SPLIT_SEED)
-    if dataset == "digits":
-        x, y = _digits()
+    x, y, x_test, y_test = _read(entry, folder)
+    if x_test is None:
         test = stratified(y, round(_TEST_PART * len(y)), rng)
         x_test, y_test = x[test], y[test]
         x, y = np.delete(x, test, 0), np.delete(y, test)
-    else:
-        layout = LAYOUTS[dataset]
-        if folder is None:
-            raise InvalidArgumentError(
-                f"{layout.name} is read from a folder with {layout.train[0]}, ..., {layout.test} "
-                f"(the files of {layout.archive}): name it with --data"
-            )
-        x, y, x_test, y_test = layout.read(folder)
-    classes = SHAPES[dataset][3]
+    classes = entry.classes
     if subset is not None:
         if not 4 * classes <= subset <= len(y):
             raise InvalidArgumentError(
@@ -240,12 +252,58 @@ def load_images(
             )
         kept = stratified(y, subset, rng)
         x, y = x[kept], y[kept]
-    validation = stratified(y, round(_VALIDATION_PART[dataset] * len(y)), rng)
+    validation = stratified(y, round(entry.validation_part * len(y)), rng)
     if split == "validation":
         x_test, y_test = x[validation], y[validation]
     if train_on == "train":
         x, y = np.delete(x, validation, 0), np.delete(y, validation)
-    return _images(dataset, x, y, x_test, y_test)
+    return _images(entry, x, y, x_test, y_test)
+
+
+def _read(entry: Dataset, folder: Path | None) -> tuple[Any, Any, Any, Any]:
+    """What a data set reads, checked: a user's file may hand over anything."""
+    if entry.needs_folder and folder is None:
+        layout = LAYOUTS.get(entry.name)
+        files = (
+            f" with {layout.train[0]}, ..., {layout.test} (the files of {layout.archive})"
+            if layout
+            else ""
+        )
+        name = layout.name if layout else entry.name
+        raise InvalidArgumentError(f"{name} is read from a folder{files}: name it with --data")
+    found = entry.read(folder)
+    if not isinstance(found, tuple) or len(found) != 4:
+        problem = f"must return x, y, x_test, y_test (the last two may be None), got {found!r:.60}"
+        raise ContractError("Dataset", entry.name, "read", problem)
+    x, y, x_test, y_test = (None if part is None else np.asarray(part) for part in found)
+    if x is None or y is None or (x_test is None) != (y_test is None):
+        problem = "must return both x and y, and both or neither of x_test and y_test"
+        raise ContractError("Dataset", entry.name, "read", problem)
+    for part, samples, labels in (("training", x, y), ("test", x_test, y_test)):
+        if samples is not None:
+            _check_samples(entry, part, samples, labels)
+    return x, y, x_test, y_test
+
+
+def _check_samples(entry: Dataset, part: str, x: np.ndarray, y: Any) -> None:
+    where = f"{part} samples of dataset {entry.name!r}: "
+    if x.shape[1:] != entry.shape:
+        raise ShapeError(
+            f"{where}one of them has shape {x.shape[1:]}, but its member 'shape' says "
+            f"{entry.shape}; correct one of the two"
+        )
+    if y.shape != x.shape[:1] or not np.issubdtype(y.dtype, np.integer) or len(y) < 2:
+        raise ShapeError(
+            f"{where}there are {len(x)} samples, and labels of shape {y.shape} and type {y.dtype}; "
+            "give one whole number a sample"
+        )
+    wrong = np.flatnonzero((y < 0) | (y >= entry.classes))
+    if len(wrong):
+        raise InvalidArgumentError(
+            f"{where}label {int(y[wrong[0]])} of sample {int(wrong[0])} is out of range: "
+            f"{entry.classes} classes have the labels 0 to {entry.classes - 1}; correct the labels "
+            "or its member 'classes'"
+        )
 
 
 def stratified(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -265,29 +323,48 @@ def stratified(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.n
 
 
 def _images(
-    dataset: str, x: np.ndarray, y: np.ndarray, x_test: np.ndarray, y_test: np.ndarray
+    entry: Dataset, x: np.ndarray, y: np.ndarray, x_test: np.ndarray, y_test: np.ndarray
 ) -> Images:
     channels = x.shape[1]
-    if dataset == "digits":
-        mean = deviation = np.full(channels, 8.0)
+    if isinstance(entry.normalize, tuple):
+        mean, deviation = (np.full(channels, value) for value in entry.normalize)
+    elif entry.normalize == "none":
+        mean, deviation = np.zeros(channels), np.ones(channels)
     else:
+        mean, deviation = _moments(x)
+    column = [
+        torch.tensor(a, dtype=torch.float32).reshape(-1, *[1] * (x.ndim - 2))
+        for a in (mean, deviation)
+    ]
+    train, labels, held_out, held_out_labels = (
+        torch.from_numpy(np.ascontiguousarray(a)) for a in (x, y, x_test, y_test)
+    )
+    return Images(train, labels.long(), held_out, held_out_labels.long(), entry.classes, *column)
+
+
+def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each channel."""
+    wide = x.reshape(len(x), x.shape[1], -1)
+    n = wide.shape[0] * wide.shape[2]
+    if np.issubdtype(x.dtype, np.integer):
         # exact sums of integers, so that the order of the summation does not matter
-        wide = x.reshape(len(x), channels, -1)
         total = wide.sum((0, 2), dtype=np.int64)
         square = sum(
             np.square(part, dtype=np.int64).sum((0, 2)) for part in np.array_split(wide, 50)
         )
-        n = wide.shape[0] * wide.shape[2]
         mean = total / n
         deviation = np.sqrt(square / n - mean**2)
-    column = [torch.tensor(a, dtype=torch.float32)[:, None, None] for a in (mean, deviation)]
-    train, labels, held_out, held_out_labels = (
-        torch.from_numpy(np.ascontiguousarray(a)) for a in (x, y, x_test, y_test)
-    )
-    return Images(train, labels, held_out, held_out_labels, SHAPES[dataset][3], *column)
+    else:
+        mean = wide.mean((0, 2), dtype=np.float64)
+        deviation = wide.std((0, 2), dtype=np.float64)
+    return mean, np.where(deviation > 0.0, deviation, 1.0)
 
 
-def _digits() -> tuple[np.ndarray, np.ndarray]:
+def read_digits() -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of scikit-learn's digits.
+
+    Raises MissingDependencyError without scikit-learn.
+    """
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:

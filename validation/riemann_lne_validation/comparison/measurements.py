@@ -16,9 +16,9 @@ from torch.utils.flop_counter import flop_registry
 
 from riemann_lne.errors import InvalidArgumentError
 
-from .datasets import SHAPES
-from .methods import Context, Method, get_method, loss_function
-from .models import build_model, chosen_layers, quantize_model
+from .methods import Context, DoesNotApplyError, Method, get_method
+from .models import build_model, chosen_layers, is_hosted, quantize_model
+from .problems import problem_of
 from .protocol import Arm
 
 __all__ = [
@@ -44,9 +44,19 @@ def prepare(
     method = get_method(arm.method, arm.options) if method is None else method
     method.check(arm)
     estimator = method.estimator()
+    hosted = is_hosted(model)
+    if hosted and not method.hosted:
+        raise DoesNotApplyError(
+            f"arm {arm.label!r}: another library quantises this model, with its own gradient, and "
+            f"method {arm.method!r} needs quantisers of this package"
+        )
     latents = chosen_layers(model, arm)
     if not latents:
-        raise InvalidArgumentError(f"arm {arm.label!r} leaves no layer to quantise")
+        raise InvalidArgumentError(
+            f"arm {arm.label!r} leaves no layer to quantise: {type(model).__name__} has no "
+            "convolution or linear layer beside those that quantize_first and quantize_last leave "
+            "out"
+        )
     if arm.angle_reference == "flip" and not (arm.model == "mlp" and arm.weight_bits == 1):
         raise InvalidArgumentError(
             f"arm {arm.label!r}: angle_reference 'flip' takes one forward pass for every weight "
@@ -56,7 +66,14 @@ def prepare(
     if arm.method != "full-precision":
         quantize_model(model, arm, estimator, scale)
     context = Context(
-        arm, model, latents, _optimizer(arm, model), method.epochs(arm.epochs), steps_per_epoch
+        arm,
+        model,
+        latents,
+        _optimizer(arm, model),
+        method.epochs(arm.epochs),
+        steps_per_epoch,
+        problem_of(arm),
+        hosted,
     )
     method.begin(context)
     return context
@@ -132,14 +149,11 @@ def plain_steps(arm: Arm) -> PlainSteps:
 
 def _operations(arm: Arm) -> tuple[float, float]:
     """Operations of a step, mean over a period, and of a forward pass."""
-    channels, height, width, classes = SHAPES[arm.dataset]
     # What a method adds for the weights alone (MetaQuant) has its share only beside a batch of
     # the real size; in a residual network that share is nothing.
-    count = arm.batch_size if arm.model == "mlp" else min(arm.batch_size, 16)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        x = torch.randn(count, channels, height, width)
-        y = torch.randint(classes, (count,))
+        x, y = problem_of(arm).example()
         method = get_method(arm.method, arm.options)
         model = build_model(arm, 0).train()
         prepare(arm, model, 2, method)
@@ -224,7 +238,7 @@ def float_gradient(context: Context, x: Tensor, y: Tensor) -> list[Tensor]:
     """Gradient of the loss of the network that runs on the latent weights themselves."""
     twin = _twin(context)
     weights = [twin.get_parameter(f"{name}.weight") for name in context.latents]
-    return list(torch.autograd.grad(loss_function(twin(x), y), weights))
+    return list(torch.autograd.grad(context.problem.loss(twin(x), y), weights))
 
 
 def flip_gradient(context: Context, x: Tensor, y: Tensor) -> list[Tensor]:
@@ -237,11 +251,11 @@ def flip_gradient(context: Context, x: Tensor, y: Tensor) -> list[Tensor]:
     values = {f"{name}.weight": modules[name].weight.detach() for name in context.latents}
 
     def loss_at(name: str, weight: Tensor) -> Tensor:
-        return loss_function(functional_call(twin, {**values, name: weight}, (x,)), y)
+        return context.problem.loss(functional_call(twin, {**values, name: weight}, (x,)), y)
 
     found = []
     with torch.no_grad():
-        base = loss_function(functional_call(twin, values, (x,)), y)
+        base = context.problem.loss(functional_call(twin, values, (x,)), y)
         for name, q in values.items():
             parts = []
             for places in torch.split(torch.arange(q.numel(), device=q.device), _FLIPS_AT_ONCE):

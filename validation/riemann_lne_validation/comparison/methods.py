@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +17,37 @@ from torch import Tensor, nn
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 from riemann_lne_torch import BinaryConnect, Estimator, get_estimator
 
+from .contracts import cross_entropy
 from .protocol import Arm
+from .registered import names_of, note_origin
 
-__all__ = ["Context", "Method", "available_methods", "get_method", "options_of", "register_method"]
+if TYPE_CHECKING:
+    from .problems import Problem
 
-loss_function = nn.functional.cross_entropy
+__all__ = [
+    "Context",
+    "DoesNotApplyError",
+    "Method",
+    "available_methods",
+    "get_method",
+    "options_of",
+    "register_method",
+]
+
+loss_function = cross_entropy
+
+KINDS = (
+    "controls: what the others are compared with",
+    "estimators: another gradient at the quantiser, nothing else",
+    "quantisers: other levels or a learned step, with their gradient",
+    "corrected gradients: the LNE metric between backward pass and step",
+    "regularisers: another term in the loss",
+    "steps: what happens to the weights after or around the step",
+)
+
+
+class DoesNotApplyError(InvalidArgumentError):
+    """A method is not made for the bits, the network or the samples of an arm."""
 
 
 @dataclass
@@ -36,6 +62,10 @@ class Context:
         The latent weights (or floating-point weights that are to become discrete) by layer.
     optimizer : torch.optim.Optimizer
     epochs, steps_per_epoch : int
+    problem : Problem
+        With the loss.
+    hosted : bool
+        Whether another library quantises the model.
     """
 
     arm: Arm
@@ -44,6 +74,8 @@ class Context:
     optimizer: torch.optim.Optimizer
     epochs: int
     steps_per_epoch: int
+    problem: Problem
+    hosted: bool = False
 
 
 @dataclass
@@ -60,18 +92,24 @@ class Method:
         Whether `gradient` tells what the optimiser is given.
     reestimates : bool
         Whether batch-norm statistics are computed anew before each evaluation.
+    hosted : bool
+        Whether it works on a network that another library quantises.
+    kind : str
+        Its place in a list: one of `KINDS`.
     """
 
     discrete: ClassVar[bool] = True
     measurable: ClassVar[bool] = True
     reestimates: ClassVar[bool] = False
+    hosted: ClassVar[bool] = False
+    kind: ClassVar[str] = KINDS[0]
 
     def estimator(self) -> Estimator | None:
         """Gradient of the quantiser; None where the model runs in floating point."""
         return get_estimator("ste")
 
     def check(self, arm: Arm) -> None:
-        """Refuse an arm that the method is not made for."""
+        """Refuse an arm that the method is not made for, with DoesNotApplyError."""
 
     def epochs(self, count: int) -> int:
         """Number of epochs for an arm that asks for ``count``."""
@@ -87,6 +125,7 @@ class Method:
         self.context = context
         self.model = context.model
         self.optimizer = context.optimizer
+        self.loss = context.problem.loss
 
     def begin_epoch(self) -> None:
         """Called at the start of an epoch."""
@@ -95,8 +134,8 @@ class Method:
         """One training step; loss and output of the network, detached."""
         self.optimizer.zero_grad()
         output = self.model(x)
-        loss = loss_function(output, y)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = self.loss(output, y)
+        loss.backward()
         self.correct()
         self.optimizer.step()
         self.after_step()
@@ -111,7 +150,7 @@ class Method:
     def gradient(self, x: Tensor, y: Tensor) -> list[Tensor]:
         """What the optimiser is given for the latent weights, for the loss on one batch."""
         self.optimizer.zero_grad()
-        loss_function(self.model(x), y).backward()  # type: ignore[no-untyped-call]
+        self.loss(self.model(x), y).backward()
         self.correct()
         found = [p.grad for p in self.context.latents.values()]
         self.optimizer.zero_grad()
@@ -135,10 +174,14 @@ Kind = TypeVar("Kind", bound=type[Method])
 _REGISTRY: dict[str, Callable[..., Method]] = {}
 _OPTIONS: dict[str, dict[str, Any]] = {}
 _SUMMARIES: dict[str, str] = {}
+_KINDS: dict[str, type[Method]] = {}
 
 
-def register_method(name: str, **fixed: Any) -> Callable[[Kind], Kind]:
-    """Make a method known by a name, with some of its options fixed by the name."""
+def register_method(name: str, summary: str = "", **fixed: Any) -> Callable[[Kind], Kind]:
+    """Make a method known by a name, with some of its options fixed by the name.
+
+    ``summary`` stands in lists in place of the first line of the docstring.
+    """
 
     def decorate(kind: Kind) -> Kind:
         if name in _REGISTRY:
@@ -153,21 +196,52 @@ def register_method(name: str, **fixed: Any) -> Callable[[Kind], Kind]:
             return kind(**fixed, **options)
 
         _REGISTRY[name], _OPTIONS[name] = build, known
-        _SUMMARIES[name] = (kind.__doc__ or "").strip().splitlines()[0]
+        _SUMMARIES[name] = summary or first_line(kind)
+        _KINDS[name] = kind
+        note_origin("method", name)
         return kind
 
     return decorate
 
 
+def first_line(thing: Any) -> str:
+    """The first line of a docstring."""
+    return ((getattr(thing, "__doc__", None) or "").strip().splitlines() or [""])[0]
+
+
 def available_methods() -> dict[str, str]:
     """The methods by name, with a line about each.
+
+    Every estimator that is registered (`riemann_lne_torch.register_estimator`) by the package or
+    by a user's task file is a method too, with the options of its own constructor.
 
     >>> from riemann_lne_validation.comparison.methods import available_methods
     >>> "ste" in available_methods() and "rf-dnn" in available_methods()
     True
     """
     _load()
-    return dict(_SUMMARIES)
+    return {**_SUMMARIES, **by_estimator.summaries(names_of("method"), _SUMMARIES)}
+
+
+def traits(name: str) -> tuple[str, list[str]]:
+    """The kind of a method, and what sets it apart from others of its kind, in words."""
+    _load()
+    kind = _KINDS.get(name, by_estimator.EstimatorMethod)
+    words = []
+    if name not in _KINDS:
+        made = get_estimator(name)
+        words += [made.bits_needed] if made.bits_needed else []
+        words += ["follows a schedule"] if made.scheduled else []
+        words += ["has a scale of its own"] if made.scales else []
+        if made.scales:
+            return KINDS[2], words
+    if kind.hosted:
+        words.append("also for models quantised by Brevitas or torchao")
+    if not kind.discrete:
+        words.append("trains in floating point")
+    if kind.reestimates:
+        words.append("re-estimates batch norm")
+    return kind.kind, words
 
 
 def get_method(name: str, options: Mapping[str, Any] | None = None) -> Method:
@@ -179,28 +253,40 @@ def get_method(name: str, options: Mapping[str, Any] | None = None) -> Method:
         If there is no such method, or it has no such option; the message lists those there are.
     """
     _load()
-    if name not in _REGISTRY:
-        raise UnknownNameError("method", name, _REGISTRY)
-    return _REGISTRY[name](**(options or {}))
+    if name in _REGISTRY:
+        return _REGISTRY[name](**(options or {}))
+    if name in by_estimator.names():
+        return by_estimator.make(name, dict(options or {}))
+    raise UnknownNameError("method", name, available_methods())
 
 
 def options_of(name: str) -> dict[str, Any]:
     """The options of a method with their defaults.
 
     >>> from riemann_lne_validation.comparison.methods import options_of
-    >>> options_of("ewgs")
-    {'delta': 0.001}
+    >>> options_of("clipped-ste")
+    {'bound': 1.0, 'clamp': True}
     """
-    get_method(name)
-    return dict(_OPTIONS[name])
+    _load()
+    if name in _OPTIONS:
+        return dict(_OPTIONS[name])
+    if name in by_estimator.names():
+        return by_estimator.options(name)
+    raise UnknownNameError("method", name, available_methods())
 
 
 def _load() -> None:
     """Import the modules that register methods."""
-    from . import methods_geometry, methods_optimizer  # noqa: F401
+    global by_estimator
+    from . import methods_estimator, methods_geometry, methods_optimizer  # noqa: F401
+
+    by_estimator = methods_estimator
 
 
-# -- methods that are an estimator --------------------------------------------------------------
+by_estimator: Any = None
+
+
+# -- methods that are STE, or nothing at all -----------------------------------------------------
 
 
 @register_method("full-precision")
@@ -221,12 +307,15 @@ class FullPrecision(Method):
 class StraightThrough(Method):
     """Straight-through estimator; with its weight decay tuned it is the control."""
 
+    hosted: ClassVar[bool] = True
+
 
 @register_method("ste-long")
 @dataclass
 class LongStraightThrough(Method):
     """STE for ``factor`` times the epochs: the control at equal cost."""
 
+    hosted: ClassVar[bool] = True
     factor: float = 5.0
 
     def check(self, arm: Arm) -> None:
@@ -239,10 +328,35 @@ class LongStraightThrough(Method):
         return max(1, round(self.factor * count))
 
 
+@register_method("last-bit")
+@dataclass
+class LastBit(Method):
+    """STE from first weights that differ in their last bit: the noise floor of the task.
+
+    Half of the latent weights, drawn with the seed, are moved to the next floating-point number.
+    What this changes at the end is rounding, amplified by training: no comparison on the task
+    resolves less.
+    """
+
+    hosted: ClassVar[bool] = True
+
+    def begin(self, context: Context) -> None:
+        """Move the weights."""
+        super().begin(context)
+        generator = torch.Generator().manual_seed(torch.initial_seed() % 2**63)
+        with torch.no_grad():
+            for p in context.latents.values():
+                moved = torch.rand(p.shape, generator=generator).to(p.device) < 0.5
+                away = torch.nextafter(p, torch.full_like(p, float("inf")))
+                p.copy_(torch.where(moved, away, p))
+
+
 @register_method("clipped-ste")
 @dataclass
 class Clipped(Method):
     """Gradient 1[|w| <= bound]; latent weights kept there after the step if ``clamp``."""
+
+    kind: ClassVar[str] = KINDS[1]
 
     bound: float = 1.0
     clamp: bool = True
@@ -258,82 +372,3 @@ class Clipped(Method):
                 context.optimizer, context.latents.values(), self.bound
             )
         super().begin(context)
-
-
-@dataclass
-class _Standardizable(Method):
-    """An estimator of w, or of scale times w over the standard deviation of its channel."""
-
-    standardize: bool = False
-    scale: float = 1.0
-    center: bool = False
-
-    def _inner(self) -> Estimator:
-        raise NotImplementedError
-
-    def estimator(self) -> Estimator:
-        """The inner one, on standardised weights if asked."""
-        inner = self._inner()
-        if not self.standardize:
-            return inner
-        return get_estimator("standardized", inner=inner, scale=self.scale, center=self.center)
-
-
-@register_method("dorefa")
-@dataclass
-class DoReFa(_Standardizable):
-    """DoReFa: gradient times (1 - tanh^2 w)/max|tanh w|; ``standardize``: of scale w/sd."""
-
-    def _inner(self) -> Estimator:
-        return get_estimator("dorefa")
-
-
-@register_method("reste")
-@dataclass
-class ReSTE(_Standardizable):
-    """ReSTE: a power of |w| that sharpens; on scale w/sd unless ``standardize`` is off."""
-
-    standardize: bool = True
-    o_max: float = 3.0
-    bound: float = 1.5
-    small: float = 0.1
-
-    def _inner(self) -> Estimator:
-        return get_estimator("reste", o_max=self.o_max, bound=self.bound, small=self.small)
-
-
-@register_method("bwn")
-@dataclass
-class BinaryWeightNetwork(Method):
-    """BWN: levels times the mean magnitude of the layer or channel."""
-
-    block: str = "layer"
-
-    def estimator(self) -> Estimator:
-        """BWN."""
-        return get_estimator("bwn", block=self.block)
-
-
-@register_method("ede")
-@dataclass
-class ErrorDecay(Method):
-    """EDE of IR-Net: a tanh that sharpens from t_min to t_max, on standardised weights."""
-
-    t_min: float = 0.1
-    t_max: float = 10.0
-
-    def estimator(self) -> Estimator:
-        """EDE."""
-        return get_estimator("ede", t_min=self.t_min, t_max=self.t_max)
-
-
-@register_method("ewgs")
-@dataclass
-class ElementWise(Method):
-    """EWGS: gradient times 1 + delta sign(G)(x - x_q)."""
-
-    delta: float = 1e-3
-
-    def estimator(self) -> Estimator:
-        """EWGS."""
-        return get_estimator("ewgs", delta=self.delta)

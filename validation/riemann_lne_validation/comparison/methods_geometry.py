@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -12,20 +12,49 @@ from torch import Tensor
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 from riemann_lne_torch import LNECorrector, RicciFlowRegularizer, algorithm_2_step
 
-from .methods import Context, Method, loss_function, register_method
+from .methods import KINDS, Context, DoesNotApplyError, Method, register_method
+from .problems import problem_of
 from .protocol import Arm
 
 _DENOMINATORS = ("constant", "differentiated")
 
 
-@register_method("lne-weak", metric="lne", inverse="weak")
-@register_method("lne-exact", metric="lne", inverse="exact")
-@register_method("lne-hessian", metric="hessian", inverse="exact")
-@register_method("lne-dual", metric="dual", inverse="exact")
-@register_method("lne-flowed", metric="flowed", inverse="exact")
+@register_method(
+    "lne-flowed",
+    "Metric after one real step of the Ricci flow: diagonal and rank two, exact inverse.",
+    metric="flowed",
+    inverse="exact",
+)
+@register_method(
+    "lne-dual",
+    "Diagonal metric dual to the Hessian one: gradient times sech^2(tau w).",
+    metric="dual",
+    inverse="exact",
+)
+@register_method(
+    "lne-hessian",
+    "Hessian metric of the LNE potential: gradient times cosh^2(tau w), cut off.",
+    metric="hessian",
+    inverse="exact",
+)
+@register_method(
+    "lne-exact",
+    "LNE metric I - t t^T, t = tanh(tau w), exact inverse: G + t (t.G)/(1 - |t|^2).",
+    metric="lne",
+    inverse="exact",
+)
+@register_method(
+    "lne-weak",
+    "LNE metric, weak inverse of the paper: G + t (t.G).",
+    metric="lne",
+    inverse="weak",
+)
 @dataclass
 class NaturalGradient(Method):
     """Algorithm 1: STE with the gradient corrected by an LNE metric before the step."""
+
+    hosted: ClassVar[bool] = True
+    kind: ClassVar[str] = KINDS[3]
 
     metric: str = "lne"
     inverse: str = "exact"
@@ -81,6 +110,9 @@ class RicciFlowNetwork(Method):
     regulariser begins anew with every epoch.
     """
 
+    hosted: ClassVar[bool] = True
+    kind: ClassVar[str] = KINDS[4]
+
     alpha: float = 1e-3
     max_ratio: float | None = None
     corrected: bool = True
@@ -105,8 +137,14 @@ class RicciFlowNetwork(Method):
         return self.every
 
     def check(self, arm: Arm) -> None:
-        """Alpha must not be negative; digits and CIFAR are images, so that all models will do."""
+        """Alpha must not be negative; the samples must be images, which can be shifted."""
         _check_penalty(self.alpha, self.max_ratio)
+        shape = problem_of(arm).shape
+        if len(shape) != 3:
+            raise DoesNotApplyError(
+                f"arm {arm.label!r}: rf-dnn shifts images by a pixel, and an input of "
+                f"{arm.dataset!r} has shape {shape}, which is no (channels, height, width)"
+            )
 
     def begin(self, context: Context) -> None:
         """Make the corrector; try the regulariser's options."""
@@ -131,7 +169,7 @@ class RicciFlowNetwork(Method):
         s = self.shift
         self.penalty = RicciFlowRegularizer(
             self.model,
-            loss_function,
+            self.loss,
             ((s, -s), (s, -s)),
             step=self.optimizer,
             target=self.target,
@@ -153,7 +191,7 @@ class RicciFlowNetwork(Method):
 
         def loss_and_output(output: Tensor, labels: Tensor) -> Tensor:
             outputs.append(output.detach())
-            return loss_function(output, labels)
+            return self.loss(output, labels)
 
         result = algorithm_2_step(
             self.model,
@@ -193,6 +231,8 @@ class GradientNorm(Method):
     constant or differentiated. ``max_ratio`` as in RF-DNN.
     """
 
+    kind: ClassVar[str] = KINDS[4]
+
     alpha: float = 1e-3
     max_ratio: float | None = None
     relative: bool = True
@@ -230,7 +270,7 @@ class GradientNorm(Method):
             return super().step(x, y)
         self.optimizer.zero_grad()
         output = self.model(x)
-        loss = loss_function(output, y)
+        loss = self.loss(output, y)
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         first = torch.autograd.grad(loss, parameters, create_graph=True)
         penalty = self.alpha * self._penalty(dict(zip(parameters, first, strict=True)))

@@ -22,7 +22,7 @@ from riemann_lne_torch import (
 )
 from riemann_lne_torch.quantizers import quantize_binary
 
-from .methods import Context, Method, register_method
+from .methods import KINDS, Context, DoesNotApplyError, Method, register_method
 from .protocol import Arm
 
 
@@ -30,6 +30,9 @@ from .protocol import Arm
 @dataclass
 class Connect(Method):
     """BinaryConnect: STE, latent weights clipped to [-bound, bound] after the step."""
+
+    hosted: ClassVar[bool] = True
+    kind: ClassVar[str] = KINDS[5]
 
     bound: float = 1.0
 
@@ -43,6 +46,7 @@ class Connect(Method):
 class _FloatTraining(Method):
     """The network runs in floating point while it is trained, and on signs when it is judged."""
 
+    kind: ClassVar[str] = KINDS[5]
     discrete: ClassVar[bool] = False
     measurable: ClassVar[bool] = False
 
@@ -53,7 +57,7 @@ class _FloatTraining(Method):
     def check(self, arm: Arm) -> None:
         """One bit without a scale is all that these methods know."""
         if arm.weight_bits != 1 or arm.weight_scale != "none":
-            raise InvalidArgumentError(
+            raise DoesNotApplyError(
                 f"arm {arm.label!r}: method {arm.method!r} makes weights -1 and 1 and nothing "
                 "else; it needs weight_bits = 1 and weight_scale = 'none'"
             )
@@ -146,6 +150,7 @@ class _Meta(Method):
     """Base of the two methods of MetaQuant."""
 
     measurable: ClassVar[bool] = False
+    kind: ClassVar[str] = KINDS[5]
 
     inner: str = "dorefa"
     hidden: int = 100
@@ -191,6 +196,8 @@ class Average(Method):
     """
 
     reestimates: ClassVar[bool] = True
+    hosted: ClassVar[bool] = True
+    kind: ClassVar[str] = KINDS[5]
 
     decay: float = 0.99
 

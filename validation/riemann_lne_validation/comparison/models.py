@@ -6,45 +6,44 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from riemann_lne_torch import Estimator, QuantConfig, quantize_
+from riemann_lne_torch.selection import find_weights, is_quantized, weight_quantizer
 
-from ..networks import cifar_resnet, edge_layers, mlp
-from .datasets import SHAPES
+from ..networks import edge_layers
+from .problems import problem_of
 from .protocol import Arm
 
-__all__ = ["build_model", "chosen_layers", "hash_tensors", "quantize_model"]
+__all__ = ["build_model", "chosen_layers", "hash_tensors", "is_hosted", "quantize_model"]
 
-_WEIGHTED = (nn.Conv2d, nn.Linear)
+_WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
 def build_model(arm: Arm, seed: int) -> nn.Module:
     """The floating-point network of an arm with the weights of a seed.
 
-    The weights are those of He et al. (2015): normal with variance 2/fan-in. They depend on seed
-    and architecture only, not on method or estimator. The global random state stays as it was.
+    Of a data set's network they are those of He et al. (2015): normal with variance 2/fan-in. They
+    depend on seed and architecture only, not on method or estimator. The global random state
+    stays as it was.
     """
-    channels, height, width, classes = SHAPES[arm.dataset]
-    assert arm.width is not None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        if arm.model == "mlp":
-            model = mlp(channels * height * width, classes, arm.width, arm.depth)
-        else:
-            depth = int(arm.model.removeprefix("resnet"))
-            model = cifar_resnet(depth, classes, arm.width, channels)
-        for module in model.modules():
-            if isinstance(module, _WEIGHTED):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-    return model
+    return problem_of(arm).build(seed)
+
+
+def is_hosted(model: nn.Module) -> bool:
+    """Whether another library (Brevitas, torchao, torch.ao) quantises layers of the model."""
+    return any(is_quantized(m) and weight_quantizer(m) is None for m in model.modules())
 
 
 def chosen_layers(model: nn.Module, arm: Arm) -> dict[str, nn.Parameter]:
-    """Name and weight of every layer that the arm makes discrete; the model is a float one."""
+    """Name and weight of every layer that the arm makes discrete, in a model not yet quantised.
+
+    Of a model that another library quantises: the layers that this library makes discrete.
+    """
+    if is_hosted(model):
+        return {w.name: w.parameter for w in find_weights(model)}  # type: ignore[misc]
+    if not any(isinstance(m, _WEIGHTED) for m in model.modules()):
+        return {}
     first, last = edge_layers(model)
     left_out = {first} if not arm.quantize_first else set()
     left_out |= {last} if not arm.quantize_last else set()
@@ -63,7 +62,7 @@ def quantize_model(
     The images themselves, which are the input of the first layer, stay as they are.
     """
     bits = arm.weight_bits if estimator is not None else None
-    if bits is None and arm.activation_bits is None:
+    if (bits is None and arm.activation_bits is None) or is_hosted(model):
         return model
     chosen = chosen_layers(model, arm)
     first, _ = edge_layers(model)

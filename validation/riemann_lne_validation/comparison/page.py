@@ -33,6 +33,8 @@ pre, code { overflow-wrap: anywhere; white-space: pre-wrap; font-size: .85rem; }
 <ul class="result">$sentences</ul>
 <ul>$notes</ul>
 
+<p>$floor</p>
+
 <h2>Differences</h2>
 <figure>$forest
 <figcaption>Paired differences over seeds. Thick: Student's 95 % interval. Thin: the interval at
@@ -41,7 +43,7 @@ from zero by Holm's test, which is a little less strict than the thin interval. 
 comparisons.</figcaption></figure>
 <p>$family</p>
 
-<h2>Accuracy against cost</h2>
+<h2>Result against cost</h2>
 <figure>$cost
 <figcaption>Mean over seeds with Student's 95 % interval. The numbers are those of the table of
 arms.
@@ -54,13 +56,14 @@ standard
 deviation.</figcaption></figure>
 
 <h2>Arms</h2>
-<div class="wide narrow"><table><thead><tr><th></th><th>arm</th><th>runs</th><th>last, %</th>
+<div class="wide narrow"><table><thead><tr><th></th><th>arm</th><th>runs</th><th>last, $column</th>
 <th>sd</th>
-<th>final, %</th><th>sd</th><th>spread</th><th>flips, %</th><th>angle, deg</th><th>cost</th>
+<th>final, $column</th><th>sd</th><th>spread</th><th>flips, %</th><th>angle, deg</th><th>cost</th>
 <th>start</th><th>seconds</th></tr></thead><tbody>
 $arms
 </tbody></table></div>
-<p>last: mean accuracy of the last 10 epochs of a run, or of the last quarter where that is less.
+<p>last: mean $measure ($better is better) of the last 10 epochs of a run, or of the last
+quarter where that is less.
 final: of the last epoch. sd: standard deviation over seeds (ddof 1). spread: standard deviation
 over
 the last epochs of one run, mean over runs. flips: weights whose sign changes in an epoch, over the
@@ -81,7 +84,7 @@ training.</p>
 </tr></thead><tbody>
 $comparisons
 </tbody></table></div>
-<p>Percentage points. Adjusted p: Holm, within the primary comparisons, and over all of them.
+<p>$unit. Adjusted p: Holm, within the primary comparisons, and over all of them.
 with the metric: "changes" where the verdict is another one in the other metric. cost ratio: cost of
 the arm over that of its reference. Student and bootstrap: over seeds, for these test images; seeds
 and images: for other images too, a dash where runs did not record which images were hits.

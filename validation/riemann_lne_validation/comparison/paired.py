@@ -112,6 +112,7 @@ def pair(
     level: float = 0.95,
     test: str = "t",
     images: Mapping[int, np.ndarray] | None = None,
+    sign: int = 1,
 ) -> Paired:
     """The paired comparison of two sets of runs.
 
@@ -128,6 +129,8 @@ def pair(
     images : mapping from seed to array, optional
         Differences of single images, in the unit of the values and with these as means. Needed
         of every pair that finished for an interval over seeds and images.
+    sign : {1, -1}
+        -1 where a smaller value is the better one: the verdict is then of -difference.
 
     Raises
     ------
@@ -151,15 +154,17 @@ def pair(
             "the reference; run both on the same seeds"
         )
     missing = tuple(sorted(method.keys() ^ reference.keys()))
-    signed = [_difference(method[s], reference[s]) for s in seeds]
-    kept = [None if method[s] is None or reference[s] is None else signed[i]
+    signed = [_gain(method[s], reference[s], sign) for s in seeds]
+    kept = [None if method[s] is None or reference[s] is None else sign * signed[i]
             for i, s in enumerate(seeds)]  # fmt: skip
     values = [d for d in kept if d is not None]
     lost = sum(method[s] is None for s in seeds)
     lost_reference = sum(reference[s] is None for s in seeds)
     p_flip = sign_flip_test(values) if values else None
     p_t = t_test(values) if values else None
-    p, used, direction = _decide(signed, values, p_t, p_flip, test, bool(lost or lost_reference))
+    p, used, direction = _decide(
+        signed, values, p_t, p_flip, test, bool(lost or lost_reference), sign
+    )
     found = describe(values) if values else None
     spread = found.standard_deviation if found else None
     return Paired(
@@ -266,11 +271,11 @@ def _over_images(
     return two_way_interval(np.stack([images[s] for s in finished]), level)
 
 
-def _difference(method: float | None, reference: float | None) -> float:
-    """Difference method - reference; -inf where only the method diverged, 0 where both did."""
+def _gain(method: float | None, reference: float | None, sign: int) -> float:
+    """How much better the method is; -inf where only the method diverged, 0 where both did."""
     if method is None:
         return 0.0 if reference is None else -math.inf
-    return math.inf if reference is None else float(method) - float(reference)
+    return math.inf if reference is None else sign * (float(method) - float(reference))
 
 
 def _decide(
@@ -280,6 +285,7 @@ def _decide(
     p_flip: float | None,
     test: str,
     diverged: bool,
+    sign: int,
 ) -> tuple[float | None, str, int]:
     """The p for the verdict, the test it comes from, and the sign of the effect."""
     if len(signed) < FEWEST_FOR_T:
@@ -287,7 +293,7 @@ def _decide(
     if diverged:
         ranks = worst_ranks(signed)
         return sign_flip_test(ranks.tolist()), "sign-flip on worst ranks", _sign(ranks.sum())
-    direction = _sign(float(np.mean(values)))
+    direction = sign * _sign(float(np.mean(values)))
     if test == "t" and p_t is not None:
         return p_t, "paired t", direction
     return p_flip, "sign-flip", direction

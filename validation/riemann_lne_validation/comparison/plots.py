@@ -36,7 +36,9 @@ def forest(summary: Summary) -> str:
         axes.axvline(0.0, color=_INK, linewidth=0.8, alpha=0.7)
         axes.set_ylim(-len(comparisons) + 0.4, 0.75)
         axes.set_yticks([])
-        axes.set_xlabel("difference to the reference, percentage points")
+        unit = summary.measure.unit
+        unit = "percentage points" if unit == "points" else unit
+        axes.set_xlabel(", ".join(filter(None, ("difference to the reference", printable(unit)))))
         axes.spines[["left", "right", "top"]].set_visible(False)
         axes.grid(axis="x", alpha=0.25)
         return _svg(figure, "forest")
@@ -89,7 +91,7 @@ def curves(summary: Summary) -> str:
         for ax in flat[len(panels) :]:
             ax.set_axis_off()
         figure.supxlabel("epoch", fontsize=9, color=_INK)
-        figure.supylabel("accuracy, %", fontsize=9, color=_INK)
+        figure.supylabel(_axis(summary), fontsize=9, color=_INK)
         return _svg(figure, "curves")
 
 
@@ -101,12 +103,20 @@ def _curve(ax: Any, arm: ArmSummary, colour: str) -> None:
                     linewidth=0)  # fmt: skip
 
 
+def _axis(summary: Summary) -> str:
+    measure = summary.measure
+    return printable(", ".join(filter(None, (measure.name, measure.column))))
+
+
 def _limits(summary: Summary) -> tuple[float, float]:
     """One accuracy range for all panels: the second half of the runs is what matters."""
     late = [v for a in summary.arms for v in a.curve.mean[len(a.curve.mean) // 4 :]]
     if not late:
         return 0.0, 100.0
     low, high = float(np.quantile(late, 0.02)), max(late)
+    if summary.measure.unit != "points":
+        margin = 0.15 * (high - low) or 1.0
+        return low - margin, high + margin
     margin = 0.15 * (high - low) + 0.5
     return max(0.0, low - margin), min(100.0, high + margin)
 
@@ -135,7 +145,7 @@ def cost(summary: Summary) -> str:
             axes.xaxis.set_minor_locator(NullLocator())
             axes.xaxis.set_major_formatter(ScalarFormatter())
         axes.set_xlabel("cost, epochs of plain training")
-        axes.set_ylabel("accuracy, %")
+        axes.set_ylabel(_axis(summary))
         axes.grid(alpha=0.25)
         return _svg(figure, "cost")
 

@@ -11,6 +11,7 @@ from typing import Protocol, TextIO
 from riemann_lne.checks import printable
 
 from .records import RunRecord
+from .registered import metric_of
 from .units import Unit
 
 __all__ = ["Progress", "TerminalProgress", "TimeLeft", "duration"]
@@ -132,7 +133,12 @@ class TerminalProgress:
             outcome = f"diverged in epoch {record.diverged.epoch}: {record.diverged.reason}"
         else:
             accuracy = record.final_accuracy
-            shown = "" if accuracy is None else f"{100 * accuracy:.2f} %"
+            measure = metric_of(record.arm.dataset).measure
+            shown = (
+                ""
+                if accuracy is None
+                else f"{measure.text(measure.factor * accuracy)} {measure.column}"
+            )
             outcome = f"{shown}  {duration(record.total_seconds)}"
         self._say(f"{self._count()} {name:32s} {outcome}{self._rest()}")
 

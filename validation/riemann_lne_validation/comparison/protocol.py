@@ -12,9 +12,10 @@ from typing import Any
 
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 
+from .contracts import Task
+from .registered import all_datasets, all_networks, find_dataset, find_network, origin_of
+
 __all__ = [
-    "DATASETS",
-    "MODELS",
     "OPTIMIZERS",
     "SPLITS",
     "STARTS",
@@ -23,8 +24,6 @@ __all__ = [
     "default_arm",
 ]
 
-DATASETS = ("digits", "cifar10", "cifar100")
-MODELS = ("mlp", "resnet8", "resnet20", "resnet32", "resnet44")
 OPTIMIZERS = ("sgd", "adam")
 SPLITS = ("validation", "test")
 STARTS = ("scratch", "fine-tune")
@@ -32,18 +31,7 @@ AUGMENTATIONS = ("none", "standard")
 TRAIN_PARTS = ("train", "train+validation")
 WEIGHT_SCALES = ("none", "mean", "mean-channel", "max")
 
-# What a run takes if nothing else is said. The learning rate depends on the optimiser.
-_DEFAULTS: dict[str, dict[str, Any]] = {
-    "digits": {"model": "mlp", "epochs": 40, "batch_size": 64, "augmentation": "none"},
-    "cifar10": {
-        "model": "resnet20",
-        "epochs": 200,
-        "batch_size": 128,
-        "augmentation": "standard",
-        "weight_decay": 1e-4,
-    },
-}
-_DEFAULTS["cifar100"] = _DEFAULTS["cifar10"]
+# The learning rate if nothing else is said.
 _RATES = {"sgd": 0.1, "adam": 0.01}
 _PRETRAIN = ("epochs", "optimizer", "learning_rate", "weight_decay")
 
@@ -60,7 +48,8 @@ class Arm:
         A name of `methods.available_methods`.
     options : mapping
         Options of the method.
-    dataset : {"digits", "cifar10", "cifar100"}
+    dataset : str
+        Name of a registered `Dataset` or `Task`.
     subset : int, optional
         Number of training images (validation included), the same for every arm and seed; the test
         images are always all.
@@ -68,9 +57,11 @@ class Arm:
         What the accuracies are measured on: "validation" while settings are being chosen.
     train_on : {"train", "train+validation"}, optional
         By default "train" if the accuracy is on the validation images, else all training images.
-    model : {"mlp", "resnet8", "resnet20", "resnet32", "resnet44"}
+    model : str
+        Name of a registered `Network`; of a task, which brings its own, the name of the task.
     width : int, optional
-        Of the hidden layers of the MLP (12), or the channels of the first stage (16).
+        Of the hidden layers of the MLP (12), or the channels of the first stage (16). A task has
+        none.
     depth : int
         Number of hidden layers of the MLP.
     weight_bits : int
@@ -103,6 +94,9 @@ class Arm:
         The gradient-mismatch angle is measured in every so many epochs, and the last; 0: never.
     angle_reference : {"float", "flip"}
         See `measurements`.
+    file : str
+        Fingerprint of the user's files that dataset, model or method come from; found by itself.
+        Empty, and not written down, where all three are the package's own.
 
     Raises
     ------
@@ -143,6 +137,7 @@ class Arm:
     reestimate_norms: bool = False
     angle_every: int = 5
     angle_reference: str = "float"
+    file: str = ""
 
     def __post_init__(self) -> None:
         where = f"arm {self.label!r}: "
@@ -153,13 +148,10 @@ class Arm:
         if self.train_on is None:
             default = "train" if self.split == "validation" else "train+validation"
             object.__setattr__(self, "train_on", default)
-        if self.width is None:
-            object.__setattr__(self, "width", 12 if self.model == "mlp" else 16)
+        self._check_network()
         for name, known in (
-            ("dataset", DATASETS),
             ("split", SPLITS),
             ("train_on", TRAIN_PARTS),
-            ("model", MODELS),
             ("weight_scale", WEIGHT_SCALES),
             ("optimizer", OPTIMIZERS),
             ("augmentation", AUGMENTATIONS),
@@ -169,7 +161,8 @@ class Arm:
             if getattr(self, name) not in known:
                 raise UnknownNameError(f"{name} of arm {self.label!r}", getattr(self, name), known)
         for name in ("width", "depth", "weight_bits", "epochs", "batch_size"):
-            _whole(where, name, getattr(self, name), 1)
+            if name != "width" or self.width is not None:
+                _whole(where, name, getattr(self, name), 1)
         _whole(where, "angle_every", self.angle_every, 0)
         if self.subset is not None:
             _whole(where, "subset", self.subset, 1)
@@ -200,9 +193,34 @@ class Arm:
                     f"setting of pretrain of arm {self.label!r}", name, _PRETRAIN
                 )
 
+    def _check_network(self) -> None:
+        """Names of data set and network, and the width that the network has by default."""
+        found = origin_of(dataset=self.dataset, network=self.model, method=self.method)
+        if self.file and not found:
+            return  # read from a record, without the user's files: it is not to be run
+        object.__setattr__(self, "file", found)
+        where = f" of arm {self.label!r}"
+        for kind, name, known in (
+            ("dataset", self.dataset, all_datasets()),
+            ("model", self.model, {**all_networks(), self.dataset: None}),
+        ):
+            if name not in known:
+                raise UnknownNameError(kind + where, name, known)
+        if isinstance(find_dataset(self.dataset), Task):
+            if self.model != self.dataset:
+                raise InvalidArgumentError(
+                    f"arm {self.label!r}: the task {self.dataset!r} has a network of its own, so "
+                    f"that there is no model {self.model!r} to choose; leave model out"
+                )
+        elif self.width is None:
+            object.__setattr__(self, "width", find_network(self.model).width)
+
     def to_dict(self) -> dict[str, Any]:
         """All settings, in the types of JSON."""
-        return asdict(self)
+        table = asdict(self)
+        if not self.file:  # as before there were files of users: fingerprints stay what they were
+            del table["file"]
+        return table
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> Arm:
@@ -253,11 +271,11 @@ class Arm:
 def default_arm(
     method: str,
     dataset: str = "digits",
-    optimizer: str = "sgd",
+    optimizer: str | None = None,
     model: str | None = None,
     **changes: Any,
 ) -> Arm:
-    """An arm with the settings that are usual for the data set.
+    """An arm with the settings that are usual for the data set or task.
 
     Examples
     --------
@@ -266,16 +284,22 @@ def default_arm(
     >>> arm.model, arm.batch_size, arm.epochs
     ('resnet20', 128, 100)
     """
-    if dataset not in DATASETS:
-        raise UnknownNameError("dataset", dataset, DATASETS)
+    entry = find_dataset(dataset)
+    usual = dict(entry.defaults)
+    if isinstance(entry, Task):
+        usual["model"] = dataset
+    own = usual.pop("optimizer", "sgd")
+    optimizer = own if optimizer is None else optimizer
     if optimizer not in OPTIMIZERS:
         raise UnknownNameError("optimizer", optimizer, OPTIMIZERS)
+    if optimizer != own:  # the rate of another optimiser says nothing
+        usual.pop("learning_rate", None)
     settings = {
         "label": method,
         "dataset": dataset,
         "optimizer": optimizer,
         "learning_rate": _RATES[optimizer],
-        **_DEFAULTS[dataset],
+        **usual,
     }
     if model is not None:
         settings["model"] = model

@@ -54,6 +54,9 @@ def to_dict(summary: Summary) -> dict[str, Any]:
         ],
         "arms": [_arm(a) for a in summary.arms],
         "same": [asdict(s) for s in summary.same],
+        "measure": asdict(summary.measure),
+        "noise_floor": asdict(summary.floor) if summary.floor else None,
+        "skipped": dict(summary.skipped),
         "counts": counts(summary),
         "tuning": [dict(t) for t in summary.tuning],
         "notes": list(summary.notes),
@@ -121,6 +124,11 @@ def render(summary: Summary) -> str:
             )
         ),
         counts=_e(_counts_line(summary)),
+        floor=_e(summary.floor_line),
+        measure=_e(summary.measure.name),
+        column=_e(summary.measure.column),
+        better=_e(summary.measure.better),
+        unit="Percentage points" if summary.measure.unit == "points" else _e(summary.measure.unit),
         forest=plots.forest(summary) if summary.comparisons else "",
         cost=plots.cost(summary),
         curves=plots.curves(summary),
@@ -186,20 +194,24 @@ def _verdict(found: Paired) -> _Markup:
 
 
 def _arms(summary: Summary) -> str:
-    rows = []
+    rows, digits = [], summary.measure.digits
     for i, a in enumerate(summary.distinct, start=1):
         flips = None if a.sign_flip_rate is None else 100 * a.sign_flip_rate
         rows.append([
-            i, a.label, runs(a), *mean_and_deviation(a.last), *mean_and_deviation(a.final),
-            number(a.spread), number(flips), number(a.gradient_angle, ".1f"),
+            i, a.label, runs(a), *mean_and_deviation(a.last, digits),
+            *mean_and_deviation(a.final, digits), number(a.spread, f".{digits}f"),
+            number(flips), number(a.gradient_angle, ".1f"),
             f"{a.cost:.4g}", number(a.pretraining_cost, ".4g"), number(a.seconds, ".3g"),
         ])  # fmt: skip
+    for label, reason in summary.skipped.items():
+        rows.append(["", label, f"skipped: {reason}", *["-"] * 10])
     return _rows(rows, 2)
 
 
 def _comparisons(summary: Summary) -> str:
     """Two rows a comparison, the study's metric first."""
-    rows = []
+    rows, digits = [], summary.measure.digits
+    form = f".{digits}f"
     names = (summary.metric, "final" if summary.metric == "last" else "last")
     for c in summary.comparisons:
         ratio = number(summary.cost_ratio(c), ".3g")
@@ -211,12 +223,12 @@ def _comparisons(summary: Summary) -> str:
             rows.append([
                 c.arm, c.reference, name,
                 _verdict(first) if first else "", number(first.adjusted, ".2g") if first else "",
-                _verdict(found), changes, ratio, number(mean, "+.2f"), number(spread),
-                interval(found), interval(found, "bootstrap"), interval(found, "two_way"),
-                interval(first or found, "family"),
+                _verdict(found), changes, ratio, number(mean, f"+{form}"), number(spread, form),
+                interval(found, digits=digits), interval(found, "bootstrap", digits),
+                interval(found, "two_way", digits), interval(first or found, "family", digits),
                 number(found.p, ".2g"), number(found.adjusted, ".2g"),
                 number(found.p_sign_flip, ".2g"), number(found.adjusted_sign_flip, ".2g"),
-                number(found.resolves), number(found.detectable),
+                number(found.resolves, form), number(found.detectable, form),
             ])  # fmt: skip
     return _rows(rows, 7)
 
@@ -256,9 +268,9 @@ def _settings_text(settings: Mapping[str, Any]) -> str:
 def _settings(summary: Summary) -> str:
     """Settings that differ between arms as a table; those that all share in one row."""
     tables = [a.arm.to_dict() for a in summary.arms]
-    names = [n for n in tables[0] if n != "label"]
-    shared = [n for n in names if all(t[n] == tables[0][n] for t in tables)]
-    rows = [[a.label, _settings_text({n: t[n] for n in names if n not in shared})]
+    names = list(dict.fromkeys(n for t in tables for n in t if n != "label"))
+    shared = [n for n in names if all(t.get(n) == tables[0].get(n) for t in tables)]
+    rows = [[a.label, _settings_text({n: t.get(n, "") for n in names if n not in shared})]
             for a, t in zip(summary.arms, tables, strict=True)]  # fmt: skip
-    rows.append(["all arms", _settings_text({n: tables[0][n] for n in shared})])
+    rows.append(["all arms", _settings_text({n: tables[0].get(n, "") for n in shared})])
     return _rows(rows)

@@ -10,6 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +27,20 @@ from riemann_lne.locks import hold
 
 from ..workers import interrupts_stay_here, worker_pool
 from .checkpoints import save_tree
-from .datasets import load_images
+from .datasets import Samples
 from .environment import environment
 from .measurements import prepare
+from .methods import DoesNotApplyError
 from .models import build_model
+from .problems import check_problem, problem_of
 from .progress import Progress
 from .protocol import Arm, check_arms
 from .records import EpochRecord, RunRecord, load_record, record_path
+from .registered import load_task_files
 from .training import load_start, train
 from .units import Place, Unit
 
-__all__ = ["RunsFailedError", "run_arms"]
+__all__ = ["RunsFailedError", "applicable", "run_arms"]
 
 
 # Seconds between two looks at how far the runs are.
@@ -58,6 +62,7 @@ def run_arms(
     progress: Progress | None = None,
     checkpoint_seconds: float = 60.0,
     tensorboard: Path | None = None,
+    tasks: Sequence[Path] = (),
 ) -> list[RunRecord]:
     """Records of every arm and seed: those of the folder, and new runs for what is missing.
 
@@ -82,6 +87,8 @@ def run_arms(
         Time between two checkpoints of a run.
     tensorboard : path, optional
         Folder for event files; needs tensorboard.
+    tasks : sequence of paths
+        Files that register what arms name (`registered.load_task_files`), for worker processes.
 
     Returns
     -------
@@ -112,16 +119,49 @@ def run_arms(
     """
     arms = check_arms(arms, seeds)
     devices = _devices(device)
+    data = None if data is None else Path(data)
     for arm in arms:
         prepare(arm, build_model(arm, 0), 1)
-    data = None if data is None else Path(data)
     for arm in arms:  # missing or wrong files are an error now, not in every run
-        _images(arm, data)
+        _images(arm, 0, data)
+    for arm in {(arm.dataset, arm.model, arm.split): arm for arm in arms}.values():
+        check_problem(arm, data)
     if tensorboard is not None:
         _writer_class()
-    place = Place(Path(folder), data, checkpoint_seconds, devices, environment(), tensorboard)
+    place = Place(
+        Path(folder),
+        data,
+        checkpoint_seconds,
+        devices,
+        environment(),
+        tensorboard,
+        tuple(map(Path, tasks)),
+    )
     with hold(place.folder, "a comparison's runs"):
         return _run_missing(arms, seeds, place, jobs, progress)
+
+
+def applicable(arms: Iterable[Arm]) -> tuple[list[Arm], dict[str, str]]:
+    """The arms whose method applies to their bits, network and samples; the reasons of the others.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If none is left. Names the reasons.
+    """
+    kept, skipped = [], {}
+    for arm in arms:
+        try:
+            prepare(arm, build_model(arm, 0), 1)
+        except DoesNotApplyError as error:
+            skipped[arm.label] = str(error).removeprefix(f"arm {arm.label!r}: ")
+        else:
+            kept.append(arm)
+    if not kept:
+        raise InvalidArgumentError(
+            "no method applies: " + "; ".join(f"{label}: {why}" for label, why in skipped.items())
+        )
+    return kept, skipped
 
 
 def _run_missing(
@@ -180,15 +220,13 @@ def _starts(missing: Sequence[Unit], place: Place) -> list[Unit]:
     return list(found.values())
 
 
-def _images(arm: Arm, data: Path | None) -> Any:
-    folder = None if arm.dataset == "digits" else data
-    assert arm.train_on is not None
-    return load_images(arm.dataset, arm.split, arm.train_on, arm.subset, folder)
+def _images(arm: Arm, seed: int, data: Path | None) -> Samples:
+    return problem_of(arm).samples(seed, data)
 
 
 def _run_unit(unit: Unit, place: Place, device: str, tell: Callable[[float], None]) -> RunRecord:
     """Run one unit and store what comes of it."""
-    images = _images(unit.arm, place.data)
+    images = _images(unit.arm, unit.seed, place.data)
     if device != "cpu":
         images = images.to(device)
     start = None
@@ -281,7 +319,7 @@ def _run(
                 yield _guarded(unit, place, place.devices[0], tell)
         return
     try:
-        with worker_pool(jobs, _begin_worker) as pool:
+        with worker_pool(jobs, partial(_begin_worker, place.tasks)) as pool:
             with interrupts_stay_here():
                 waiting: dict[Future[_Result], Unit] = {
                     pool.submit(_guarded, unit, place, place.devices[i % len(place.devices)]): unit
@@ -302,7 +340,8 @@ def _run(
         ) from error
 
 
-def _begin_worker() -> None:
+def _begin_worker(tasks: Sequence[Path]) -> None:
+    load_task_files(tasks)
     torch.set_num_threads(1)
     _deterministic()
 

@@ -10,8 +10,10 @@ from riemann_lne.errors import InvalidArgumentError
 
 from ..stored_json import read_json, reading, unseal
 from .arms import ArmSummary, Curve
+from .contracts import Measure
 from .identical import Same
 from .image_hits import ImageHits
+from .noise import Floor
 from .paired import Paired
 from .protocol import Arm
 from .report import SCHEMA
@@ -25,7 +27,8 @@ _ADVICE = (
 )
 _ENTRIES = {
     "schema", "title", "version", "command", "metric", "alpha", "sentences", "comparisons", "arms",
-    "same", "counts", "tuning", "notes", "study", "environment",
+    "same", "measure", "noise_floor", "skipped", "counts", "tuning", "notes", "study",
+    "environment",
 }  # fmt: skip
 
 
@@ -67,6 +70,10 @@ def _summary(data: Mapping[str, Any]) -> Summary:
         "tuning": tuple(data["tuning"]),
         "notes": tuple(data["notes"]),
     }
+    # not in files that were written before there were tasks
+    more["measure"] = Measure(**data.get("measure", {}))
+    more["skipped"] = dict(data.get("skipped", {}))
+    floor = data.get("noise_floor")
     if data["schema"] == 1:
         return _anew(data, arms, more)
     return Summary(
@@ -83,6 +90,7 @@ def _summary(data: Mapping[str, Any]) -> Summary:
             for c in data["comparisons"]
         ),
         same=tuple(Same(**s) for s in data["same"]),
+        floor=None if floor is None else Floor.from_dict(floor),
         **more,
     )
 

@@ -9,9 +9,12 @@ from typing import Any
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 
 from .arms import ArmSummary, summarise_arm
+from .contracts import Measure
 from .identical import Same, same_arms
+from .noise import LAST_BIT, NOT_MEASURED, Floor, noise_floor
 from .paired import Paired, correct, pair
 from .records import RunRecord
+from .registered import metric_of
 from .wording import result, short_result
 
 #: What is compared: mean accuracy of the last epochs of a run, or that of the last one alone.
@@ -77,6 +80,12 @@ class Summary:
     notes : tuple of str
     same : tuple of Same
         Arms that repeat an earlier one. They are in ``arms``, but in no comparison.
+    measure : Measure
+        Name, direction and unit of the metric of the data set or task.
+    floor : Floor or None
+        The noise floor, if an arm measured it.
+    skipped : mapping from label to str
+        Arms that were not run, with the reason: their method does not apply.
     """
 
     title: str
@@ -90,6 +99,14 @@ class Summary:
     tuning: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
     same: tuple[Same, ...] = ()
+    measure: Measure = field(default_factory=Measure)
+    floor: Floor | None = None
+    skipped: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def floor_line(self) -> str:
+        """The noise floor in words."""
+        return NOT_MEASURED if self.floor is None else self.floor.line(self.measure)
 
     @property
     def distinct(self) -> tuple[ArmSummary, ...]:
@@ -127,12 +144,12 @@ class Summary:
         cost = "" if ratio is None or abs(ratio - 1) < 0.005 else f", at {ratio:.3g} times the cost"
         text = (
             f"{comparison.arm} against {comparison.reference} ({names[self.metric]}{cost}): "
-            f"{result(found, self.alpha)}"
+            f"{result(found, self.alpha, self.measure)}"
         )
         if last == 1:
             return text  # one epoch is both metrics
         changed = "; the verdict changes with the metric" if comparison.changes(self.metric) else ""
-        return f"{text}. {second.capitalize()}: {short_result(other)}{changed}"
+        return f"{text}. {second.capitalize()}: {short_result(other, self.measure)}{changed}"
 
 
 def summarise(
@@ -179,7 +196,15 @@ def summarise(
         groups.setdefault(record.label, []).append(record)
     if not groups:
         raise InvalidArgumentError("there are no runs to summarise")
-    arms = tuple(summarise_arm(runs) for runs in groups.values())
+    measures = {metric_of(record.arm.dataset).measure for record in records}
+    if len(measures) > 1:
+        names = ", ".join(sorted(m.name for m in measures))
+        raise InvalidArgumentError(
+            f"the runs are judged by different metrics ({names}), which have no common table: "
+            "compare arms of one data set or task"
+        )
+    (measure,) = measures
+    arms = tuple(summarise_arm(runs, measure.factor) for runs in groups.values())
     return summarise_arms(
         arms,
         reference,
@@ -191,6 +216,7 @@ def summarise(
         title=title,
         command=command,
         environment=common_environment(records),
+        measure=measure,
         **more,
     )
 
@@ -214,16 +240,22 @@ def summarise_arms(
     """
     same = same_arms(arms)
     first = {s.label: s.first for s in same}
-    pairs = _pairs(arms, reference, dict(references or {}), primary)
+    measure: Measure = more.pop("measure", Measure())
+    every = _pairs(arms, reference, dict(references or {}), primary)
+    # the noise floor is no hypothesis: it is measured beside the comparisons
+    noise = {a.label for a in arms if a.arm.method == LAST_BIT}
+    pairs = [p for p in every if p[0] not in noise or p in primary]
     once = [(first.get(a, a), first.get(b, b)) for a, b in pairs]
     chosen = [p for p in dict.fromkeys(once) if p[0] != p[1]]
     starred = list(dict.fromkeys((first.get(a, a), first.get(b, b)) for a, b in primary))
     return Summary(
         arms=tuple(arms),
-        comparisons=_compare(arms, chosen, starred, metric, alpha, test),
+        comparisons=_compare(arms, chosen, starred, metric, alpha, test, measure),
         metric=metric,
         alpha=alpha,
         same=same,
+        measure=measure,
+        floor=noise_floor(arms, dict(reversed(every)), metric),
         **more,
     )
 
@@ -272,9 +304,12 @@ def _compare(
     metric: str,
     alpha: float,
     test: str,
+    measure: Measure,
 ) -> tuple[Comparison, ...]:
     by_label = {a.label: a for a in arms}
-    raw = {m: [_pair(by_label[a], by_label[b], m, test) for a, b in pairs] for m in METRICS}
+    raw = {
+        m: [_pair(by_label[a], by_label[b], m, test, measure) for a, b in pairs] for m in METRICS
+    }
     every = {m: correct(raw[m], alpha) for m in METRICS}
     confirmed = {
         m: iter(correct([f for p, f in zip(pairs, raw[m], strict=True) if p in primary], alpha))
@@ -294,11 +329,16 @@ def _compare(
     )
 
 
-def _pair(arm: ArmSummary, reference: ArmSummary, metric: str, test: str) -> Paired:
+def _pair(
+    arm: ArmSummary, reference: ArmSummary, metric: str, test: str, measure: Measure
+) -> Paired:
     """One comparison in one metric, over images too where both arms recorded them."""
+    unit = measure.factor / 100.0  # of hits, which are told in percentage points
     images = {
-        seed: hits.points(metric) - reference.hits[seed].points(metric)
+        seed: unit * (hits.points(metric) - reference.hits[seed].points(metric))
         for seed, hits in arm.hits.items()
         if seed in reference.hits and len(hits.final) == len(reference.hits[seed].final)
     }
-    return pair(arm.values(metric), reference.values(metric), test=test, images=images)
+    return pair(
+        arm.values(metric), reference.values(metric), test=test, images=images, sign=measure.sign
+    )

@@ -25,17 +25,17 @@ def number(value: float | None, form: str = ".2f") -> str:
     return "-" if value is None else format(value, form)
 
 
-def mean_and_deviation(found: Description | None) -> tuple[str, str]:
+def mean_and_deviation(found: Description | None, digits: int = 2) -> tuple[str, str]:
     """Mean and standard deviation (ddof = 1), each as text."""
     if found is None:
         return "-", "-"
-    return f"{found.mean:.2f}", number(found.standard_deviation)
+    return f"{found.mean:.{digits}f}", number(found.standard_deviation, f".{digits}f")
 
 
-def interval(found: Paired, kind: str = "student") -> str:
+def interval(found: Paired, kind: str = "student", digits: int = 2) -> str:
     """An interval as text: student, bootstrap, two_way or family."""
     value = getattr(found, kind)
-    return "-" if value is None else f"[{value.low:.2f}, {value.high:.2f}]"
+    return "-" if value is None else f"[{value.low:.{digits}f}, {value.high:.{digits}f}]"
 
 
 def runs(arm: ArmSummary) -> str:
@@ -45,17 +45,22 @@ def runs(arm: ArmSummary) -> str:
 
 
 def arm_rows(summary: Summary) -> list[list[str]]:
-    """One row an arm, in the order of `ARM_COLUMNS`; an arm that repeats another has none."""
-    return [
+    """One row an arm, in the order of `ARM_COLUMNS`; an arm that repeats another has none.
+
+    An arm whose method does not apply has a row that says so.
+    """
+    digits = summary.measure.digits
+    rows = [
         [
             arm.label,
             runs(arm),
-            *mean_and_deviation(arm.last),
-            *mean_and_deviation(arm.final),
+            *mean_and_deviation(arm.last, digits),
+            *mean_and_deviation(arm.final, digits),
             f"{arm.cost:.4g}",
         ]
         for arm in summary.distinct
     ]
+    return rows + [[label, "skipped", *["-"] * 5] for label in summary.skipped]
 
 
 def comparison_rows(summary: Summary) -> list[list[str]]:
@@ -66,6 +71,7 @@ def comparison_rows(summary: Summary) -> list[list[str]]:
     """
     rows = []
     names = (summary.metric, "final" if summary.metric == "last" else "last")
+    digits = summary.measure.digits
     for c in summary.comparisons:
         ratio = summary.cost_ratio(c)
         mark = " (changes)" if c.changes(summary.metric) else ""
@@ -76,9 +82,9 @@ def comparison_rows(summary: Summary) -> list[list[str]]:
                 c.reference,
                 number(ratio, ".3g"),
                 name,
-                number(mean, "+.2f"),
-                interval(found),
-                interval(found, "two_way"),
+                number(mean, f"+.{digits}f"),
+                interval(found, digits=digits),
+                interval(found, "two_way", digits),
                 number(found.p, ".2g"),
                 number(found.adjusted, ".2g"),
                 number(found.p_sign_flip, ".2g"),
@@ -105,12 +111,18 @@ def print_table(summary: Summary, file: IO[str] | None = None) -> None:
         By default the standard output.
     """
     stream = file or sys.stdout
+    if summary.floor is not None:
+        stream.write(f"{printable(summary.floor_line)}\n")
     _print(stream, summary.title, ARM_COLUMNS, arm_rows(summary))
     stream.write(
-        "last: mean accuracy of the last 10 epochs, or the last quarter; final: of the last epoch; "
-        "both in %, mean over seeds.\n"
-        "sd: standard deviation over seeds (ddof 1). cost: epochs of plain training.\n\n"
+        f"last: mean {printable(summary.measure.name)} of the last 10 epochs, or the last quarter; "
+        f"final: of the last epoch; both in {printable(summary.measure.column) or 'its own unit'}, "
+        f"mean over seeds; {summary.measure.better} is better.\n"
+        "sd: standard deviation over seeds (ddof 1). cost: epochs of plain training.\n"
     )
+    for label, reason in summary.skipped.items():
+        stream.write(f"{printable(label)} was skipped: {printable(reason)}\n")
+    stream.write(f"\n{printable(summary.floor_line)}\n")
     _print(stream, "Paired differences", COMPARISON_COLUMNS, comparison_rows(summary))
     stream.write(printable(family_line(summary)) + "\n")
     for line in (changing_line(summary), *(s.line for s in summary.same)):
@@ -123,12 +135,17 @@ def print_table(summary: Summary, file: IO[str] | None = None) -> None:
     stream.write("\n" if summary.notes else "")
 
 
+def _unit(summary: Summary) -> str:
+    unit = summary.measure.unit
+    return "Percentage points" if unit == "points" else f"Differences in {unit or 'its own unit'}"
+
+
 def family_line(summary: Summary) -> str:
     """How many comparisons there are, and what the correction is."""
     primary = [c.primary for c in summary.comparisons if c.primary]
     count = len(summary.comparisons)
     parts = [
-        "Percentage points; Student's interval over seeds, bootstrap over seeds and images; p "
+        f"{_unit(summary)}; Student's interval over seeds, bootstrap over seeds and images; p "
         "two-sided, of the t test and of sign flips; cost ratio: cost of the arm over that of the "
         "reference; (changes): another verdict in the other metric; adjusted: Holm over "
         f"{count} comparisons (smallest p against {summary.alpha / max(1, count):.2g})"

@@ -19,7 +19,7 @@ from riemann_lne_torch.quantizers import ActivationQuantizer, WeightQuantizer
 
 from .augmentation import batches, plan_epoch
 from .checkpoints import load_tree, save_tree, tree_errors
-from .datasets import Images
+from .datasets import Samples
 from .image_hits import ImageHits
 from .measurements import (
     flip_gradient,
@@ -33,6 +33,7 @@ from .measurements import (
 )
 from .methods import get_method
 from .models import build_model, hash_tensors
+from .problems import problem_of
 from .protocol import Arm
 from .records import Divergence, EpochRecord, RunRecord
 from .statistics import window
@@ -45,6 +46,8 @@ _PROBE = 256
 _EVALUATION_BATCH = 500
 # Passes of batch-norm re-estimation: at most so many images.
 _REESTIMATION = 10_000
+# Numbers of all outputs of an epoch that are kept until its end.
+_KEPT_OUTPUTS = 2**24
 
 Observer = Callable[[Tensor, Tensor], None]
 
@@ -63,7 +66,7 @@ class Run:
     ----------
     arm : Arm
     seed : int
-    images : Images
+    images : Samples
         On the device of the run.
     start : Start, optional
         For arms with start="fine-tune".
@@ -75,11 +78,17 @@ class Run:
         self,
         arm: Arm,
         seed: int,
-        images: Images,
+        images: Samples,
         start: Start | None = None,
         observe: Observer | None = None,
     ) -> None:
         self.arm, self.seed, self.images, self.observe = arm, seed, images, observe
+        self.metric = problem_of(arm).metric
+        if arm.augmentation != "none" and images.train.ndim != 4:
+            raise InvalidArgumentError(
+                f"arm {arm.label!r}: augmentation {arm.augmentation!r} is for images, and the "
+                f"inputs of {arm.dataset!r} have shape {tuple(images.train.shape)}"
+            )
         model = build_model(arm, seed)
         if arm.start == "fine-tune":
             if start is None:
@@ -148,7 +157,7 @@ class Run:
                         learning_rate=self._rate(number),
                         train_loss=loss,
                         train_accuracy=hits,
-                        accuracy=int(found.sum()) / len(found),
+                        accuracy=_mean(found),
                         sign_flip_rate=float(flips),
                         gradient_angle=self._angle(number),
                         seconds=round(trained, 6),
@@ -168,23 +177,27 @@ class Run:
         self.model.train()
         self.method.begin_epoch()
         step, observe = self.method.step, self.observe
-        losses, outputs, labels = [], [], []
+        losses, outputs, labels, values = [], [], [], []
         for x, y in batches(self.images, plan, self.arm.batch_size):
             if observe is not None:
                 observe(x, y)
             loss, output = step(x, y)
             losses.append(loss)
-            outputs.append(output)
+            if output.numel() * self.steps_per_epoch > _KEPT_OUTPUTS:
+                values.append(self.metric.of(output, y))
+                continue
+            outputs.append(output)  # one call for the whole epoch costs less
             labels.append(y)
-        hits = torch.cat(outputs).argmax(1) == torch.cat(labels)
-        return float(torch.stack(losses).double().mean()), float(hits.double().mean())
+        if outputs:
+            values.append(self.metric.of(torch.cat(outputs), torch.cat(labels)))
+        return float(torch.stack(losses).double().mean()), _mean(torch.cat(values))
 
     def _rate(self, number: int) -> float:
         """Half a cosine over the epochs."""
         return 0.5 * self.arm.learning_rate * (1.0 + math.cos(math.pi * (number - 1) / self.epochs))
 
     def hits(self) -> Tensor:
-        """Which of the split's images the discrete network classifies correctly."""
+        """The metric of the discrete network on each item of the split: hits, for accuracy."""
         with self.method.evaluated():
             if self.arm.reestimate_norms or self.method.reestimates:
                 images = self.images.train[:_REESTIMATION]
@@ -196,8 +209,9 @@ class Run:
     @torch.no_grad()
     def _hits(self) -> Tensor:
         self.model.eval()
-        found = [self.model(x).argmax(1) for x in self._held_out]
-        return (torch.cat(found) == self.images.held_out_labels).cpu()
+        labels = iter(torch.split(self.images.held_out_labels, [len(x) for x in self._held_out]))
+        found = [self.metric.of(self.model(x), next(labels)) for x in self._held_out]
+        return torch.cat(found).cpu()
 
     def _inputs(self, images: Tensor, size: int) -> list[Tensor]:
         """Network inputs in batches; a last batch of one image joins the one before."""
@@ -288,15 +302,24 @@ class Run:
             seconds=self.seconds,
             total_seconds=self.total_seconds,
             environment=environment,
-            fingerprints={"initial_weights": self.initial, "data": self.data_hash},
+            fingerprints=self._fingerprints(),
             notes=tuple(self.notes),
             hits=self._image_hits(),
         )
 
+    def _fingerprints(self) -> dict[str, str]:
+        """Of first weights, order of the data and, of a user's task, the items it is judged on."""
+        found = {"initial_weights": self.initial, "data": self.data_hash}
+        if self.arm.file:
+            images = self.images
+            held_out = {"x": images.held_out, "y": images.held_out_labels}
+            found["held_out"] = hash_tensors(held_out)
+        return found
+
     def _image_hits(self) -> ImageHits | None:
         """Of the last epochs; None for a run without an end, or without all of these epochs."""
         complete = self.finished and len(self.recent) == window(self.epochs)
-        if self.diverged is not None or not complete:
+        if self.diverged is not None or not complete or self.recent[0].dtype != torch.bool:
             return None
         return ImageHits.of(torch.stack(self.recent).numpy())
 
@@ -317,7 +340,7 @@ def load_start(path: Path) -> Start:
 def train(
     arm: Arm,
     seed: int,
-    images: Images,
+    images: Samples,
     environment: Mapping[str, Any],
     *,
     start: Start | None = None,
@@ -360,6 +383,13 @@ def train(
             save_tree(checkpoint, run.state())
             saved = time.monotonic()
     return run.record(environment), run.model
+
+
+def _mean(values: Tensor) -> float:
+    """The mean; of hits their number over that of the items."""
+    if values.dtype == torch.bool:
+        return int(values.sum()) / len(values)
+    return float(values.double().mean())
 
 
 def _mixed(seed: int, epoch: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,6 +12,7 @@ from riemann_lne.errors import InvalidArgumentError
 
 from .protocol import Arm
 from .records import RunRecord
+from .registered import metric_of
 from .statistics import describe, window
 
 
@@ -140,8 +142,9 @@ def judge(candidate: Candidate, records: Sequence[RunRecord]) -> Trial:
                 f"candidate {candidate.arm.label!r}; settings are chosen on validation images only"
             )
     good = [r for r in records if not r.diverged]
+    factor = metric_of(candidate.arm.dataset).factor
     last = window(max((len(r.epochs) for r in good), default=candidate.arm.epochs))
-    by_seed = {r.seed: None if (a := r.mean_of_last(last)) is None else 100.0 * a for r in records}
+    by_seed = {r.seed: None if (a := r.mean_of_last(last)) is None else factor * a for r in records}
     values = [v for v in by_seed.values() if v is not None]
     found = describe(values) if values else None
     return Trial(
@@ -158,8 +161,8 @@ def judge(candidate: Candidate, records: Sequence[RunRecord]) -> Trial:
 def choose(trials: Sequence[Trial]) -> int:
     """Index of the configuration to take, among those of one arm.
 
-    The one with the fewest diverged runs; among these, with the highest mean accuracy on the
-    validation images; among these, the first.
+    The one with the fewest diverged runs; among these, with the best mean accuracy (the highest,
+    or of another metric the best) on the validation images; among these, the first.
 
     Raises
     ------
@@ -171,8 +174,11 @@ def choose(trials: Sequence[Trial]) -> int:
             f"every run of every configuration of {trials[0].candidate.owner!r} diverged: give it "
             "smaller learning rates"
         )
-    order = [(t.diverged, -(t.mean if t.mean is not None else -1.0), i)
-             for i, t in enumerate(trials)]  # fmt: skip
+    sign = metric_of(trials[0].candidate.arm.dataset).measure.sign
+    order = [
+        (t.diverged, math.inf if t.mean is None else -sign * t.mean, i)
+        for i, t in enumerate(trials)
+    ]
     return min(order)[2]
 
 

@@ -43,6 +43,7 @@ class Place:
     devices: tuple[str, ...]
     environment: Mapping[str, Any]
     tensorboard: Path | None
+    tasks: tuple[Path, ...] = ()
 
     @property
     def records(self) -> Path:

@@ -60,6 +60,8 @@ class Estimator:
         Whether the result depends on which axis holds the channels.
     natural : bool
         Whether `backward` gives a natural gradient, as `LNECorrector` does: one of them is enough.
+    bits_needed : str
+        In words, which numbers of bits it knows; empty if it knows all.
 
     Examples
     --------
@@ -79,6 +81,16 @@ class Estimator:
     scales: bool = False
     per_channel: bool = False
     natural: bool = False
+    bits_needed: str = ""
+
+    def admits(self, bits: int) -> bool:
+        """Whether it is made for that number of bits.
+
+        >>> from riemann_lne_torch.estimators import STE
+        >>> STE().admits(2)
+        True
+        """
+        return True
 
     def forward(self, w: Tensor, site: Site) -> Tensor:
         """Value Q(w), shape of w: Q1 or Qk of Eq. 37 and 38 unless a subclass says otherwise."""

@@ -1,0 +1,414 @@
+"""Data sets, networks, tasks, estimators and methods that a user's file brings, by the command."""
+
+import argparse
+import json
+import textwrap
+
+import pytest
+import torch
+
+from riemann_lne.errors import InvalidArgumentError, NotFiniteError, StorageError, UnknownNameError
+from riemann_lne_validation.commands import compare
+from riemann_lne_validation.comparison import Dataset, Metric, Network, Task, registered
+from riemann_lne_validation.comparison.contracts import ContractError, Measure
+from riemann_lne_validation.comparison.methods import get_method, options_of
+from riemann_lne_validation.comparison.paired import correct, pair
+from riemann_lne_validation.comparison.problems import check_problem, problem_of
+from riemann_lne_validation.comparison.protocol import Arm, default_arm
+from riemann_lne_validation.comparison.registered import load_task_files
+from riemann_lne_validation.comparison.runner import applicable
+from riemann_lne_validation.comparison.stored import read_summary
+from riemann_lne_validation.comparison.task_template import write_template
+from riemann_lne_validation.comparison.training import Run
+
+
+@pytest.fixture(autouse=True)
+def forgotten(monkeypatch):
+    """What a test registers is gone after it."""
+    from riemann_lne_torch.estimators import registry
+    from riemann_lne_validation.comparison import methods
+
+    registered.all_datasets()
+    methods.available_methods()
+    for owner, name in (
+        (registered, "_DATASETS"), (registered, "_NETWORKS"), (registered, "_ORIGINS"),
+        (registered, "_LOADED"), (registry, "_REGISTRY"), (methods, "_REGISTRY"),
+        (methods, "_OPTIONS"), (methods, "_SUMMARIES"), (methods, "_KINDS"),
+    ):  # fmt: skip
+        monkeypatch.setattr(owner, name, dict(getattr(owner, name)))
+
+
+def run(*words):
+    parser = argparse.ArgumentParser()
+    compare(parser.add_subparsers())
+    arguments = parser.parse_args(["compare", *map(str, words)])
+    return arguments.run(arguments)
+
+
+def write(folder, text, name="mine.py"):
+    path = folder / name
+    path.write_text(textwrap.dedent(text))
+    return path
+
+
+IMAGES = '''
+    """Images of 1 x 28 x 28 with three classes, and a network for them."""
+    import math
+    import numpy
+    import torch
+    from riemann_lne_torch import Estimator, register_estimator
+    from riemann_lne_validation.comparison import *
+
+
+    def read(folder):
+        y = numpy.arange(240) % 3
+        x = numpy.random.default_rng(0).integers(0, 100, (240, 1, 28, 28)).astype("uint8")
+        for i, label in enumerate(y):
+            x[i, :, 9 * label : 9 * label + 9] += 90
+        return x, y, None, None
+
+
+    register_dataset(Dataset("bands", (1, 28, 28), 3, read, {"model": "thin", "epochs": 3}))
+
+
+    def build(shape, classes, width, depth):
+        return torch.nn.Sequential(
+            torch.nn.AvgPool2d(4), torch.nn.Flatten(), torch.nn.Linear(49, width, bias=False),
+            torch.nn.BatchNorm1d(width), torch.nn.ReLU(), torch.nn.Linear(width, classes),
+        )
+
+
+    register_network(Network("thin", build, width=8))
+
+
+    @register_estimator("wavy")
+    class Wavy(Estimator):
+        """Gradient times 1 + depth cos(w)."""
+
+        def __init__(self, depth: float = 0.5):
+            self.depth = depth
+
+        def backward(self, w, q, grad, site):
+            return grad * (1.0 + self.depth * torch.cos(w))
+'''
+
+
+def test_the_arms_of_the_package_have_the_fingerprints_they_always_had():
+    """Recorded before data sets and networks were registered objects: stored runs stay valid."""
+    assert default_arm("ste").digest == "c8003e46cfed"
+    cifar = default_arm("dorefa", "cifar10", "adam", "resnet8", epochs=3)
+    assert cifar.digest == "fceaf187bc4c"
+    assert "file" not in default_arm("ste").to_dict()
+
+
+def test_a_dataset_a_network_and_an_estimator_from_outside_the_package(tmp_path, capsys):
+    """Images of 1 x 28 x 28, through the command, with an option of the estimator."""
+    path = write(tmp_path, IMAGES)
+    words = ["--tasks", path, "--methods", "ste", "wavy", "--set", "wavy.depth=0.25", "--seeds", 2]
+    words += ["--jobs", 1, "--out", tmp_path / "runs", "--json", tmp_path / "r.json"]
+    assert run(*words) == 0
+    results = json.loads((tmp_path / "r.json").read_text())
+    arms = {a["label"]: a for a in results["arms"]}
+    assert arms["wavy"]["arm"]["options"] == {"depth": 0.25}
+    assert arms["wavy"]["arm"]["file"]
+    assert arms["wavy"]["final"]["mean"] > 60  # a third by chance
+    capsys.readouterr()
+    assert run("--tasks", path, "--list") == 0
+    out = capsys.readouterr().out
+    assert "  wavy\n      Gradient times 1 + depth cos(w).\n      options: depth=0.5" in out
+    assert "  bands" in out
+    assert "  thin" in out
+
+
+def test_an_estimator_is_at_once_a_method_with_the_options_of_its_constructor(tmp_path):
+    load_task_files([write(tmp_path, IMAGES)])
+    assert options_of("wavy")["depth"] == 0.5
+    assert get_method("wavy", {"depth": 2.0}).estimator().depth == 2.0
+    with pytest.raises(UnknownNameError, match=r"option of method 'wavy' 'deep'.*depth"):
+        get_method("wavy", {"deep": 2.0})
+
+
+def test_the_splits_of_a_users_dataset_are_fixed_and_disjoint(tmp_path):
+    load_task_files([write(tmp_path, IMAGES)])
+    arm = default_arm("ste", "bands")
+    assert (arm.model, arm.width, arm.epochs) == ("thin", 8, 3)
+    both = problem_of(arm).samples(0, None)
+    tuning = problem_of(default_arm("ste", "bands", split="validation")).samples(0, None)
+    assert (len(both.train), len(both.held_out)) == (192, 48)
+    assert (len(tuning.train), len(tuning.held_out)) == (173, 19)
+    x = both.normalise(both.train)
+    assert abs(float(x.mean())) < 1e-5
+    assert abs(float(x.std()) - 1.0) < 1e-3
+    rows = torch.cat([t.flatten(1) for t in (both.train, both.held_out)])
+    assert len(torch.unique(rows, dim=0)) == 240
+
+
+SHORT = """
+    import torch
+    from riemann_lne_validation.comparison import Metric, Task, register_task
+
+    WEIGHTS = torch.linspace(-1, 1, 6)[:, None]
+
+    def model():
+        return torch.nn.Sequential(
+            torch.nn.Linear(6, 16), torch.nn.BatchNorm1d(16), torch.nn.ReLU(),
+            torch.nn.Linear(16, 1))
+
+    def data(seed):
+        x = torch.randn(300, 6, generator=torch.Generator().manual_seed(seed))
+        y = torch.tanh(x @ WEIGHTS)
+        return {"train": [(x[:100], y[:100]), (x[100:150], y[100:150])],
+                "validation": (x[150:200], y[150:200]), "test": (x[200:].numpy(), y[200:])}
+
+    def error(output, target):
+        return (output - target).square().mean(1)
+
+    register_task(Task(
+        "regression", model, data, loss=torch.nn.functional.mse_loss,
+        metric=Metric("squared error", error, better="lower", unit="", factor=1.0),
+        defaults={"epochs": 4, "batch_size": 25, "learning_rate": 0.05,
+                  "weight_scale": "mean-channel", "quantize_last": False}))
+"""
+
+
+def test_a_task_in_under_40_lines_with_a_metric_that_is_to_be_small(tmp_path, capsys):
+    assert len(SHORT.strip().splitlines()) < 40
+    path = write(tmp_path, SHORT)
+    words = ["--tasks", path, "--methods", "ste", "full-precision", "last-bit", "--seeds", 3]
+    words += ["--jobs", 1, "--out", tmp_path / "runs", "--json", tmp_path / "r.json"]
+    words += ["--report", tmp_path / "page"]
+    assert run(*words) == 0
+    out = capsys.readouterr().out
+    assert "lower is better" in out
+    assert out.startswith("Noise floor: last-bit differs from ste by ")
+    summary = read_summary(tmp_path / "r.json")
+    assert summary.measure == Measure("squared error", "lower", "", 1.0)
+    assert summary.floor.seeds == 3
+    assert [c.arm for c in summary.comparisons] == ["full-precision"]  # noise is no hypothesis
+    found = summary.comparisons[0].last
+    assert found.description.mean < 0  # floats fit better
+    assert found.direction == 1
+    assert not summary.arm("ste").hits
+    assert "squared error" in (tmp_path / "page" / "index.html").read_text()
+
+
+def test_a_changed_file_is_another_run(tmp_path):
+    load_task_files([write(tmp_path, SHORT)])
+    before = default_arm("ste", "regression").digest
+    load_task_files([write(tmp_path, SHORT)])  # the same once more
+    assert default_arm("ste", "regression").digest == before
+    load_task_files([write(tmp_path, SHORT.replace("16", "17"))])
+    assert default_arm("ste", "regression").digest != before
+    assert problem_of(default_arm("ste", "regression")).build(0)[0].out_features == 17
+
+
+def test_a_record_is_read_without_the_file(tmp_path):
+    load_task_files([write(tmp_path, SHORT)])
+    stored = default_arm("ste", "regression").to_dict()
+    del registered._DATASETS["regression"]
+    registered._ORIGINS.clear()
+    assert Arm.from_dict(stored).to_dict() == stored
+    with pytest.raises(UnknownNameError, match="regression"):
+        default_arm("ste", "regression")
+
+
+def test_the_template_runs_as_it_stands(tmp_path, capsys):
+    path = tmp_path / "new.py"
+    assert run("--new-task", path) == 0
+    words = ["--tasks", path, "--methods", "ste", "proxquant", "--seeds", 1, "--epochs", 1]
+    assert run(*words, "--jobs", 1, "--out", tmp_path / "runs", "--json", tmp_path / "r.json") == 0
+    out = capsys.readouterr().out
+    assert "proxquant was skipped: method 'proxquant' makes weights -1 and 1" in out
+    assert "Noise floor: not measured" in out
+    assert read_summary(tmp_path / "r.json").skipped.keys() == {"proxquant"}
+    with pytest.raises(InvalidArgumentError, match="there is a file"):
+        write_template(path)
+    with pytest.raises(InvalidArgumentError, match=r"ends in \.py"):
+        write_template(tmp_path / "new.txt")
+
+
+@pytest.mark.slow
+def test_workers_know_the_tasks_of_files(tmp_path):
+    path = write(tmp_path, SHORT)
+    words = ["--tasks", path, "--methods", "ste", "--seeds", 2, "--epochs", 1, "--jobs", 2]
+    assert run(*words, "--out", tmp_path / "runs") == 0
+
+
+GOOD_TASK = {"name": "t", "model": lambda: None, "data": lambda seed: {}}
+GOOD_DATASET = {"name": "d", "shape": (1, 28, 28), "classes": 3, "read": lambda folder: None}
+
+
+class TestContracts:
+    """A member that is missing or wrong is named, and a minimal right object is shown."""
+
+    @pytest.mark.parametrize(
+        ("kind", "good", "member", "value"),
+        [
+            (Task, GOOD_TASK, "name", ""),
+            (Task, GOOD_TASK, "model", torch.nn.Linear(1, 1)),
+            (Task, GOOD_TASK, "model", "cnn"),
+            (Task, GOOD_TASK, "data", lambda: {}),
+            (Task, GOOD_TASK, "loss", None),
+            (Task, GOOD_TASK, "loss", lambda output: output),
+            (Task, GOOD_TASK, "metric", "error"),
+            (Task, GOOD_TASK, "defaults", [1]),
+            (Dataset, GOOD_DATASET, "shape", 28),
+            (Dataset, GOOD_DATASET, "shape", (0, 28)),
+            (Dataset, GOOD_DATASET, "classes", 1),
+            (Dataset, GOOD_DATASET, "read", lambda: None),
+            (Dataset, GOOD_DATASET, "normalize", (0.0, 0.0)),
+            (Dataset, GOOD_DATASET, "validation_part", 1.0),
+            (Network, {"name": "n", "build": None}, "build", lambda shape: None),
+            (Network, {"name": "n", "build": lambda a, b, c, d: None}, "width", 0),
+            (Metric, {"name": "m", "of": None}, "of", lambda output: output),
+            (Metric, {"name": "m", "of": lambda output, target: output}, "better", "up"),
+            (Metric, {"name": "m", "of": lambda output, target: output}, "factor", -1.0),
+        ],
+    )
+    def test_a_wrong_member(self, kind, good, member, value):
+        with pytest.raises(ContractError) as caught:
+            kind(**{**good, member: value})
+        text = str(caught.value)
+        assert f"its member {member!r}" in text
+        assert f"A minimal {kind.__name__} that is right:" in text
+
+    def test_a_default_that_is_no_setting(self):
+        with pytest.raises(UnknownNameError, match=r"epoch.*epochs"):
+            Task(**GOOD_TASK, defaults={"epoch": 3})
+
+    def test_what_is_registered_must_be_one(self):
+        with pytest.raises(ContractError, match="no Task"):
+            registered.register_task({"name": "t"})
+
+    @pytest.mark.parametrize(
+        ("old", "new", "member", "reason"),
+        [
+            ("return torch.nn.Sequential(", "return (", "model", "torch.nn.Module"),
+            ('"test": (x[200:].numpy', '"tests": (x[200:].numpy', "data", "'validation'"),
+            ('"test": (x[200:].numpy(), y', '"test": (x[200:].numpy(), y[:9]', "data", "as many"),
+            ("(x[150:200], y[150:200])", "7", "data", "'validation' as a pair"),
+            ("torch.randn(300", "torch.randn('300'", "data", "fails"),
+            ("torch.nn.Linear(6, 16)", "torch.nn.Linear(7, 16)", "model", "fails on the first two"),
+            ("loss=torch.nn.functional.mse_loss", "loss=lambda a, b: 1.0", "loss", "a gradient"),
+            (
+                "loss=torch.nn.functional.mse_loss",
+                "loss=lambda a, b: (a - b).square()",
+                "loss",
+                "one number",
+            ),
+            (".square().mean(1)", ".square().mean()", "metric", "one number an item"),
+            (".square().mean(1)", ".nothing()", "metric", "fails"),
+        ],
+    )
+    def test_a_function_that_gives_something_else(self, tmp_path, old, new, member, reason):
+        assert old in SHORT
+        load_task_files([write(tmp_path, SHORT.replace(old, new))])
+        with pytest.raises(ContractError, match=reason) as caught:
+            check_problem(default_arm("ste", "regression"), None)
+        assert f"its member {member!r}" in str(caught.value)
+        assert "register_task(Task(" in str(caught.value)
+
+    def test_a_loss_that_is_nan(self, tmp_path):
+        nan = SHORT.replace("torch.nn.functional.mse_loss", "lambda a, b: (a - b).mean() * 1e400")
+        load_task_files([write(tmp_path, nan)])
+        with pytest.raises(NotFiniteError, match="loss of the first two training items is"):
+            check_problem(default_arm("ste", "regression"), None)
+
+    def test_a_loss_that_becomes_nan_ends_the_run_and_is_told(self, tmp_path, capsys):
+        later = SHORT.replace(
+            "loss=torch.nn.functional.mse_loss",
+            "loss=lambda a, b: (a - b).square().mean() / (len(a) < 20)",
+        )
+        path = write(tmp_path, later)
+        words = ["--tasks", path, "--methods", "ste", "--seeds", 1, "--jobs", 1]
+        assert run(*words, "--out", tmp_path / "runs") == 0
+        out = capsys.readouterr()
+        assert "1 (1 diverged)" in out.out
+
+    @pytest.mark.parametrize(("label", "item"), [(3, 5), (-1, 0)])
+    def test_labels_out_of_range(self, tmp_path, label, item):
+        wrong = IMAGES.replace("return x, y, None", f"y[{item}] = {label}; return x, y, None")
+        load_task_files([write(tmp_path, wrong)])
+        with pytest.raises(InvalidArgumentError, match=f"label {label} of sample {item} is out"):
+            check_problem(default_arm("ste", "bands"), None)
+
+    def test_labels_of_a_task_out_of_range(self, tmp_path):
+        path = write_template(tmp_path / "new.py")
+        path.write_text(path.read_text().replace("nn.Linear(64, 4)", "nn.Linear(64, 3)"))
+        load_task_files([path])
+        with pytest.raises(InvalidArgumentError, match=r"label 3 of training item .* 3 outputs"):
+            check_problem(default_arm("ste", "bars"), None)
+
+    def test_a_network_that_does_not_take_the_samples(self, tmp_path):
+        load_task_files([write(tmp_path, IMAGES.replace("Linear(49,", "Linear(50,"))])
+        with pytest.raises(InvalidArgumentError.__mro__[1], match="does not take its samples"):
+            check_problem(default_arm("ste", "bands"), None)
+
+    def test_nothing_to_quantise(self, tmp_path):
+        bare = SHORT.replace("torch.nn.Linear(6, 16), ", "").replace("BatchNorm1d(16)", "Tanh()")
+        load_task_files([write(tmp_path, bare.replace("Linear(16, 1)", "Linear(6, 1)"))])
+        with pytest.raises(InvalidArgumentError, match="leaves no layer to quantise: Sequential"):
+            applicable([default_arm("ste", "regression")])
+
+
+class TestFiles:
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("x = 1", "registers nothing"),
+            ("def broken(:", "line 1.*SyntaxError"),
+            ("x = 1\nimport no_such_module", "line 2,.*ModuleNotFoundError"),
+            ("raise SystemExit(3)", "SystemExit"),
+            (
+                "from riemann_lne_validation.comparison import *\nTask('t', model=1, data=2)",
+                "line 2,.*member 'model'",
+            ),
+        ],
+    )
+    def test_a_file_that_does_not_run_is_named_with_its_line(self, tmp_path, text, message):
+        path = write(tmp_path, text)
+        with pytest.raises(InvalidArgumentError, match=f"(?s)mine.py.*{message}"):
+            load_task_files([path])
+
+    def test_a_file_that_is_not_there(self, tmp_path):
+        with pytest.raises(StorageError, match="cannot read the task file"):
+            load_task_files([tmp_path / "none.py"])
+
+    def test_a_name_that_is_taken(self, tmp_path):
+        path = write(tmp_path, IMAGES.replace('"bands"', '"digits"'))
+        with pytest.raises(InvalidArgumentError, match="'digits' is registered already"):
+            load_task_files([path])
+
+    def test_two_tasks_in_a_command(self, tmp_path):
+        paths = [write(tmp_path, IMAGES), write(tmp_path, SHORT, "other.py")]
+        with pytest.raises(InvalidArgumentError, match="bands, regression: choose one"):
+            run("--tasks", *paths, "--methods", "ste")
+
+    def test_a_task_has_its_own_network(self, tmp_path):
+        load_task_files([write(tmp_path, SHORT)])
+        with pytest.raises(InvalidArgumentError, match="network of its own"):
+            default_arm("ste", "regression", model="mlp")
+
+    def test_images_are_needed_where_they_are_shifted_or_augmented(self, tmp_path):
+        load_task_files([write(tmp_path, SHORT)])
+        arms = [default_arm(m, "regression") for m in ("ste", "rf-dnn")]
+        kept, skipped = applicable(arms)
+        assert [a.method for a in kept] == ["ste"]
+        assert "rf-dnn shifts images" in skipped["rf-dnn"]
+        arm = default_arm("ste", "regression", augmentation="standard")
+        samples = problem_of(arm).samples(0, None)
+        with pytest.raises(InvalidArgumentError, match="augmentation 'standard' is for images"):
+            Run(arm, 0, samples)
+
+
+def test_a_smaller_value_helps_where_smaller_is_better():
+    method, reference = {i: 1.0 + 0.01 * i for i in range(9)}, dict.fromkeys(range(9), 2.0)
+    up, down = (correct([pair(method, reference, sign=s)])[0] for s in (1, -1))
+    assert (up.verdict, down.verdict) == ("harms", "helps")
+    assert up.differences == down.differences
+    broken = {**method, 0: None}  # a run that diverged is worse than any other
+    lost = pair(broken, reference, sign=-1)
+    assert lost.differences[0] is None
+    assert lost.description.mean < 0
+    every = pair(dict.fromkeys(range(9)), reference, sign=-1)
+    assert every.direction == -1

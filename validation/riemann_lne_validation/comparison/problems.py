@@ -1,0 +1,305 @@
+"""An arm's network, data, loss and metric, whether they come from a data set or from a task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from riemann_lne.errors import InvalidArgumentError, NotFiniteError, RiemannLNEError, ShapeError
+
+from .contracts import ContractError, Dataset, Measure, Metric, Network, Task
+from .datasets import Samples, load_images
+from .protocol import Arm
+from .registered import find_dataset, find_network
+
+__all__ = ["DatasetProblem", "Problem", "TaskProblem", "check_problem", "problem_of"]
+
+# Every subset is drawn with this seed: the same items in every run of anybody.
+_SUBSET_SEED = 20230208
+_PARTS = ("train", "validation", "test")
+_WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+
+
+class Problem:
+    """What an arm trains: see `DatasetProblem` and `TaskProblem`.
+
+    Attributes
+    ----------
+    loss : callable (output, target) -> scalar Tensor
+    metric : Metric
+    """
+
+    loss: Any
+    metric: Metric
+
+    @property
+    def measure(self) -> Measure:
+        """How the metric is told."""
+        return self.metric.measure
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one input."""
+        raise NotImplementedError
+
+    def build(self, seed: int) -> nn.Module:
+        """The floating-point network with the weights of a seed."""
+        raise NotImplementedError
+
+    def samples(self, seed: int, folder: Path | None) -> Samples:
+        """The samples that a run with that seed sees."""
+        raise NotImplementedError
+
+    def example(self) -> tuple[Tensor, Tensor]:
+        """A batch on which the operations of a step are counted."""
+        raise NotImplementedError
+
+
+class DatasetProblem(Problem):
+    """A network built for a data set. Its weights are those of He et al. (2015)."""
+
+    def __init__(self, arm: Arm, dataset: Dataset, network: Network) -> None:
+        self.arm, self.dataset, self.network = arm, dataset, network
+        self.loss, self.metric = dataset.loss, dataset.metric
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        return self.dataset.shape
+
+    def build(self, seed: int) -> nn.Module:
+        """Weights are normal with variance 2/fan-in if the network asks for that."""
+        arm, network = self.arm, self.network
+        assert arm.width is not None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = network.build(self.shape, self.dataset.classes, arm.width, arm.depth)
+            _require_module("Network", network.name, "build", model)
+            for module in model.modules() if network.initialise else ():
+                if isinstance(module, _WEIGHTED):
+                    nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                    if module.bias is not None:
+                        nn.init.zeros_(module.bias)
+        return model
+
+    def samples(self, seed: int, folder: Path | None) -> Samples:
+        """The same for every seed."""
+        arm = self.arm
+        assert arm.train_on is not None
+        place = folder if self.dataset.needs_folder or arm.file else None
+        return load_images(arm.dataset, arm.split, arm.train_on, arm.subset, place, arm.file)
+
+    def example(self) -> tuple[Tensor, Tensor]:
+        """Random samples and labels."""
+        count = min(self.arm.batch_size, self.network.counted_batch or self.arm.batch_size)
+        x = torch.randn(count, *self.shape)
+        return x, torch.randint(self.dataset.classes, (count,))
+
+
+class TaskProblem(Problem):
+    """A user's task: its own network, with the weights that it gave itself, and its own data."""
+
+    def __init__(self, arm: Arm, task: Task) -> None:
+        self.arm, self.task = arm, task
+        self.loss, self.metric = task.loss, task.metric
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one input."""
+        return tuple(self._parts(0)["train"][0].shape[1:])
+
+    def build(self, seed: int) -> nn.Module:
+        """The task's model, made with the random state of the seed."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = _asked(self.task, "model", self.task.model)
+        _require_module("Task", self.task.name, "model", model)
+        return model
+
+    def samples(self, seed: int, folder: Path | None) -> Samples:
+        """The task's own splits for that seed."""
+        parts = self._parts(seed)
+        x, y = parts["train"]
+        if self.arm.subset is not None:
+            if self.arm.subset > len(y):
+                raise InvalidArgumentError(
+                    f"subset must be at most {len(y)}, the training items of {self.task.name}, got "
+                    f"{self.arm.subset}"
+                )
+            drawn = np.random.default_rng(_SUBSET_SEED).permutation(len(y))[: self.arm.subset]
+            kept = torch.from_numpy(np.sort(drawn))
+            x, y = x[kept], y[kept]
+        if self.arm.train_on == "train+validation":
+            more = parts["validation"]
+            x, y = torch.cat([x, more[0]]), torch.cat([y, more[1]])
+        return Samples(x, y, *parts[self.arm.split])
+
+    def example(self) -> tuple[Tensor, Tensor]:
+        """The first items of the training split."""
+        x, y = self._parts(0)["train"]
+        return x[: self.arm.batch_size], y[: self.arm.batch_size]
+
+    def _parts(self, seed: int) -> Mapping[str, tuple[Tensor, Tensor]]:
+        return _task_data(self.task, seed)
+
+
+def problem_of(arm: Arm) -> Problem:
+    """The problem of an arm.
+
+    >>> from riemann_lne_validation.comparison.problems import problem_of
+    >>> from riemann_lne_validation.comparison.protocol import default_arm
+    >>> problem_of(default_arm("ste")).shape
+    (1, 8, 8)
+    """
+    entry = find_dataset(arm.dataset)
+    if isinstance(entry, Task):
+        return TaskProblem(arm, entry)
+    return DatasetProblem(arm, entry, find_network(arm.model))
+
+
+def _asked(task: Task, member: str, call: Any) -> Any:
+    """What a function of a task gives; a failure names the member."""
+    try:
+        return call()
+    except RiemannLNEError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise ContractError("Task", task.name, member, f"fails ({reason})") from error
+
+
+def _require_module(kind: str, name: str, member: str, model: object) -> None:
+    if not isinstance(model, nn.Module):
+        problem = f"must return a torch.nn.Module, got {type(model).__name__}"
+        raise ContractError(kind, name, member, problem)
+
+
+@lru_cache(maxsize=4)
+def _task_data(task: Task, seed: int) -> Mapping[str, tuple[Tensor, Tensor]]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        found = _asked(task, "data", lambda: task.data(seed))
+    if not isinstance(found, Mapping) or set(found) != set(_PARTS):
+        names = sorted(found) if isinstance(found, Mapping) else type(found).__name__
+        problem = f"must return a mapping with {', '.join(map(repr, _PARTS))}, got {names}"
+        raise ContractError("Task", task.name, "data", problem)
+    return {part: _pair(task, part, found[part]) for part in _PARTS}
+
+
+def _pair(task: Task, part: str, given: Any) -> tuple[Tensor, Tensor]:
+    """Inputs and targets of one split as tensors with as many entries."""
+    try:
+        two = isinstance(given, (tuple, list)) and len(given) == 2
+        if two and not isinstance(given[0], (tuple, list)):
+            x, y = (torch.as_tensor(value) for value in given)
+        elif isinstance(given, Iterable):
+            batches = [(torch.as_tensor(a), torch.as_tensor(b)) for a, b in given]
+            x, y = (torch.cat([pair[i] for pair in batches]) for i in (0, 1))
+        else:
+            raise TypeError(f"it is {type(given).__name__}")
+    except (TypeError, ValueError, RuntimeError) as error:
+        problem = (
+            f"must give {part!r} as a pair (inputs, targets) of tensors, or as batches of such "
+            f"pairs ({type(error).__name__}: {error})"
+        )
+        raise ContractError("Task", task.name, "data", problem) from error
+    if x.ndim < 1 or y.ndim < 1 or len(x) != len(y) or len(x) < 2:
+        problem = (
+            f"gives {part!r} with inputs of shape {tuple(x.shape)} and targets of shape "
+            f"{tuple(y.shape)}: both need as many entries, at least 2"
+        )
+        raise ContractError("Task", task.name, "data", problem)
+    return x.detach(), y.detach()
+
+
+# -- a first look -------------------------------------------------------------------------------
+
+
+def check_problem(arm: Arm, folder: Path | None) -> None:
+    """Try network, loss and metric on two items, and look at all labels, before anything is run.
+
+    Raises
+    ------
+    ContractError
+        If an object of a user breaks its contract. Names the member.
+    InvalidArgumentError, ShapeError, NotFiniteError
+        If labels are out of range, network and samples do not fit together, or the loss is not
+        finite at the first weights.
+    """
+    problem = problem_of(arm)
+    kind, name = ("Task", arm.dataset)
+    if isinstance(problem, DatasetProblem):
+        kind = "Dataset"
+    samples = problem.samples(0, folder)
+    state = torch.get_rng_state()
+    try:
+        model = problem.build(0).train()
+        x = samples.normalise(samples.train[:2])
+        output = _tried(kind, name, "model", lambda: model(x))
+        if not isinstance(output, Tensor):
+            what = (
+                f"must give a tensor, but its forward returned {type(output).__name__}; put it "
+                "into a module that returns the tensor itself (output.logits)"
+            )
+            raise ContractError(kind, name, "model", what)
+        _check_labels(arm, output, samples)
+        y = samples.train_labels[:2]
+        loss = _tried(kind, name, "loss", lambda: problem.loss(output, y))
+        if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
+            what = f"must return one number that has a gradient, got {loss!r:.100}"
+            raise ContractError(kind, name, "loss", what)
+        if not bool(torch.isfinite(loss.detach())):
+            raise NotFiniteError(
+                f"{kind.lower()} {name!r}: the loss of the first two training items is "
+                f"{float(loss.detach())} at the first weights; look at the inputs, their size and "
+                "the loss"
+            )
+        values = _tried(kind, name, "metric", lambda: problem.metric.of(output.detach(), y))
+        if not isinstance(values, Tensor) or values.shape != (2,):
+            got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+            what = f"must return one number an item, shape (2,) for two items, got {got}"
+            raise ContractError(kind, name, "metric", what)
+    finally:
+        torch.set_rng_state(state)
+
+
+def _tried(kind: str, name: str, member: str, call: Any) -> Any:
+    try:
+        return call()
+    except RiemannLNEError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        if kind == "Dataset":
+            raise ShapeError(
+                f"dataset {name!r}: its network does not take its samples, or its {member} "
+                f"fails on two of them ({reason}); choose another --model, or correct the file"
+            ) from error
+        what = f"fails on the first two training items ({reason})"
+        raise ContractError(kind, name, member, what) from error
+
+
+def _check_labels(arm: Arm, output: Tensor, samples: Samples) -> None:
+    """Whole numbers as targets of a table of scores are classes: they must be among its columns."""
+    for part, labels in (
+        ("training", samples.train_labels),
+        (arm.split, samples.held_out_labels),
+    ):
+        classes = output.ndim == labels.ndim + 1 and not labels.is_floating_point()
+        if not classes or output.shape[2:] != labels.shape[1:]:
+            continue
+        count = output.shape[1]
+        wrong = (labels != -100) & ((labels < 0) | (labels >= count))
+        if bool(wrong.any()):
+            item = int(wrong.reshape(len(labels), -1).any(1).nonzero()[0])
+            value = int(labels[wrong][0])
+            raise InvalidArgumentError(
+                f"{arm.dataset!r}: label {value} of {part} item {item} is out of range: the "
+                f"network has {count} outputs, for the labels 0 to {count - 1}"
+            )

@@ -1,0 +1,275 @@
+"""Data sets, networks and tasks by name, and the files of users that register more of them."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from riemann_lne.errors import InvalidArgumentError, RiemannLNEError, StorageError, UnknownNameError
+
+from .contracts import ContractError, Dataset, Metric, Network, Task
+
+__all__ = [
+    "find_dataset",
+    "find_network",
+    "load_task_files",
+    "names_of",
+    "origin_of",
+    "register_dataset",
+    "register_network",
+    "register_task",
+]
+
+Entry = TypeVar("Entry", bound=Dataset | Network | Task)
+
+_DATASETS: dict[str, Dataset | Task] = {}
+_NETWORKS: dict[str, Network] = {}
+# The fingerprint of the file that registered a name, by kind and name.
+_ORIGINS: dict[tuple[str, str], str] = {}
+# Of the file that is being read.
+_reading: list[str] = []
+_LOADED: dict[Path, str] = {}
+
+
+def register_dataset(dataset: Dataset) -> Dataset:
+    """Make a data set known by its name, for ``--dataset``; returns it.
+
+    Raises
+    ------
+    ContractError
+        If it is no `Dataset`.
+    InvalidArgumentError
+        If the name is taken.
+    """
+    _ship()
+    _require(dataset, Dataset)
+    _enter(_DATASETS, "dataset", dataset)
+    return dataset
+
+
+def register_network(network: Network) -> Network:
+    """Make a network known by its name, for ``--model``; returns it.
+
+    Raises
+    ------
+    ContractError
+        If it is no `Network`.
+    InvalidArgumentError
+        If the name is taken.
+    """
+    _ship()
+    _require(network, Network)
+    _enter(_NETWORKS, "network", network)
+    return network
+
+
+def register_task(task: Task) -> Task:
+    """Make a task known by its name, for ``--dataset``; returns it.
+
+    Raises
+    ------
+    ContractError
+        If it is no `Task`.
+    InvalidArgumentError
+        If the name is taken.
+    """
+    _ship()
+    _require(task, Task)
+    if task.name in _NETWORKS:
+        raise InvalidArgumentError(f"a network has the name {task.name!r}; choose another one")
+    _enter(_DATASETS, "dataset", task)
+    return task
+
+
+def _require(entry: object, kind: type) -> None:
+    if not isinstance(entry, kind):
+        name = getattr(entry, "name", type(entry).__name__)
+        problem = f"is missing, as what was registered is no {kind.__name__}: {entry!r:.100}"
+        raise ContractError(kind.__name__, name, "name", problem)
+
+
+def _enter(table: dict[str, Entry], kind: str, entry: Entry) -> None:
+    key = (kind, entry.name)
+    mine = _reading[-1] if _reading else ""
+    if entry.name in table and not (mine and mine == _ORIGINS.get(key)):
+        raise InvalidArgumentError(
+            f"a {kind} {entry.name!r} is registered already; choose another name"
+        )
+    table[entry.name] = entry
+    note_origin(kind, entry.name)
+
+
+def note_origin(kind: str, name: str) -> None:
+    """Remember that a name comes from the file that is being read, if one is."""
+    if _reading:
+        _ORIGINS[kind, name] = _reading[-1]
+
+
+def origin_of(**names: str) -> str:
+    """Fingerprint of the user's files that these names come from; empty for the package's own.
+
+    ``origin_of(dataset=..., network=..., method=...)``.
+    """
+    found = [_ORIGINS.get((kind, name), "") for kind, name in names.items()]
+    return "-".join(dict.fromkeys(f for f in found if f))
+
+
+def names_of(kind: str) -> list[str]:
+    """The names that a user's files registered of one kind: "dataset", "network", "method"."""
+    return [name for k, name in _ORIGINS if k == kind]
+
+
+def find_dataset(name: str) -> Dataset | Task:
+    """The data set or task of that name.
+
+    Raises UnknownNameError, which lists those there are.
+
+    >>> from riemann_lne_validation.comparison.registered import find_dataset
+    >>> find_dataset("digits").shape
+    (1, 8, 8)
+    """
+    _ship()
+    if name not in _DATASETS:
+        raise UnknownNameError("dataset", name, _DATASETS)
+    return _DATASETS[name]
+
+
+def find_network(name: str) -> Network:
+    """The network of that name.
+
+    Raises UnknownNameError, which lists those there are.
+
+    >>> from riemann_lne_validation.comparison.registered import find_network
+    >>> find_network("mlp").width
+    12
+    """
+    _ship()
+    if name not in _NETWORKS:
+        raise UnknownNameError("model", name, _NETWORKS)
+    return _NETWORKS[name]
+
+
+def all_datasets() -> Mapping[str, Dataset | Task]:
+    """All data sets and tasks by name."""
+    _ship()
+    return dict(_DATASETS)
+
+
+def all_networks() -> Mapping[str, Network]:
+    """All networks by name."""
+    _ship()
+    return dict(_NETWORKS)
+
+
+def _ship() -> None:
+    """Import what registers the package's own."""
+    from . import shipped  # noqa: F401
+
+
+# -- files of users -----------------------------------------------------------------------------
+
+
+@contextmanager
+def _being_read(fingerprint: str) -> Iterator[None]:
+    _reading.append(fingerprint)
+    try:
+        yield
+    finally:
+        _reading.pop()
+
+
+def load_task_files(paths: Sequence[str | Path]) -> list[str]:
+    """Run Python files that register data sets, networks, tasks, estimators or methods.
+
+    A file that was loaded before, and has not changed, is not run again.
+
+    Returns
+    -------
+    list of str
+        Names of the tasks and data sets that they registered, in order.
+
+    Raises
+    ------
+    StorageError
+        If a file cannot be read.
+    InvalidArgumentError
+        If it raises an error, or registers nothing. Names the file and the line.
+    """
+    _ship()
+    names = []
+    for path in map(Path, paths):
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise StorageError(f"cannot read the task file {path}: {error}") from error
+        fingerprint = hashlib.sha256(content).hexdigest()[:12]
+        if _LOADED.get(path.resolve()) != fingerprint:
+            _run(path, fingerprint)
+            _LOADED[path.resolve()] = fingerprint
+        mine = [key for key, origin in _ORIGINS.items() if origin == fingerprint]
+        if not mine:
+            raise InvalidArgumentError(
+                f"{path} registers nothing; end it with register_task(Task(...)), or begin from "
+                "the file that riemann-lne compare --new-task FILE writes"
+            )
+        names += [name for kind, name in mine if kind == "dataset"]
+    return names
+
+
+def _run(path: Path, fingerprint: str) -> None:
+    module = f"riemann_lne_task_{fingerprint}"
+    spec = importlib.util.spec_from_file_location(module, path)
+    if spec is None or spec.loader is None:
+        raise InvalidArgumentError(f"{path} is no Python file: give one that ends in .py")
+    made = importlib.util.module_from_spec(spec)
+    sys.modules[module] = made  # dataclasses look their module up there
+    # a changed file takes the place of its earlier version
+    for key in [k for k, origin in _ORIGINS.items() if origin == _LOADED.get(path.resolve())]:
+        _ORIGINS[key] = fingerprint
+    before = _estimators()
+    try:
+        with _being_read(fingerprint):
+            spec.loader.exec_module(made)
+            for name, factory in _estimators().items():
+                if before.get(name) is not factory:
+                    note_origin("method", name)
+    except RiemannLNEError as error:
+        del sys.modules[module]
+        raise InvalidArgumentError(f"{path}{_line(error, path)}: {error}") from error
+    except (Exception, SystemExit) as error:
+        del sys.modules[module]
+        raise InvalidArgumentError(
+            f"{path}{_line(error, path)} ended with {type(error).__name__}: {error}; correct it "
+            "there"
+        ) from error
+
+
+def _estimators() -> dict[str, object]:
+    try:
+        from riemann_lne_torch.estimators import registry
+    except ImportError:
+        return {}
+    return dict(registry._REGISTRY)
+
+
+def _line(error: BaseException, path: Path) -> str:
+    """The line of the file at which an error arose."""
+    if isinstance(error, SyntaxError) and error.lineno:
+        return f", line {error.lineno},"
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f.lineno for f in frames if Path(f.filename) == path]
+    return f", line {lines[-1]}," if lines else ""
+
+
+def metric_of(dataset: str) -> Metric:
+    """The metric of a data set or task; accuracy for one that is not registered any more."""
+    from .contracts import ACCURACY
+
+    entry = all_datasets().get(dataset)
+    return ACCURACY if entry is None else entry.metric

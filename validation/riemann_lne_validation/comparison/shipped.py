@@ -1,0 +1,100 @@
+"""The data sets and networks that come with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .contracts import Dataset, Network
+from .registered import register_dataset, register_network
+
+_CIFAR = {
+    "model": "resnet20",
+    "epochs": 200,
+    "batch_size": 128,
+    "augmentation": "standard",
+    "weight_decay": 1e-4,
+}
+
+
+def _digits(folder: Path | None) -> Any:
+    from .datasets import read_digits
+
+    return (*read_digits(), None, None)
+
+
+def _cifar(name: str) -> Any:
+    def read(folder: Path) -> Any:
+        from .datasets import LAYOUTS
+
+        return LAYOUTS[name].read(folder)
+
+    return read
+
+
+register_dataset(
+    Dataset(
+        name="digits",
+        shape=(1, 8, 8),
+        classes=10,
+        read=_digits,
+        defaults={"model": "mlp", "epochs": 40, "batch_size": 64, "augmentation": "none"},
+        normalize=(8.0, 8.0),  # pixels are 0 to 16
+        validation_part=0.2,
+        summary="8 x 8 images of scikit-learn, 1797 of them; no download",
+    )
+)
+register_dataset(
+    Dataset(
+        name="cifar10",
+        shape=(3, 32, 32),
+        classes=10,
+        read=_cifar("cifar10"),
+        defaults=_CIFAR,
+        needs_folder=True,
+        summary="60,000 colour images in 10 classes, from --data",
+    )
+)
+register_dataset(
+    Dataset(
+        name="cifar100",
+        shape=(3, 32, 32),
+        classes=100,
+        read=_cifar("cifar100"),
+        defaults=_CIFAR,
+        needs_folder=True,
+        summary="60,000 colour images in 100 classes, from --data",
+    )
+)
+
+
+def _mlp(shape: tuple[int, ...], classes: int, width: int, depth: int) -> Any:
+    import math
+
+    from ..networks import mlp
+
+    return mlp(math.prod(shape), classes, width, depth)
+
+
+def _resnet(layers: int) -> Any:
+    def build(shape: tuple[int, ...], classes: int, width: int, depth: int) -> Any:
+        from ..networks import cifar_resnet
+
+        return cifar_resnet(layers, classes, width, shape[0])
+
+    return build
+
+
+register_network(
+    Network("mlp", _mlp, width=12, summary="perceptron with batch norm behind every layer")
+)
+for _layers in (8, 20, 32, 44):
+    register_network(
+        Network(
+            f"resnet{_layers}",
+            _resnet(_layers),
+            # what a method adds for the weights alone is nothing beside a convolution's work
+            counted_batch=16,
+            summary=f"residual network of {_layers} layers for small images",
+        )
+    )
