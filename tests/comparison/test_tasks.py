@@ -25,7 +25,7 @@ from riemann_lne_validation.comparison.training import Run
 @pytest.fixture(autouse=True)
 def forgotten(monkeypatch):
     """What a test registers is gone after it."""
-    from riemann_lne_torch.estimators import registry
+    from riemann_lne_torch.quantize.estimators import registry
     from riemann_lne_validation.comparison import methods
 
     registered.all_datasets()

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 from riemann_lne_torch import Estimator, available_estimators, get_estimator
-from riemann_lne_torch.estimators import registry
+from riemann_lne_torch.quantize.estimators import registry
 
 from .methods import KINDS, DoesNotApplyError, Method, first_line
 from .protocol import Arm
@@ -73,7 +73,7 @@ def summaries(users: Iterable[str], taken: Mapping[str, str]) -> dict[str, str]:
     """
     users = set(users)
     return {
-        name: first_line(registry._REGISTRY[name])
+        name: first_line(registry.factories()[name])
         for name in names()
         if name not in taken and (name in users or _is_ours(name))
     }
@@ -84,7 +84,7 @@ def options(name: str) -> dict[str, Any]:
 
     An estimator that standardises the weights itself has none of the common ones.
     """
-    parameters = inspect.signature(registry._REGISTRY[name]).parameters.values()
+    parameters = inspect.signature(registry.factories()[name]).parameters.values()
     own = {
         p.name: p.default
         for p in parameters
@@ -112,7 +112,7 @@ def make(name: str, given: dict[str, Any]) -> EstimatorMethod:
 
 
 def _own(name: str) -> Iterable[str]:
-    return inspect.signature(registry._REGISTRY[name]).parameters
+    return inspect.signature(registry.factories()[name]).parameters
 
 
 def _is_plain(value: Any) -> bool:
@@ -126,7 +126,7 @@ def _takes_weights_as_they_are(name: str) -> bool:
 
 
 def _is_ours(name: str) -> bool:
-    factory: Any = registry._REGISTRY[name]
+    factory: Any = registry.factories()[name]
     module = getattr(factory, "__module__", None) or getattr(factory.func, "__module__", "")
     return str(module).startswith("riemann_lne_torch")
 

@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from riemann_lne_torch import Estimator, QuantConfig, quantize_
-from riemann_lne_torch.selection import find_weights, is_quantized, weight_quantizer
+from riemann_lne_torch.natural.selection import find_weights
+from riemann_lne_torch.quantize.layers import is_quantized, weight_quantizer
 
 from ..networks import edge_layers
 from .problems import problem_of

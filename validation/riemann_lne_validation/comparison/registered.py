@@ -252,10 +252,10 @@ def _run(path: Path, fingerprint: str) -> None:
 
 def _estimators() -> dict[str, object]:
     try:
-        from riemann_lne_torch.estimators import registry
+        from riemann_lne_torch.quantize.estimators import registry
     except ImportError:
         return {}
-    return dict(registry._REGISTRY)
+    return dict(registry.factories())
 
 
 def _line(error: BaseException, path: Path) -> str:

@@ -73,6 +73,11 @@ def available_estimators() -> list[str]:
     return sorted(_REGISTRY)
 
 
+def factories() -> dict[str, Callable[..., Estimator]]:
+    """What makes each registered estimator, by name: a class or a function of its options."""
+    return dict(_REGISTRY)
+
+
 def get_estimator(name: str | Estimator, **options: Any) -> Estimator:
     """The estimator of that name with the given options; an estimator is passed on as it is.
 
