@@ -20,7 +20,13 @@ _BOOLEANS = ("bool", "bool_")
 
 
 def number(
-    value: Any, name: str, *, least: float | None = None, above: float | None = None
+    value: Any,
+    name: str,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
 ) -> float:
     """A finite real number.
 
@@ -30,8 +36,9 @@ def number(
         What was given.
     name : str
         For the message.
-    least, above : float, optional
-        It must not be below ``least``, and must exceed ``above``.
+    least, above, most, below : float, optional
+        It must be at least ``least``, exceed ``above``, be at most ``most``, and lie under
+        ``below``.
 
     Raises
     ------
@@ -46,20 +53,24 @@ def number(
     Traceback (most recent call last):
     riemann_lne.errors.InvalidArgumentError: dt = True; give a finite number
     """
-    wanted = "a finite number"
-    if least is not None:
-        wanted += f", at least {least:g}"
-    if above is not None:
-        wanted += f" above {above:g}"
     result = _as_float(value)
-    low = result is not None and least is not None and result < least
-    if result is None or low or (above is not None and not result > above):
+    if (
+        result is None
+        or (least is not None and result < least)
+        or (above is not None and result <= above)
+        or (most is not None and result > most)
+        or (below is not None and result >= below)
+    ):
+        words = (("at least", least), ("above", above), ("at most", most), ("below", below))
+        limits = " and ".join(f"{word} {limit:g}" for word, limit in words if limit is not None)
+        comma = ", " if limits.startswith("at") else " "
+        wanted = f"a finite number{comma if limits else ''}{limits}"
         raise InvalidArgumentError(f"{name} = {shown(value)}; give {wanted}")
     return result
 
 
-def count(value: Any, name: str, *, least: int = 0) -> int:
-    """A whole number, at least ``least``; 1e5 is one, 2.5 and True are not.
+def count(value: Any, name: str, *, least: int | None = 0) -> int:
+    """A whole number, at least ``least`` if that is not None; 1e5 is one, 2.5 and True are not.
 
     Raises
     ------
@@ -80,10 +91,9 @@ def count(value: Any, name: str, *, least: int = 0) -> int:
     else:
         real = _as_float(value)
         result = None if real is None or not real.is_integer() else int(real)
-    if result is None or result < least:
-        raise InvalidArgumentError(
-            f"{name} = {shown(value)}; give a whole number, at least {least}"
-        )
+    if result is None or (least is not None and result < least):
+        limit = "" if least is None else f", at least {least}"
+        raise InvalidArgumentError(f"{name} = {shown(value)}; give a whole number{limit}")
     return result
 
 

@@ -56,8 +56,15 @@ def test_limits():
     for limits in ({"above": 0}, {"least": 0.5}):
         with pytest.raises(InvalidArgumentError, match=r"at least 0.5|above 0"):
             checks.number(0, "a", **limits)
+    assert checks.number(1, "a", above=0, most=1) == 1
+    for limits in ({"above": 0, "below": 1}, {"least": 0, "most": 0.5}):
+        with pytest.raises(InvalidArgumentError, match=r"0 and below 1$|, at least 0 and at most"):
+            checks.number(1, "a", **limits)
     with pytest.raises(InvalidArgumentError, match="at least 1"):
         checks.count(0, "n", least=1)
+    assert checks.count(-3, "n", least=None) == -3
+    with pytest.raises(InvalidArgumentError, match=r"give a whole number$"):
+        checks.count("-3", "n", least=None)
     with pytest.raises(InvalidArgumentError, match="whole"):
         checks.count(2.5, "n")
 

@@ -85,24 +85,8 @@ def train(model, options, rows, count=False):
     return {"parameters": parameters, "statistics": statistics, "collectives": collectives}
 
 
-def cut_channels():
-    """The error for channels that the sharding cuts."""
-    import torch
-    from torch.distributed.fsdp import fully_shard
-
-    from riemann_lne_torch import LNECorrector
-
-    layer = torch.nn.ConvTranspose1d(2, 3, 2).double()
-    fully_shard(layer)
-    layer(torch.ones(1, 2, 4, dtype=torch.float64)).sum().backward()
-    try:
-        LNECorrector(layer, select="all", block="channel", tau=0.1).correct_()
-    except ValueError as error:
-        return f"{type(error).__name__}: {error}"
-    return "no error"
-
-
 def main(rank, folder):
+    import mesh_training
     import torch
     import torch.distributed as dist
     from torch.distributed.fsdp import fully_shard
@@ -131,8 +115,11 @@ def main(rank, folder):
             results[key("one", options)] = train(make_model(), options, slice(None))
     if rank == 0:
         results["plain"] = train(make_model(), None, slice(None))
-    results["cut"] = cut_channels()
+    results["mesh"] = mesh_training.meshes(WORLD)
+    results["tied"] = mesh_training.tied(rank, WORLD)
+    results["refusals"] = mesh_training.refusals()
     torch.save(results, Path(folder) / f"results-{rank}.pt")
+    dist.barrier()
     dist.destroy_process_group()
 
 

@@ -1,8 +1,8 @@
 """Quantised layers with the rest of PyTorch.
 
 Looked at: checkpoints between models that are quantised differently; devices (meta, default
-devices); NumPy numbers; torch.func (functional_call, vmap, grad, jacrev, ensembles, jvp); autocast,
-half precision, float8; torch.export.
+devices); numbers of NumPy and torch as options of every class; torch.func (functional_call, vmap,
+grad, jacrev, ensembles, jvp); autocast, half precision, float8; torch.export.
 """
 
 import copy
@@ -17,8 +17,19 @@ from torch import nn  # noqa: E402
 from torch.func import functional_call, grad, jacrev, jvp, stack_module_state, vmap  # noqa: E402
 
 from riemann_lne.errors import DTypeError, InvalidArgumentError  # noqa: E402
-from riemann_lne_torch import LNECorrector  # noqa: E402
+from riemann_lne_torch import (  # noqa: E402
+    LNECorrector,
+    RicciFlowRegularizer,
+    algorithm_2_step,
+)
 from riemann_lne_torch.estimators import available_estimators, get_estimator  # noqa: E402
+from riemann_lne_torch.logging import StatisticsLogger  # noqa: E402
+from riemann_lne_torch.optimizers import (  # noqa: E402
+    BinaryConnect,
+    FCGrad,
+    MirrorDescentTanh,
+    ProxQuant,
+)
 from riemann_lne_torch.quantization import (  # noqa: E402
     QuantConfig,
     finalize_,
@@ -141,6 +152,55 @@ def run(name):
     return y.detach(), latent_parameters(layer)[0].grad
 
 
+def wrapped(kind, **config):
+    """A maker of optimisers that wrap another."""
+
+    def make(**options):
+        model = net(**config)
+        with torch.no_grad():
+            for p in model.parameters():
+                p.clamp_(-0.9, 0.9)
+        return kind(torch.optim.SGD(model.parameters(), lr=0.1), model, **options)
+
+    return make
+
+
+def kept(made):
+    """The options that an object keeps under their names, or under those of `FIELDS`."""
+    names = {name for _, numbers in OPTIONS.values() for name in numbers}
+    fields = {FIELDS.get(name, name) for name in names}
+    found = {name: vars(made)[name] for name in fields if name in vars(made)}
+    return {name: value for name, value in found.items() if not isinstance(value, str)}
+
+
+OPTIONS = {
+    "corrector": (
+        lambda **o: LNECorrector(net(weight_bits=1), **o),
+        {"tau": 0.25, "target": 0.5, "flow_time": 0.5, "largest_factor": 4.0, "statistics": False},
+    ),
+    "regulariser": (
+        lambda **o: RicciFlowRegularizer(net(weight_bits=1), print, gate="soft", **o),
+        {
+            "tau": 0.25, "target": 0.5, "eps": 0.5, "every": 2, "part": 0.5, "step": 0.25,
+            "relative": False,
+        },
+    ),
+    "logger": (
+        lambda **o: StatisticsLogger(LNECorrector(net(weight_bits=1)), print, **o),
+        {"every": 3},
+    ),
+    "binary": (wrapped(BinaryConnect, weight_bits=1), {"bound": 0.5}),
+    "proximal": (
+        wrapped(ProxQuant),
+        {"epochs": 4, "steps_per_epoch": 3, "rate": 0.5, "hard_after": 0.5, "clip": True},
+    ),
+    "mirror": (wrapped(MirrorDescentTanh), {"beta": 0.5, "growth": 1.5, "every": 3}),
+    "meta": (wrapped(FCGrad, weight_bits=1), {"hidden": 4, "layers": 2, "meta_lr": 0.5}),
+}  # fmt: skip
+FIELDS = {"statistics": "keep_statistics", "beta": "start"}
+NONE_MEANS_DEFAULT = {("meta", "layers")}
+
+
 class TestNumbers:
     @pytest.mark.parametrize("bits", [np.int64(2), np.uint8(2), np.array(2), torch.tensor(2)])
     def test_bits(self, bits):
@@ -189,6 +249,55 @@ class TestNumbers:
     def test_what_is_no_number(self, name, option, bad):
         with pytest.raises(InvalidArgumentError, match=option):
             get_estimator(name, **{option: bad})
+
+    @pytest.mark.parametrize("kind", OPTIONS)
+    def test_options_of_every_class(self, kind):
+        """NumPy's scalars and torch's give the object that Python's numbers give."""
+        make, numbers = OPTIONS[kind]
+        for arrays in (np.array, torch.tensor):
+            options = {
+                name: np.array(value)[()] if isinstance(value, bool) else arrays(value)[()]
+                for name, value in numbers.items()
+            }
+            given = make(**options)
+            plain = make(**numbers)
+            assert kept(given) == kept(plain)
+            if hasattr(plain, "state_dict"):
+                assert str(given.state_dict()) == str(plain.state_dict())
+            for value in kept(given).values():
+                assert type(value) in (int, float, bool)
+
+    @pytest.mark.parametrize(
+        ("kind", "name"), [(kind, name) for kind in OPTIONS for name in OPTIONS[kind][1]]
+    )
+    def test_options_that_are_no_numbers(self, kind, name):
+        make, numbers = OPTIONS[kind]
+        whole = isinstance(numbers[name], int)
+        for bad in ("1", None, float("nan"), np.bool_(True), [0.5], 0.5 if whole else True):
+            if bad is None and (kind, name) in NONE_MEANS_DEFAULT:
+                continue
+            if isinstance(numbers[name], bool) and isinstance(bad, (bool, np.bool_)):
+                continue
+            with pytest.raises(InvalidArgumentError, match=name):
+                make(**(numbers | {name: bad}))
+
+    def test_mappings(self):
+        corrector = LNECorrector(net(weight_bits=1), {"0": np.float32(0.25), "*": np.int64(1)})
+        assert repr(corrector.state_dict()["options"]["tau"]) == "{'0': 0.25, '*': 1.0}"
+        moves = ((np.int64(1), np.int8(-1)), (np.int64(2), 0))
+        penalty = RicciFlowRegularizer(net(weight_bits=1), print, moves)
+        assert repr(penalty.shifts) == "((1, -1), (2, 0))"
+
+    def test_the_step_of_algorithm_2(self):
+        model = net(weight_bits=1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+        loss = nn.functional.mse_loss
+        penalty = RicciFlowRegularizer(model, loss, translate=lambda x, rows, columns: x + rows)
+        for alpha, ratio in ((np.float32(0.5), np.int64(2)), (torch.tensor(0.5), None)):
+            batch = torch.randn(4, 3), torch.zeros(4, 2)
+            algorithm_2_step(
+                model, loss, optimizer, LNECorrector(model), penalty, alpha, *batch, max_ratio=ratio
+            )
 
     def test_progress(self):
         layer = quantize_(nn.Linear(3, 2), QuantConfig(estimator="ede"))

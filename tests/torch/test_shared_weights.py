@@ -3,8 +3,8 @@
 Looked at: an embedding and a linear layer, two convolutions, a convolution and its transpose; all
 quantised, or some skipped; quantised in two calls; a weight used by hand in linear; tied again
 after quantize_; copies, averages, checkpoints (assign, strict); two models that share a weight.
-Hugging Face models are in
-tests/torch_hosts/test_pretrained.py. Not looked at: DistributedDataParallel and FSDP2.
+Hugging Face models are in tests/torch_hosts/test_pretrained.py, DistributedDataParallel and FSDP2
+in tests/torch/test_training.py.
 """
 
 import copy

@@ -3,6 +3,7 @@
 import copy
 import importlib.util
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -324,26 +325,59 @@ def script():
     return module
 
 
-@pytest.fixture(scope="module")
-def results(script, tmp_path_factory):
+def run_processes(name, world, folder):
+    """The results of a script in each of its processes."""
     if not torch.distributed.is_available() or not torch.distributed.is_gloo_available():
         pytest.skip("this torch has no gloo")
-    folder = tmp_path_factory.mktemp("distributed")
+    path = Path(__file__).with_name(name)
     processes = [
         subprocess.Popen(
-            [sys.executable, "-W", "error", script.__file__, str(rank), str(folder)],
+            [sys.executable, "-W", "error", path, str(rank), str(folder), str(world)],
             stderr=subprocess.PIPE,
             text=True,
         )
-        for rank in range(script.WORLD)
+        for rank in range(world)
     ]
     try:
         errors = [process.communicate(timeout=300)[1] for process in processes]
     finally:
         for process in processes:
             process.kill()
-    assert [process.returncode for process in processes] == [0] * script.WORLD, errors
-    return [torch.load(folder / f"results-{r}.pt") for r in range(script.WORLD)]
+    assert [process.returncode for process in processes] == [0] * world, errors
+    return [torch.load(folder / f"results-{r}.pt") for r in range(world)]
+
+
+@pytest.fixture(scope="module")
+def results(script, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("distributed")
+    return run_processes("distributed_training.py", script.WORLD, folder)
+
+
+def same_as_one(found, kind, name):
+    """Parameters and statistics are those of one process, and not those without correction."""
+    value, one = found[kind, name], found["one", name]
+    plain = found.get(("plain", name), found.get("plain"))
+    largest = 0.0
+    assert set(value["parameters"]) == set(one["parameters"])
+    for key, p in one["parameters"].items():
+        torch.testing.assert_close(value["parameters"][key], p, rtol=0, atol=1e-14)
+        largest = max(largest, float((p - plain["parameters"][key]).abs().max()))
+    assert largest > 1e-4
+    assert set(value["statistics"]) == set(one["statistics"])
+    for layer, told in one["statistics"].items():
+        assert value["statistics"][layer] == pytest.approx(told, rel=1e-9, abs=1e-11)
+
+
+def check_meshes(results, shapes):
+    """All that `mesh_training.meshes` found, in every process."""
+    for found in results:
+        for shape, placements in shapes.items():
+            assert found["placements", shape] == placements
+        compared = [key for key in found if key != "plain" and key[0] not in ("one", "placements")]
+        assert {key[0] for key in compared} == {*shapes, "tensor parallel"}
+        assert len(compared) == 11 * len(shapes) + 2
+        for key in compared:
+            same_as_one(found, *key)
 
 
 class TestDistributed:
@@ -393,10 +427,54 @@ class TestDistributed:
                 else:
                     assert count == {"c10d.allreduce_": known}, options
 
-    def test_channels_that_are_cut_are_refused(self, results):
+    def test_fsdp_over_tensor_parallelism(self, results):
+        shapes = {(1, 2): [["_S(0, 2)", "S(0)"], ["S(0)", "S(1)"], ["S(0)"]]}
+        check_meshes([result["mesh"] for result in results], shapes)
+
+    @pytest.mark.slow
+    def test_fsdp_over_tensor_parallelism_on_four_processes(self, tmp_path):
+        shapes = {
+            (2, 2): [["_S(0, 2)", "S(0)"], ["S(0)", "S(1)"], ["S(0)"]],
+            (4, 1): [["S(0)", "S(0)"], ["S(0)", "S(1)"], ["S(0)"]],
+        }
+        check_meshes(run_processes("mesh_training.py", 4, tmp_path), shapes)
+
+    @pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+    @pytest.mark.parametrize("tau", [0.1, "auto"])
+    def test_layers_that_share_a_weight(self, kind, tau, results):
         for result in results:
-            assert result["cut"].startswith("InvalidArgumentError: layer 'weight': sharded")
-            assert "use block='layer'" in result["cut"]
+            assert set(result["tied"][kind, tau]["statistics"]) == {"0", "4"}
+            same_as_one(result["tied"], kind, tau)
+
+    REFUSALS = {  # noqa: RUF012
+        "channels cut by FSDP2": r"layer 'weight': sharded along .*use block='layer'",
+        "channels cut by both": r"layer '2': sharded along axes \[0, 1\].*use block='layer'",
+        "partial sums": "layer 'w': its placement .* redistribute the parameter",
+        "gradient of another layout": "layer 'w': its gradient is not sharded as the parameter is",
+        "an optimiser made before": "before the model was quantised, moved or sharded",
+        "an LNE estimator": "layer '0': the LNE estimators need whole weights.*use LNECorrector",
+        "an LNE estimator by hand": "LNE estimators need whole weights .* use LNECorrector",
+        "quantize_": "Quantise before fully_shard",
+        "dequantize_": "dequantize_: the model is sharded .* full state dict",
+        "finalize_": "finalize_: the model is sharded .* full state dict",
+        "regulariser": "layer '0' is sharded; .*DistributedDataParallel",
+        "FCGrad": "FCGrad needs whole weights .*use DistributedDataParallel",
+        "MultiFC": "MultiFC needs whole weights .*use DistributedDataParallel",
+        "FSDP1": r"FSDP1.* use fully_shard \(FSDP2\)",
+        "FSDP1's module": r"layer '0': .*FSDP1.* use fully_shard \(FSDP2\)",
+        "FSDP1's parameters": r"layer 'parameter 0': .*FSDP1.* use fully_shard \(FSDP2\)",
+    }
+
+    def test_sharded_models_are_refused(self, results):
+        """All that is refused, before a gradient is changed; FSDP1 with and without own weights."""
+        for result in results:
+            seen = set()
+            for name, message in result["refusals"].items():
+                kind = name.partition(", ")[0]
+                seen.add(kind)
+                assert message.startswith("InvalidArgumentError: "), name
+                assert re.search(self.REFUSALS[kind], message), (name, message)
+            assert seen == set(self.REFUSALS)
 
 
 class TestLogging:
@@ -474,8 +552,8 @@ class TestLogging:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"every": 0}, "every must be a positive integer, got 0"),
-            ({"every": True}, "got True"),
+            ({"every": 0}, "every = 0; give a whole number, at least 1"),
+            ({"every": True}, "every = True; give a whole number"),
             ({"report": 3}, "TensorBoardReport"),
             ({"statistics": False}, "statistics=True"),
         ],

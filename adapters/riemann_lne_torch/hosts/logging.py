@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import torch
 
+from riemann_lne import checks
 from riemann_lne.errors import InvalidArgumentError, MissingDependencyError
 
 from ..natural.corrector import LNECorrector
@@ -91,7 +92,7 @@ class StatisticsLogger:
     Raises
     ------
     InvalidArgumentError
-        If `every` is not a positive integer, the corrector keeps no statistics, or `report`
+        If `every` is not a whole number above 0, the corrector keeps no statistics, or `report`
         cannot be called.
 
     Examples
@@ -116,8 +117,7 @@ class StatisticsLogger:
     def __init__(
         self, corrector: LNECorrector, report: Report, *, every: int = 1, prefix: str = "lne"
     ) -> None:
-        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-            raise InvalidArgumentError(f"every must be a positive integer, got {every!r}")
+        every = checks.count(every, "every", least=1)
         if not callable(report):
             raise InvalidArgumentError(
                 f"report must be a function of (values, step), got {type(report).__name__}; for "

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor, Replicate, Shard
+from torch.distributed.tensor import DTensor, Replicate, Shard, placement_types
 
 from riemann_lne.errors import DTypeError, InvalidArgumentError
 
@@ -20,6 +20,9 @@ BLOCKS = ("layer", "channel", "network", "weight")
 # A piece is at most this many numbers: a few MiB of temporaries, whatever the layer's size.
 _LARGEST_PIECE = 1 << 18
 _SMALLEST_PIECE = 1 << 12
+
+# FSDP2 over tensor parallelism cuts an axis that is cut already, in a kind of shard of its own.
+_CUT = (Shard, getattr(placement_types, "_StridedShard", Shard))
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,7 @@ def open_weight(weight: Weight, block: str) -> Local:
     DTypeError
         If the gradient is sparse.
     InvalidArgumentError
-        If the gradient of a sharded parameter is laid out differently from the parameter, or
-        channels are cut by the sharding.
+        If the gradient of a sharded parameter is laid out differently from the parameter.
     """
     parameter, gradient = weight.parameter.detach(), weight.parameter.grad
     assert gradient is not None
@@ -83,19 +85,12 @@ def open_weight(weight: Weight, block: str) -> Local:
             f"layer {weight.name!r}: its gradient has layout {gradient.layout}; make it dense "
             "(for an embedding: sparse=False)"
         )
-    if isinstance(parameter, DTensor):
-        if not isinstance(gradient, DTensor) or gradient.placements != parameter.placements:
-            raise InvalidArgumentError(
-                f"layer {weight.name!r}: its gradient is not sharded as the parameter is; call "
-                "the corrector after the backward pass has reduced the gradients"
-            )
-        axes = {p.dim for p in parameter.placements if isinstance(p, Shard)}
-        place = weight.channels
-        if block == "channel" and (axes - {place.axis} or (axes and place.groups > 1)):
-            raise InvalidArgumentError(
-                f"layer {weight.name!r}: sharded along axes {sorted(axes)}, which cuts its output "
-                f"channels (axis {place.axis}); use block='layer'"
-            )
+    placements = getattr(parameter, "placements", None)
+    if placements is not None and getattr(gradient, "placements", None) != placements:
+        raise InvalidArgumentError(
+            f"layer {weight.name!r}: its gradient is not sharded as the parameter is; call "
+            "the corrector after the backward pass has reduced the gradients"
+        )
     channels = weight.channels if block == "channel" else None
     return _rows(_local(parameter), _local(gradient.detach()), channels)
 
@@ -142,12 +137,33 @@ def shard_groups(weight: Weight) -> list[Any]:
     parameter = weight.parameter
     if not isinstance(parameter, DTensor):
         return []
-    mesh, groups = parameter.device_mesh, []
-    for axis, placement in enumerate(parameter.placements):
-        if isinstance(placement, Shard):
-            groups.append(mesh.get_group(axis))
-        elif not isinstance(placement, Replicate):
+    mesh, placements = parameter.device_mesh, parameter.placements
+    return [mesh.get_group(axis) for axis, p in enumerate(placements) if isinstance(p, _CUT)]
+
+
+def require_layout(weight: Weight, block: str) -> None:
+    """Refuse sharded parameters whose blocks cannot be added up from the processes' parts.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a parameter is neither cut nor whole on the processes of a mesh (partial sums), or
+        channels are cut by the sharding. Names the layer.
+    """
+    parameter = weight.parameter
+    if not isinstance(parameter, DTensor):
+        return
+    for placement in parameter.placements:
+        if not isinstance(placement, (*_CUT, Replicate)):
             raise InvalidArgumentError(
-                f"layer {weight.name!r}: placement {placement} is neither a shard nor a replica"
+                f"layer {weight.name!r}: its placement {placement} is neither a shard nor a "
+                "replica; redistribute the parameter before the optimiser and the corrector are "
+                "made"
             )
-    return groups
+    axes = {p.dim for p in parameter.placements if isinstance(p, _CUT)}
+    place = weight.channels
+    if block == "channel" and (axes - {place.axis} or (axes and place.groups > 1)):
+        raise InvalidArgumentError(
+            f"layer {weight.name!r}: sharded along axes {sorted(axes)}, which cuts its output "
+            f"channels (axis {place.axis}); use block='layer'"
+        )

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from riemann_lne import checks
 from riemann_lne.errors import (
     InvalidArgumentError,
     NotPositiveDefiniteError,
@@ -18,7 +19,7 @@ from riemann_lne.errors import (
 from . import grouped
 from .block_sums import Blocks, Fast, Rows, on_host
 from .block_updates import measured_update, rank_one_update, update
-from .blocks import BLOCKS, row_count
+from .blocks import BLOCKS, require_layout, row_count
 from .compiled import CHOICES
 from .hooks import Attachment, Caller, attach, held_weights, innermost, select_weights
 from .metrics import (
@@ -33,7 +34,7 @@ from .metrics import (
 )
 from .selection import Select, Source, Weight, find_weights
 from .statistics import LayerStatistics, of_layers
-from .tau import Follower, given_tau, require_usable
+from .tau import Follower, given_tau, plain_tau, require_usable
 from .twice import find_second, note_corrected, refuse_natural_estimators, warn_of_second
 
 _ON_INDEFINITE = ("rescale", "weak", "raise")
@@ -102,15 +103,16 @@ class LNECorrector:
     ------
     InvalidArgumentError, UnknownNameError
         If an option makes no sense, the model has no such layers (the message says how to
-        select), or a layer's quantiser has an LNE estimator, which does the same in the backward
-        pass.
+        select), a layer's quantiser has an LNE estimator, which does the same in the backward
+        pass, or the sharding hides a weight (FSDP1) or cuts its blocks of one channel.
     DTypeError, ShapeError
         If a selected weight is not real floating point, is a scalar, or has no entries.
 
     Notes
     -----
     A call waits for the device once or twice: sums over the blocks are brought to the host.
-    With sharded parameters (FSDP2, DTensor) they are added in one collective for all layers; an
+    With sharded parameters (FSDP2, tensor parallelism, both: DTensor) they are added in one
+    collective for all layers (one for each axis of the mesh that cuts them); an
     "auto" tau takes one more (three more at the first call, or after the weights have jumped),
     "flowed" and the statistics of metrics other than "lne" one or two. Half-precision gradients
     are summed in float32. Gradients that are not finite pass through as they are, so that a
@@ -166,10 +168,9 @@ class LNECorrector:
         ):
             if value not in known:
                 raise UnknownNameError(kind, value, known)
-        _check_number("target", target, 0.0, 1.0)
-        _check_number("largest_factor", largest_factor, 1.0, float("inf"))
-        if not (isinstance(flow_time, (int, float)) and 0.0 <= flow_time < float("inf")):
-            raise InvalidArgumentError(f"flow_time must be at least 0 and finite, got {flow_time}")
+        self.target = checks.number(target, "target", above=0.0, below=1.0)
+        self.largest_factor = checks.number(largest_factor, "largest_factor", above=1.0)
+        self.flow_time = checks.number(flow_time, "flow_time", least=0.0)
         if inverse == "weak" and metric != "lne":
             raise InvalidArgumentError(
                 f"the weak inverse belongs to metric='lne'; metric={metric!r} has only 'exact'"
@@ -177,16 +178,17 @@ class LNECorrector:
         self.weights = find_weights(model_or_parameters, select)
         if isinstance(model_or_parameters, nn.Module):
             refuse_natural_estimators(model_or_parameters, self.weights)
-        self.tau, self.target, self.inverse = tau, float(target), inverse
-        self.block, self.metric, self.on_indefinite = block, metric, on_indefinite
-        self.flow_time, self.largest_factor = float(flow_time), float(largest_factor)
-        self.keep_statistics, self.kernel = bool(statistics), kernel
-        self.statistics: dict[str, LayerStatistics] = {}
+        for weight in self.weights:
+            require_layout(weight, block)
         self._given = {w.name: given_tau(tau, w.name) for w in self.weights}
+        self.tau, self.inverse, self.block = plain_tau(tau), inverse, block
+        self.metric, self.on_indefinite = metric, on_indefinite
+        self.keep_statistics, self.kernel = checks.flag(statistics, "statistics"), kernel
+        self.statistics: dict[str, LayerStatistics] = {}
         self._follower = Follower(self.target)
         self._warned: set[tuple[str, str]] = set()
         self.caller: Caller | None = None
-        if block == "weight" and tau != "auto" and None in self._given.values():
+        if block == "weight" and self.tau != "auto" and None in self._given.values():
             raise InvalidArgumentError(
                 "blocks of one weight take tau='auto' for all layers or a number for each"
             )
@@ -514,10 +516,3 @@ class LNECorrector:
             new = of_layers(blocks, tau, norm2, condition, change, indefinite, finite)
             found = {**self.statistics, **new}
             self.statistics = {w.name: found[w.name] for w in self.weights if w.name in found}
-
-
-def _check_number(name: str, value: Any, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low < value < high:
-        raise InvalidArgumentError(
-            f"{name} must be a number between {low:g} and {high:g}, got {value!r}"
-        )

@@ -13,6 +13,7 @@ from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 
 from ..quantize.estimators.base import Estimator, Site, as_numbers
 from ..quantize.estimators.registry import register_estimator
+from ..quantize.layers import refuse_sharded
 from .functional import BLOCKS, POLICIES, compilable, note_natural
 from .metrics import INVERSES
 
@@ -58,6 +59,7 @@ class _Natural(Estimator):
         largest_factor: float = 1.0,
         on_indefinite: str = "rescale",
     ) -> Tensor:
+        refuse_sharded(w)
         tau = None if isinstance(self.tau, str) else float(self.tau)
         if not torch.compiler.is_compiling():
             note_natural(w)

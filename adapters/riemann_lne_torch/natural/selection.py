@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,11 @@ _ADVICE = (
     "quantize the model first, or say which layers to take with select: name patterns such as "
     "('layer1.*',), a function of (name, module), or 'all' for every convolution, linear layer "
     "and embedding"
+)
+
+_FLAT = (
+    "FullyShardedDataParallel (FSDP1) keeps weights in flat parameters, where they have neither "
+    "their shape nor their place; use fully_shard (FSDP2)"
 )
 
 
@@ -61,7 +67,7 @@ def find_weights(source: Source, select: Select = None) -> list[Weight]:
     Raises
     ------
     InvalidArgumentError
-        If nothing is selected, or a pattern matches nothing.
+        If nothing is selected, a pattern matches nothing, or FSDP1 has taken a weight.
     DTypeError, ShapeError
         If a weight is not real floating point, is a scalar, or has no entries. Names the layer.
 
@@ -108,6 +114,7 @@ def find_weights(source: Source, select: Select = None) -> list[Weight]:
 
 
 def _from_model(model: nn.Module, select: Select) -> Iterator[Weight]:
+    _refuse_flat(model)
     modules = [(name, m) for name, m in model.named_modules() if latent_parameter(m) is not None]
     wanted = _predicate(select, [name for name, _ in modules])
     none = True
@@ -128,6 +135,17 @@ def _from_model(model: nn.Module, select: Select) -> Iterator[Weight]:
             f"the model {type(model).__name__} has no {kind}: {_ADVICE}. "
             f"Its layers with a weight: {names}"
         )
+
+
+def _refuse_flat(model: nn.Module) -> None:
+    """Refuse models in FSDP1's wrappers, whose weights are parts of flat parameters."""
+    if "torch.distributed.fsdp" not in sys.modules:
+        return
+    from torch.distributed.fsdp import FullyShardedDataParallel
+
+    for name, module in model.named_modules():
+        if isinstance(module, FullyShardedDataParallel):
+            raise InvalidArgumentError(f"{name or 'the model'}: {_FLAT}")
 
 
 def _report_left_out(model: nn.Module, chosen: list[nn.Module]) -> None:
@@ -174,10 +192,25 @@ def _from_parameters(source: Any) -> Iterator[Weight]:
         yield Weight(name, parameter)
 
 
+def _is_leaf(p: Tensor) -> bool:
+    try:
+        return p.is_leaf
+    except RuntimeError:  # a view of a tensor that was written to: FSDP1 leaves such views behind
+        return False
+
+
 def _check(weight: Weight) -> None:
     p, where = weight.parameter, f"layer {weight.name!r}: "
+    if getattr(p, "_fsdp_flattened", False):
+        raise InvalidArgumentError(f"{where}{_FLAT}")
     if isinstance(p, nn.parameter.UninitializedParameter):
         raise ShapeError(f"{where}its weight has no shape yet; run the model once on an input")
+    if not _is_leaf(p):
+        raise InvalidArgumentError(
+            f"{where}its weight is computed from other tensors, so that no optimiser holds it; "
+            "give the parameter that it is computed from. In a model that FSDP1 has wrapped: use "
+            "fully_shard (FSDP2)"
+        )
     if not p.dtype.is_floating_point or p.dtype.itemsize < 2:
         raise DTypeError(
             f"{where}its weight has dtype {p.dtype}; the LNE metric is one of real floating-point "

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from riemann_lne import checks
 from riemann_lne.errors import ConvergenceError, InvalidArgumentError, NotFiniteError
 from riemann_lne.lne.pieces import PieceSums
 
@@ -33,17 +34,22 @@ def given_tau(tau: float | Mapping[str, float] | str, name: str) -> float | None
             f"tau has no entry for layer {name!r}; its patterns are {sorted(tau)}: add one, or "
             "'*' for all others"
         )
-    if isinstance(tau, str):
-        if tau != "auto":
-            raise InvalidArgumentError(f"tau must be a number, a mapping or 'auto', got {tau!r}")
+    if isinstance(tau, str) and tau == "auto":
         return None
-    if isinstance(tau, bool) or not isinstance(tau, (int, float)):
-        raise InvalidArgumentError(f"tau must be a number, a mapping or 'auto', got {tau!r}")
-    if not (math.isfinite(tau) and tau > 0.0):
+    try:
+        return checks.number(tau, "tau", above=0.0)
+    except InvalidArgumentError as error:
         raise InvalidArgumentError(
-            f"tau must be finite and greater than 0, got {tau} for layer {name!r}"
-        )
-    return float(tau)
+            "tau must be a finite number greater than 0, a mapping from name patterns to such, or "
+            f"'auto', got {checks.shown(tau)} for layer {name!r}"
+        ) from error
+
+
+def plain_tau(tau: Any) -> Any:
+    """A tau that `given_tau` has accepted, with plain Python numbers."""
+    if isinstance(tau, Mapping):
+        return {pattern: plain_tau(value) for pattern, value in tau.items()}
+    return tau if isinstance(tau, str) else float(tau)
 
 
 class Follower:

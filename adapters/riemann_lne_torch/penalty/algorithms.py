@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from riemann_lne.errors import InvalidArgumentError
+from riemann_lne import checks
 
 from ..natural.corrector import LNECorrector
 from .regularizer import RicciFlowRegularizer
@@ -122,10 +122,9 @@ def algorithm_2_step(
     >>> bool(losses[-1].loss < losses[0].loss)
     True
     """
-    if not alpha >= 0.0:
-        raise InvalidArgumentError(f"alpha must be at least 0, got {alpha}")
-    if max_ratio is not None and not max_ratio > 0.0:
-        raise InvalidArgumentError(f"max_ratio must be above 0, got {max_ratio}")
+    alpha = checks.number(alpha, "alpha", least=0.0)
+    if max_ratio is not None:
+        max_ratio = checks.number(max_ratio, "max_ratio", above=0.0)
     optimizer.zero_grad()
     n = penalty(x, y)  # first: its passes then need not share the memory with the graph of the loss
     loss = loss_fn(model(x), y)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from riemann_lne import checks
 from riemann_lne.errors import InvalidArgumentError, NotPositiveDefiniteError, UnknownNameError
 from riemann_lne.lne import LNEMetric
 from riemann_lne.lne.discrete_flow import defect_of_products, flow_weights
@@ -200,23 +200,21 @@ class RicciFlowRegularizer:
         ):
             if value not in known:
                 raise UnknownNameError(kind, value, known)
-        if gate != "off" and not (isinstance(eps, (int, float)) and 0.0 < eps < math.inf):
-            raise InvalidArgumentError(f"gate={gate!r} needs eps, a number above 0; got {eps!r}")
-        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-            raise InvalidArgumentError(f"every must be an integer of at least 1, got {every!r}")
-        if not (isinstance(part, (int, float)) and 0.0 < part <= 1.0):
-            raise InvalidArgumentError(f"part must be above 0 and at most 1, got {part!r}")
-        if not (isinstance(target, (int, float)) and 0.0 < target < 1.0):
-            raise InvalidArgumentError(f"target must lie between 0 and 1, got {target!r}")
+        if gate != "off" and eps is None:
+            raise InvalidArgumentError(f"gate={gate!r} needs eps, a number above 0")
+        self.eps = None if eps is None else checks.number(eps, "eps", above=0.0)
+        self.every = checks.count(every, "every", least=1)
+        self.part = checks.number(part, "part", above=0.0, most=1.0)
+        self.target = checks.number(target, "target", above=0.0, below=1.0)
+        self.relative = checks.flag(relative, "relative")
         self.shifts = check_shifts(shifts)
         self.weights = find_weights(model, select)
         self._passes = VirtualPasses(model, loss_fn, self.weights)
         self._tau = [given_tau(tau, w.name) for w in self.weights]
         self._step = _VirtualStep(step)
-        self.target, self.next_step, self.derivative = float(target), next_step, derivative
-        self.gate, self.eps = gate, eps
-        self.relative, self.denominator, self.reduction = bool(relative), denominator, reduction
-        self.every, self.part, self.fill, self.kernel = every, float(part), fill, kernel
+        self.next_step, self.derivative, self.gate = next_step, derivative, gate
+        self.denominator, self.reduction = denominator, reduction
+        self.fill, self.kernel = fill, kernel
         self._translate = translate
         self.statistics: dict[str, LayerDefect] = {}
         self._norm2 = torch.zeros(len(self.weights))
@@ -522,16 +520,13 @@ class _VirtualStep:
     """Length of the virtual step for a parameter: a number, or the optimiser's learning rate."""
 
     def __init__(self, step: Any) -> None:
-        number = isinstance(step, (int, float)) and not isinstance(step, bool)
-        if not isinstance(step, torch.optim.Optimizer) and not (number and 0.0 < step < math.inf):
-            raise InvalidArgumentError(
-                f"step must be a number above 0, or an optimiser to read it from, got {step!r}"
-            )
+        if not isinstance(step, torch.optim.Optimizer):
+            step = checks.number(step, "step, a length or an optimiser to read it from,", above=0.0)
         self.step = step
 
     def __call__(self, parameter: Tensor) -> float:
         if not isinstance(self.step, torch.optim.Optimizer):
-            return float(self.step)
+            return self.step
         for group in self.step.param_groups:
             if any(p is parameter for p in group["params"]):
                 return float(group["lr"])

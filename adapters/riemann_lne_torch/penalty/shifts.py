@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from riemann_lne import checks
 from riemann_lne.errors import InvalidArgumentError, ShapeError, UnknownNameError
 
 Translate: TypeAlias = Callable[[Tensor, int, int], Tensor]
@@ -25,18 +26,16 @@ def check_shifts(shifts: Any) -> tuple[tuple[int, int], tuple[int, int]]:
             f"shifts must be ((k1, k2), (j1, j2)): two shifts in rows and two in columns, got "
             f"{shifts!r}"
         ) from error
+    pixels: list[int] = []
     for axis, a, b in (("rows (k1, k2)", k1, k2), ("columns (j1, j2)", j1, j2)):
         for value in (a, b):
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise InvalidArgumentError(
-                    f"shifts are whole pixels, got {value!r} among the {axis}"
-                )
-        if a == b:
+            pixels.append(checks.count(value, f"shift in {axis}, in pixels,", least=None))
+        if pixels[-1] == pixels[-2]:
             raise InvalidArgumentError(
                 f"the two shifts in {axis} are both {a}: their difference divides in Eq. 32, so "
                 "that they must differ; use for instance (1, -1)"
             )
-    return (k1, k2), (j1, j2)
+    return (pixels[0], pixels[1]), (pixels[2], pixels[3])
 
 
 def translate(x: Tensor, rows: int, columns: int, fill: str = "zero") -> Tensor:

@@ -46,7 +46,7 @@ class VirtualPasses:
             if isinstance(weight.parameter, DTensor):
                 raise InvalidArgumentError(
                     f"layer {weight.name!r} is sharded; virtual passes need whole parameters on "
-                    "every process (DistributedDataParallel, not FSDP)"
+                    "every process (DistributedDataParallel, not FSDP or tensor parallelism)"
                 )
         self.names = [names[id(w.parameter)] for w in weights]
 

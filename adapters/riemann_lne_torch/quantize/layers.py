@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.nn.utils import parametrize
+
+from riemann_lne.errors import InvalidArgumentError
 
 from .channels import Channels, chosen_channels
 from .quantizers import WeightQuantizer
@@ -52,3 +55,16 @@ def is_quantized(module: nn.Module) -> bool:
         if getattr(module, name, None) is not None:
             return True
     return False
+
+
+def refuse_sharded(w: Tensor, where: str = "") -> None:
+    """Refuse weights that tensor parallelism has cut: blocks reach over processes.
+
+    Raises InvalidArgumentError with the advice to use the corrector. FSDP2 hands out whole weights.
+    """
+    if isinstance(w, DTensor):
+        raise InvalidArgumentError(
+            f"{where}the LNE estimators need whole weights on every process, and tensor "
+            "parallelism has cut this one (FSDP2 alone has not): quantise with estimator='ste' and "
+            "use LNECorrector, which adds up the parts"
+        )

@@ -25,7 +25,7 @@ from .checkpoints import LATENT, accept_checkpoint
 from .config import QuantConfig, Settings
 from .estimators import get_estimator
 from .inputs import INPUT, attach_input, detach_input, find_inputs, remove_hook
-from .layers import is_quantized, weight_quantizer
+from .layers import is_quantized, refuse_sharded, weight_quantizer
 from .levels import check_bits, require_floating
 from .pretrained import attach_pretrained, detach_pretrained
 from .quantizers import ActivationQuantizer, WeightQuantizer
@@ -193,6 +193,8 @@ def _prepare(name: str, layer: Any, settings: Settings) -> _Planned:
                 channels.groups,
             )
             quantizer.value(layer.weight)  # whatever the estimator refuses, it does here
+            if quantizer.estimator.natural:
+                refuse_sharded(layer.weight)
         if settings.activation_bits is not None:
             activation = ActivationQuantizer(
                 check_bits(settings.activation_bits, "activation_bits: "),

@@ -195,10 +195,3 @@ class OptimizerWrapper(torch.optim.Optimizer):
     def _learning_rate(self, p: Tensor) -> float:
         """The learning rate of the group that holds the parameter."""
         return float(self._group_of[id(p)]["lr"])
-
-
-def require_positive(**numbers: float) -> None:
-    """Refuse numbers that are not greater than 0."""
-    for name, number in numbers.items():
-        if not number > 0:
-            raise InvalidArgumentError(f"{name} must be greater than 0, got {number}")

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from riemann_lne import checks
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 
 from ..levels import scaled_gradient
 from ..quantization import quantized_layers
 from ..quantizers import WeightQuantizer
-from .base import OptimizerWrapper, require_positive
+from .base import OptimizerWrapper
 
 __all__ = ["FCGrad", "MetaQuant", "MultiFC"]
 
@@ -125,10 +126,9 @@ class MetaQuant(OptimizerWrapper):
         meta_lr: float = 1e-3,
         start: str = "identity",
     ) -> None:
-        require_positive(hidden=hidden, meta_lr=meta_lr)
-        layers = self.default_layers if layers is None else layers
-        if layers < 2:
-            raise InvalidArgumentError(f"the meta network needs 2 layers or more, got {layers}")
+        hidden = checks.count(hidden, "hidden", least=1)
+        meta_lr = checks.number(meta_lr, "meta_lr", above=0.0)
+        layers = self.default_layers if layers is None else checks.count(layers, "layers", least=2)
         if start not in _STARTS:
             raise UnknownNameError("start of the meta network", start, _STARTS)
         self.quantizers, targets = self._sites(model)

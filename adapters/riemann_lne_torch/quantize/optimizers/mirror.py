@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from riemann_lne import checks
 from riemann_lne.errors import InvalidArgumentError
 
 from ..levels import quantize_binary
-from .base import OptimizerWrapper, quantizable_parameters, require_positive
+from .base import OptimizerWrapper, quantizable_parameters
 
 __all__ = ["MirrorDescentTanh"]
 
@@ -73,9 +74,9 @@ class MirrorDescentTanh(OptimizerWrapper):
         growth: float = 1.01,
         every: int = 100,
     ) -> None:
-        require_positive(beta=beta, every=every)
-        if not growth >= 1.0:
-            raise InvalidArgumentError(f"growth must be at least 1, got {growth}")
+        self.start = checks.number(beta, "beta", above=0.0)
+        self.growth = checks.number(growth, "growth", least=1.0)
+        self.every = checks.count(every, "every", least=1)
         weights = quantizable_parameters(params) if isinstance(params, nn.Module) else params
         super().__init__(optimizer, weights)
         for i, p in enumerate(self.targets):
@@ -84,9 +85,6 @@ class MirrorDescentTanh(OptimizerWrapper):
                     f"weight tensor {i}, shape {tuple(p.shape)}, has elements outside of (-1, 1); "
                     "map them there first, for instance with p.data.tanh_()"
                 )
-        self.start = float(beta)
-        self.growth = float(growth)
-        self.every = every
         self.steps = 0
         self.dual = [torch.atanh(_wide(p)) for p in self.targets]
         self._old: list[Tensor] = []

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from riemann_lne import checks
 from riemann_lne.errors import InvalidArgumentError
 
 from ..levels import quantize_binary
 from ..quantization import latent_parameters
-from .base import OptimizerWrapper, quantizable_parameters, require_positive
+from .base import OptimizerWrapper, quantizable_parameters
 
 __all__ = ["BinaryConnect", "ProxQuant", "proximal_binary"]
 
@@ -64,7 +65,7 @@ class BinaryConnect(OptimizerWrapper):
         params: nn.Module | Iterable[nn.Parameter],
         bound: float = 1.0,
     ) -> None:
-        require_positive(bound=bound)
+        self.bound = checks.number(bound, "bound", above=0.0)
         if isinstance(params, nn.Module):
             params = latent_parameters(params)
             if not params:
@@ -72,7 +73,6 @@ class BinaryConnect(OptimizerWrapper):
                     "BinaryConnect needs a quantised model; call quantize_(model, ...) first"
                 )
         super().__init__(optimizer, params)
-        self.bound = float(bound)
 
     def _after(self) -> None:
         for p in self.targets:
@@ -112,8 +112,7 @@ def proximal_binary(w: Tensor, strength: float) -> Tensor:
     >>> proximal_binary(torch.tensor([-0.5, 0.95, 1.5]), 0.1)
     tensor([-0.6000,  1.0000,  1.4000])
     """
-    if not strength >= 0.0:
-        raise InvalidArgumentError(f"strength must be at least 0, got {strength}")
+    strength = checks.number(strength, "strength", least=0.0)
     # the same function without a cancellation, which would round small weights to 0
     return w + quantize_binary(w) * (1.0 - w.abs()).clamp(-strength, strength)
 
@@ -182,20 +181,15 @@ class ProxQuant(OptimizerWrapper):
         hard_after: float = 2.0 / 3.0,
         clip: bool = False,
     ) -> None:
-        require_positive(epochs=epochs, steps_per_epoch=steps_per_epoch)
-        if not rate >= 0.0:
-            raise InvalidArgumentError(f"rate must be at least 0, got {rate}")
-        if not 0.0 <= hard_after <= 1.0:
-            raise InvalidArgumentError(
-                f"hard_after is a fraction of the epochs, from 0 to 1, got {hard_after}"
-            )
+        self.epochs = checks.count(epochs, "epochs", least=1)
+        self.steps_per_epoch = checks.count(steps_per_epoch, "steps_per_epoch", least=1)
+        self.rate = checks.number(rate, "rate", least=0.0)
+        self.hard_after = checks.number(
+            hard_after, "hard_after, a fraction of the epochs,", least=0.0, most=1.0
+        )
+        self.clip = checks.flag(clip, "clip")
         weights = quantizable_parameters(params) if isinstance(params, nn.Module) else params
         super().__init__(optimizer, weights)
-        self.epochs = epochs
-        self.steps_per_epoch = steps_per_epoch
-        self.rate = float(rate)
-        self.hard_after = float(hard_after)
-        self.clip = clip
         self.steps = 0
         self.hard = False
 
