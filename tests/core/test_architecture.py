@@ -1,6 +1,7 @@
 """Arrows point one way: a module imports only from layers below its own."""
 
 import ast
+import importlib
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,44 @@ def test_the_core_knows_nothing_of_what_builds_on_it():
         text = (ROOT / path).read_text(encoding="utf-8")
         assert "import riemann_lne_" not in text
         assert "from riemann_lne_" not in text
+
+
+# ---- the torch adapter ----------------------------------------------------------------------
+
+ADAPTER = ROOT.parent / "adapters" / "riemann_lne_torch"
+ROOMS = ["quantize", "natural", "penalty", "hosts"]
+
+
+def rooms_imported(path):
+    """Rooms of the adapter that one of its modules imports, relative imports at any depth."""
+    inside = path.relative_to(ADAPTER)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level == len(inside.parts):
+            yield from (
+                [node.module.split(".")[0]] if node.module else [alias.name for alias in node.names]
+            )
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_of_the_adapter_imports_only_from_rooms_before_it(room):
+    before = ROOMS[: ROOMS.index(room)]
+    for path in sorted((ADAPTER / room).rglob("*.py")):
+        for other in rooms_imported(path):
+            assert other == room or other in before, f"{path.relative_to(ADAPTER)} imports {other}"
+
+
+@pytest.mark.parametrize(
+    ("old", "name"),
+    [
+        ("estimators", "DoReFa"),
+        ("estimators", "LNE"),
+        ("estimators", "register_estimator"),
+        ("optimizers", "BinaryConnect"),
+        ("quantization", "quantize_"),
+        ("quantizers", "WeightQuantizer"),
+        ("logging", "StatisticsLogger"),
+    ],
+)
+def test_import_paths_that_users_know_still_work(old, name):
+    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    assert hasattr(importlib.import_module(f"riemann_lne_torch.{old}"), name)
