@@ -42,7 +42,7 @@ $(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 verify: $(VENV)/.verify
-	$(BIN)/riemann-lne verify --quick --report verify-report --json verify-report/verify.json --certify
+	$(BIN)/riemann-lne verify --quick --report verify-report --certify
 
 $(HOSTS)/.ready: pyproject.toml constraints.txt | $(BIN)/python
 	@test -x $(HOSTS)/bin/python || $(BIN)/python -m venv $(HOSTS)

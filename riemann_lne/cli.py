@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 from . import __version__
 from .checks import printable
@@ -21,6 +21,7 @@ from .errors import RiemannLNEError
 from .flow_command import flow
 
 COMMAND_GROUP = "riemann_lne.commands"
+_ORDER = ("compare", "verify", "bench")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -28,13 +29,20 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="riemann-lne",
         description="Numerical Ricci flow and the LNE geometry of weight space.",
+        epilog="example: riemann-lne verify --only weak-inverse",
     )
-    parser.add_argument("--version", action="version", version=f"riemann-lne {__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"riemann-lne {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     flow(commands)
-    for entry in sorted(entry_points(group=COMMAND_GROUP), key=lambda e: e.name):
+    for entry in sorted(entry_points(group=COMMAND_GROUP), key=_place):
         entry.load()(commands)
     return parser
+
+
+def _place(entry: EntryPoint) -> tuple[int, str]:
+    """Order of the commands in the help: that of the README, then others by name."""
+    known = entry.name in _ORDER
+    return (_ORDER.index(entry.name) if known else len(_ORDER), entry.name)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -28,6 +28,7 @@ LAYERS = [
     {"plotting"},
     {"flow_command"},
     {"testing", "cli"},
+    {"__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 MODULES = sorted(p.relative_to(ROOT) for p in ROOT.rglob("*.py") if p.parent != ROOT or (

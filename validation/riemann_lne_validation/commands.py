@@ -26,6 +26,7 @@ def verify(commands: Any) -> None:
         help="the theorem audit: statements of the paper, run, measured, judged",
         description="Check statements of the source paper by running them. Every verdict is "
         "computed from what this run measures.",
+        epilog="example: riemann-lne verify --only weak-inverse --set n=2000",
     )
     parser.add_argument("--only", nargs="+", metavar="ID", help="check these claims alone")
     length = parser.add_mutually_exclusive_group()
@@ -58,6 +59,11 @@ def verify(commands: Any) -> None:
         help="write exact proofs of the verdicts that have one, and the checker of these proofs "
         "(default: certificates, in --report's folder if there is one)",
     )
+    parser.add_argument(
+        "--details",
+        action="store_true",
+        help="print every measurement (default: with --only)",
+    )
     parser.add_argument("--list", action="store_true", help="list the claims with their parameters")
     parser.set_defaults(run=_verify)
 
@@ -68,6 +74,7 @@ def bench(commands: Any) -> None:
         "bench",
         help="time the core, each part against a plain version in the same run",
         description="Medians of repeated runs; every figure is next to that of a plain version.",
+        epilog="example: riemann-lne bench --quick --report bench-report",
     )
     parser.add_argument("--only", nargs="+", metavar="NAME", help="run these benchmarks alone")
     parser.add_argument("--quick", action="store_true", help="small sizes: to see that it works")
@@ -98,6 +105,7 @@ def compare(commands: Any) -> None:
         help="estimators of quantised training side by side, with paired seeds",
         description="Train the same network with different methods, from the same weights on the "
         "same batches, and compare the accuracies. Stopped or killed, the same command goes on.",
+        epilog="example: riemann-lne compare --methods ste lne --seeds 3 --out first-comparison",
     )
     add_arguments(parser)
     parser.set_defaults(run=run)
@@ -178,11 +186,16 @@ def _run_and_keep(
     for file in files:
         write_json(file, outcomes, setting)
     page = write_html(arguments.report, outcomes, setting) if arguments.report else None
-    terminal.table(outcomes)  # after the files: the reader of the output may go away
+    details = arguments.details or bool(arguments.only)
+    terminal.table(outcomes, details)  # after the files: the reader of the output may go away
     for file in files:
         terminal.say(f"results: {file}")
     if page:
         terminal.say(f"report:  {page}")
+    if not details:
+        terminal.say(
+            "what was measured for one claim: riemann-lne verify --only ID; for all: --details"
+        )
     if interrupted:
         if files:
             terminal.say("to go on from here: the same command with --resume")

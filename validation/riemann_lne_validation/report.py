@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -36,6 +37,14 @@ def short(value: Any, entries: int = 3) -> str:
     if isinstance(value, (bool, str, int, np.integer)):
         return str(value)
     return f"{float(value):.5g}"
+
+
+def first_sentence(text: str, most: int = 110) -> str:
+    """The beginning of a statement: its first sentence, or as much of it as has room."""
+    sentence = text.split(". ")[0].split(": ")[0].rstrip(".")
+    if len(sentence) <= most:
+        return sentence
+    return sentence[:most].rsplit(" ", 1)[0] + " ..."
 
 
 def labelled(evidence: Evidence) -> list[tuple[str, Measurement]]:
@@ -100,29 +109,33 @@ class Terminal:
 
             yield advance
 
-    def table(self, outcomes: Sequence[Outcome]) -> None:
-        """Every measurement, then the verdicts in one table."""
+    def table(self, outcomes: Sequence[Outcome], details: bool = False) -> None:
+        """The verdicts in one table, with their counts; before it every measurement, if wanted.
+
+        A check that broke down, or was not run, is told of in any case.
+        """
         from rich.table import Table
         from rich.text import Text
 
         table = Table(title="Theorem audit", title_justify="left")
         table.add_column("claim", no_wrap=True)
         table.add_column("verdict", no_wrap=True)
-        table.add_column("error", justify="right", no_wrap=True)
-        table.add_column("tolerance", justify="right", no_wrap=True)
+        table.add_column("statement", ratio=1)
         for outcome in outcomes:
-            m = outcome.evidence.claim if outcome.evidence else None
             table.add_row(
                 Text(printable(outcome.claim.id)),
                 Text.assemble(
                     (printable(outcome.verdict), _COLOURS[outcome.verdict]),
                     " (proved)" if outcome.certificate else "",
                 ),
-                *((f"{m.error:.2g}", f"{m.tolerance:.2g}") if m else ("", "")),
+                Text(printable(first_sentence(outcome.claim.statement))),
             )
         for outcome in outcomes:
-            self._details(outcome)
+            if details or outcome.problem:
+                self._details(outcome)
         self._console.print(table)
+        counts = Counter(outcome.verdict for outcome in outcomes)
+        self.say(f"{len(outcomes)} claims: {', '.join(f'{n} {v}' for v, n in counts.items())}")
 
     def _details(self, outcome: Outcome) -> None:
         """What was measured for one claim, with its numbers."""
