@@ -211,8 +211,8 @@ def require_members(
     >>> minimal = "    class Right: ..."
     >>> require_members(Flat(), "method", {"order": int, "step": None}, "an integrator", minimal)
     Traceback (most recent call last):
-    riemann_lne.errors.DTypeError: method is a Flat, which is not an integrator: order is 'two', \
-not of type int; the method step is missing. A minimal right one:
+    riemann_lne.errors.DTypeError: method is a Flat; give an integrator (order is 'two', \
+not of type int; the method step is missing). A minimal right one:
     <BLANKLINE>
         class Right: ...
     """
@@ -223,7 +223,7 @@ not of type int; the method step is missing. A minimal right one:
     wrong = [w for w in (_wrong(value, m, kinds) for m, kinds in members.items()) if w]
     if wrong:
         raise DTypeError(
-            f"{name} is a {type(value).__name__}, which is not {kind}: {'; '.join(wrong)}. "
+            f"{name} is a {type(value).__name__}; give {kind} ({'; '.join(wrong)}). "
             f"A minimal right one:\n\n{minimal}"
         )
 

@@ -1,12 +1,14 @@
-"""What a flow is, and the bound on its spectral radius that explicit integrators need."""
+"""The protocols of flows, and the bound on its spectral radius that explicit integrators need."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 from ..arrays import Array, Components, namespace
-from ..errors import DTypeError
+from ..checks import require_members
+from ..errors import DTypeError, KernelUnavailableError
 from ..grids import Grid
 from ..stencils import nyquist_bounds, tile_points, tile_slices
 from ..tensors import inverse_and_determinant, pairs, table
@@ -14,7 +16,12 @@ from ..weights import Order
 
 
 class Flow(Protocol):
-    """A flow g' = F(t, g) of metrics; state and result are packed, (n (n + 1) / 2, *shape)."""
+    """A flow g' = F(t, g) of metrics; state and result are packed, (n (n + 1) / 2, *shape).
+
+    These members are all that ``solve_flow`` needs. ``LocalFlow`` is a base class for a flow whose
+    right-hand side at a point is a formula in the metric and its derivatives; such a flow has a
+    compiled form too.
+    """
 
     @property
     def parabolic(self) -> bool:
@@ -27,16 +34,31 @@ class Flow(Protocol):
         """Upper bound of the spectral radius of the differenced right-hand side, 1 / time."""
 
 
+_MINIMAL = """\
+    class Decay:
+        parabolic = False
+
+        def rhs(self, t, packed, grid, order):
+            return -packed
+
+        def spectral_radius(self, packed, grid, order):
+            return 1.0
+"""
+_MEMBERS = {"parabolic": bool, "rhs": None, "spectral_radius": None}
+
+
 def require_flow(flow: Any, name: str = "flow") -> Any:
     """The flow, if it is an object with the members of ``Flow``.
 
     Raises
     ------
     DTypeError
-        If it is something else, such as a class in place of an object.
+        If it is something else, such as a class in place of an object, or lacks a member; the
+        message names it and shows a minimal right one.
     """
-    if isinstance(flow, type) or not callable(getattr(flow, "rhs", None)):
+    if isinstance(flow, type):
         raise DTypeError(f"{name} = {flow!r}; give a flow object such as RicciDeTurckFlow()")
+    require_members(flow, name, _MEMBERS, "a flow object such as RicciDeTurckFlow()", _MINIMAL)
     return flow
 
 
@@ -45,6 +67,127 @@ class GaugedFlow(Flow, Protocol):
 
     def vector(self, t: float, packed: Array, grid: Grid, order: Order) -> Array:
         """The field W, (n, *shape)."""
+
+
+@runtime_checkable
+class PullableFlow(Flow, Protocol):
+    """A flow that may be integrated by way of a gauged one and pulled back."""
+
+    @property
+    def deturck(self) -> GaugedFlow | None:
+        """The gauged flow by way of which it is integrated; None for the flow as it stands."""
+
+
+def gauge_of(flow: Flow) -> GaugedFlow | None:
+    """The gauged flow by way of which a flow is integrated, if there is one."""
+    return flow.deturck if isinstance(flow, PullableFlow) else None
+
+
+@runtime_checkable
+class FastFlow(Flow, Protocol):
+    """A flow whose right-hand side, updates and grid reductions are compiled."""
+
+    def update(
+        self,
+        t: float,
+        packed: Array,
+        grid: Grid,
+        scale: float,
+        terms: Sequence[tuple[float, Array]],
+        out: Array | None,
+    ) -> Array:
+        """``scale`` times the right-hand side plus the sum of coefficient times array, in one pass.
+
+        ``out`` may be one of these arrays but not ``packed``; it is overwritten and returned.
+        """
+
+    def is_metric(self, packed: Array) -> bool:
+        """Whether all points hold a finite, positive-definite metric."""
+
+    def largest_square(self, terms: Sequence[tuple[float, Array]], packed: Array) -> float:
+        """Largest |e|_g^2 over the grid of a sum of coefficient times array; NaN if one is."""
+
+
+@runtime_checkable
+class CompilableFlow(Flow, Protocol):
+    """A flow that says itself what its compiled form is."""
+
+    def compiled(self, compiler: FlowCompiler) -> Flow:
+        """The flow with its right-hand side compiled.
+
+        Raises KernelUnavailableError where there is no such form.
+        """
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A formula at a point of the grid, from which a kernel can be made.
+
+    A kernel computes in coordinates of equal spacing and brings the result back: the formula must
+    give a packed symmetric tensor (or a scalar) under a change of the units of the coordinates, and
+    every term must have two derivatives, as curvature has.
+
+    Attributes
+    ----------
+    name : str
+        For messages.
+    evaluate : callable
+        (n, *local fields) -> components, by +, -, *, / and abs alone: it is run on symbols.
+    fields : int
+        Metrics that it is given: 1, or 2 with a background.
+    tensor : bool
+        Whether the result is a packed symmetric tensor, else a scalar.
+    """
+
+    name: str
+    evaluate: Callable[..., Sequence[Array]]
+    fields: int = 1
+    tensor: bool = True
+
+
+Background = Callable[[float, Array, Grid], Array | None]
+"""(t, packed, grid) -> the packed background at a time."""
+
+
+class FlowCompiler(Protocol):
+    """The maker of compiled forms that a flow is handed, for one grid, order and kind of array.
+
+    Attributes
+    ----------
+    n : int
+        Dimension of the grid.
+    """
+
+    n: int
+
+    def __call__(self, flow: Flow) -> Flow:
+        """The compiled form of a flow, for flows that are made of others.
+
+        Raises KernelUnavailableError if it has none.
+        """
+
+    def fused(
+        self,
+        flow: Flow,
+        formula: str | Formula,
+        background: Background | None = None,
+        laplacian_factor: float | None = None,
+    ) -> Flow:
+        """The flow with a kernel in place of its right-hand side.
+
+        ``formula`` is one of ``kernels.FORMULAS`` or one of the flow's own. With
+        ``laplacian_factor`` the flow's spectral radius is that factor times
+        ``laplacian_spectral_radius``, which then is compiled as well.
+        """
+
+
+def require_exactly(flow: Flow, kind: type) -> None:
+    """KernelUnavailableError for a subclass, whose methods may compute something else."""
+    if type(flow) is not kind:
+        raise KernelUnavailableError(
+            f"{flow!r} has no fused kernel: it is of a subclass of {kind.__name__}, which may "
+            "compute something else; give it a method compiled() of its own"
+        )
 
 
 def laplacian_spectral_radius(packed: Array, grid: Grid, order: Order) -> float:

@@ -21,11 +21,8 @@ from ..metrics import MetricField, assemble
 from ..stencils import LocalField, evaluate
 from ..tensors import metric_dimension, packed_metric, packed_size
 from ..weights import Order
-from .base import laplacian_spectral_radius
+from .base import Flow, FlowCompiler, laplacian_spectral_radius, require_exactly
 from .describe import describe
-
-Bound = Callable[[Array, Grid, Order], float]
-"""What bounds the Laplacian's spectrum: kernels bring their own."""
 
 BackgroundFunction = Callable[..., Any]
 """(t, *coordinates) -> components of a metric, as arrays (n, n, *shape) or nested sequences."""
@@ -97,8 +94,6 @@ class RicciFlow:
             )
         self.deturck = None if gauge is None else RicciDeTurckFlow(background)
 
-    _bound: Bound = staticmethod(laplacian_spectral_radius)
-
     def rhs(self, t: float, packed: Array, grid: Grid, order: Order) -> Array:
         """-2 R_ij, packed."""
         n = metric_dimension(grid)
@@ -111,8 +106,16 @@ class RicciFlow:
         that the gauge directions, neutral in the continuum, do not cancel there: the trace of the
         all-Nyquist mode decays at 8 (n - 1) / h^2 at order 2, not at 4 n / h^2.
         """
-        n = grid.ndim
-        return self._bound(packed, grid, order) * max(1.0, 2 * (n - 1) / n)
+        return laplacian_spectral_radius(packed, grid, order) * self._factor(grid.ndim)
+
+    @staticmethod
+    def _factor(n: int) -> float:
+        return max(1.0, 2 * (n - 1) / n)
+
+    def compiled(self, compiler: FlowCompiler) -> Flow:
+        """The flow with the kernel "ricci_flow"."""
+        require_exactly(self, RicciFlow)
+        return compiler.fused(self, "ricci_flow", laplacian_factor=self._factor(compiler.n))
 
     def __repr__(self) -> str:
         if self.deturck is None:
@@ -191,8 +194,6 @@ class RicciDeTurckFlow:
             self._known = (key, packed_metric(components, grid, name))
         return self._known[1]
 
-    _bound: Bound = staticmethod(laplacian_spectral_radius)
-
     def rhs(self, t: float, packed: Array, grid: Grid, order: Order) -> Array:
         """-2 R_ij + (L_W g)_ij, packed."""
         n = metric_dimension(grid)
@@ -213,7 +214,16 @@ class RicciDeTurckFlow:
 
     def spectral_radius(self, packed: Array, grid: Grid, order: Order) -> float:
         """The Laplacian's bound: see ``laplacian_spectral_radius``."""
-        return self._bound(packed, grid, order)
+        return laplacian_spectral_radius(packed, grid, order)
+
+    def compiled(self, compiler: FlowCompiler) -> Flow:
+        """The flow with the kernel "ricci_deturck", or "ricci_deturck_background"."""
+        require_exactly(self, RicciDeTurckFlow)
+        if self.background is None:
+            return compiler.fused(self, "ricci_deturck", laplacian_factor=1.0)
+        return compiler.fused(
+            self, "ricci_deturck_background", self.packed_background, laplacian_factor=1.0
+        )
 
     def __repr__(self) -> str:
         return f"RicciDeTurckFlow(background={describe(self.background)})"

@@ -10,7 +10,13 @@ from ..grids import Grid
 from ..jets import trace
 from ..tensors import inverse_and_determinant, table
 from ..weights import Order
-from .base import Flow, require_flow
+from .base import (
+    Flow,
+    FlowCompiler,
+    gauge_of,
+    require_exactly,
+    require_flow,
+)
 from .describe import describe
 from .ricci import RicciFlow
 
@@ -62,7 +68,7 @@ class ScaledFlow:
     @property
     def deturck(self) -> ScaledFlow | None:
         """The same of the flow in DeTurck gauge, if it is one with a gauge."""
-        gauged = getattr(self.flow, "deturck", None)
+        gauged = gauge_of(self.flow)
         return None if gauged is None else ScaledFlow(gauged, self.c)
 
     def vector(self, t: float, packed: Array, grid: Grid, order: Order) -> Array:
@@ -77,6 +83,11 @@ class ScaledFlow:
         """That of the flow. A constant factor adds |c|; one of time is not stiff."""
         shift = 0.0 if callable(self.c) else abs(self.c)
         return self.flow.spectral_radius(packed, grid, order) + shift
+
+    def compiled(self, compiler: FlowCompiler) -> Flow:
+        """The same of the compiled form of the flow."""
+        require_exactly(self, ScaledFlow)
+        return ScaledFlow(compiler(self.flow), self.c)
 
     def __repr__(self) -> str:
         return f"ScaledFlow({self.flow!r}, c={describe(self.c)})"
@@ -120,7 +131,7 @@ class NormalizedRicciFlow:
     @property
     def deturck(self) -> NormalizedRicciFlow | None:
         """The same of the flow in DeTurck gauge, if it is one with a gauge."""
-        gauged = getattr(self.flow, "deturck", None)
+        gauged = gauge_of(self.flow)
         return None if gauged is None else NormalizedRicciFlow(gauged)
 
     def vector(self, t: float, packed: Array, grid: Grid, order: Order) -> Array:
@@ -146,6 +157,11 @@ class NormalizedRicciFlow:
     def spectral_radius(self, packed: Array, grid: Grid, order: Order) -> float:
         """That of the flow: the mean is one bounded, not a stiff, term."""
         return self.flow.spectral_radius(packed, grid, order)
+
+    def compiled(self, compiler: FlowCompiler) -> Flow:
+        """The same of the compiled form of the flow."""
+        require_exactly(self, NormalizedRicciFlow)
+        return NormalizedRicciFlow(compiler(self.flow))
 
     def __repr__(self) -> str:
         return f"NormalizedRicciFlow({self.flow!r})"

@@ -35,8 +35,9 @@ class PulledBackFlow(SemiDiscreteFlow):
         boundary: Boundary,
         initial: Array,
         span: tuple[float, float],
+        kernel: str = "plain",
     ) -> None:
-        super().__init__(gauged, grid, order, boundary, initial, span)
+        super().__init__(gauged, grid, order, boundary, initial, span, kernel)
         self.asked, self._gauged = asked, gauged
         wrong = {face: c for face, c in self.boundary.choices.items() if c != "reflecting"}
         if wrong:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, guarded, like, namespace
-from ..flows.base import Flow
+from ..flows.base import FastFlow, Flow
 from ..fourier import irfftn, rfftn
 from ..grids import Grid
+from ..kernels.fused import choose
 from ..metrics import MetricField
 from ..stencils import dealias_mask, second_derivative_symbol, tile_points, tile_slices
 from ..tensors import (
@@ -45,6 +46,8 @@ class SemiDiscreteFlow:
         With the mirrors of its reflecting ends, for differences of the metric.
     plain_grid : Grid
         As given, for the metrics that users see.
+    kernel : str
+        "plain", or "fused" with what results depend on to the last bit.
     nfev : int
         Evaluations of the right-hand side so far.
     """
@@ -57,12 +60,15 @@ class SemiDiscreteFlow:
         boundary: Boundary,
         initial: Array,
         span: tuple[float, float],
+        kernel: str = "plain",
     ) -> None:
-        self.flow, self.order, self.plain_grid = flow, order, grid
+        self.order, self.plain_grid = order, grid
         self.asked = flow
         self.nfev = 0
         self.boundary = BoundaryConditions(boundary, grid, initial, span)
         self.grid = self.boundary.grid
+        self.flow, self.kernel = choose(kernel, flow, self.grid, order, initial)
+        self._fast = self.flow if isinstance(self.flow, FastFlow) else None
         self._damping = _HighModes(grid, initial) if order == "fourier" else None
 
     def __call__(self, t: float, y: Array) -> Array:
@@ -85,17 +91,16 @@ class SemiDiscreteFlow:
         """
         if self._in_one_pass:
             self.nfev += 1
-            return self.flow.update(t, y, self.grid, scale, terms, out)[...]  # type: ignore[attr-defined]
+            assert self._fast is not None
+            return self._fast.update(t, y, self.grid, scale, terms, out)[...]
         rate = self(t, y)
         return combination([*terms, (scale, rate)], rate if out is None else out)
 
     @property
     def _in_one_pass(self) -> bool:
         """Whether the kernel's time derivative is the system's, and can be added up on the way."""
-        fused = getattr(self.flow, "updates", None)
-        return (
-            fused is not None and fused() and self._damping is None and not self.boundary.sets_rates
-        )
+        whole = self._damping is None and not self.boundary.sets_rates
+        return self._fast is not None and whole
 
     def metric_rate(self, t: float, y: Array) -> Array:
         """Time derivative of the packed metric."""
@@ -140,9 +145,8 @@ class SemiDiscreteFlow:
 
     def admissible(self, y: Array) -> bool:
         """Whether a state is a finite metric."""
-        fused = getattr(self.flow, "is_metric", None)
-        if fused is not None and self.metric_part(y) is y:
-            return bool(fused(y))
+        if self._fast is not None and self.metric_part(y) is y:
+            return self._fast.is_metric(y)
         xp = namespace(y)
         result: Any = None
         for part in tiles_of(y):
@@ -192,11 +196,11 @@ class SemiDiscreteFlow:
         self, error: Array | Combination, before: Array, y: Array, rtol: float, atol: float
     ) -> float:
         """Size of an error estimate in units of the tolerance; see ``scaled_error``."""
-        largest = getattr(self.flow, "largest_square", None)
-        if largest is None:
+        if self._fast is None:
             return scaled_error(error, y, self.grid.ndim, rtol, atol)
         terms = error.terms if isinstance(error, Combination) else ((1.0, error),)
-        return in_tolerances(largest(terms, y), self.grid.ndim, rtol, atol)
+        square = self._fast.largest_square(terms, y)
+        return in_tolerances(square, self.grid.ndim, rtol, atol)
 
 
 def tiles_of(y: Array | Combination) -> Iterator[Array]:

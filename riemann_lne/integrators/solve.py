@@ -13,10 +13,9 @@ import numpy as np
 from .. import checks
 from ..arrays import detached, namespace, to_numpy
 from ..errors import DTypeError, InvalidArgumentError, StorageError
-from ..flows.base import Flow, require_flow
+from ..flows.base import Flow, gauge_of, require_flow
 from ..flows.describe import checksum, describe
 from ..io import StoredMetrics
-from ..kernels.fused import choose
 from ..locks import hold
 from ..metrics import MetricField, require_no_gradient
 from ..weights import Order, validate_order
@@ -185,19 +184,20 @@ def solve_flow(
     if resume and checkpoint is None:
         raise InvalidArgumentError("resume=True needs checkpoint=path, to know what to resume")
     control = make_control(t0, t1, dt, rtol, atol, max_steps, metric.packed)
-    system = make_system(flow, metric, order, boundary, (t0, t1))
-    system.flow, used = choose(kernel, system.flow, system.grid, order, metric.packed)
+    system = make_system(flow, metric, order, boundary, (t0, t1), kernel)
     y = system.start(namespace(metric.packed).asarray(detached(metric.packed), copy=True))
     integrator = make_integrator(method, system, y)
     watch = EventWatch(events)
     recorder = Recorder(metric.grid, to_numpy(y).dtype, store, observe, observe_at, watch.names)
-    parameters = _parameters(control, system, integrator, used, times, dense_output)
+    parameters = _parameters(control, system, integrator, times, dense_output)
     plan = checkpoint if isinstance(checkpoint, (Checkpoint, NoneType)) else Checkpoint(checkpoint)
     file = None
     if plan is not None:
         more = {
             "start": describe(metric),
             "events": str([describe(e) for e in watch.events]),
+            # Options of an object make another run of it; names have none.
+            "integrator": "" if isinstance(method, str) else describe(method),
             "observe": f"{list(recorder.observe)} at {observe_at}",
             "store": "zarr" if recorder.path is not None else str(store),
         }
@@ -223,19 +223,17 @@ def make_system(
     order: Order,
     boundary: Boundary,
     span: tuple[float, float],
+    kernel: str = "plain",
 ) -> SemiDiscreteFlow:
     """The differenced flow from a metric."""
-    gauged = getattr(flow, "deturck", None)
-    if gauged is not None:
-        return PulledBackFlow(flow, gauged, metric.grid, order, boundary, metric.packed, span)
-    return SemiDiscreteFlow(flow, metric.grid, order, boundary, metric.packed, span)
+    gauged, more = gauge_of(flow), (metric.grid, order, boundary, metric.packed, span, kernel)
+    return SemiDiscreteFlow(flow, *more) if gauged is None else PulledBackFlow(flow, gauged, *more)
 
 
 def _parameters(
     control: Control,
     system: SemiDiscreteFlow,
     integrator: Integrator,
-    kernel: str,
     times: list[float] | None,
     dense_output: bool,
 ) -> dict[str, Any]:
@@ -252,7 +250,7 @@ def _parameters(
         "flow": describe(system.asked),
         "method": integrator.name,
         "order": system.order,
-        "kernel": kernel,
+        "kernel": system.kernel,
         "boundary": ends,
         "t_span": [control.t0, control.t1],
         "t_eval": f"{outputs}, crc32 {checksum(np.array(times or [])):08x}",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import DTypeError, InvalidArgumentError, KernelUnavailableError, ShapeError
+from ..flows.base import Formula
 from ..grids import Grid
 from ..tensors import packed_size
 from ..threads import thread_count
@@ -59,11 +60,12 @@ class Kernel:
         The least traffic: each field read and each result written once.
     """
 
-    def __init__(self, name: str, n: int, order: int, dtype: str) -> None:
-        self.name, self.n, self.order, self.dtype = name, n, order, dtype
+    def __init__(self, name: str | Formula, n: int, order: int, dtype: str) -> None:
+        self.formula = formula(name)
+        self.name, self.n, self.order, self.dtype = self.formula.name, n, order, dtype
         self._program = trace(name, n, units(order).ratio)
         self.source = emit_c(name, n, order, dtype)
-        self._library = load(self.source, f"{name} ({n}-D, order {order}, {dtype})")
+        self._library = load(self.source, f"{self.name} ({n}-D, order {order}, {dtype})")
         run = self._library.handle.run
         run.restype = ctypes.c_int64
         pointer, number = ctypes.c_void_p, ctypes.c_int64
@@ -225,7 +227,7 @@ class Kernel:
         """The arguments as native arrays, or an error."""
         if grid.ndim != self.n:
             raise ShapeError(f"{self!r} is for grids of {self.n} axes; this one has {grid.ndim}")
-        wanted = formula(self.name).fields
+        wanted = self.formula.fields
         given = [packed] if background is None else [packed, background]
         if len(given) != wanted:
             raise InvalidArgumentError(
@@ -274,18 +276,18 @@ def _pointers(arrays: Any) -> Any:
     return (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
 
-@cache
-def _kernel(name: str, n: int, order: int, dtype: str) -> Kernel:
+@lru_cache(maxsize=256)
+def _kernel(name: str | Formula, n: int, order: int, dtype: str) -> Kernel:
     return Kernel(name, n, order, dtype)
 
 
-def compile_kernel(name: str, n: int, order: int = 4, dtype: str = "float64") -> Kernel:
+def compile_kernel(name: str | Formula, n: int, order: int = 4, dtype: str = "float64") -> Kernel:
     """The fused kernel of a formula; built at the first call on a machine.
 
     Parameters
     ----------
-    name : str
-        One of FORMULAS.
+    name : str or Formula
+        One of FORMULAS, or a formula of one's own.
     n : int
         Dimension, 2 to 4.
     order : int

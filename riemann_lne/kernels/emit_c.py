@@ -27,6 +27,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
+from ..flows.base import Formula
 from ..weights import half_width
 from .c_templates import (
     ACROSS,
@@ -89,7 +90,7 @@ class _Layout:
         return "q" if self.far else "p", component * len(self.near) + self.near.index(kind)
 
 
-def emit_c(name: str, n: int, order: int, dtype: str, block: int | None = None) -> str:
+def emit_c(name: str | Formula, n: int, order: int, dtype: str, block: int | None = None) -> str:
     """C source with one function, ``run``; see ``cpu.Kernel`` for its arguments."""
     program, width = trace(name, n, units(order).ratio), half_width(order)
     layout = _Layout(program, width)

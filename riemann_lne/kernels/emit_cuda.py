@@ -7,6 +7,7 @@ Nothing in it waits for the host: whether the metric was one is left in a number
 
 from __future__ import annotations
 
+from ..flows.base import Formula
 from .emit import first_difference, second_difference, statements
 from .trace import Derivative, trace
 from .units import units
@@ -46,7 +47,7 @@ run({fields}real *__restrict__ result, const int *__restrict__ offsets,
 """
 
 
-def emit_cuda(name: str, n: int, order: int = 4, dtype: str = "float64") -> str:
+def emit_cuda(name: str | Formula, n: int, order: int = 4, dtype: str = "float64") -> str:
     """CUDA source of the kernel of a formula, as NVRTC and nvcc take it.
 
     Arguments as those of ``compile_kernel``.

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from functools import cache, partial
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 
 import array_api_compat
 import numpy as np
 
 from ..arrays import Array
-from ..errors import KernelUnavailableError, UnknownNameError
-from ..flows.base import Flow, nyquist_symbols
-from ..flows.ricci import Bound, RicciDeTurckFlow, RicciFlow
-from ..flows.scaled import NormalizedRicciFlow, ScaledFlow
+from ..errors import KernelUnavailableError, RiemannLNEError, UnknownNameError
+from ..flows.base import Background, CompilableFlow, Flow, Formula, nyquist_symbols
 from ..grids import Grid
 from ..weights import Order
+from .agreement import require_agreement
 from .cpu import Kernel, compile_kernel, unsupported
 from .gpu import DeviceKernel, device_kernel
 from .reductions import Terms, reductions
@@ -30,38 +29,70 @@ LEAST_POINTS = 4096
 _log = logging.getLogger("riemann_lne.kernels")
 
 
-class _Fused:
-    """What flows with a kernel have besides: updates in one pass, where the kernel has them."""
+class FusedFlow:
+    """A flow with a kernel in place of its right-hand side; all else is asked of the flow.
 
-    kernel: Kernel | DeviceKernel
-    _threads: int | None
-    _bound: Bound
-    largest_square: Callable[[Terms, np.ndarray], float] | None
-    """Largest |e|_g^2 over the grid of a sum of coefficient times array, NaN if there is one; None
-    on a device."""
-    is_metric: Callable[[np.ndarray], bool] | None
-    """Whether all points hold a finite metric; None on a device."""
+    Attributes
+    ----------
+    flow : Flow
+        The flow as it was given.
+    kernel : Kernel or DeviceKernel
+        Its right-hand side.
+    identity : str
+        What results depend on to the last bit.
+    """
 
-    def _take(self, kernel: Kernel | DeviceKernel, threads: int | None) -> None:
-        """Take a kernel for the right-hand side, and on the host those for the size of a step."""
-        self.kernel, self._threads = kernel, threads
-        self.largest_square = self.is_metric = None
-        self.identity = kernel.identity  # what results depend on to the last bit
-        if not isinstance(kernel, Kernel):
-            return
-        found = reductions(kernel.n, kernel.dtype)
-        self.identity += f" {found.identity}"
-        self.largest_square = partial(found.largest_square, threads=threads)
-        self.is_metric = partial(found.is_metric, threads=threads)
+    def __init__(
+        self,
+        flow: Flow,
+        kernel: Kernel | DeviceKernel,
+        background: Background | None,
+        threads: int | None,
+    ) -> None:
+        self.flow, self.kernel = flow, kernel
+        self.identity = kernel.identity
+        self._background, self._threads = background, threads
 
-        def bound(packed: Array, grid: Grid, order: Order) -> float:
-            return found.largest_bound(packed, nyquist_symbols(grid, order), threads)
+    @property
+    def parabolic(self) -> bool:
+        """As the flow."""
+        return self.flow.parabolic
 
-        self._bound = bound
+    def rhs(
+        self, t: float, packed: Array, grid: Grid, order: Order, out: Array | None = None
+    ) -> Array:
+        """The right-hand side by the kernel."""
+        background = self._packed_background(t, packed, grid)
+        return self.kernel(packed, grid, background, out, self._threads)
 
-    def updates(self) -> bool:
-        """Whether there is `update`."""
-        return isinstance(self.kernel, Kernel)
+    def spectral_radius(self, packed: Array, grid: Grid, order: Order) -> float:
+        """As the flow."""
+        return self.flow.spectral_radius(packed, grid, order)
+
+    def _packed_background(self, t: float, packed: Array, grid: Grid) -> Array | None:
+        return None if self._background is None else self._background(t, packed, grid)
+
+    def __repr__(self) -> str:
+        return repr(self.flow)
+
+
+class FusedHostFlow(FusedFlow):
+    """A flow with a kernel of the host: updates and grid reductions are compiled as well."""
+
+    kernel: Kernel
+
+    def __init__(
+        self,
+        flow: Flow,
+        kernel: Kernel,
+        background: Background | None,
+        laplacian_factor: float | None,
+        threads: int | None,
+    ) -> None:
+        super().__init__(flow, kernel, background, threads)
+        self._reductions = reductions(kernel.n, kernel.dtype)
+        self._factor = laplacian_factor
+        self.identity += f" {self._reductions.identity}"
 
     def update(
         self,
@@ -69,50 +100,109 @@ class _Fused:
         packed: Array,
         grid: Grid,
         scale: float,
-        terms: Sequence[tuple[float, Array]],
+        terms: Terms,
         out: Array | None,
     ) -> Array:
         """``scale`` times the right-hand side plus the sum of coefficient times array."""
-        assert isinstance(self.kernel, Kernel)
-        background = self._background(t, packed, grid)
+        background = self._packed_background(t, packed, grid)
         return self.kernel.update(packed, grid, scale, terms, background, out, self._threads)
 
-    def _background(self, t: float, packed: Array, grid: Grid) -> Array | None:
-        return None
+    def spectral_radius(self, packed: Array, grid: Grid, order: Order) -> float:
+        """As the flow; where that is a multiple of the Laplacian's bound, by a compiled maximum."""
+        if self._factor is None:
+            return super().spectral_radius(packed, grid, order)
+        symbols = nyquist_symbols(grid, order)
+        return self._reductions.largest_bound(packed, symbols, self._threads) * self._factor
+
+    def is_metric(self, packed: Array) -> bool:
+        """Whether all points hold a finite, positive-definite metric."""
+        return self._reductions.is_metric(packed, self._threads)
+
+    def largest_square(self, terms: Terms, packed: Array) -> float:
+        """Largest |e|_g^2 over the grid of a sum of coefficient times array."""
+        return self._reductions.largest_square(terms, packed, self._threads)
 
 
-class FusedRicciFlow(_Fused, RicciFlow):
-    """Ricci flow whose right-hand side is a kernel."""
+class _Compiler:
+    """Makes the compiled forms of flows for a grid, an order and a kind of array.
 
-    def __init__(self, flow: RicciFlow, order: int, like: Array, threads: int | None) -> None:
-        self.deturck = flow.deturck
-        self._take(_kernel_for("ricci_flow", order, like), threads)
-
-    def rhs(
-        self, t: float, packed: Array, grid: Grid, order: Order, out: Array | None = None
-    ) -> Array:
-        """-2 R_ij, packed."""
-        return self.kernel(packed, grid, None, out, self._threads)
-
-
-class FusedRicciDeTurckFlow(_Fused, RicciDeTurckFlow):
-    """Ricci-DeTurck flow whose right-hand side is a kernel."""
+    With ``dry`` nothing is built: flows come back as they are where there would be a kernel.
+    """
 
     def __init__(
-        self, flow: RicciDeTurckFlow, order: int, like: Array, threads: int | None
+        self, grid: Grid, order: Order, array: Array, threads: int | None, dry: bool = False
     ) -> None:
-        super().__init__(flow.background)
-        name = "ricci_deturck" if flow.background is None else "ricci_deturck_background"
-        self._take(_kernel_for(name, order, like), threads)
+        self.n = grid.ndim
+        self._order, self._array, self._threads, self._dry = order, array, threads, dry
+        self.identities: list[str] = []
 
-    def rhs(
-        self, t: float, packed: Array, grid: Grid, order: Order, out: Array | None = None
-    ) -> Array:
-        """-2 R_ij + (L_W g)_ij, packed."""
-        return self.kernel(packed, grid, self._background(t, packed, grid), out, self._threads)
+    def __call__(self, flow: Flow) -> Flow:
+        """The compiled form of a flow."""
+        if not isinstance(flow, CompilableFlow):
+            raise KernelUnavailableError(
+                f"{flow!r} has no fused kernel; RicciFlow and RicciDeTurckFlow have, also inside "
+                "ScaledFlow and NormalizedRicciFlow, and so has a flow made of "
+                "riemann_lne.flows.LocalFlow"
+            )
+        return flow.compiled(self)
 
-    def _background(self, t: float, packed: Array, grid: Grid) -> Array | None:
-        return self.packed_background(t, packed, grid)
+    def fused(
+        self,
+        flow: Flow,
+        formula: str | Formula,
+        background: Background | None = None,
+        laplacian_factor: float | None = None,
+    ) -> Flow:
+        """The flow with a kernel in place of its right-hand side."""
+        array, n = self._array, self.n
+        on_host = isinstance(array, np.ndarray)
+        if not (on_host or array_api_compat.is_cupy_array(array)):
+            raise KernelUnavailableError(
+                f"kernels take arrays of NumPy and CuPy, not {type(array).__name__}"
+            )
+        reason = unsupported(n, self._order, array.dtype)
+        if reason is not None:
+            raise KernelUnavailableError(reason)
+        if self._dry:
+            return flow
+        order, dtype = int(self._order), array.dtype.name
+        kernel: Kernel | DeviceKernel
+        with _own_formula(flow, formula):
+            if on_host:
+                kernel = compile_kernel(formula, n, order, dtype)
+            else:
+                kernel = device_kernel(formula, n, order, dtype, array.device.id)
+        made: FusedFlow
+        if isinstance(kernel, Kernel):
+            if isinstance(formula, Formula):
+                require_agreement(kernel, formula, n, order, dtype, np.asarray, _WHAT_IS_NEEDED)
+            made = FusedHostFlow(flow, kernel, background, laplacian_factor, self._threads)
+        else:
+            made = FusedFlow(flow, kernel, background, self._threads)
+        self.identities.append(made.identity)
+        return made
+
+
+_WHAT_IS_NEEDED = (
+    "a kernel's formula must give a packed symmetric tensor, and every term of it must have two "
+    "derivatives of the metric, as curvature has: put what has none into ScaledFlow"
+)
+
+
+@contextmanager
+def _own_formula(flow: Flow, formula: str | Formula) -> Iterator[None]:
+    """Errors of a formula that cannot be run on symbols, as reasons why there is no kernel."""
+    try:
+        yield
+    except RiemannLNEError:
+        raise
+    except Exception as error:
+        if isinstance(formula, str):
+            raise
+        raise KernelUnavailableError(
+            f"the formula of {flow!r} cannot be run on symbols ({type(error).__name__}: {error}); "
+            "for a kernel it must be written with +, -, *, / and abs"
+        ) from error
 
 
 def why_not(flow: Flow, grid: Grid, order: Order, array: Array) -> str | None:
@@ -120,21 +210,11 @@ def why_not(flow: Flow, grid: Grid, order: Order, array: Array) -> str | None:
 
     Whether a compiler is there is not looked at.
     """
-    inner = _innermost(flow)
-    if type(inner) not in (RicciFlow, RicciDeTurckFlow):
-        return (
-            f"{inner!r} has no fused kernel; RicciFlow and RicciDeTurckFlow have, also inside "
-            "ScaledFlow and NormalizedRicciFlow"
-        )
-    if not (isinstance(array, np.ndarray) or array_api_compat.is_cupy_array(array)):
-        return f"kernels take arrays of NumPy and CuPy, not {type(array).__name__}"
-    return unsupported(grid.ndim, order, array.dtype)
-
-
-def _innermost(flow: Flow) -> Flow:
-    while type(flow) in (ScaledFlow, NormalizedRicciFlow):
-        flow = flow.flow  # type: ignore[attr-defined]
-    return flow
+    try:
+        _Compiler(grid, order, array, None, dry=True)(flow)
+    except KernelUnavailableError as error:
+        return str(error)
+    return None
 
 
 def fused_flow(
@@ -150,25 +230,7 @@ def fused_flow(
     reason = why_not(flow, grid, order, array)
     if reason is not None:
         raise KernelUnavailableError(f"{reason}; use kernel='plain'")
-    return _replaced(flow, int(order), array, threads)
-
-
-def _replaced(flow: Any, order: int, like: Array, threads: int | None) -> Any:
-    if isinstance(flow, ScaledFlow):
-        return ScaledFlow(_replaced(flow.flow, order, like, threads), flow.c)
-    if isinstance(flow, NormalizedRicciFlow):
-        return NormalizedRicciFlow(_replaced(flow.flow, order, like, threads))
-    if isinstance(flow, RicciDeTurckFlow):
-        return FusedRicciDeTurckFlow(flow, order, like, threads)
-    return FusedRicciFlow(flow, order, like, threads)
-
-
-def _kernel_for(name: str, order: int, like: Array) -> Kernel | DeviceKernel:
-    """The kernel for packed metrics like this one."""
-    n, dtype = like.ndim - 1, like.dtype.name
-    if isinstance(like, np.ndarray):
-        return compile_kernel(name, n, order, dtype)
-    return device_kernel(name, n, order, dtype, like.device.id)
+    return _Compiler(grid, order, array, threads)(flow)
 
 
 def choose(kernel: str, flow: Flow, grid: Grid, order: Order, array: Array) -> tuple[Flow, str]:
@@ -191,15 +253,18 @@ def choose(kernel: str, flow: Flow, grid: Grid, order: Order, array: Array) -> t
         grid.size < LEAST_POINTS or why_not(flow, grid, order, array) is not None
     ):
         return flow, "plain"
+    compiler = _Compiler(grid, order, array, None)
     try:
-        result = fused_flow(flow, grid, order, array)
+        reason = why_not(flow, grid, order, array)
+        if reason is not None:
+            raise KernelUnavailableError(f"{reason}; use kernel='plain'")
+        result = compiler(flow)
     except KernelUnavailableError as error:
         if kernel == "fused":
             raise
         _say_once(str(error))
         return flow, "plain"
-    fused: Any = _innermost(result)
-    return result, f"fused {fused.identity}"
+    return result, f"fused {' '.join(compiler.identities)}"
 
 
 @cache

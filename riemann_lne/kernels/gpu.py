@@ -6,27 +6,25 @@ CuPy is looked for among what the caller has imported; this module never imports
 from __future__ import annotations
 
 import sys
-from functools import cache, lru_cache, partial
+from functools import lru_cache
 
 import numpy as np
 
 from ..arrays import Array
 from ..errors import DTypeError, InvalidArgumentError, KernelUnavailableError, ShapeError
+from ..flows.base import Formula
 from ..grids import Grid
-from ..stencils import evaluate
-from ..tensors import packed_size, pairs
+from ..tensors import packed_size
 from ..weights import half_width
+from .agreement import require_agreement
 from .cache import digest
 from .emit_cuda import THREADS, emit_cuda
 from .layout import offsets, with_ghosts
-from .trace import formula, trace
+from .trace import formula
 from .units import unit_factors
 
 # Offsets on the device are 32 bit.
 _LARGEST = 2**31 - 1
-# The check compares with the plain version on random metrics, whose curvature is of the size of
-# the rounding scale over eps: what is beyond this many units is an error of the build.
-_UNITS = 1e4
 
 
 class DeviceKernel:
@@ -41,20 +39,29 @@ class DeviceKernel:
         If it cannot be built, or does not agree with the plain version.
     """
 
-    def __init__(self, name: str, n: int, order: int, dtype: str) -> None:
-        self.name, self.n, self.order, self.dtype = name, n, order, dtype
+    def __init__(self, name: str | Formula, n: int, order: int, dtype: str) -> None:
+        self.formula = formula(name)
+        self.name, self.n, self.order, self.dtype = self.formula.name, n, order, dtype
         self.source = emit_cuda(name, n, order, dtype)
         self._cupy = sys.modules["cupy"]
         try:
             self._kernel = self._cupy.RawKernel(self.source, "run", options=("--std=c++14",))
-            self._check()
+            require_agreement(
+                self,
+                self.formula,
+                n,
+                order,
+                dtype,
+                self._cupy.asarray,
+                "use kernel='plain', and report it",
+            )
         except KernelUnavailableError:
             raise
         except Exception as error:
             # NVRTC, the driver and CuPy have families of errors of their own.
             raise KernelUnavailableError(
-                f"the kernel {name} ({n}-D, order {order}, {dtype}) could not be built for this "
-                f"GPU: {type(error).__name__}: {error}; use kernel='plain'"
+                f"the kernel {self.name} ({n}-D, order {order}, {dtype}) could not be built for "
+                f"this GPU: {type(error).__name__}: {error}; use kernel='plain'"
             ) from error
 
     @property
@@ -93,7 +100,8 @@ class DeviceKernel:
         grid.require_stencil(self.order)
         fields = [packed] if background is None else [packed, background]
         self._require(fields, grid)
-        shape = (len(trace(self.name, self.n).outputs), *grid.shape)
+        count = packed_size(self.n) if self.formula.tensor else 1
+        shape = (count, *grid.shape)
         result = cupy.empty(shape, dtype=self.dtype) if out is None else out
         prepared = [cupy.ascontiguousarray(with_ghosts(f, grid, self.order)) for f in fields]
         tables, stride, unit = _tables(
@@ -103,7 +111,7 @@ class DeviceKernel:
             grid.spacing,
             self.order,
             self.dtype,
-            formula(self.name).tensor,
+            self.formula.tensor,
         )
         bad = cupy.full((), np.iinfo(np.int64).max, dtype=cupy.int64)
         arguments = (
@@ -114,9 +122,9 @@ class DeviceKernel:
         return result, bad
 
     def _require(self, fields: list[Array], grid: Grid) -> None:
-        if grid.ndim != self.n or len(fields) != formula(self.name).fields:
+        if grid.ndim != self.n or len(fields) != self.formula.fields:
             raise InvalidArgumentError(
-                f"{self!r} is for {self.n} axes and {formula(self.name).fields} field(s)"
+                f"{self!r} is for {self.n} axes and {self.formula.fields} field(s)"
             )
         expected = (packed_size(self.n), *grid.shape)
         for field in fields:
@@ -124,30 +132,6 @@ class DeviceKernel:
                 raise ShapeError(f"a field has shape {tuple(field.shape)}, needs {expected}")
             if field.dtype != self.dtype:
                 raise DTypeError(f"a field has dtype {field.dtype}; {self!r} takes {self.dtype}")
-
-    def _check(self) -> None:
-        """Compare with the plain version where that takes no time."""
-        grid = Grid.torus((2 * half_width(self.order) + 2,) * self.n, 1.0)
-        draw = np.random.default_rng(0)
-        unit = np.array([1.0 if i == j else 0.0 for i, j in pairs(self.n)], dtype=self.dtype)
-        fields = tuple(
-            self._cupy.asarray(
-                (unit.reshape(-1, *(1,) * self.n)
-                 + 0.1 / self.n * draw.uniform(-1, 1, (len(unit), *grid.shape))).astype(self.dtype)
-            )
-            for _ in range(formula(self.name).fields)
-        )  # fmt: skip
-        count = len(trace(self.name, self.n).outputs)
-        plain = evaluate(
-            partial(formula(self.name).evaluate, self.n), fields, grid, self.order, count
-        )
-        gap = float(abs(self(fields[0], grid, *fields[1:]) - plain).max())
-        limit = _UNITS * float(np.finfo(self.dtype).eps) * float(abs(plain).max())
-        if not gap <= limit:
-            raise KernelUnavailableError(
-                f"{self!r} differs from the plain version by {gap:.3g} on this GPU, more than "
-                f"rounding ({limit:.3g}); use kernel='plain', and report it"
-            )
 
 
 @lru_cache(maxsize=16)
@@ -173,7 +157,7 @@ def _tables(
     return joined, stride, cupy.asarray(unit_factors(spacing, order, dtype, tensor))
 
 
-@cache
-def device_kernel(name: str, n: int, order: int, dtype: str, device: int) -> DeviceKernel:
+@lru_cache(maxsize=256)
+def device_kernel(name: str | Formula, n: int, order: int, dtype: str, device: int) -> DeviceKernel:
     """The kernel of a formula for a GPU."""
     return DeviceKernel(name, n, order, dtype)

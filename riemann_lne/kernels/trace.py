@@ -1,15 +1,16 @@
-"""The formulas that have kernels, and the trees they become."""
+"""The formulas that kernels are made of, and the trees they become."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ..arrays import Array
 from ..curvature import ricci_tensor
 from ..errors import UnknownNameError
+from ..flows.base import Formula
 from ..flows.ricci import deturck_rate, ricci_rate
 from ..jets import MetricJet
 from ..stencils import LocalField
@@ -26,25 +27,6 @@ class Derivative(NamedTuple):
     axes: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Formula:
-    """What a kernel computes at a point.
-
-    Attributes
-    ----------
-    fields : int
-        Metrics that it is given: 1, or 2 with a background.
-    tensor : bool
-        Whether the result is a packed symmetric tensor, else a scalar.
-    evaluate : callable
-        (n, *local fields) -> components.
-    """
-
-    fields: int
-    tensor: bool
-    evaluate: Callable[..., Sequence[Array]]
-
-
 def _ricci(n: int, metric: LocalField) -> Sequence[Array]:
     return ricci_tensor(MetricJet(metric, n))
 
@@ -54,19 +36,24 @@ def _scalar_curvature(n: int, metric: LocalField) -> Sequence[Array]:
 
 
 _TABLE = {
-    "ricci_deturck": Formula(1, True, deturck_rate),
-    "ricci_deturck_background": Formula(2, True, deturck_rate),
-    "ricci_flow": Formula(1, True, ricci_rate),
-    "ricci": Formula(1, True, _ricci),
-    "scalar_curvature": Formula(1, False, _scalar_curvature),
+    f.name: f
+    for f in (
+        Formula("ricci_deturck", deturck_rate),
+        Formula("ricci_deturck_background", deturck_rate, fields=2),
+        Formula("ricci_flow", ricci_rate),
+        Formula("ricci", _ricci),
+        Formula("scalar_curvature", _scalar_curvature, tensor=False),
+    )
 }
 
 FORMULAS = tuple(_TABLE)
-"""Names of the formulas that have kernels."""
+"""Names of the formulas that come with the library."""
 
 
-def formula(name: str) -> Formula:
-    """The formula of a name."""
+def formula(name: str | Formula) -> Formula:
+    """The formula of a name; or the one given."""
+    if isinstance(name, Formula):
+        return name
     if name not in _TABLE:
         raise UnknownNameError("kernel", name, FORMULAS)
     return _TABLE[name]
@@ -141,8 +128,8 @@ class Program:
         return [node.value for node in self.nodes if node.operation == "input"]
 
 
-@cache
-def trace(name: str, n: int, ratio: int = 1) -> Program:
+@lru_cache(maxsize=256)
+def trace(name: str | Formula, n: int, ratio: int = 1) -> Program:
     """Run a formula on symbols, and save multiplications.
 
     The inputs are derivatives; compact second ones are taken ``ratio`` times, see ``units``.
@@ -160,4 +147,4 @@ def trace(name: str, n: int, ratio: int = 1) -> Program:
     minors = [m.node for m in leading_minors(table(fields[0].value(), n), n)]
     nodes = fewest_products(tape, [*results, *minors])
     outputs, minors_of_metric = nodes[: len(results)], nodes[len(results) :]
-    return Program(name, n, chosen.fields, chosen.tensor, outputs, minors_of_metric, tape)
+    return Program(chosen.name, n, chosen.fields, chosen.tensor, outputs, minors_of_metric, tape)

@@ -15,9 +15,16 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
-from riemann_lne.errors import InvalidArgumentError, MissingDependencyError, UnknownNameError
+from riemann_lne.checks import shown
+from riemann_lne.errors import (
+    DTypeError,
+    InvalidArgumentError,
+    MissingDependencyError,
+    UnknownNameError,
+)
 
 from .backends import Backend
 from .causes import CAUSES
@@ -32,6 +39,7 @@ from .evidence import (
     doubt,
     judge,
 )
+from .user_files import fingerprint, run_file
 
 __all__ = [
     "Claim",
@@ -47,6 +55,7 @@ __all__ = [
     "doubt",
     "judge",
     "known_claims",
+    "load_claims",
     "parameters_of",
     "register_certificate",
     "relative",
@@ -86,6 +95,31 @@ _MINIMAL_GUARD = """
 """
 
 
+_MINIMAL_FILE = """
+    import numpy as np
+    from riemann_lne import exact
+    from riemann_lne_validation.audit import Evidence, Measurement, claim
+
+    def gap(n, order):
+        sphere = exact.round_sphere(n)
+        g = sphere.field(0.0, sphere.grid(17))
+        return float(np.abs(g.ricci(order) - (n - 1) * g.components).max())
+
+    def known_answer(backend, n):
+        error = gap(n, 2)
+        return Measurement("Ric of the sphere, order 2", error, 0.0, error, 0.5, "truncation")
+
+    @claim("my-claim", "my notes, Thm 1", quick={"n": 2}, guard=known_answer)
+    def my_claim(backend, n):
+        \"\"\"Round spheres have Ric = (n - 1) g.
+
+        Measured: the largest difference at order 4; predicted: zero.
+        \"\"\"
+        error = gap(n, 4)
+        return Evidence(Measurement("|Ric - (n - 1) g|", error, 0.0, error, 0.05, "truncation"))
+"""
+
+
 @dataclass(frozen=True)
 class Claim:
     """A numbered statement and the function that checks it.
@@ -106,6 +140,8 @@ class Claim:
         How the statement differs from the paper's, and why; empty where it does not.
     cause : str
         Id of the root cause on which a verdict other than "holds" rests, see ``CAUSES``.
+    origin : str
+        Hash of the user's file in which it was registered; empty for the claims of the paper.
     """
 
     id: str
@@ -117,6 +153,7 @@ class Claim:
     guards: tuple[Guard, ...] = ()
     repaired: str = ""
     cause: str = ""
+    origin: str = ""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """By its id, if registered: its functions need not be such that processes can send them."""
@@ -154,6 +191,9 @@ class Outcome:
 
 
 _REGISTRY: dict[str, Claim] = {}
+# Hashes of the user's files that are being read, and the files that were read, with their hashes.
+_READING: list[str] = []
+_FILES: dict[Path, str] = {}
 _CERTIFICATES: dict[str, str] = {}
 
 
@@ -238,6 +278,7 @@ def claim(
             guards,
             " ".join(repaired.split()),
             cause,
+            _READING[-1] if _READING else "",
         )
         return check
 
@@ -301,6 +342,46 @@ def known_claims() -> dict[str, Claim]:
     return dict(_REGISTRY)
 
 
+def load_claims(paths: Sequence[str | Path]) -> list[Claim]:
+    """The claims that files of the user register, for ``riemann-lne verify --claims``.
+
+    A file that was loaded before, and has not changed, is not run again.
+
+    Raises
+    ------
+    StorageError
+        If a file cannot be read.
+    InvalidArgumentError
+        If it ends with an error (the message names the line), or registers no claim.
+    """
+    library, ids = known_claims(), []  # first: their names are taken
+    for path in map(Path, paths):
+        content = fingerprint(path, "claims file")
+        place = path.resolve()
+        if _FILES.get(place) != content:
+            before = dict(_REGISTRY)
+            for id in [c.id for c in library.values() if c.origin == _FILES.get(place, content)]:
+                if library[id].origin:  # of an earlier version of the file
+                    del _REGISTRY[id]
+            _READING.append(content)
+            try:
+                run_file(path, f"riemann_lne_claims_{content}")
+            except BaseException:
+                _REGISTRY.clear()
+                _REGISTRY.update(before)
+                raise
+            finally:
+                _READING.pop()
+            _FILES[place] = content
+        mine = [c.id for c in _REGISTRY.values() if c.origin == content]
+        if not mine:
+            raise InvalidArgumentError(
+                f"{path} registers no claim; the least that is right:\n{_MINIMAL_FILE}"
+            )
+        ids += mine
+    return [_REGISTRY[id] for id in ids]
+
+
 def select(only: list[str] | None) -> list[Claim]:
     """The claims of the ids, or all.
 
@@ -346,7 +427,7 @@ def run_claim(
     try:
         reason = ""
         try:
-            evidence = claim.check(backend, **parameters)
+            evidence = _checked_evidence(claim, claim.check(backend, **parameters))
         except UnresolvedError as stopped:
             reason = str(stopped)
         known = _known_answers(claim, backend, parameters)
@@ -362,6 +443,16 @@ def run_claim(
     except Exception:  # whatever goes wrong in one check must not hide the others
         evidence, verdict, problem = None, Verdict.ERROR, traceback.format_exc(limit=-3)
     return Outcome(claim, verdict, evidence, parameters, time.perf_counter() - start, problem)
+
+
+def _checked_evidence(claim: Claim, found: Any) -> Evidence:
+    """What a check returned, if it is Evidence."""
+    if not isinstance(found, Evidence):
+        raise DTypeError(
+            f"the check of {claim.id} returned {shown(found)}; return Evidence(Measurement(...)):\n"
+            f"{_MINIMAL_FILE}"
+        )
+    return found
 
 
 def relative(measured: float, predicted: float) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from riemann_lne.errors import InvalidArgumentError
 
-from .audit import Claim, Outcome, Verdict, parameters_of, select
+from .audit import Claim, Outcome, Verdict, load_claims, parameters_of, select
 from .backends import Backend
 from .folders import owned
 
@@ -29,6 +29,14 @@ def verify(commands: Any) -> None:
         epilog="example: riemann-lne verify --only weak-inverse --set n=2000",
     )
     parser.add_argument("--only", nargs="+", metavar="ID", help="check these claims alone")
+    parser.add_argument(
+        "--claims",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="Python files with claims of yours; without --only these alone are checked",
+    )
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--quick", action="store_true", help="small parameters (default)")
     length.add_argument("--full", action="store_true", help="more dimensions, modes and draws")
@@ -132,7 +140,8 @@ def _verify(arguments: argparse.Namespace) -> int:
     from .page import require_plots
     from .report import Terminal
 
-    claims = select(arguments.only)
+    mine = load_claims(arguments.claims)
+    claims = select(arguments.only) if arguments.only or not mine else mine
     terminal = Terminal()
     if arguments.list:
         terminal.list(claims)
@@ -171,7 +180,9 @@ def _run_and_keep(
     try:
         with (
             terminal.progress(len(claims), len(outcomes)) as advance,
-            closing(run_claims(left, setting, overrides, arguments.jobs)) as coming,
+            closing(
+                run_claims(left, setting, overrides, arguments.jobs, arguments.claims)
+            ) as coming,
         ):
             for outcome in coming:
                 outcomes.append(outcome)

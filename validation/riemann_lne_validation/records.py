@@ -74,6 +74,11 @@ def source_fingerprint() -> str:
     return digest.hexdigest()[:16]
 
 
+def _source_of(claim: Claim) -> str:
+    """The source on which a claim's results depend: the library's, and the user's file if any."""
+    return source_fingerprint() + (f"+{claim.origin}" if claim.origin else "")
+
+
 def plain(value: Any) -> Any:
     """The value with what JSON knows: no NumPy types, non-finite numbers as text."""
     if isinstance(value, Mapping):
@@ -130,7 +135,7 @@ def as_record(outcome: Outcome, setting: Setting) -> dict[str, Any]:
         "length": setting.length,
         "backend": setting.backend,
         "version": __version__,
-        "source": source_fingerprint(),
+        "source": _source_of(outcome.claim),
         "problem": outcome.problem,
         "repaired": outcome.claim.repaired or None,
         "cause": outcome.cause or None,
@@ -263,7 +268,7 @@ def resume(
     for record in records:
         claim = known[record["id"]]
         parameters = parameters_of(claim, setting.full, overrides)
-        reason = _why_not(record, setting, parameters)
+        reason = _why_not(record, claim, setting, parameters)
         if reason:
             refused[claim.id] = reason
             continue
@@ -276,12 +281,12 @@ def resume(
 
 
 def _why_not(
-    record: Mapping[str, Any], setting: Setting, parameters: Mapping[str, Any]
+    record: Mapping[str, Any], claim: Claim, setting: Setting, parameters: Mapping[str, Any]
 ) -> str | None:
     """Why a record does not stand for a run with this setting; None if it does."""
     wanted = {
         "version": __version__,
-        "source": source_fingerprint(),
+        "source": _source_of(claim),
         "length": setting.length,
         "backend": setting.backend,
     }

@@ -8,9 +8,11 @@ from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from .audit import Claim, Outcome, Verdict, parameters_of, run_claim, select
+from .audit import Claim, Outcome, Verdict, load_claims, parameters_of, run_claim, select
 from .backends import Backend
 from .records import Setting
 from .workers import interrupts_stay_here, worker_pool
@@ -19,9 +21,15 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 
 
 def run_claims(
-    claims: Sequence[Claim], setting: Setting, overrides: Mapping[str, Any], jobs: int = 0
+    claims: Sequence[Claim],
+    setting: Setting,
+    overrides: Mapping[str, Any],
+    jobs: int = 0,
+    files: Sequence[Path] = (),
 ) -> Generator[Outcome, None, None]:
     """Outcomes as they come, from this process or several (``jobs``; 0: one for each core).
+
+    ``files`` are those of the user that other processes must load before they know the claims.
 
     A process that dies takes no other check with it: those that it may have been running are run
     again, each in a process of its own, and the one that kills that too is reported as an error.
@@ -32,10 +40,10 @@ def run_claims(
             yield run_claim(claim, setting.full, Backend(setting.backend), overrides)
         return
     lost: list[Claim] = []
-    yield from _in_processes(claims, setting, overrides, jobs, lost)
+    yield from _in_processes(claims, setting, overrides, jobs, files, lost)
     for claim in lost:
         again: list[Claim] = []
-        yield from _in_processes([claim], setting, overrides, 1, again)
+        yield from _in_processes([claim], setting, overrides, 1, files, again)
         if again:
             yield _died(claim, parameters_of(claim, setting.full, overrides))
 
@@ -50,10 +58,12 @@ def _in_processes(
     setting: Setting,
     overrides: Mapping[str, Any],
     jobs: int,
+    files: Sequence[Path],
     lost: list[Claim],
 ) -> Iterator[Outcome]:
     """Outcomes as they come; claims whose process died are added to ``lost``."""
-    with worker_pool(jobs) as pool:
+    prepare = partial(load_claims, list(files)) if files else None
+    with worker_pool(jobs, prepare) as pool:
         with _one_thread_each(), interrupts_stay_here():
             futures: dict[Future[Outcome], Claim] = {
                 pool.submit(_run_by_id, c.id, setting.full, setting.backend, dict(overrides)): c

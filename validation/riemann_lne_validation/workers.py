@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 
 @contextmanager
 def worker_pool(
-    jobs: int, prepare: Callable[[], None] | None = None
+    jobs: int, prepare: Callable[[], object] | None = None
 ) -> Iterator[ProcessPoolExecutor]:
     """A pool of processes, each begun anew (spawn).
 
@@ -46,7 +46,7 @@ def worker_pool(
         theirs.close()
 
 
-def _begin(pipe: Connection, prepare: Callable[[], None] | None) -> None:
+def _begin(pipe: Connection, prepare: Callable[[], object] | None) -> None:
     """End this worker when the other end of the pipe is closed, whatever it is doing then."""
 
     def wait() -> None:

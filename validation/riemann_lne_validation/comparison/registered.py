@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import sys
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from riemann_lne.errors import InvalidArgumentError, RiemannLNEError, StorageError, UnknownNameError
+from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 
+from ..user_files import fingerprint, run_file
 from .contracts import ContractError, Dataset, Metric, Network, Task
 
 __all__ = [
@@ -204,15 +201,11 @@ def load_task_files(paths: Sequence[str | Path]) -> list[str]:
     _ship()
     names = []
     for path in map(Path, paths):
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise StorageError(f"cannot read the task file {path}: {error}") from error
-        fingerprint = hashlib.sha256(content).hexdigest()[:12]
-        if _LOADED.get(path.resolve()) != fingerprint:
-            _run(path, fingerprint)
-            _LOADED[path.resolve()] = fingerprint
-        mine = [key for key, origin in _ORIGINS.items() if origin == fingerprint]
+        content = fingerprint(path, "task file")
+        if _LOADED.get(path.resolve()) != content:
+            _run(path, content)
+            _LOADED[path.resolve()] = content
+        mine = [key for key, origin in _ORIGINS.items() if origin == content]
         if not mine:
             raise InvalidArgumentError(
                 f"{path} registers nothing; end it with register_task(Task(...)), or begin from "
@@ -222,32 +215,16 @@ def load_task_files(paths: Sequence[str | Path]) -> list[str]:
     return names
 
 
-def _run(path: Path, fingerprint: str) -> None:
-    module = f"riemann_lne_task_{fingerprint}"
-    spec = importlib.util.spec_from_file_location(module, path)
-    if spec is None or spec.loader is None:
-        raise InvalidArgumentError(f"{path} is no Python file: give one that ends in .py")
-    made = importlib.util.module_from_spec(spec)
-    sys.modules[module] = made  # dataclasses look their module up there
+def _run(path: Path, content: str) -> None:
     # a changed file takes the place of its earlier version
     for key in [k for k, origin in _ORIGINS.items() if origin == _LOADED.get(path.resolve())]:
-        _ORIGINS[key] = fingerprint
+        _ORIGINS[key] = content
     before = _estimators()
-    try:
-        with _being_read(fingerprint):
-            spec.loader.exec_module(made)
-            for name, factory in _estimators().items():
-                if before.get(name) is not factory:
-                    note_origin("method", name)
-    except RiemannLNEError as error:
-        del sys.modules[module]
-        raise InvalidArgumentError(f"{path}{_line(error, path)}: {error}") from error
-    except (Exception, SystemExit) as error:
-        del sys.modules[module]
-        raise InvalidArgumentError(
-            f"{path}{_line(error, path)} ended with {type(error).__name__}: {error}; correct it "
-            "there"
-        ) from error
+    with _being_read(content):
+        run_file(path, f"riemann_lne_task_{content}")
+        for name, factory in _estimators().items():
+            if before.get(name) is not factory:
+                note_origin("method", name)
 
 
 def _estimators() -> dict[str, object]:
@@ -256,15 +233,6 @@ def _estimators() -> dict[str, object]:
     except ImportError:
         return {}
     return dict(registry.factories())
-
-
-def _line(error: BaseException, path: Path) -> str:
-    """The line of the file at which an error arose."""
-    if isinstance(error, SyntaxError) and error.lineno:
-        return f", line {error.lineno},"
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [f.lineno for f in frames if Path(f.filename) == path]
-    return f", line {lines[-1]}," if lines else ""
 
 
 def metric_of(dataset: str) -> Metric:
