@@ -44,7 +44,7 @@ def workers() -> int:
     return chosen if chosen != 1 else thread_count()
 
 
-def _library(f: Array) -> tuple[Any, dict[str, Any]]:
+def library(f: Array) -> tuple[Any, dict[str, Any]]:
     """The module with the transforms for an array, and options for them."""
     if array_api_compat.is_numpy_array(f):
         threads = workers() if math.prod(f.shape) >= _THREADED_POINTS else 1
@@ -56,13 +56,13 @@ def _library(f: Array) -> tuple[Any, dict[str, Any]]:
 
 def rfftn(f: Array, ndim: int) -> Array:
     """Transform of a real field over its last ``ndim`` axes."""
-    fft, options = _library(f)
+    fft, options = library(f)
     return fft.rfftn(f, axes=tuple(range(f.ndim - ndim, f.ndim)), **options)
 
 
 def irfftn(hat: Array, shape: tuple[int, ...]) -> Array:
     """The real field of a shape that has a given transform over its last axes."""
-    fft, options = _library(hat)
+    fft, options = library(hat)
     n = len(shape)
     if hat.ndim == n + 1 and math.prod(shape) >= _LARGE_COMPONENT:
         axes = tuple(range(n))
@@ -82,13 +82,14 @@ def rfftn_into(out: Array, f: Array) -> None:
 
     No memory is taken for NumPy arrays, but that of a few planes.
     """
-    fft, options = _library(f)
+    fft, options = library(f)
     if not array_api_compat.is_numpy_array(f) or f.ndim < 2:
         out[...] = fft.rfftn(f, axes=tuple(range(f.ndim)), **options)
         return
     for part in _planes(f):
         out[part] = fft.rfft(f[part], axis=-1, **options)
-    _in_place(fft.fftn, out, options)
+    for axis in reversed(range(f.ndim - 1)):
+        in_place(fft.fft, out, axis, options)
 
 
 def irfftn_into(out: Array, hat: Array) -> None:
@@ -96,11 +97,12 @@ def irfftn_into(out: Array, hat: Array) -> None:
 
     The transform is used up: no memory is taken for NumPy arrays, but that of a few planes.
     """
-    fft, options = _library(hat)
+    fft, options = library(hat)
     if not array_api_compat.is_numpy_array(hat) or out.ndim < 2:
         out[...] = fft.irfftn(hat, s=out.shape, axes=tuple(range(out.ndim)), **options)
         return
-    _in_place(fft.ifftn, hat, options)
+    for axis in range(out.ndim - 1):
+        in_place(fft.ifft, hat, axis, options)
     for part in _planes(out):
         out[part] = fft.irfft(hat[part], n=out.shape[-1], axis=-1, **options)
 
@@ -112,11 +114,44 @@ def _planes(f: Array) -> Iterator[slice]:
         yield slice(start, start + count)
 
 
-def _in_place(transform: Any, hat: Array, options: dict[str, Any]) -> None:
-    """Transform over all axes but the last one."""
-    result = transform(hat, axes=tuple(range(hat.ndim - 1)), overwrite_x=True, **options)
+def in_place(transform: Any, hat: Array, axis: int, options: dict[str, Any]) -> None:
+    """Transform along an axis.
+
+    Axis by axis, forth from the last one and back from the first one: so do grids whose blocks
+    several processes hold, and the values are the same to the last bit.
+    """
+    result = transform(hat, axis=axis, overwrite_x=True, **options)
     if not np.may_share_memory(result, hat):  # it may be overwritten, it need not
         hat[...] = result
+
+
+class Transform:
+    """Real transforms over a whole grid.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the grid.
+
+    Attributes
+    ----------
+    spectrum : tuple of int
+        Shape of a transform.
+    part : tuple of slice
+        Which part of the spectrum is held here: all of it.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.spectrum = (*shape[:-1], shape[-1] // 2 + 1)
+        self.part = tuple(slice(0, size) for size in self.spectrum)
+
+    def forth(self, out: Array, f: Array) -> None:
+        """Put the transform of a field into ``out``."""
+        rfftn_into(out, f)
+
+    def back(self, out: Array, hat: Array) -> None:
+        """Put the field that has a transform, which is used up, into ``out``."""
+        irfftn_into(out, hat)
 
 
 class AxisSpectrum:
@@ -133,7 +168,7 @@ class AxisSpectrum:
     """
 
     def __init__(self, f: Array, axis: int, length: float) -> None:
-        fft, options = _library(f)
+        fft, options = library(f)
         self._axis, self._size = axis, f.shape[axis]
         self._hat = fft.rfft(f, axis=axis, **options)
         self._reference = f
@@ -154,5 +189,5 @@ class AxisSpectrum:
         hat = self._hat * factor
         if power == 1:
             hat *= 1j
-        fft, options = _library(hat)
+        fft, options = library(hat)
         return fft.irfft(hat, n=self._size, axis=self._axis, **options)

@@ -36,6 +36,9 @@ def padded_tile(f: Array, grid: Grid, order: int, tile: TileSlices) -> Array:
     Shapes: (c, *shape) -> (c, *(tile + 2 half_width)). The padded field as a whole is never made.
     """
     w = half_width(order)
+    frame = grid.frame(f, order)
+    if frame is not None:
+        return frame.region([s.start - w for s in tile], [s.stop + w for s in tile])
     whole = []
     for axis, part in enumerate(tile, start=1):
         if part.start == 0 and part.stop == f.shape[axis]:
@@ -76,13 +79,16 @@ def _ghosts(f: Array, grid: Grid, axis: int, order: int) -> tuple[Array, Array]:
     w, size = half_width(order), f.shape[axis]
     if grid.periodic[axis - 1]:
         return take(f, axis, size - w, None), take(f, axis, 0, w)
-    low, high = (
-        _mirrored(f, grid, axis, side, w)
-        if (axis - 1, side) in grid.mirrors
-        else _extrapolated(f, axis, side, w, order)
-        for side in (0, 1)
-    )
+    low, high = (end_ghosts(f, grid, axis, side, order) for side in (0, 1))
     return low, high
+
+
+def end_ghosts(f: Array, grid: Grid, axis: int, side: int, order: int) -> Array:
+    """Ghost points beyond an end of a bounded axis (counted from 1) from the points before it."""
+    w = half_width(order)
+    if (axis - 1, side) in grid.mirrors:
+        return _mirrored(f, grid, axis, side, w)
+    return _extrapolated(f, axis, side, w, order)
 
 
 def _extrapolated(f: Array, axis: int, side: int, w: int, order: int) -> Array:

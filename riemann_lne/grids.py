@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from .arrays import Array, like, namespace, require_finite, require_supported
 from .checks import count, flag, number, shown
 from .errors import DTypeError, GridTooSmallError, InvalidArgumentError, ShapeError
 from .finite import finite_result
+from .team import ALONE, Team
 from .weights import Order, half_width, quadrature_end_corrections, validate_order
 
 _MAX_DIMENSION = 4
@@ -187,6 +189,56 @@ class Grid:
         """Whether every axis is periodic."""
         return all(self.periodic)
 
+    # ---- what a block of a larger grid answers differently ------------------------------------
+
+    @property
+    def team(self) -> Team:
+        """The processes that hold the blocks of the grid."""
+        return ALONE
+
+    @property
+    def whole(self) -> Grid:
+        """The grid that this one is a block of: itself, unless processes share it."""
+        return self
+
+    def touches(self, axis: int, side: int) -> bool:
+        """Whether an end of the whole grid's axis, side 0 or 1, is an end of this block."""
+        return True
+
+    def open_axes(self) -> tuple[bool, ...]:
+        """Along which axes a field needs ghost points: all that do not close on themselves."""
+        return tuple(not wraps for wraps in self.periodic)
+
+    def frame(self, f: Array, order: int) -> Frame | None:
+        """What lies around a field (c, *shape) of a block; None on a whole grid."""
+        return None
+
+    def require_whole(self, what: str) -> None:
+        """Raise InvalidArgumentError on a block of a larger grid, for what needs all of it."""
+
+    def checksum(self, values: np.ndarray) -> int:
+        """CRC-32 of the bytes of a field, that of all blocks together."""
+        return zlib.crc32(np.ascontiguousarray(values).tobytes())
+
+    def total(self, values: Array, order: int | None = None) -> Array:
+        """Sum over the whole grid of values (..., *shape), axis by axis from the last one.
+
+        With an order, weighted by the quadrature of that order. The sequence of additions is fixed,
+        so that the sum is the same to the last bit however the grid is cut into blocks.
+        """
+        weights = None if order is None else self.quadrature_weights(order)
+        return summed(values, weights, range(self.ndim))
+
+    def transform(self) -> Any:
+        """Fourier transforms over the blocks of a grid; None for the usual ones of a whole grid."""
+        return None
+
+    def mean(self, values: Array) -> Array:
+        """Mean over the points of the whole grid, (..., *shape) -> (...)."""
+        return self.total(values) / self.whole.size
+
+    # -------------------------------------------------------------------------------------------
+
     def axes(self) -> tuple[np.ndarray, ...]:
         """Coordinates along every axis, each a NumPy array of shape (N_a,)."""
         return tuple(
@@ -253,10 +305,7 @@ class Grid:
         if not xp.isdtype(values.dtype, ("real floating", "complex floating")):
             raise DTypeError(f"values have dtype {values.dtype}; convert them to a floating type")
         require_finite(values, "values")
-        result = values
-        for weights in reversed(self.quadrature_weights(order)):
-            result = xp.sum(result * like(weights, values), axis=-1)
-        return result
+        return self.total(values, order)
 
     def require_stencil(self, order: Order) -> None:
         """Raise GridTooSmallError unless every axis is long enough for differences of the order."""
@@ -274,6 +323,27 @@ class Grid:
                     f"axis {axis} has {size} points; differences of order {order} need at least "
                     f"{needed} there: refine the grid or lower the order"
                 )
+
+
+def summed(values: Array, weights: Sequence[np.ndarray] | None, axes: Sequence[int]) -> Array:
+    """Sums over some of a grid's axes, the last ones of an array, one after the other."""
+    for axis in reversed(axes):
+        factors = values if weights is None else values * like(weights[axis], values)
+        values = namespace(values).sum(factors, axis=-1)
+    return values
+
+
+class Frame(Protocol):
+    """A field on a block with the ghost points around it, which are on their way at first."""
+
+    def inner(self, low: Sequence[int], high: Sequence[int]) -> bool:
+        """Whether a region needs nothing that is still on its way."""
+
+    def region(self, low: Sequence[int], high: Sequence[int]) -> Array:
+        """A copy of the field from low to high, in points of the block, ghost points included."""
+
+    def poke(self) -> None:
+        """Give the library that carries the ghost points a moment."""
 
 
 def _as_tuple(

@@ -128,7 +128,7 @@ class MetricField:
 
     def __repr__(self) -> str:
         kind = "torus" if self._grid.is_torus else "grid"
-        return f"MetricField({self.n}-D {kind} {self._grid.shape}, {self._packed.dtype})"
+        return f"MetricField({self.n}-D {kind} {self._grid.whole.shape}, {self._packed.dtype})"
 
     def inverse(self) -> Array:
         """g^ij as (n, n, *shape)."""
@@ -191,7 +191,7 @@ class MetricField:
     def mean(self) -> MetricField:
         """Constant metric with the grid average of every component."""
         xp = namespace(self._packed)
-        average = xp.mean(self._packed, axis=tuple(range(1, self.n + 1)), keepdims=True)
+        average = xp.reshape(self._grid.mean(self._packed), (-1, *(1,) * self.n))
         packed = average + xp.zeros_like(self._packed)
         return MetricField.from_packed(self._grid, packed, check=False)
 
@@ -331,11 +331,11 @@ def perturbed_euclidean(
         if not periodic:
             h *= np.sin(phases[axis] / 2) ** 2
     eigenvalues = np.linalg.eigvalsh(np.moveaxis(h, (0, 1), (-2, -1)))
-    largest = np.max(np.abs(eigenvalues))
+    largest = grid.team.largest(float(np.max(np.abs(eigenvalues))))
     if largest < 1e-6:
         raise GridTooSmallError(
-            f"on a grid of shape {grid.shape} nothing of the perturbation is left inside of the "
-            "boundary; give the bounded axes more points"
+            f"on a grid of shape {grid.whole.shape} nothing of the perturbation is left inside of "
+            "the boundary; give the bounded axes more points"
         )
     h *= amplitude / largest
     h += np.eye(n).reshape(n, n, *(1,) * n)

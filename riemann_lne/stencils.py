@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -114,12 +114,11 @@ class LocalField(Protocol):
 class _DifferencedTile:
     """Finite differences on one tile of a field."""
 
-    def __init__(self, f: Array, tile: TileSlices, grid: Grid, order: int) -> None:
+    def __init__(self, value: Array, padded: Array, grid: Grid, order: int) -> None:
         self._w = half_width(order)
         self._order, self._spacing, self._n = order, grid.spacing, grid.ndim
-        self._value = f[(slice(None), *tile)]
-        # The tile and the halo it needs.
-        self._field = padded_tile(f, grid, order, tile)
+        # The tile, and the tile with the halo it needs.
+        self._value, self._field = value, padded
         self._first: dict[int, Array] = {}
         self._padded_first: dict[int, Array] = {}
 
@@ -225,17 +224,27 @@ def _axis_symbol(grid: Grid, axis: int, derivative: int, order: Order) -> np.nda
     return symbols(theta, order)[derivative - 1] / h**derivative
 
 
-def second_derivative_symbol(grid: Grid, order: Order, a: int, b: int) -> np.ndarray:
-    """Symbol of -d_a d_b over the real-FFT spectrum of the grid, as the differences see it."""
+def second_derivative_symbol(
+    grid: Grid, order: Order, a: int, b: int, part: TileSlices | None = None
+) -> np.ndarray:
+    """Symbol of -d_a d_b over the real-FFT spectrum of the grid, as the differences see it.
+
+    Over a part of the spectrum, if one is given.
+    """
+    grid.require_whole("the symbol of a derivative")
+    whole = (*grid.shape[:-1], grid.shape[-1] // 2 + 1)
+    slices = tuple(slice(0, size) for size in whole) if part is None else part
 
     def along(axis: int, derivative: int) -> np.ndarray:
         shape = [1] * grid.ndim
-        values = _axis_symbol(grid, axis, derivative, order)
+        values = _axis_symbol(grid, axis, derivative, order)[slices[axis]]
         shape[axis] = len(values)
         return values.reshape(shape)
 
     if a == b:
-        spectrum = grid.shape[:-1] + (grid.shape[-1] // 2 + 1,)
+        spectrum = tuple(
+            len(range(*s.indices(size))) for s, size in zip(slices, whole, strict=True)
+        )
         return np.broadcast_to(along(a, 2), spectrum)
     return along(a, 1) * along(b, 1)
 
@@ -277,11 +286,29 @@ class Differentiator:
                 rest = tuple(slice(0, size) for size in shape[1:])
                 yield (rows, *rest), tuple(f.tile(rows) for f in self._spectral)
             return
-        for tile in tile_slices(shape, self._points):
-            yield (
-                tile,
-                tuple(_DifferencedTile(f, tile, self._grid, int(order)) for f in self._fields),
-            )
+        tiles = list(tile_slices(shape, self._points))
+        frames = [self._grid.frame(f, int(order)) for f in self._fields]
+        if None not in frames:
+            # Those first that need nothing from other blocks: it is on its way meanwhile.
+            tiles.sort(key=lambda tile: not self._inner(frames[0], tile))
+        for tile in tiles:
+            yield tile, tuple(self._local(f, frame, tile) for f, frame in zip(
+                self._fields, frames, strict=True
+            ))  # fmt: skip
+
+    def _inner(self, frame: Any, tile: TileSlices) -> bool:
+        w = half_width(int(self._order))
+        return bool(frame.inner([s.start - w for s in tile], [s.stop + w for s in tile]))
+
+    def _local(self, f: Array, frame: Any, tile: TileSlices) -> LocalField:
+        order = int(self._order)
+        if frame is None:
+            padded = padded_tile(f, self._grid, order, tile)
+        else:
+            frame.poke()
+            w = half_width(order)
+            padded = frame.region([s.start - w for s in tile], [s.stop + w for s in tile])
+        return _DifferencedTile(f[(slice(None), *tile)], padded, self._grid, order)
 
 
 def tile_points(reference: Array) -> int:

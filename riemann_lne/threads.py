@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from .errors import InvalidArgumentError
 
 _OURS = "RIEMANN_LNE_THREADS"
+_limit: int | None = None
+
+
+@contextmanager
+def at_most(threads: int) -> Iterator[None]:
+    """Take no more threads in a block of code, unless an argument or the environment says a number.
+
+    Examples
+    --------
+    >>> from riemann_lne.threads import at_most, thread_count
+    >>> with at_most(1):
+    ...     thread_count(3)
+    3
+    """
+    global _limit
+    before, _limit = _limit, threads
+    try:
+        yield
+    finally:
+        _limit = before
 
 
 def thread_count(threads: int | None = None) -> int:
@@ -38,9 +60,10 @@ def thread_count(threads: int | None = None) -> int:
         )
     if ours or openmp:
         return int(ours or openmp or 1)
+    there = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        there = len(os.sched_getaffinity(0))
+    return there if _limit is None else min(there, _limit)
 
 
 def _first_number(name: str) -> int | None:

@@ -88,14 +88,14 @@ def scalar_curvature_min(metric: MetricField, order: Order = 4) -> float:
     R' = Laplacian R + 2 |Ric|^2), nor along the Ricci-DeTurck flow.
     """
     curvature = metric.scalar_curvature(order)
-    return float(namespace(curvature).min(curvature))
+    return metric.grid.team.smallest(float(namespace(curvature).min(curvature)))
 
 
 @of_metric
 def scalar_curvature_max(metric: MetricField, order: Order = 4) -> float:
     """Largest R over the grid, 1 / length^2."""
     curvature = metric.scalar_curvature(order)
-    return float(namespace(curvature).max(curvature))
+    return metric.grid.team.largest(float(namespace(curvature).max(curvature)))
 
 
 @of_metric
@@ -125,7 +125,8 @@ def curvature_max(metric: MetricField, order: Order = 4) -> float:
 
     square = evaluate(formula, (metric.packed,), metric.grid, order, 1)
     # Where the metric is flat, rounding can make the sum of products negative.
-    return math.sqrt(max(float(namespace(square).max(square)), 0.0))
+    largest = metric.grid.team.largest(float(namespace(square).max(square)))
+    return math.sqrt(max(largest, 0.0))
 
 
 @of_metric
@@ -169,4 +170,5 @@ def bianchi_residual(metric: MetricField, order: Order = 4) -> float:
 
     fields = evaluate(curvature, (metric.packed,), grid, order, packed_size(n) + 1)
     square = evaluate(formula, (metric.packed, fields), grid, order, 1)
-    return math.sqrt(max(float(namespace(square).max(square)), 0.0))
+    largest = metric.grid.team.largest(float(namespace(square).max(square)))
+    return math.sqrt(max(largest, 0.0))

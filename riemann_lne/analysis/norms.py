@@ -49,7 +49,7 @@ def pointwise_norm(h: Array, metric: MetricField) -> Array:
 def sup_norm(h: Array, metric: MetricField) -> float:
     """Largest |h|_g over the grid."""
     norm = pointwise_norm(h, metric)
-    return float(namespace(norm).max(norm))
+    return metric.grid.team.largest(float(namespace(norm).max(norm)))
 
 
 @finite_result

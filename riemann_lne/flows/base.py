@@ -203,7 +203,7 @@ def laplacian_spectral_radius(packed: Array, grid: Grid, order: Order) -> float:
     for tile in tile_slices(tuple(packed.shape[1:]), tile_points(packed)):
         here = xp.max(laplacian_bound(table(packed[(slice(None), *tile)], n), n, symbols))
         largest = here if largest is None else xp.maximum(largest, here)
-    return float(largest)
+    return grid.team.largest(float(largest))
 
 
 def nyquist_symbols(grid: Grid, order: Order) -> list[float]:

@@ -23,7 +23,7 @@ def describe(value: Any) -> str:
     ('None', '0.5', 'riemann_lne.flows.describe.describe')
     """
     if isinstance(value, MetricField):
-        return f"{value!r} with crc32 {checksum(to_numpy(value.packed)):08x}"
+        return f"{value!r} with crc32 {value.grid.checksum(to_numpy(value.packed)):08x}"
     owner = getattr(value, "__self__", None)
     if owner is not None and hasattr(value, "__name__"):
         return f"{describe(owner)}.{value.__name__}"

@@ -138,15 +138,16 @@ class BoundaryConditions:
         self.choices = choices(boundary, grid)
         mirrors = [face for face, choice in self.choices.items() if choice == "reflecting"]
         self.grid = grid.with_mirrors(mirrors) if mirrors else grid
+        # A block of a larger grid has only some of its ends.
+        here = {face: choice for face, choice in self.choices.items() if grid.touches(*face)}
+        mirrors = [face for face in mirrors if face in here]
         coordinates = grid.coordinates(namespace(initial), initial.dtype, device(initial))
         # Where faces meet, what is prescribed wins over what follows from a symmetry.
         self._conditions: list[_FaceCondition] = [_Mirror(grid, face, initial) for face in mirrors]
-        self._conditions += [
-            _Held(grid, face, initial) for face, c in self.choices.items() if c == "held"
-        ]
+        self._conditions += [_Held(grid, face, initial) for face, c in here.items() if c == "held"]
         self._conditions += [
             _Driven(grid, face, coordinates, choice, initial, span)
-            for face, choice in self.choices.items()
+            for face, choice in here.items()
             if callable(choice)
         ]
 

@@ -75,11 +75,15 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything a run consists of: plain values, and arrays by name."""
+    """Everything a run consists of: plain values, and arrays by name.
+
+    With ``anew`` the records must be written once more, to the journal that comes next.
+    """
 
     plain: dict[str, Any]
     arrays: dict[str, np.ndarray]
     records: list[tuple[str, int, float, bytes]]
+    anew: bool = False
 
 
 class CheckpointFile:
@@ -91,11 +95,16 @@ class CheckpointFile:
         Where and how often.
     identity : dict of str
         What run this is; a checkpoint of another one is refused.
+
+    Attributes
+    ----------
+    folder, owned : Path
+        Where the files lie, and the folder that the run owns.
     """
 
     def __init__(self, plan: Checkpoint, identity: Mapping[str, str]) -> None:
         self.plan, self.identity = plan, dict(identity)
-        self.folder = Path(fspath(plan.path))
+        self.folder = self.owned = Path(fspath(plan.path))
         self._journal = Journal(self.folder / "journal")
         self._count = 0
         self._writer = ThreadPoolExecutor(max_workers=1)
@@ -215,12 +224,12 @@ class CheckpointFile:
             if not exists(path):
                 continue
             try:
-                found.append(_load(path))
+                found.append(load_generation(path))
             except DamagedFileError as error:
                 damaged.append(str(error))
         found.sort(key=lambda item: item[0]["count"], reverse=True)
         for record, arrays in found:
-            self._require_same(record)
+            self._require_same(record["identity"])
             try:
                 records = self._journal.restore(record["journal"])
             except DamagedFileError as error:
@@ -241,8 +250,7 @@ class CheckpointFile:
             )
         return None
 
-    def _require_same(self, record: dict[str, Any]) -> None:
-        theirs = record["identity"]
+    def _require_same(self, theirs: dict[str, Any]) -> None:
         different = [
             f"{name} is {theirs.get(name)} there and {self.identity.get(name)} here"
             for name in {**theirs, **self.identity}
@@ -250,7 +258,7 @@ class CheckpointFile:
         ]
         if different:
             raise InvalidArgumentError(
-                f"{self.folder} is the checkpoint of another run: {'; '.join(different)}"
+                f"{self.owned} is the checkpoint of another run: {'; '.join(different)}"
             )
 
 
@@ -264,7 +272,7 @@ def _seal(record: str, arrays: Mapping[str, np.ndarray]) -> int:
     return result
 
 
-def _load(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def load_generation(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Plain values and arrays of a generation, as they were sealed."""
     with reading(path, _KIND, _ADVICE), NpzReader(path) as file:
         text = file.text("record")

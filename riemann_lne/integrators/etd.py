@@ -15,7 +15,7 @@ import numpy as np
 from ..arrays import Array, device, like, namespace
 from ..errors import InvalidArgumentError
 from ..flows.base import laplacian_spectral_radius
-from ..fourier import irfftn_into, rfftn, rfftn_into
+from ..fourier import Transform
 from ..grids import Grid
 from ..stencils import tile_points, tile_slices
 from ..tensors import pairs
@@ -64,12 +64,13 @@ class ETDRK4:
             )
         self._grid: Grid = grid
         self._order = system.order
+        self._transform = grid.transform() or Transform(grid.shape)
         self._split(_splitting_metric(system, y), y)
 
     def _split(self, mean: np.ndarray, y: Array) -> None:
         """Take the Laplacian of a constant metric as the part that is integrated exactly."""
         self._mean = mean
-        self._symbol = laplacian_symbol(mean, self._grid, self._order)
+        self._symbol = laplacian_symbol(mean, self._grid.whole, self._order, self._transform.part)
         self._linear = like(self._symbol, y)
         self._coefficients: dict[float, tuple[Array, ...]] = {}
 
@@ -114,7 +115,12 @@ class ETDRK4:
         return Step(self._back(fine), None, self._back(gap))
 
     def _forward(self, y: Array) -> Array:
-        return rfftn(y, self._grid.ndim)
+        xp = namespace(y)
+        kind = xp.complex64 if xp.finfo(y.dtype).bits == 32 else xp.complex128
+        v = xp.empty((y.shape[0], *self._transform.spectrum), dtype=kind, device=device(y))
+        for c in range(y.shape[0]):
+            self._transform.forth(v[c, ...], y[c, ...])
+        return v
 
     def _back(self, v: Array) -> Array:
         """The field of a transform, which is used up."""
@@ -129,7 +135,7 @@ class ETDRK4:
 
     def _remainder(self, rate: Array, v: Array, out: Array) -> None:
         """The same of one component."""
-        rfftn_into(out, rate)
+        self._transform.forth(out, rate)
         blockwise(_minus, (out, v, self._linear), out=out)
 
     def _advance(
@@ -165,7 +171,7 @@ class ETDRK4:
         del n_a
         rate = system(t + dt / 2, y)
         for c in components:
-            rfftn_into(other, y[c, ...])
+            self._transform.forth(other, y[c, ...])
             self._remainder(rate[c, ...], other, out=spare)
             blockwise(_plus, (result[c, ...], spare, f2), out=result[c, ...])
             if keep:
@@ -175,13 +181,13 @@ class ETDRK4:
             else:
                 blockwise(_plus_twice, (n_v[c, ...], spare, q), out=n_v[c, ...])
                 other[...] = n_v[c, ...]
-            irfftn_into(y[c, ...], other)
+            self._transform.back(y[c, ...], other)
         del rate
         y = y[...]  # it holds the last stage now
         rate = system(t + dt, y)
         for c in components:
             if keep:
-                rfftn_into(other, y[c, ...])
+                self._transform.forth(other, y[c, ...])
             self._remainder(rate[c, ...], other if keep else n_v[c, ...], out=spare)
             blockwise(_plus, (result[c, ...], spare, f3), out=result[c, ...])
         return result
@@ -192,7 +198,7 @@ class ETDRK4:
         real = xp.real(like[..., :1]).dtype
         y = xp.empty((like.shape[0], *self._grid.shape), dtype=real, device=device(like))
         for c in range(like.shape[0]):
-            irfftn_into(y[c, ...], stage(c))
+            self._transform.back(y[c, ...], stage(c))
         return y
 
     def _weights(self, dt: float, v: Array) -> tuple[Array, ...]:
@@ -261,7 +267,7 @@ def _splitting_metric(system: SemiDiscreteFlow, y: Array) -> np.ndarray:
     part integrated exactly would be unstable in long steps.
     """
     n = system.grid.ndim
-    mean = mean_metric(system.metric_part(y), n)
+    mean = mean_metric(system.metric_part(y), system.grid)
     constant = mean.reshape(-1, *(1,) * n)
     strongest = system.flow.spectral_radius(system.metric_part(y), system.grid, system.order)
     usual = laplacian_spectral_radius(constant, system.grid, system.order)

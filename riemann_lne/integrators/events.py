@@ -24,6 +24,7 @@ from ..errors import DTypeError, InvalidArgumentError, NotFiniteError, RiemannLN
 from ..jets import MetricJet
 from ..metrics import MetricField
 from ..stencils import LocalField, evaluate
+from ..team import ALONE
 from ..tensors import smallest_eigenvalue
 from ..weights import Order, validate_order
 from .base import State
@@ -75,7 +76,8 @@ class Degenerate(_ReadyMade):
 
     def __call__(self, t: float, metric: MetricField) -> float:
         """Smallest eigenvalue less the floor."""
-        return smallest_eigenvalue(metric.packed, metric.n)[0] - self.floor
+        here = smallest_eigenvalue(metric.packed, metric.n)[0]
+        return metric.grid.team.smallest(here) - self.floor
 
 
 class CurvatureAbove(_ReadyMade):
@@ -119,8 +121,10 @@ class CurvatureAbove(_ReadyMade):
         values = evaluate(formula, (metric.packed,), metric.grid, self.order, count)
         if self.measure == "scalar":
             xp = namespace(values)
-            return float(xp.max(xp.abs(values))) - self.threshold
-        return scaled_error(values, metric.packed, n, 0.0, 1.0) - self.threshold
+            here = float(xp.max(xp.abs(values)))
+        else:
+            here = scaled_error(values, metric.packed, n, 0.0, 1.0)
+        return metric.grid.team.largest(here) - self.threshold
 
 
 class SteadyState(_ReadyMade):
@@ -137,12 +141,8 @@ class SteadyState(_ReadyMade):
         self.terminal = terminal
         terminal_count(self)
 
-    def from_rate(self, packed: Array, rate: Array, n: int) -> float:
-        """Largest |g'|_g less the tolerance."""
-        return scaled_error(rate, packed, n, 0.0, 1.0) - self.tolerance
-
     def __call__(self, t: float, metric: MetricField) -> float:
-        """Not to be had from a metric alone: the solver asks ``from_rate``."""
+        """Not to be had from a metric alone: the solver asks its system."""
         raise DTypeError("SteadyState needs the rate of a flow; pass it to solve_flow as an event")
 
 
@@ -238,7 +238,9 @@ class EventWatch:
             return system.rate_size(stepper.rate_at(state), state.y) - event.tolerance
         what = f"event {self.names[index]} at t = {state.t:.6g}"
         with blame(what):
-            return as_number(event(state.t, system.seen(state.t, state.y)), what)
+            value = as_number(event(state.t, system.seen(state.t, state.y)), what)
+        team = getattr(system, "team", ALONE)
+        return float(team.same(value, what))
 
     def _locate(
         self, index: int, stepper: Stepper, before: State, state: State, old: float, new: float

@@ -37,6 +37,7 @@ class PulledBackFlow(SemiDiscreteFlow):
         span: tuple[float, float],
         kernel: str = "plain",
     ) -> None:
+        grid.require_whole(f"{asked!r}, which interpolates along moving points,")
         super().__init__(gauged, grid, order, boundary, initial, span, kernel)
         self.asked, self._gauged = asked, gauged
         wrong = {face: c for face, c in self.boundary.choices.items() if c != "reflecting"}
@@ -107,12 +108,9 @@ class PulledBackFlow(SemiDiscreteFlow):
     def _in_one_pass(self) -> bool:
         return False  # the kernel knows nothing of the map
 
-    def scaled_size(
-        self, error: Array | Combination, before: Array, y: Array, rtol: float, atol: float
-    ) -> float:
+    def _size_here(self, error: Array | Combination, y: Array, rtol: float, atol: float) -> float:
         """The larger one of the metric's and of the map's, which is in units of the sides."""
-        part = self.metric_part(y)
-        metric = super().scaled_size(error[: self._size, ...], part, part, rtol, atol)
+        metric = super()._size_here(error[: self._size, ...], self.metric_part(y), rtol, atol)
         u = error[self._size :, ...]
         xp = namespace(u)
         sides = like(list(self.grid.lengths), u)

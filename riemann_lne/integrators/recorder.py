@@ -19,6 +19,7 @@ from ..grids import Grid
 from ..io import MetricStore, StoredMetrics, reading
 from ..metrics import MetricField
 from .events import as_number, blame
+from .files import files_of
 
 Observables: TypeAlias = Mapping[str, Callable[[MetricField], float]]
 Record: TypeAlias = tuple[str, int, float, np.ndarray]
@@ -71,7 +72,9 @@ class Recorder:
         """Make the store with how the flow was asked for; modes as in ``io.MetricStore``."""
         if self.path is not None:
             names = list(self.observe)
-            self.disk = MetricStore(self.path, self.grid, self._dtype, names, self._events, mode)
+            self.disk = files_of(self.grid).store(
+                self.path, self.grid, self._dtype, names, self._events, mode
+            )
             self.disk.describe({"parameters": parameters})
 
     def measure(self, t: float, metric: MetricField) -> tuple[float, ...]:
@@ -80,7 +83,8 @@ class Recorder:
         for name, function in self.observe.items():
             what = f"observable {name!r} at t = {t:.6g}"
             with blame(what):
-                values.append(as_number(function(metric), what))
+                value = as_number(function(metric), what)
+            values.append(self.grid.team.same(value, what))
         return tuple(values)
 
     def keep(self, t: float, packed: Array) -> None:
@@ -174,12 +178,12 @@ class Recorder:
             stored = StoredMetrics(self.path, memory)
             names = list(self.observe)
             if (stored.grid, stored.observed_names, stored.event_names) != (
-                self.grid,
+                self.grid.whole,
                 names,
                 self._events,
             ) or np.dtype(stored.dtype) != np.dtype(self._dtype):
                 raise ValueError("its grid, precision or names are not those of this run")
-            self.disk = MetricStore.resume(
+            self.disk = files_of(self.grid).resumed_store(
                 self.path, self.grid, self._dtype, names, self._events, memory
             )
         times, values = stored.observed()

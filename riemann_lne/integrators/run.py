@@ -84,7 +84,8 @@ class Run:
     def go(self, report: Callable[[float], None], resume: bool) -> None:
         """Integrate to the end, or to where it ends."""
         try:
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+            with self.recorder.grid.team.together(), quiet:
                 # Overflow is what an unstable step does: it is found by the check of the result.
                 if not (resume and self._resume()):
                     self._begin()
@@ -159,6 +160,7 @@ class Run:
                     if self._file is not None and self._file.due(self.stepper.accepted):
                         self._save()
                 report(arrival.state.t)
+                self.recorder.grid.team.go_on()
                 if arrival.ended:
                     name = self.events.names[arrival.occurrences[-1].index]
                     self.status = 1
@@ -311,7 +313,7 @@ class Run:
             }
         )
         recorder.recall(plain["store"])
-        recorder.journaled = False
+        recorder.journaled = snapshot.anew
         for kind, index, t, payload in snapshot.records:
             if kind == "o":
                 recorder.note(t, tuple(np.frombuffer(payload).tolist()))
@@ -321,6 +323,8 @@ class Run:
                 recorder.keep(t, packed)
             else:
                 self.events.found.append(Occurrence(index, t, packed))
+                if snapshot.anew:
+                    self._unsaved_events.append(self.events.found[-1])
         recorder.journaled = True
         self.events.values = list(plain["event_values"])
         self.state, self._begun = stepper.state, True

@@ -14,7 +14,14 @@ from ..fourier import irfftn, rfftn
 from ..grids import Grid
 from ..kernels.fused import choose
 from ..metrics import MetricField
-from ..stencils import dealias_mask, second_derivative_symbol, tile_points, tile_slices
+from ..stencils import (
+    TileSlices,
+    dealias_mask,
+    second_derivative_symbol,
+    tile_points,
+    tile_slices,
+)
+from ..team import Team
 from ..tensors import (
     inverse_and_determinant,
     is_positive_definite,
@@ -70,6 +77,11 @@ class SemiDiscreteFlow:
         self.flow, self.kernel = choose(kernel, flow, self.grid, order, initial)
         self._fast = self.flow if isinstance(self.flow, FastFlow) else None
         self._damping = _HighModes(grid, initial) if order == "fourier" else None
+
+    @property
+    def team(self) -> Team:
+        """The processes that hold the blocks of the grid."""
+        return self.grid.team
 
     def __call__(self, t: float, y: Array) -> Array:
         """Time derivative of the state."""
@@ -145,6 +157,10 @@ class SemiDiscreteFlow:
 
     def admissible(self, y: Array) -> bool:
         """Whether a state is a finite metric."""
+        return self.grid.team.every(self._admissible_here(y))
+
+    def _admissible_here(self, y: Array) -> bool:
+        """The same of the block of this process."""
         if self._fast is not None and self.metric_part(y) is y:
             return self._fast.is_metric(y)
         xp = namespace(y)
@@ -158,10 +174,10 @@ class SemiDiscreteFlow:
 
     def fault(self, y: Array) -> str:
         """Where and how a state fails to be a metric."""
-        xp = namespace(y)
-        if not bool(xp.all(xp.isfinite(y))):
+        xp, team = namespace(y), self.grid.team
+        if not team.every(bool(xp.all(xp.isfinite(y)))):
             return "it is not finite"
-        value, index = smallest_eigenvalue(self.metric_part(y), self.grid.ndim)
+        value, index = team.lowest(*smallest_eigenvalue(self.metric_part(y), self.grid.ndim))
         return f"smallest eigenvalue {value:.4g} at grid index {index}"
 
     @property
@@ -190,12 +206,30 @@ class SemiDiscreteFlow:
 
     def rate_size(self, rate: Array, y: Array) -> float:
         """Largest |g'|_g over the grid."""
-        return scaled_error(self.metric_part(rate), self.metric_part(y), self.grid.ndim, 0.0, 1.0)
+        g, h = self.metric_part(y), self.metric_part(rate)
+        return self.grid.team.largest(scaled_error(h, g, self.grid.ndim, 0.0, 1.0))
 
     def scaled_size(
         self, error: Array | Combination, before: Array, y: Array, rtol: float, atol: float
     ) -> float:
         """Size of an error estimate in units of the tolerance; see ``scaled_error``."""
+        return self.grid.team.largest(self._size_here(error, y, rtol, atol))
+
+    def size_if_admissible(
+        self, error: Array | Combination | None, y: Array, rtol: float, atol: float
+    ) -> float:
+        """The size of an error; infinite where the new state is no metric, zero without estimate.
+
+        In one reduction over all blocks.
+        """
+        if not self._admissible_here(y):
+            here = math.inf
+        else:
+            here = 0.0 if error is None else self._size_here(error, y, rtol, atol)
+        return self.grid.team.largest(here)
+
+    def _size_here(self, error: Array | Combination, y: Array, rtol: float, atol: float) -> float:
+        """The size of an error on the block of this process."""
         if self._fast is None:
             return scaled_error(error, y, self.grid.ndim, rtol, atol)
         terms = error.terms if isinstance(error, Combination) else ((1.0, error),)
@@ -232,27 +266,31 @@ def in_tolerances(square: float, n: int, rtol: float, atol: float) -> float:
     return math.sqrt(max(square, 0.0)) / (atol + rtol * math.sqrt(n))
 
 
-def mean_metric(packed: Array, n: int) -> np.ndarray:
+def mean_metric(packed: Array, grid: Grid) -> np.ndarray:
     """Grid average of every packed component, on the host in double precision."""
-    xp = namespace(packed)
-    mean = xp.mean(packed, axis=tuple(range(1, n + 1)))
+    mean = grid.mean(packed)
     return np.array([float(mean[c]) for c in range(mean.shape[0])])
 
 
-def laplacian_symbol(mean: np.ndarray, grid: Grid, order: Order) -> np.ndarray:
-    """Symbol of gbar^ab d_a d_b (<= 0) for a constant metric gbar, over the real-FFT spectrum."""
+def laplacian_symbol(
+    mean: np.ndarray, grid: Grid, order: Order, part: TileSlices | None = None
+) -> np.ndarray:
+    """Symbol of gbar^ab d_a d_b (<= 0) for a constant metric gbar, over the real-FFT spectrum.
+
+    Over a part of the spectrum, if one is given.
+    """
     n = grid.ndim
     inverse, _ = inverse_and_determinant(table(mean, n), n)
-    symbol = np.zeros(grid.shape[:-1] + (grid.shape[-1] // 2 + 1,))
+    symbol = np.zeros(second_derivative_symbol(grid, order, 0, 0, part).shape)
     for a, b in pairs(n):
         weight = 1.0 if a == b else 2.0
-        symbol -= weight * float(inverse[a, b]) * second_derivative_symbol(grid, order, a, b)
+        symbol -= weight * float(inverse[a, b]) * second_derivative_symbol(grid, order, a, b, part)
     return symbol
 
 
 def mean_laplacian_symbol(y: Array, grid: Grid, order: Order) -> np.ndarray:
     """The Laplacian's symbol for the mean of a packed metric."""
-    return laplacian_symbol(mean_metric(y, grid.ndim), grid, order)
+    return laplacian_symbol(mean_metric(y, grid), grid, order)
 
 
 class _HighModes:

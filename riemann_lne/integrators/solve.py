@@ -16,13 +16,13 @@ from ..errors import DTypeError, InvalidArgumentError, StorageError
 from ..flows.base import Flow, gauge_of, require_flow
 from ..flows.describe import checksum, describe
 from ..io import StoredMetrics
-from ..locks import hold
 from ..metrics import MetricField, require_no_gradient
 from ..weights import Order, validate_order
 from .base import Integrator
 from .boundaries import Boundary
-from .checkpoint import Checkpoint, CheckpointFile
+from .checkpoint import Checkpoint
 from .events import Event, EventWatch
+from .files import files_of
 from .methods import METHODS, make_integrator
 from .progress import progress_bar
 from .pullback import PulledBackFlow
@@ -190,6 +190,7 @@ def solve_flow(
     watch = EventWatch(events)
     recorder = Recorder(metric.grid, to_numpy(y).dtype, store, observe, observe_at, watch.names)
     parameters = _parameters(control, system, integrator, times, dense_output)
+    files = files_of(metric.grid)
     plan = checkpoint if isinstance(checkpoint, (Checkpoint, NoneType)) else Checkpoint(checkpoint)
     file = None
     if plan is not None:
@@ -202,16 +203,16 @@ def solve_flow(
             "store": "zarr" if recorder.path is not None else str(store),
         }
         identity = {name: str(value) for name, value in {**parameters, **more}.items()}
-        file = CheckpointFile(plan, identity)
+        file = files.checkpoint(plan, identity, metric.grid)
     stepper = Stepper(system, integrator, control, y)
     del y  # the start need not be held until the end
     run = Run(stepper, recorder, watch, Outputs(times, dense_output), file, parameters)
     with ExitStack() as stack:
         if file is not None:
-            stack.enter_context(hold(file.folder, "the checkpoint of a flow"))
+            stack.enter_context(files.hold(file.owned, "the checkpoint of a flow"))
             stack.callback(file.close)
         if recorder.path is not None:
-            stack.enter_context(hold(recorder.path, "the store of a flow", inside=False))
+            stack.enter_context(files.hold(recorder.path, "the store of a flow", inside=False))
         report = stack.enter_context(progress_bar(progress, t0, t1))
         run.go(report, resume)
         return _solution(run, parameters)
@@ -258,10 +259,10 @@ def _parameters(
         "dt": control.dt,
         "rtol": control.rtol,
         "atol": control.atol,
-        "grid_shape": list(system.grid.shape),
-        "grid_lower": list(system.grid.lower),
-        "grid_upper": list(system.grid.upper),
-        "grid_periodic": list(system.grid.periodic),
+        "grid_shape": list(system.grid.whole.shape),
+        "grid_lower": list(system.grid.whole.lower),
+        "grid_upper": list(system.grid.whole.upper),
+        "grid_periodic": list(system.grid.whole.periodic),
     }
 
 

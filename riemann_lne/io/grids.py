@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from ..checks import count, flag, numbers
@@ -12,9 +11,8 @@ from .damage import field
 
 def grid_record(grid: Grid) -> dict[str, Any]:
     """A grid as plain values."""
-    record = asdict(grid)
-    del record["mirrors"]
-    return {name: list(value) for name, value in record.items()}
+    names = ("shape", "lower", "upper", "periodic")
+    return {name: list(getattr(grid, name)) for name in names}
 
 
 def grid_from_record(record: dict[str, Any]) -> Grid:

@@ -1,9 +1,10 @@
 """Writing a flow to a zarr group while it runs.
 
-Layout, version 2. Metrics: ``t``, ``checksum`` (t), ``packed`` (t, pair, x0, ...). Observed values:
-``t_observed``, ``observed_NAME`` (t_observed). Events: ``t_event``, ``event``, ``checksum_event``
-(event_number), ``packed_event`` (event_number, pair, x0, ...). Coordinates: ``i``, ``j`` (pair),
-``x0``, ... Chunks are not compressed, so that their sizes are known, and carry a crc32c.
+Layout, version 2; 3 where a metric is cut into several chunks. Metrics: ``t``, ``checksum`` (t),
+``packed`` (t, pair, x0, ...). Observed values: ``t_observed``, ``observed_NAME`` (t_observed).
+Events: ``t_event``, ``event``, ``checksum_event`` (event_number), ``packed_event`` (event_number,
+pair, x0, ...). Coordinates: ``i``, ``j`` (pair), ``x0``, ... Chunks are not compressed, so that
+their sizes are known, and carry a crc32c.
 
 The attribute ``written`` says how many rows of each kind there are, with a CRC-32 of them; it is
 written after the rows, and rows beyond it do not count. A metric is in it by its own CRC-32, so
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -28,6 +30,8 @@ from .damage import reading, seal
 from .grids import grid_record
 
 FORMAT = 2
+CUT = 3
+"""Format of a store whose metrics are cut into several chunks, which several processes wrote."""
 KIND = "a flow's store"
 # Metrics of small grids are written together: one file each would make many thousand files.
 _CHUNK_BYTES = 2**20
@@ -52,10 +56,29 @@ def zarr_module() -> Any:
     return zarr
 
 
-def checksum(packed: np.ndarray) -> int:
-    """CRC-32 of a packed metric, little-endian."""
+def checksum(packed: np.ndarray, chunk: Sequence[int] | None = None) -> int:
+    """CRC-32 of a packed metric, little-endian.
+
+    Of a metric that is cut into chunks of a shape: that of the CRC-32 of all of its chunks.
+    """
+    if chunk is not None and any(c < s for c, s in zip(chunk, packed.shape, strict=True)):
+        return joined([checksum(packed[part]) for part in chunk_slices(packed.shape, chunk)])
     plain = np.ascontiguousarray(packed, dtype=packed.dtype.newbyteorder("<"))
     return crc32(plain.reshape(-1).view(np.uint8).data)
+
+
+def joined(checksums: Sequence[int]) -> int:
+    """CRC-32 of those of chunks, in C order of their places."""
+    return crc32(np.array(checksums, dtype="<u4").tobytes())
+
+
+def chunk_slices(shape: Sequence[int], chunk: Sequence[int]) -> list[tuple[slice, ...]]:
+    """The parts of an array that lie in its chunks, in C order."""
+    along = [
+        [slice(k, min(k + c, size)) for k in range(0, size, c)]
+        for size, c in zip(shape, chunk, strict=True)
+    ]
+    return list(product(*along))
 
 
 def array_names(ndim: int, observed: Sequence[str]) -> list[str]:
@@ -112,7 +135,8 @@ class MetricStore:
     ) -> None:
         self.path, self._grid, self._names = path, grid, tuple(observed)
         self._dtype = np.dtype(dtype).newbyteorder("<")
-        self._row = (len(pairs(grid.ndim)), *grid.shape)
+        self._row = (len(pairs(grid.ndim)), *grid.whole.shape)
+        self._cut = self._chunk(grid)
         row_bytes = int(np.prod(self._row)) * self._dtype.itemsize
         self._length = max(1, _CHUNK_BYTES // row_bytes)
         self._waiting: list[tuple[float, np.ndarray]] = []
@@ -120,14 +144,18 @@ class MetricStore:
         self._events: list[tuple[int, float, np.ndarray]] = []
         self._written = {"metrics": [0, 0], "observed": [0, 0], "events": [0, 0]}
         self._attributes: dict[str, Any] = {
-            "format": FORMAT,
-            "grid": grid_record(grid),
+            "format": FORMAT if self._cut == self._row else CUT,
+            "grid": grid_record(grid.whole),
             "dtype": self._dtype.name,
             "observed": list(observed),
             "events": list(events),
             "parameters": {},
             "record": None,
         }
+
+    def _chunk(self, grid: Grid) -> tuple[int, ...]:
+        """Shape of a chunk of a metric: all of it."""
+        return self._row
 
     @classmethod
     def resume(
@@ -151,7 +179,8 @@ class MetricStore:
                 if _LEFTOVER.fullmatch(leftover.name):
                     leftover.unlink()  # of a killed run; this one owns the store
             self._group = zarr.open_group(path, mode="r+")
-            self._attributes["parameters"] = dict(self._group.attrs)["parameters"]
+            attributes = dict(self._group.attrs)
+            self._attributes |= {name: attributes[name] for name in ("format", "parameters")}
             self._open_arrays()
             self._written = {name: list(values) for name, values in written.items()}
             # First what counts, then the arrays: a run that is killed in between loses nothing.
@@ -162,12 +191,13 @@ class MetricStore:
         return self
 
     def _make_arrays(self) -> None:
-        grid = self._grid
+        grid = self._grid.whole
         axes = tuple(f"x{a}" for a in range(grid.ndim))
         double, whole = np.dtype("<f8"), np.dtype("<i8")
         for ending, dimension, time in (("", "t", "t"), ("_event", "event_number", "t_event")):
-            chunks = (self._length, *self._row)
-            self._array(f"packed{ending}", chunks, self._dtype, (dimension, "pair", *axes))
+            chunks = (self._length, *self._cut)
+            names = (dimension, "pair", *axes)
+            self._array(f"packed{ending}", chunks, self._dtype, names, row=self._row)
             self._array(f"checksum{ending}", (SHORT,), whole, (dimension,))
             self._array(time, (SHORT,), double, (dimension,))
         self._array("event", (SHORT,), whole, ("event_number",))
@@ -186,12 +216,13 @@ class MetricStore:
         dtype: np.dtype[Any],
         dimensions: tuple[str, ...],
         length: int = 0,
+        row: tuple[int, ...] = (),
     ) -> Any:
         from zarr.codecs import Crc32cCodec
 
         return self._group.create_array(
             name,
-            shape=(length, *chunks[1:]),
+            shape=(length, *row),
             chunks=chunks,
             dtype=dtype,
             filters=None,
@@ -279,13 +310,21 @@ class MetricStore:
             return [start, crc]
         ending, names = ("", {"t": "t"}) if kind == "metrics" else ("_event", _EVENT_COLUMNS)
         rows = np.empty(len(packed), ROWS[kind])
-        rows["crc"] = [checksum(p) for p in packed]
-        _write(self._arrays[f"packed{ending}"], start, np.stack(packed))
-        _write(self._arrays[f"checksum{ending}"], start, rows["crc"].astype("<i8"))
+        rows["crc"] = self._write_metrics(f"packed{ending}", start, packed)
+        self._extend(f"checksum{ending}", start, rows["crc"].astype("<i8"))
         for name, values in columns:
             rows[name] = values
-            _write(self._arrays[names[name]], start, np.ascontiguousarray(rows[name]))
+            self._extend(names[name], start, np.ascontiguousarray(rows[name]))
         return [start + len(packed), crc32(rows.tobytes(), crc)]
+
+    def _write_metrics(self, name: str, start: int, packed: list[np.ndarray]) -> list[int]:
+        """Make an array end with metrics; their checksums."""
+        self._extend(name, start, np.stack(packed))
+        return [checksum(p) for p in packed]
+
+    def _extend(self, name: str, start: int, values: np.ndarray) -> None:
+        """Make an array end with the values from a place on."""
+        _write(self._arrays[name], start, values)
 
     def _flush_observed(self) -> list[int]:
         start, crc = self._written["observed"]
@@ -294,7 +333,7 @@ class MetricStore:
         rows = np.array([(t, *values) for t, values in self._observed], dtype="<f8")
         names = ("t_observed", *(f"observed_{name}" for name in self._names))
         for name, values in zip(names, rows.T, strict=True):
-            _write(self._arrays[name], start, values)
+            self._extend(name, start, values)
         return [start + len(rows), crc32(rows.tobytes(), crc)]
 
     def describe(self, attributes: Mapping[str, Any]) -> None:

@@ -19,7 +19,17 @@ from ..tensors import pairs
 from .damage import exists, field, names_value, reading, seal, table_value
 from .grids import grid_from_record
 from .legacy import open_legacy
-from .store import FORMAT, KIND, ROWS, SEALED, SHORT, array_names, checksum, zarr_module
+from .store import (
+    CUT,
+    FORMAT,
+    KIND,
+    ROWS,
+    SEALED,
+    SHORT,
+    array_names,
+    checksum,
+    zarr_module,
+)
 
 # Stores up to this size are read through when they are opened.
 _CHECKED_BYTES = 2**28
@@ -85,8 +95,11 @@ class StoredMetrics(Sequence[MetricField]):
 
     def _open(self, attributes: dict[str, Any], upto: Any) -> None:
         values = {name: field(attributes, name, lambda v: v) for name in SEALED}
-        if values["format"] != FORMAT:
-            raise ValueError(f"its format is {values['format']}, this version reads {FORMAT}")
+        if values["format"] not in (FORMAT, CUT):
+            raise ValueError(
+                f"its format is {values['format']}, this version reads {FORMAT} and {CUT}"
+            )
+        self._may_be_cut = values["format"] == CUT
         if attributes.get("seal") != seal(values):
             raise ValueError("its attributes are not those that were written")
         self.parameters = table_value(values["parameters"])
@@ -182,16 +195,20 @@ class StoredMetrics(Sequence[MetricField]):
             raise ValueError(f"{name} has shape {array.shape} and type {array.dtype}")
         size = math.prod(chunks) * array.dtype.itemsize
         row = math.prod(rest) * array.dtype.itemsize
-        if chunks[1:] != rest or chunks[0] < 1 or size > max(row, _LARGEST_CHUNK):
+        cut = name.startswith("packed") and self._may_be_cut and chunks[1:2] == rest[:1]
+        fits = all(0 < c <= r for c, r in zip(chunks[1:], rest, strict=True)) if cut else (
+            chunks[1:] == rest
+        )  # fmt: skip
+        if not fits or chunks[0] < 1 or size > max(row, _LARGEST_CHUNK):
             raise ValueError(f"{name} has chunks of shape {chunks}")
         if codecs != ["bytes", "crc32c"] or array.shards is not None:
             raise ValueError(f"{name} is packed by {', '.join(map(str, codecs))}")
         # A run that was killed may have made room for what it was about to write.
         if not needed <= array.shape[0] <= max(needed, there) + max(SHORT, chunks[0]):
             raise ValueError(f"{name} holds {array.shape[0]} of {needed} rows")
-        zeros = "/0" * len(rest)
-        for k in range(math.ceil(needed / chunks[0])):
-            file = self.path / name / f"c/{k}{zeros}"
+        counts = [math.ceil(n / c) for n, c in zip((needed, *rest), chunks, strict=True)]
+        for place in np.ndindex(*counts):
+            file = self.path / name / "/".join(["c", *map(str, place)])
             found = file.stat().st_size if file.is_file() else -1
             if found != size + _CRC:
                 state = "is missing" if found < 0 else f"has {found} of {size + _CRC} bytes"
@@ -275,7 +292,7 @@ class StoredMetrics(Sequence[MetricField]):
         return self._block[place]
 
     def _require_metric(self, packed: np.ndarray, crc: int | None, name: str) -> None:
-        if crc is not None and checksum(packed) != crc:
+        if crc is not None and checksum(packed, self._packed.chunks[1:]) != crc:
             raise ValueError(f"{name} is not what was written")
         if not np.all(np.isfinite(packed)):
             raise ValueError(f"{name} is not finite")

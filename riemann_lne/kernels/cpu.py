@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..grids import Grid
 from ..tensors import packed_size
 from ..threads import thread_count
 from ..weights import half_width
+from .blocks import run_on_block
 from .build import load
 from .emit import difference_flops, flops
 from .emit_c import emit_c
@@ -183,23 +184,46 @@ class Kernel:
     ) -> bool:
         """Fill the result, in slabs shared by threads; whether the metric was one everywhere."""
         grid.require_stencil(self.order)
+
+        evaluate = partial(self._evaluate, spacing=grid.spacing, factors=factors, threads=threads)
+
+        frames = [frame for f in fields if (frame := grid.frame(f, self.order)) is not None]
+        if frames:
+            return run_on_block(evaluate, fields, frames, grid, self.order, result, terms)
         prepared = [np.ascontiguousarray(with_ghosts(f, grid, self.order)) for f in fields]
+        ghosts = bounded_part(grid, self.order)
+        return evaluate(prepared, grid.shape, ghosts, result, terms, (0, grid.shape[0]))
+
+    def _evaluate(
+        self,
+        fields: Sequence[np.ndarray],
+        shape: tuple[int, ...],
+        ghosts: tuple[int, ...],
+        result: np.ndarray,
+        terms: Sequence[np.ndarray],
+        rows: tuple[int, int],
+        spacing: tuple[float, ...],
+        factors: np.ndarray | None,
+        threads: int | None,
+    ) -> bool:
+        """Fill some rows of the first axis of the result from fields with ghost points."""
         width = half_width(self.order)
-        tables, stride = offsets(grid.shape, bounded_part(grid, self.order), width)
-        unit = unit_factors(grid.spacing, self.order, self.dtype, self._program.tensor)
-        sizes = np.array(grid.shape, dtype=np.int64)
-        pointers = _pointers(prepared), _pointers(tables), _pointers(terms)
+        tables, stride = offsets(shape, ghosts, width)
+        unit = unit_factors(spacing, self.order, self.dtype, self._program.tensor)
+        sizes = np.array(shape, dtype=np.int64)
+        pointers = _pointers(fields), _pointers(tables), _pointers(terms)
         scales = None if factors is None else factors.ctypes.data
 
         def slab(ends: tuple[int, int]) -> int:
             return self._run(
                 pointers[0], result.ctypes.data, pointers[1], sizes.ctypes.data, stride,
-                unit.ctypes.data, *ends, result.nbytes >= _PAST_CACHES,
-                pointers[2], scales, len(terms),
+                unit.ctypes.data, rows[0] + ends[0], rows[0] + ends[1],
+                result.nbytes >= _PAST_CACHES, pointers[2], scales, len(terms),
             )  # fmt: skip
 
         # A slab along the row axis begins with the filling of its ring.
-        parts = slabs(grid.shape[0], thread_count(threads), 8 * width if self.n == 2 else 1)
+        least = 8 * width if self.n == 2 else 1
+        parts = slabs(rows[1] - rows[0], thread_count(threads), least)
         states = [slab(parts[0])] if len(parts) == 1 else list(pool(len(parts)).map(slab, parts))
         if _WITHOUT_MEMORY in states:
             raise MemoryError(

@@ -112,7 +112,8 @@ class FusedHostFlow(FusedFlow):
         if self._factor is None:
             return super().spectral_radius(packed, grid, order)
         symbols = nyquist_symbols(grid, order)
-        return self._reductions.largest_bound(packed, symbols, self._threads) * self._factor
+        here = self._reductions.largest_bound(packed, symbols, self._threads)
+        return grid.team.largest(here) * self._factor
 
     def is_metric(self, packed: Array) -> bool:
         """Whether all points hold a finite, positive-definite metric."""
@@ -250,7 +251,7 @@ def choose(kernel: str, flow: Flow, grid: Grid, order: Order, array: Array) -> t
     if kernel == "plain":
         return flow, "plain"
     if kernel == "auto" and (
-        grid.size < LEAST_POINTS or why_not(flow, grid, order, array) is not None
+        grid.whole.size < LEAST_POINTS or why_not(flow, grid, order, array) is not None
     ):
         return flow, "plain"
     compiler = _Compiler(grid, order, array, None)

@@ -19,7 +19,7 @@ from ..weights import half_width
 from .agreement import require_agreement
 from .cache import digest
 from .emit_cuda import THREADS, emit_cuda
-from .layout import offsets, with_ghosts
+from .layout import bounded_part, offsets, with_ghosts
 from .trace import formula
 from .units import unit_factors
 
@@ -107,7 +107,7 @@ class DeviceKernel:
         tables, stride, unit = _tables(
             cupy.cuda.Device().id,
             grid.shape,
-            grid.periodic,
+            bounded_part(grid, self.order),
             grid.spacing,
             self.order,
             self.dtype,
@@ -138,7 +138,7 @@ class DeviceKernel:
 def _tables(
     device: int,
     shape: tuple[int, ...],
-    periodic: tuple[bool, ...],
+    ghosts: tuple[int, ...],
     spacing: tuple[float, ...],
     order: int,
     dtype: str,
@@ -146,7 +146,6 @@ def _tables(
 ) -> tuple[Array, int, Array]:
     """Offsets and scales on a device, copied there once."""
     cupy = sys.modules["cupy"]
-    ghosts = tuple(0 if wraps else half_width(order) for wraps in periodic)
     tables, stride = offsets(shape, ghosts, half_width(order))
     if stride > _LARGEST:
         raise KernelUnavailableError(

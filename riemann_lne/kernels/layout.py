@@ -14,7 +14,7 @@ from ..weights import half_width
 
 def bounded_part(grid: Grid, order: int) -> tuple[int, ...]:
     """Ghost points on each side of every axis: none where a kernel wraps around."""
-    return tuple(0 if wraps else half_width(order) for wraps in grid.periodic)
+    return tuple(half_width(order) if is_open else 0 for is_open in grid.open_axes())
 
 
 def with_ghosts(packed: Array, grid: Grid, order: int) -> Array:

@@ -11,7 +11,7 @@ import riemann_lne
 ROOT = Path(riemann_lne.__file__).parent
 LAYERS = [
     {"errors"},
-    {"atomic", "checks"},
+    {"atomic", "checks", "team"},
     {"arrays", "locks", "threads", "weights"},
     {"finite", "identity"},
     {"grids", "lne", "fourier"},

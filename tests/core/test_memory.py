@@ -374,7 +374,7 @@ def test_a_step_of_etdrk4_in_place_is_that_of_the_formulas(start: rl.MetricField
     """Cox & Matthews, every stage in an array of its own."""
     y, dt = start.packed, 0.04
     system = SemiDiscreteFlow(rl.RicciDeTurckFlow(), start.grid, 4, None, y, (0.0, 1.0))
-    symbol = laplacian_symbol(mean_metric(y, 2), start.grid, 4)
+    symbol = laplacian_symbol(mean_metric(y, start.grid), start.grid, 4)
 
     def nonlinear(v: Any) -> Any:
         rate = system(0.0, np.fft.irfftn(v, start.grid.shape, (1, 2)))
