@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 HOSTS := .venv-hosts
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-HOST_TESTS := tests/torch_hosts tests/geomstats \
+HOST_TESTS := tests/torch_hosts tests/geomstats tests/mpi adapters/riemann_lne_mpi \
 	tests/torch/test_quantization.py::TestFinalize::test_onnx \
 	adapters/riemann_lne_torch/hosts/lightning.py adapters/riemann_lne_torch/hosts/transformers.py
 
@@ -16,7 +16,7 @@ help:
 	@echo "make verify    run the theorem audit (quick form) and write verify-report/"
 	@echo "make test      install what the tests need and run them"
 	@echo "make test-all  the same with the slow tests"
-	@echo "make test-hosts  only the tests with Brevitas, torchao, Lightning, transformers, ONNX, geomstats"
+	@echo "make test-hosts  only the tests with Brevitas, torchao, Lightning, transformers, ONNX, geomstats, MPI"
 	@echo "make test-gpu  the tests that need a GPU (torch with CUDA or CuPy must be installed in $(VENV))"
 	@echo "make lint      ruff and mypy"
 	@echo "make docs      build the documentation into docs/_build/html"
@@ -70,7 +70,7 @@ if $(MAKE) --no-print-directory $(HOSTS)/.ready; then \
 	$(MAKE) --no-print-directory test-hosts; \
 else \
 	echo; \
-	echo "NOT RUN: the tests with Brevitas, torchao, Lightning, transformers, ONNX and geomstats."; \
+	echo "NOT RUN: the tests with Brevitas, torchao, Lightning, transformers, ONNX, geomstats and MPI."; \
 	echo "Their environment $(HOSTS) could not be installed (pip's reason is above); the tests in"; \
 	echo "$(VENV) ran and passed. To try again: make test-hosts"; \
 fi

@@ -1,0 +1,136 @@
+"""Things that go wrong on one process: worker_errors.py SCENARIO ...; a line for each."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+import numpy as np
+
+import riemann_lne as rl
+import riemann_lne_mpi as rlm
+
+TEAM = rlm.world()
+LAST = TEAM.size - 1
+FLOW = rl.RicciDeTurckFlow()
+
+
+def start(shape: Any = (24, 24)) -> Any:
+    return rl.perturbed_euclidean(rlm.distribute(rl.Grid.torus(shape)), 0.2, seed=1)
+
+
+def event_fails_later() -> str:
+    def event(t: float, metric: Any) -> float:
+        if t > 0.05 and TEAM.rank == LAST:
+            raise ValueError("boo")
+        return metric.volume() - 1e9
+
+    solution = rlm.solve_flow(start(), FLOW, (0, 1), "rkl2", events=[event])
+    again = rlm.solve_flow(start(), FLOW, (0, 0.1), "rkl2")
+    return f"{solution.status} {solution.message} | {again.message}"
+
+
+def interrupted() -> str:
+    if TEAM.rank == LAST:
+        threading.Timer(0.4, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+
+    def slow(metric: Any) -> float:
+        time.sleep(0.01)
+        return 0.0
+
+    observe = {"o": slow}
+    solution = rlm.solve_flow(start(), FLOW, (0, 1e3), "rk4", observe=observe, t_eval=[1e3])
+    times = TEAM.listed(float(solution.t[-1]))
+    return f"{solution.status} {solution.message} | same time: {len(set(times)) == 1}"
+
+
+def event_fails_at_once() -> Any:
+    def event(t: float, metric: Any) -> float:
+        if TEAM.rank == LAST:
+            raise ValueError("boo")
+        return metric.volume()
+
+    return rlm.solve_flow(start(), FLOW, (0, 1), "rkl2", events=[event])
+
+
+def block_alone() -> Any:
+    observe = {"a": lambda metric: float(metric.packed.max())}
+    return rlm.solve_flow(start(), FLOW, (0, 1), "rkl2", observe=observe)
+
+
+def no_metric() -> Any:
+    def function(x: Any, y: Any) -> Any:
+        return [[np.where(x > 4, -1.0, 1.0), 0], [0, 1]]
+
+    with TEAM.together():
+        return rl.MetricField.from_function(rlm.distribute(rl.Grid.torus((24, 24))), function)
+
+
+def other_arguments() -> Any:
+    return rlm.solve_flow(start(), FLOW, (0, 1 + TEAM.rank), "rkl2")
+
+
+def other_grids() -> Any:
+    return rlm.distribute(rl.Grid.torus((24, 24 + TEAM.rank)))
+
+
+def too_many() -> Any:
+    return rlm.distribute(rl.Grid.torus((5, 2)))
+
+
+def too_thin() -> Any:
+    grid = rlm.distribute(rl.Grid.torus((8, 24)), (TEAM.size, 1))
+    return rlm.solve_flow(rl.flat_metric(grid), FLOW, (0, 1), order=6)
+
+
+def fourier() -> Any:
+    return rlm.solve_flow(start(), FLOW, (0, 1), order="fourier")
+
+
+def gauge() -> Any:
+    return rlm.solve_flow(start(), rl.RicciFlow("deturck"), (0, 1))
+
+
+def spectrum() -> Any:
+    return rl.lichnerowicz_spectrum(start(), 3, order=4)
+
+
+def saved() -> Any:
+    return rlm.solve_flow(start(), FLOW, (0, 0.1)).save("nowhere.npz")
+
+
+def store_exists() -> Any:
+    return rlm.solve_flow(start(), FLOW, (0, 0.1), store=os.environ["THERE"])
+
+
+def another_run() -> Any:
+    folder = os.environ["THERE"].replace(".zarr", "-checkpoint")
+    rlm.solve_flow(start(), FLOW, (0, 0.1), checkpoint=folder)
+    return rlm.solve_flow(start(), FLOW, (0, 0.2), checkpoint=folder, resume=True)
+
+
+def alone() -> Any:
+    """An error that nobody else knows of ends all processes."""
+    if TEAM.rank == LAST:
+        raise RuntimeError("only me")
+    TEAM.barrier()
+
+
+def main() -> None:
+    for name in sys.argv[1:]:
+        if name == "alone":
+            alone()
+        try:
+            text = globals()[name]()
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+        texts = TEAM.listed(str(text))
+        if TEAM.rank == 0:
+            print(f"{name} | {len(set(texts))} | {text}", flush=True)
+
+
+main()
