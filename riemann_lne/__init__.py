@@ -1,6 +1,6 @@
 """Ricci flow of metric fields on grids, and the LNE geometry of weight space."""
 
-from . import analysis, curvature, exact, plotting
+from . import analysis, curvature, exact, plotting, symmetric
 from .analysis import (
     bianchi_residual,
     check_order,
@@ -111,6 +111,7 @@ __all__ = [
     "solve_flow",
     "strong_inverse",
     "sup_norm",
+    "symmetric",
     "total_scalar_curvature",
     "volume",
 ]

@@ -9,13 +9,18 @@ from ._common import COLOURS
 from .animation import animate
 from .decay import plot_decay
 from .maps import plot_scalar_curvature
+from .revolution import animate_surgery, draw_moment, plot_neck, plot_revolution
 from .surfaces import plot_embedding, plot_profiles
 
 __all__ = [
     "COLOURS",
     "animate",
+    "animate_surgery",
+    "draw_moment",
     "plot_decay",
     "plot_embedding",
+    "plot_neck",
     "plot_profiles",
+    "plot_revolution",
     "plot_scalar_curvature",
 ]

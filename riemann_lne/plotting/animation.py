@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ def animate(
     ----------
     solution : FlowSolution
     path : path
-        Ends in .gif (written by Pillow) or .mp4 (by the program ffmpeg).
+        Ends in .gif (written by Pillow), .html (one file with buttons to play it) or .mp4 (by the
+        program ffmpeg).
     draw : "scalar-curvature", "embedding" or function
         A map (a slice in 3-D) or a surface of revolution, with one colour scale and one box for
         all frames; or a function (figure, metric, t) that draws a frame on an empty figure.
@@ -59,15 +61,27 @@ def animate(
     MissingDependencyError
         Without matplotlib.
     """
+    frame = draw if callable(draw) else _frames(solution, draw, order, axis)
+    frames = [partial(_draw, frame, solution, i) for i in range(len(solution.t))]
+    return moving_picture(path, frames, fps, dpi)
+
+
+def _draw(frame: Frame, solution: FlowSolution, i: int, figure: Any) -> None:
+    frame(figure, solution[i], float(solution.t[i]))
+
+
+def moving_picture(
+    path: str | Path, frames: Sequence[Callable[[Any], Any]], fps: int, dpi: float
+) -> Path:
+    """Write frames, each drawn by a function on an empty figure, as a .gif, .html or .mp4 file."""
     plt, path = pyplot(), Path(path)
     writer = _writer(path.suffix.lower(), fps)
-    frame = draw if callable(draw) else _frames(solution, draw, order, axis)
     figure = plt.figure(figsize=(6.4, 4.8), layout="constrained")
     try:
         with writer.saving(figure, str(path), dpi):
-            for i, t in enumerate(solution.t):
+            for draw in frames:
                 figure.clear()
-                frame(figure, solution[i], float(t))
+                draw(figure)
                 writer.grab_frame()
     finally:
         plt.close(figure)
@@ -75,12 +89,16 @@ def animate(
 
 
 def _writer(ending: str, fps: int) -> Any:
-    from matplotlib.animation import FFMpegWriter, PillowWriter
+    from matplotlib.animation import FFMpegWriter, HTMLWriter, PillowWriter
 
     if ending == ".gif":
         return PillowWriter(fps=fps)
+    if ending == ".html":
+        return HTMLWriter(fps=fps, embed_frames=True, default_mode="loop")
     if ending != ".mp4":
-        raise InvalidArgumentError(f"ending {ending!r}; a moving picture is a .gif or an .mp4 file")
+        raise InvalidArgumentError(
+            f"ending {ending!r}; a moving picture is a .gif, .html or .mp4 file"
+        )
     if not FFMpegWriter.isAvailable():
         raise InvalidArgumentError(
             "an .mp4 file needs the program ffmpeg, which was not found: install it with the "

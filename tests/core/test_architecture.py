@@ -24,7 +24,7 @@ LAYERS = [
     {"flows", "exact", "io"},
     {"kernels"},
     {"integrators"},
-    {"analysis"},
+    {"analysis", "symmetric"},
     {"plotting"},
     {"flow_command"},
     {"testing", "cli"},

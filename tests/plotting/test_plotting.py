@@ -258,3 +258,51 @@ def test_nothing_is_shown_unless_asked(solution, monkeypatch):
     assert shown == []
     plotting.plot_decay(T, np.exp(-T), show=True)
     assert shown == [True]
+
+
+@pytest.fixture(scope="module")
+def dumbbell_history():
+    start = rl.symmetric.dumbbell(64, 0.3, 0.5, n=3)
+    return rl.symmetric.flow_with_surgery(start, neck=0.5, stop=0.3, rtol=1e-3)
+
+
+def test_a_surface_of_revolution_has_the_lengths_of_its_metric():
+    g = rl.symmetric.round_sphere(60, 2.0)
+    z, r = plotting.revolution.meridian(g)
+    np.testing.assert_allclose(z, -2 * np.cos(g.x), atol=2e-3)
+    np.testing.assert_allclose(r, 2 * np.sin(g.x), atol=1e-9)
+    mesh = plotting.plot_revolution(g, centre=1.0)
+    assert mesh.get_coordinates()[..., 0].min() == pytest.approx(-1, abs=3e-3)
+    assert mesh.get_array().max() == pytest.approx(6 / 4, rel=1e-6)
+
+
+def test_pictures_of_a_flow_with_surgery(dumbbell_history, tmp_path):
+    history = dumbbell_history
+    assert [p.end for p in history.pieces][:1] == ["cut"]
+    born = history.pieces[1].born
+    ax = plotting.draw_moment(history, born)
+    meshes = [c for c in ax.collections if hasattr(c, "get_coordinates")]
+    assert len(meshes) == 2
+    left, right = (m.get_coordinates()[..., 0] for m in meshes)
+    assert left.max() < right.min() + 0.2 * history.caps[0].radius
+    ax = plotting.plot_neck(history)
+    ratio = ax.lines[0].get_ydata()
+    assert np.all((ratio > 0.5) & (ratio < 1.1))
+    with pytest.raises(InvalidArgumentError, match="not cut"):
+        plotting.plot_neck(history, piece=1)
+    path = plotting.animate_surgery(history, tmp_path / "d.gif", frames=5, dpi=40)
+    with Image.open(path) as image:
+        assert 3 <= image.n_frames <= 5
+    page = plotting.animate_surgery(history, tmp_path / "d.html", frames=2, dpi=30).read_text()
+    assert "data:image/png;base64" in page
+
+
+def test_the_radius_of_a_neck_over_time():
+    start = rl.symmetric.dumbbell(64, 0.3)
+    solution = rl.symmetric.solve(start, (0, 0.01), t_eval=[0, 0.005, 0.01])
+    radii = plotting.plot_neck(solution).lines[0].get_ydata()
+    assert radii[0] == pytest.approx(0.3, rel=1e-4)
+    assert np.all(np.diff(radii) < 0)
+    sphere = rl.symmetric.solve(rl.symmetric.round_sphere(16), (0, 0.01), t_eval=[0.01])
+    with pytest.raises(InvalidArgumentError, match="no neck"):
+        plotting.plot_neck(sphere)

@@ -1,9 +1,9 @@
 """Every public function, given every kind of wrong array and number: an error or finite numbers.
 
 The table below has an entry for each public name; a new one without an entry fails. Looked at: the
-package, its rooms lne, analysis, exact, curvature, events, plotting, and all public methods of the
-classes there. The variants are in conftest.py. Not here: solve_flow's own arguments, stores and
-checkpoints, which are looked at in tests/flows.
+package, its rooms lne, analysis, exact, curvature, events, plotting, symmetric, and all public
+methods of the classes there. The variants are in conftest.py. Not here: solve_flow's own arguments,
+stores and checkpoints, which are looked at in tests/flows.
 """
 
 import dataclasses
@@ -388,6 +388,50 @@ def solution_cases(make, parameters, t):
 for _name, _arguments in SOLUTIONS.items():
     TABLE[f"exact.{_name}"] = list(solution_cases(*_arguments))
 
+SINE = np.sin((np.arange(12) + 0.5) * np.pi / 12)
+BALL = rl.symmetric.RotationalMetric(np.ones(12), SINE)
+
+
+def all_of(metric):
+    """The numbers that a rotationally symmetric metric gives."""
+    K0, K1 = metric.sectional_curvatures()
+    return [K0, K1, metric.pole_curvature(), metric.volume(), metric.arclength()]
+
+
+TABLE |= {
+    "symmetric.RotationalMetric": [
+        (lambda a: all_of(rl.symmetric.RotationalMetric(a, SINE)), np.ones(12)),
+        (lambda a: all_of(rl.symmetric.RotationalMetric(np.ones(12), a)), SINE),
+        (lambda a: rl.symmetric.RotationalMetric(np.ones(12), SINE, n=a).volume(), 2),
+    ],
+    "symmetric.RotationalMetric.from_function": [
+        (lambda a: all_of(rl.symmetric.RotationalMetric.from_function(12, lambda x: a, np.sin)),
+         np.ones(12)),
+    ],
+    "symmetric.RotationalMetric.integrals": [(BALL.integrals, np.ones(12))],
+    "symmetric.round_sphere": [(lambda a: all_of(rl.symmetric.round_sphere(12, a)), 1.0)],
+    "symmetric.dumbbell": [
+        (lambda a: all_of(rl.symmetric.dumbbell(12, a)), 0.9),
+        (lambda a: all_of(rl.symmetric.dumbbell(12, 0.9, a)), 0.1),
+    ],
+    "symmetric.king_rosenau": [(lambda a: all_of(rl.symmetric.king_rosenau(12, a)), -1.0)],
+    "symmetric.bryant_soliton": [
+        (lambda a: all_of(rl.symmetric.bryant_soliton(12, curvature=a)), 1.0),
+    ],
+    "symmetric.neckpinch_profile": [
+        (lambda a: rl.symmetric.neckpinch_profile(a, 1e-3), T),
+        (lambda a: rl.symmetric.neckpinch_profile(T, a), 1e-3),
+    ],
+    "symmetric.NeckBelow": [(lambda a: rl.symmetric.NeckBelow(a)(0.0, BALL), 0.1)],
+    "symmetric.solve": [
+        (lambda a: rl.symmetric.solve(BALL, (0, 1e-3), rtol=a, dt=1e-3).t, 1e-6),
+        (lambda a: rl.symmetric.solve(BALL, (0, 1e-3), t_eval=[a]).t, 1e-3),
+    ],
+    "symmetric.flow_with_surgery": [
+        (lambda a: rl.symmetric.flow_with_surgery(BALL, t_end=1e-3, neck=a).nfev, 0.1),
+        (lambda a: rl.symmetric.flow_with_surgery(BALL, t_end=1e-3, stop=a).nfev, 0.1),
+    ],
+}  # fmt: skip
 # No array and no number comes in: names, results that functions return, things of other tests.
 ELSEWHERE = {
     "Checkpoint", "FlowSolution", "Integration", "solve_flow", "events", "NormalizedRicciFlow",
@@ -397,19 +441,27 @@ ELSEWHERE = {
     "plotting.plot_decay", "plotting.plot_embedding", "plotting.plot_profiles",
     "plotting.plot_scalar_curvature", "lne.MirrorDescentBound", "lne.MirrorDescentResult",
     "lne.StrongInverse", "lne.InverseNetwork", "lne.LNERicci", "lne.LNERicci.matrix",
-    "lne.EuclideanPotential", "lne.NegativeEntropy",
+    "lne.EuclideanPotential", "lne.NegativeEntropy", "plotting.animate_surgery",
+    "plotting.draw_moment", "plotting.plot_neck", "plotting.plot_revolution",
+    "symmetric.RotationalSolution",
+    "symmetric.SurgeryHistory", "symmetric.Piece", "symmetric.Cap", "symmetric.cut",
+    "symmetric.load_history", "symmetric.save_history",
+    "symmetric.RotationalMetric.from_state",
 }  # fmt: skip
 # Results that may be infinite or NaN by what their docstrings say.
 MEANT = {"lne.max_tau", "lne.quantize_levels"}
 # Their arguments are checked where the metric was made.
 NO_ARGUMENTS = {"inverse", "volume_element", "christoffel", "riemann", "ricci", "scalar_curvature",
-                "einstein", "mean", "axes", "coordinates", "wavevectors"}  # fmt: skip
+                "einstein", "mean", "axes", "coordinates", "wavevectors", "sectional_curvatures",
+                "pole_curvature", "psi_s", "arclength", "total_length", "volume",
+                "mean_scalar_curvature", "necks", "bumps", "neck_radius", "resolution",
+                "largest_curvature", "roundness"}  # fmt: skip
 
 
 def public_names():
     """Qualified names of all public functions, classes and methods."""
     rooms = {"analysis": analysis, "curvature": curvature, "exact": exact, "lne": lne}
-    rooms["plotting"] = rl.plotting
+    rooms |= {"plotting": rl.plotting, "symmetric": rl.symmetric}
     known = {id(getattr(module, n)) for module in rooms.values() for n in module.__all__}
     places = [("", rl, rl.__all__)] + [(f"{k}.", m, m.__all__) for k, m in rooms.items()]
     for prefix, module, names in places:

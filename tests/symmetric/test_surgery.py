@@ -1,0 +1,175 @@
+"""Necks that are cut and capped, dumbbells that end as two round points, and their files."""
+
+import numpy as np
+import pytest
+
+from riemann_lne.errors import DamagedFileError, DTypeError, InvalidArgumentError
+from riemann_lne.plotting.revolution import pinch_ratios
+from riemann_lne.symmetric import (
+    RotationalMetric,
+    bryant_soliton,
+    cut,
+    dumbbell,
+    flow_with_surgery,
+    load_history,
+    neckpinch_profile,
+    round_sphere,
+    save_history,
+)
+
+
+@pytest.fixture(scope="module")
+def history():
+    return flow_with_surgery(dumbbell(80, 0.15, 0.5, n=3), neck=0.1, stop=0.05, rtol=1e-4)
+
+
+def test_a_cut_leaves_smooth_capped_parts_and_nothing_else_changes():
+    g = dumbbell(400, 0.05, 0.3)
+    left, right, cap = cut(g)
+    # By polynomials through eight points and through three.
+    assert cap.radius == pytest.approx(g.neck_radius(), rel=1e-5)
+    assert left.pole_curvature()[1] == pytest.approx(cap.curvature, rel=2e-3)
+    assert right.pole_curvature()[0] == pytest.approx(cap.curvature, rel=2e-3)
+    np.testing.assert_allclose(left.pole_curvature()[0], g.pole_curvature()[0], rtol=1e-6)
+    np.testing.assert_allclose(right.pole_curvature()[1], g.pole_curvature()[1], rtol=1e-6)
+    # Far from the cut psi(s) is the same function.
+    for part, s, old in (
+        (left, left.arclength(), g.arclength()),
+        (right, right.total_length() - right.arclength(), g.total_length() - g.arclength()),
+    ):
+        order = np.argsort(old)
+        far = (s < 0.6 * s.max()) & (s > old.min())
+        there = np.interp(s[far], old[order], g.psi[order])
+        np.testing.assert_allclose(part.psi[far], there, atol=1e-4)
+        # The metric passes the gate for smooth poles.
+        RotationalMetric(part.phi, part.psi)
+    # The lengths of the parts add up, but for what the caps change.
+    together = left.total_length() + right.total_length()
+    assert together == pytest.approx(g.total_length(), abs=0.2 * cap.radius)
+
+
+def test_a_dumbbell_ends_as_two_round_points(history):
+    assert history.success
+    assert [p.end for p in history.pieces] == ["cut", "round point", "round point"]
+    assert [p.parent for p in history.pieces] == [-1, 0, 0]
+    first = history.pieces[0]
+    assert first.metrics[-1].neck_radius() <= 0.1 * 0.15
+    for piece in history.pieces[1:]:
+        assert piece.born == first.t[-1]
+        assert piece.metrics[-1].roundness() > 0.99
+    # The larger bump lives longer.
+    assert history.pieces[1].t[-1] > history.pieces[2].t[-1]
+    assert len(history.caps) == 1
+
+
+def test_time_left_is_that_to_the_end(history):
+    piece = history.pieces[1]
+    left = piece.time_left()
+    assert np.all(np.diff(left) < 0)
+    # At the end a round sphere of dimension 4: r^2 / 6.
+    g = piece.metrics[-5]
+    assert left[-5] == pytest.approx(g.psi.max() ** 2 / 6, rel=0.02)
+    np.testing.assert_allclose(left[0] - left[-1], piece.t[-1] - piece.born, rtol=1e-12)
+
+
+def test_which_parts_exist_at_a_time(history):
+    born = history.pieces[1].born
+    assert [p.index for p, _ in history.at(0.5 * born)] == [0]
+    assert [p.index for p, _ in history.at(born)] == [1, 2]
+    between = 0.5 * (history.pieces[1].t[-1] + history.pieces[2].t[-1])
+    assert [p.index for p, _ in history.at(between)] == [1]
+    assert history.at(10.0) == []
+    with pytest.raises(InvalidArgumentError):
+        history.at(-1.0)
+
+
+def test_files_and_resuming(history, tmp_path):
+    path = tmp_path / "run.npz"
+    save_history(history, path)
+    again = load_history(path)
+    assert again.message == history.message
+    assert again.parameters == history.parameters
+    for one, two in zip(history.pieces, again.pieces, strict=True):
+        assert one.metrics == two.metrics
+        np.testing.assert_array_equal(one.steps, two.steps)
+        assert (one.parent, one.born, one.end, one.cap) == (two.parent, two.born, two.end, two.cap)
+    start = history.pieces[0].metrics[0]
+    resumed = flow_with_surgery(start, neck=0.1, stop=0.05, rtol=1e-4, checkpoint=path, resume=True)
+    assert resumed.nfev == history.nfev
+    with pytest.raises(InvalidArgumentError, match="another flow"):
+        flow_with_surgery(start, neck=0.2, stop=0.05, rtol=1e-4, checkpoint=path, resume=True)
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(DamagedFileError):
+        load_history(path)
+    with pytest.raises(FileNotFoundError):
+        load_history(tmp_path / "none.npz")
+    with pytest.raises(InvalidArgumentError, match=r"\.npz"):
+        save_history(history, tmp_path / "run.txt")
+
+
+def test_a_run_that_was_interrupted_goes_on_with_the_parts_that_are_left(history, tmp_path):
+    path = tmp_path / "run.npz"
+    first = history.pieces[0]
+    children = [
+        type(p)(p.index, p.parent, p.born, np.zeros(0), p.metrics[:1], cap=p.cap)
+        for p in history.pieces[1:]
+    ]
+    stopped = type(history)(
+        [first, history.pieces[1], children[1]], False, "", 0, 0, history.parameters
+    )
+    save_history(stopped, path)
+    resumed = flow_with_surgery(
+        first.metrics[0], neck=0.1, stop=0.05, rtol=1e-4, checkpoint=path, resume=True
+    )
+    assert resumed.success
+    # To the last bit.
+    assert resumed.pieces[2].metrics == history.pieces[2].metrics
+
+
+def test_the_end_of_time_and_failures_keep_what_there_is():
+    early = flow_with_surgery(dumbbell(48, 0.3), t_end=0.01)
+    assert [p.end for p in early.pieces] == ["end of t_span"]
+    assert early.pieces[0].t[-1] == pytest.approx(0.01, rel=1e-12)
+    coarse = flow_with_surgery(dumbbell(32, 0.2, n=3), neck=1e-6)
+    assert not coarse.success
+    assert "take more points" in coarse.pieces[0].end
+    assert len(coarse.pieces[0].metrics) > 5
+    for wrong in ({"neck": 2.0}, {"stop": 0}, {"t_end": -1}, {"resume": True}):
+        with pytest.raises(InvalidArgumentError):
+            flow_with_surgery(round_sphere(16), **wrong)
+    with pytest.raises(InvalidArgumentError, match="surface"):
+        flow_with_surgery(round_sphere(16, n=1))
+    with pytest.raises(InvalidArgumentError, match="sphere"):
+        flow_with_surgery(bryant_soliton(40))
+    with pytest.raises(DTypeError):
+        flow_with_surgery(3)
+    with pytest.raises(InvalidArgumentError, match="no neck"):
+        cut(round_sphere(16))
+    with pytest.raises(InvalidArgumentError, match="closer than"):
+        cut(dumbbell(64, 0.5))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [2, 3])
+def test_a_neck_is_followed_to_a_millionth_of_its_start(n):
+    """Angenent and Knopf's limits: 1 for the neck's radius, n / 2 for R_max (T - t).
+
+    The approach is logarithmic: at 1e-5 of the start the radius is within 2 percent; the limit of
+    the curvature is taken of a + b / (L + c), L = -log(T - t), fitted from 1e-1 to 1e-5.
+    """
+    from scipy.optimize import curve_fit
+
+    run = flow_with_surgery(dumbbell(400, 0.05, n=n), neck=1e-6, t_end=0.05, rtol=1e-6,
+                            max_pieces=2, stop=0.9)  # fmt: skip
+    piece = run.pieces[0]
+    assert piece.end == "cut"
+    radii = np.array([m.neck_radius() for m in piece.metrics]) / 0.05
+    assert radii[-1] <= 1e-6
+    ratio, curvature, left = pinch_ratios(piece)
+    at = int(np.argmin(abs(np.log(radii / 1e-5))))
+    assert ratio[at] == pytest.approx(1, abs=0.02)
+    profile = neckpinch_profile(np.zeros(1), float(left[at]), n)
+    assert piece.metrics[at].neck_radius() == pytest.approx(float(profile[0]), rel=0.005)
+    L, far = -np.log(left), (radii < 0.1) & (radii > 1e-5)
+    fit, _ = curve_fit(lambda L, a, b, c: a + b / (L + c), L[far], curvature[far], (1, -0.5, 0))
+    assert fit[0] == pytest.approx(1, abs=0.01)
