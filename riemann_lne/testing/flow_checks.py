@@ -18,7 +18,7 @@ from ..flows.base import Flow
 from ..grids import Grid
 from ..integrators import solve_flow
 from ..metrics import MetricField, perturbed_euclidean
-from ..tensors import pack, unpack
+from ..tensors import unpack
 from .checks import CheckReport, chosen, largest
 from .maps import components_of, field_on, permute, permuted_grid, shear, translate
 
@@ -28,12 +28,13 @@ CHECKS = (
     "axes",
     "shear",
     "scaling",
+    "time",
     "exact",
     "radius",
     "restart",
     "monotone",
 )
-_GEOMETRIC = ("scaling", "exact", "monotone")
+_GEOMETRIC = ("scaling", "time", "exact", "monotone")
 """Checks of what a flow claims to be; without ``solves`` they are left out."""
 
 _ROUNDING = 1e-9
@@ -57,9 +58,10 @@ def check_flow(
     "radius": ``spectral_radius`` is not below what power iteration finds, so that explicit and
     stabilised integrators are safe. "restart": two halves give what the whole gives.
 
-    With ``solves`` also: "scaling": F(c g) = F(g). "exact": the time derivative of exact solutions
-    is met at the order of the differences. "monotone": along a short flow min R and Perelman's
-    lambda do not decrease and, in 2-D, the area stays.
+    With ``solves`` also: "scaling": F(c g) = F(g). "time": the right-hand side does not depend on
+    the time, so that a flow that starts later is the same flow. "exact": the time derivative of
+    exact solutions is met at the order of the differences. "monotone": along a short flow min R and
+    Perelman's lambda do not decrease and, in 2-D, the area stays.
 
     Parameters
     ----------
@@ -114,6 +116,9 @@ def check_flow(
             _shear(report, flow, n, order, seed)
         if "scaling" in wanted:
             _scaling(report, flow, g, order)
+        if "time" in wanted:
+            moved = largest(rate(flow, g, order, 7.5) - rate(flow, g, order))[0]
+            report.add(f"time in {n}-D: change of the rate with t", moved, 0.0)
         if "exact" in wanted:
             _exact(report, flow, n, order, str(solves))
         if "radius" in wanted:
@@ -306,8 +311,3 @@ def _monotone(report: CheckReport, flow: Flow, n: int, seed: int) -> None:
         areas = [m.volume() for m in solution.metrics]
         # Gauss-Bonnet: the integral of R vanishes on a torus.
         report.add("monotone in 2-D: the area changes by", np.ptp(areas), 2 * noise * areas[0])
-
-
-def packed_of(components: np.ndarray) -> np.ndarray:
-    """Packed components of a symmetric tensor."""
-    return np.asarray(pack(components))

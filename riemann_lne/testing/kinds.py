@@ -237,6 +237,15 @@ def _rough(background: MetricField, seed: int, shape: Sequence[int]) -> np.ndarr
     return framed(_unpacked(packed, n), background)
 
 
+def _chequered(background: MetricField, seed: int, cells: int) -> np.ndarray:
+    """Jumps between random constant matrices on boxes, half-way between points of the grid."""
+    n, shape = background.n, background.grid.shape
+    values = np.random.default_rng(seed).normal(size=(n, n, *(cells,) * n))
+    boxes: list[Any] = [(np.arange(points) * cells) // points for points in shape]
+    fields = (values + np.swapaxes(values, 0, 1))[(..., *np.ix_(*boxes))]
+    return framed(fields * window(background), background)
+
+
 def resampled(values: np.ndarray, background: MetricField) -> np.ndarray:
     """A field on a coarser grid over the same axes, (..., *coarse), on the background's points.
 
@@ -467,6 +476,11 @@ KINDS: dict[str, Kind] = {
                 "width": Reals(0.1, 0.5),
                 "direction": Reals(-1.0, 1.0, (g.n,)),
             },
+        ),
+        Kind(
+            "chequered",
+            _chequered,
+            lambda g: {"seed": Whole(0, 2**32 - 1), "cells": Whole(2, 4)},
         ),
         Kind(
             "rough",

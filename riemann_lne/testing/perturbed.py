@@ -14,7 +14,7 @@ from ..metrics import MetricField
 from ..tensors import pack
 from .kinds import KINDS, Kind, find_kind
 from .recipes import DrawnMetric, Recipe, drawn
-from .sizes import Norm, min_max, perturbation_size, validate_norm
+from .sizes import Norm, min_max, perturbation_size, require_bound
 from .spaces import Reals, Whole
 
 FLOOR = 0.02
@@ -66,7 +66,7 @@ def perturbed(
     if not (isinstance(size, (int, float, np.floating)) and math.isfinite(size) and size >= 0):
         raise InvalidArgumentError(f"size = {size!r}; a finite number, not negative, is needed")
     family = find_kind(kind)
-    validate_norm(norm)
+    require_bound(norm, background, float(size))
     try:
         unit = _tensor(family, background, 1.0, parameters)
     except TypeError as error:

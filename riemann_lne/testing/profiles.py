@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
+from .. import checks
 from ._hypothesis import hypothesis
 
 
-def register_profiles() -> None:
+def register_profiles(database: str | os.PathLike[str] | None = None) -> None:
     """Register the profiles "riemann-lne-quick" and "riemann-lne-thorough".
 
     Both have no deadline for one example and no health check for slow ones, since a flow takes its
-    time; both draw the same examples in every run. Quick: 20 examples; thorough: 500. In a
-    ``conftest.py``:
+    time. Quick: 20 examples; thorough: 500. Without a database both draw the same examples in every
+    run. In a ``conftest.py``:
 
         from hypothesis import settings
         from riemann_lne.testing import register_profiles
@@ -18,9 +22,17 @@ def register_profiles() -> None:
         register_profiles()
         settings.load_profile("riemann-lne-quick")
 
-    For an example database that continuous integration keeps, give
-    ``settings(database=DirectoryBasedExampleDatabase(folder), derandomize=False)`` in a profile of
-    the project.
+    Parameters
+    ----------
+    database : path, optional
+        A folder in which failing examples are kept, which continuous integration can store between
+        its runs. Each run then tries the kept examples first, and draws others than the run before;
+        ``pytest --hypothesis-seed=0`` makes it draw the same.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If ``database`` is no path.
 
     Examples
     --------
@@ -29,13 +41,22 @@ def register_profiles() -> None:
     >>> settings.get_profile("riemann-lne-quick").max_examples
     20
     """
-    slow = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large]
+    options: dict[str, Any] = {"derandomize": True}
+    if database is not None:
+        folder = checks.path(database, "database")
+        options = {
+            "derandomize": False,
+            "database": hypothesis.database.DirectoryBasedExampleDatabase(folder),
+        }
     for name, examples in (("quick", 20), ("thorough", 500)):
         hypothesis.settings.register_profile(
             f"riemann-lne-{name}",
             max_examples=examples,
             deadline=None,
-            derandomize=True,
-            suppress_health_check=slow,
+            suppress_health_check=[
+                hypothesis.HealthCheck.too_slow,
+                hypothesis.HealthCheck.data_too_large,
+            ],
             print_blob=True,
+            **options,
         )

@@ -19,7 +19,7 @@ from .kinds import Kind, applicable_kinds, find_kind
 from .perturbed import perturbation_recipe
 from .recipes import DrawnMetric, Recipe, drawn
 from .searching import require_background
-from .sizes import Norm, perturbation_size, validate_norm
+from .sizes import Norm, perturbation_size, require_bound
 from .stability import Expectation, Experiment, refined_background
 from .strategies_metric import as_background
 
@@ -140,7 +140,8 @@ def stability_radius(
             "relative width in (0, 1) and at least one direction are needed"
         )
     base, begun = as_background(background), time.perf_counter()
-    test = Experiment(base, flow, until, validate_norm(norm), expect, limit, growth, order, solve)
+    require_bound(norm, base, largest)
+    test = Experiment(base, flow, until, norm, expect, limit, growth, order, solve)
     require_background(test)
     recipes = _directions(base, norm, direction, directions, float(largest), seed)
     count = 0

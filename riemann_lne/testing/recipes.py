@@ -55,7 +55,9 @@ class Recipe:
     @property
     def script(self) -> str:
         """Lines of Python that make the example, to be pasted."""
-        return f"import riemann_lne\nimport riemann_lne.testing\n\nexample = {self.code}"
+        modules = ["riemann_lne", "riemann_lne.testing", *_other_package(self.function)]
+        imports = "\n".join(f"import {name}" for name in modules)
+        return f"{imports}\n\nexample = {self.code}"
 
     def places(self, kind: type = float) -> list[Place]:
         """Places of the floats (or whole numbers) that may be varied, in a fixed order."""
@@ -168,9 +170,17 @@ def _metric_as_code(metric: MetricField) -> str:
 def _name_of(function: Callable[..., Any]) -> str:
     module = getattr(function, "__module__", "")
     name = getattr(function, "__qualname__", repr(function))
+    if _other_package(function):
+        return f"{module}.{name}"
     if module.startswith("riemann_lne.testing"):
         return f"riemann_lne.testing.{name}"
     return f"riemann_lne.{name}" if module.startswith("riemann_lne.") else name
+
+
+def _other_package(function: Callable[..., Any]) -> list[str]:
+    """The module of a function from another package; a test file's own functions are in scope."""
+    module = getattr(function, "__module__", "")
+    return [module] if "." in module and not module.startswith("riemann_lne.") else []
 
 
 def _numbers_in(value: Any, kind: type) -> Iterator[Place]:

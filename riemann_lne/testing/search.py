@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
 
+from ..checks import count, number
 from ..errors import InvalidArgumentError, RiemannLNEError
 from ..metrics import MetricField
 from ._hypothesis import hypothesis
-from .recipes import Recipe, as_code, drawn, recipe_of
+from .local_search import built, climb, vary, vector_space
+from .recipes import Recipe, as_code, recipe_of
 from .stability import violation
 
 
@@ -72,7 +72,7 @@ class _Watch:
 
     def __call__(self, example: Any) -> tuple[float, str]:
         self.evaluations += 1
-        excess, reason = violation(self.property, example)
+        excess, reason = _asked(self.property, example)
         key = _kind_of(example)
         if key not in self.best or excess > self.best[key][0]:
             self.best[key] = excess, example
@@ -81,6 +81,20 @@ class _Watch:
     def leaders(self) -> list[tuple[float, Any]]:
         """The best example of each kind with its excess, the best first."""
         return sorted(self.best.values(), key=lambda pair: -pair[0])
+
+
+def _asked(property: Callable[[Any], Any], example: Any) -> tuple[float, str]:
+    """The property's answer; an error of another kind than AssertionError is the property's own."""
+    try:
+        return violation(property, example)
+    except RiemannLNEError:
+        raise
+    except Exception as error:
+        raise InvalidArgumentError(
+            f"the property broke off with {type(error).__name__}: {error}, for the example "
+            f"{as_code(example)}; a property answers for every example that the strategy draws: it "
+            "returns a number or a boolean, or raises AssertionError"
+        ) from error
 
 
 def _kind_of(example: Any) -> Any:
@@ -104,8 +118,9 @@ def find_counterexample(
     Hypothesis draws ``max_examples`` examples, guided by the property's number where it returns
     one. If none violates it, the best ones are varied by a local search without gradients of at
     most ``local`` evaluations: the numbers of a recipe at random and then by Nelder and Mead's
-    method, or the entries of an array by the latter alone. The find is shrunk by Hypothesis, or
-    by setting numbers to 0 or to fewer digits while it stays one.
+    method, or the entries of an array by the latter alone. Examples of every kind are varied apart
+    at first, and after each of a few rounds the less promising half of the kinds is left out. The
+    find is shrunk by Hypothesis, or by setting numbers to 0 or to fewer digits while it stays one.
 
     Parameters
     ----------
@@ -128,7 +143,8 @@ def find_counterexample(
     Raises
     ------
     InvalidArgumentError
-        If ``strategy`` is none or draws nothing, or the property returns something else.
+        If ``strategy`` is none or draws nothing; if the property returns something else, breaks
+        off, or is violated by the background itself of which the strategy draws perturbations.
 
     Examples
     --------
@@ -143,6 +159,10 @@ def find_counterexample(
         raise InvalidArgumentError(
             f"strategy = {strategy!r}; give a strategy, such as riemann_lne.testing.perturbations()"
         )
+    number(at_least, "at_least")
+    count(max_examples, "max_examples", least=1)
+    for name, value in (("local", local), ("shrink", shrink), ("seed", seed)):
+        count(value, name)
     begun, watch = time.perf_counter(), _Watch(property)
     found = _by_drawing(watch, strategy, at_least, max_examples, shrink, seed)
     how = "drawing"
@@ -150,10 +170,25 @@ def find_counterexample(
         found, how = _by_local_search(watch, at_least, local, shrink, seed), "local search"
     if found is None:
         return None
+    _require_background(watch, found, at_least)
     excess, reason = violation(property, found)
     return Counterexample(
         found, excess, reason, how, watch.evaluations, time.perf_counter() - begun
     )
+
+
+def _require_background(watch: _Watch, found: Any, at_least: float) -> None:
+    """Raise if the property is violated where nothing is perturbed: the find would say nothing."""
+    recipe = recipe_of(found)
+    background = None if recipe is None else recipe.arguments.get("background")
+    if background is None:
+        return
+    excess, reason = watch(background)
+    if excess > at_least:
+        raise InvalidArgumentError(
+            f"the property is violated by the background itself, without any perturbation: "
+            f"{reason}; a search would find nothing else. Check the property"
+        )
 
 
 def _by_drawing(
@@ -221,140 +256,15 @@ def _by_local_search(
     """Vary the best examples; the shrunk find, or None."""
     leaders = watch.leaders()
     if all(recipe_of(example) is not None for _, example in leaders):
-        found = _evolve(watch, leaders, at_least, budget, np.random.default_rng(seed))
+        found = vary(watch, leaders, at_least, budget, np.random.default_rng(seed))
     else:
-        found = _climb(watch, leaders[0][1], at_least, budget)
+        found = climb(watch, leaders[0][1], at_least, budget)
     return None if found is None else _shrunk(watch, found, at_least, shrink)
-
-
-def _evolve(
-    watch: _Watch,
-    leaders: list[tuple[float, Any]],
-    at_least: float,
-    budget: int,
-    rng: np.random.Generator,
-) -> Any | None:
-    """Recipes varied at random, kinds apart; the better half of the kinds goes on each time.
-
-    Properties are often a maximum over the grid: they have kinks, where a simplex gets stuck, and
-    the kind that leads early need not win. The last fifth of the budget is a simplex from the best.
-    """
-    islands = [[pair] for pair in leaders]
-    rounds = max(1, math.ceil(math.log2(len(islands))))
-    for _ in range(rounds):
-        each = max(4, int(0.8 * budget / (rounds * len(islands))))
-        for pool in islands:
-            for _ in range(each):
-                rivals = [pool[int(rng.integers(len(pool)))] for _ in range(2)]
-                child = _varied(recipe_of(max(rivals, key=lambda pair: pair[0])[1]), rng)
-                if child is None:
-                    continue
-                excess, _ = watch(child)
-                if excess > at_least:
-                    return child
-                pool.append((excess, child))
-                pool.sort(key=lambda pair: -pair[0])
-                del pool[4:]
-        islands.sort(key=lambda pool: -pool[0][0])
-        islands = islands[: max(1, len(islands) // 2)]
-    return _climb(watch, islands[0][0][1], at_least, budget // 5)
-
-
-def _varied(recipe: Recipe | None, rng: np.random.Generator) -> Any | None:
-    """A child: some numbers moved, some set to an end of their range or to zero."""
-    assert recipe is not None
-    places = recipe.places()
-    count = min(len(places), int(rng.geometric(0.5)))  # most often one: examples stay sparse
-    for k in rng.permutation(len(places))[:count]:
-        place = places[k]
-        low, high = recipe.ranges[str(place[0])]
-        if rng.random() < 0.7:
-            step = 10.0 ** -rng.uniform(0.3, 2.0) * (high - low) * float(rng.normal())
-            value = recipe.number(place) + step
-        else:
-            value = float(rng.choice([low, high] + ([0.0, 0.0] if low <= 0 <= high else [])))
-        recipe = recipe.with_number(place, float(np.clip(value, low, high)))
-    whole = recipe.places(int)
-    if whole and rng.random() < 0.25:
-        place = whole[int(rng.integers(len(whole)))]
-        low, high = recipe.ranges[str(place[0])]
-        value = int(rng.integers(int(low), int(high), endpoint=True))
-        recipe = recipe.with_number(place, value)
-    try:
-        return drawn(recipe)
-    except RiemannLNEError:
-        return None
-
-
-def _climb(watch: _Watch, example: Any, at_least: float, budget: int) -> Any | None:
-    """Nelder and Mead from one example, until it violates the property or the budget is spent."""
-    space = _vector_space(example)
-    if space is None:
-        return None
-    start, bounds, build = space
-    found: list[Any] = []
-    until = watch.evaluations + budget
-
-    class EnoughError(Exception):
-        pass
-
-    def objective(z: np.ndarray) -> float:
-        if watch.evaluations >= until:
-            raise EnoughError
-        candidate = _built(build, np.clip(z, *np.array(bounds).T))
-        if candidate is None:
-            return 1e6
-        excess, _ = watch(candidate)
-        if excess > at_least:
-            found.append(candidate)
-            raise EnoughError
-        return -excess
-
-    spread = np.array([0.1 * (high - low) for low, high in bounds])
-    middle = np.array([0.5 * (high + low) for low, high in bounds])
-    simplex = np.vstack([start, start + np.diag(np.where(start > middle, -spread, spread))])
-    with suppress(EnoughError):
-        minimize(
-            objective,
-            start,
-            method="Nelder-Mead",
-            bounds=bounds,
-            options={"initial_simplex": simplex, "adaptive": True, "maxfev": budget},
-        )
-    return found[0] if found else None
-
-
-def _vector_space(example: Any) -> Any:
-    """Numbers of an example that may be varied: start, bounds, and the way back."""
-    recipe = recipe_of(example)
-    if recipe is not None and recipe.places():
-        return (
-            recipe.vector(),
-            recipe.bounds(),
-            lambda z: drawn(recipe.with_vector(z)),
-        )
-    if isinstance(example, np.ndarray) and example.dtype.kind == "f" and 0 < example.size <= 200:
-        reach = 2 * max(float(np.abs(example).max()), 1.0)
-        shape, kind = example.shape, example.dtype
-        return (
-            example.ravel().astype(float),
-            [(-reach, reach)] * example.size,
-            lambda z: z.reshape(shape).astype(kind),
-        )
-    return None
-
-
-def _built(build: Callable[[np.ndarray], Any], z: np.ndarray) -> Any | None:
-    """The example, or None where these numbers make none."""
-    try:
-        return build(z)
-    except RiemannLNEError:
-        return None
 
 
 def _shrunk(watch: _Watch, example: Any, at_least: float, budget: int) -> Any:
     """Set numbers to 0, then to few digits, as long as the example violates the property."""
-    space = _vector_space(example)
+    space = vector_space(example)
     if space is None:
         return example
     z, bounds, build = space
@@ -365,7 +275,7 @@ def _shrunk(watch: _Watch, example: Any, at_least: float, budget: int) -> Any:
             trial[k] = min(max(simplify(float(z[k])), bounds[k][0]), bounds[k][1])
             if trial[k] == z[k] or watch.evaluations >= until:
                 continue
-            candidate = _built(build, trial)
+            candidate = built(build, trial)
             if candidate is not None and watch(candidate)[0] > at_least:
                 z, best = trial, candidate
     return best

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..checks import count
 from ..errors import CheckFailedError, InvalidArgumentError
 from ..flows.base import Flow
 from ..grids import Grid
@@ -117,6 +118,7 @@ def check_stability(
     >>> result.worst.holds
     True
     """
+    count(draws, "draws", least=1)
     base = as_background(background)
     test = Experiment(base, flow, until, norm, expect, limit, growth, order, solve)
     require_background(test)

@@ -79,7 +79,7 @@ def perturbation_size(
     if metric.grid != background.grid:
         raise ShapeError(f"metric on {metric.grid}, background on {background.grid}: use one grid")
     if callable(norm):
-        return float(norm(metric, background))
+        return _number_of(norm, metric, background)
     name, degree = _split(norm)
     if name in ("epsilon", "spectral"):
         low, high = (float(v) for v in (min_max(metric, background)))
@@ -104,17 +104,34 @@ def min_max(metric: MetricField, background: MetricField) -> tuple[float, float]
     return float(low.min()), float(high.max())
 
 
-def validate_norm(norm: Norm) -> Norm:
-    """The norm, if it is one.
+def require_bound(norm: Norm, background: MetricField, size: float) -> Norm:
+    """The norm, if perturbations of a size can be had in it.
 
     Raises
     ------
     UnknownNameError, InvalidArgumentError
-        If it is not; the message shows the possible ones.
+        If it is no norm, or a function that is above the size at the background itself.
     """
     if not callable(norm):
         _split(norm)
+        return norm
+    rest = _number_of(norm, background, background)
+    if not 0 <= rest <= size:
+        raise InvalidArgumentError(
+            f"the norm {norm!r} of no perturbation is {rest:.6g}; a size of at most {size:.6g} "
+            "cannot be met: give a function (metric, background) that vanishes where they are equal"
+        )
     return norm
+
+
+def _number_of(norm: Any, metric: MetricField, background: MetricField) -> float:
+    value = norm(metric, background)
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(
+            f"the norm {norm!r} returned a {type(value).__name__}; a number is needed"
+        ) from error
 
 
 def _split(norm: Any) -> tuple[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidArgumentError
@@ -12,7 +13,7 @@ from ._hypothesis import st
 from .kinds import Kind, applicable_kinds, find_kind
 from .perturbed import perturbation_recipe
 from .recipes import DrawnMetric, drawn
-from .sizes import Norm, validate_norm
+from .sizes import Norm, require_bound
 from .spaces import Choice, Reals, Space, Whole
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def perturbations(
 
     Kinds are drawn from smooth to rough: waves along one axis, conformal, diagonal, band-limited,
     localised, pure gauge (the background pulled back), transverse-traceless, anisotropic, steep at
-    one place, nearly degenerate, white noise, the grid's shortest wave; see
+    one place, nearly degenerate, chequered, white noise, the grid's shortest wave; see
     ``riemann_lne.testing.KINDS``. Examples shrink towards the background, and a failing one prints
     as code. The bound holds exactly, after rounding.
 
@@ -57,7 +58,8 @@ def perturbations(
     Raises
     ------
     InvalidArgumentError, UnknownNameError
-        If the size is not positive, or there is no such kind or norm.
+        If the size is not positive, there is no such kind or norm, or a function given as norm is
+        above the size where nothing is perturbed.
 
     Examples
     --------
@@ -71,7 +73,7 @@ def perturbations(
     base = as_background(background)
     if not (isinstance(size, (int, float)) and 0 < size < float("inf")):
         raise InvalidArgumentError(f"size = {size!r}; a positive finite number is needed")
-    validate_norm(norm)
+    require_bound(norm, base, size)
     families = applicable_kinds(base) if kinds is None else [find_kind(k) for k in kinds]
     if not families:
         raise InvalidArgumentError("kinds is empty; name at least one kind of perturbation")
@@ -83,9 +85,11 @@ def perturbations(
         parameters = {name: draw(strategy_of(space)) for name, space in spaces.items()}
         amount = float(size) if fixed_size else draw(st.floats(0.0, float(size)))
         recipe = perturbation_recipe(base, kind, amount, norm, parameters)
-        # A local search may go up to the bound, wherever this example is.
-        recipe.ranges["size"] = (0.0, float(size))  # type: ignore[index]
-        return drawn(recipe)
+        # A local search may go up to the bound, wherever this example is, or leaves the size alone.
+        ranges = {**recipe.ranges, "size": (0.0, float(size))}
+        if fixed_size:
+            del ranges["size"]
+        return drawn(replace(recipe, ranges=ranges))
 
     return build()
 

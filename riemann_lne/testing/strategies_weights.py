@@ -10,11 +10,10 @@ import numpy as np
 
 from ..errors import InvalidArgumentError, UnknownNameError
 from ._hypothesis import st
+from .weight_kinds import WEIGHTS, weights_of_kind
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
-
-WEIGHTS = ("zero", "gaussian", "uniform", "heavy", "clipped", "binary", "tied", "zero_rows", "tiny")
 
 
 def weight_tensors(
@@ -67,29 +66,11 @@ def weight_tensors(
         kind = draw(st.sampled_from(list(kinds)))
         if kind == "zero":
             return np.zeros(size, dtype=dtype)
-        rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+        seed = draw(st.integers(0, 2**32 - 1))
         amount = draw(st.floats(0.0, scale, allow_subnormal=False))
-        return np.asarray(amount * _entries(rng, kind, size)).astype(dtype)
+        return np.asarray(amount * weights_of_kind(kind, size, seed)).astype(dtype)
 
     return build()
-
-
-def _entries(rng: np.random.Generator, kind: str, shape: tuple[int, ...]) -> np.ndarray:
-    plain = rng.normal(size=shape)
-    rows = shape[0] if shape else 1
-    if kind == "uniform":
-        return rng.uniform(-1.0, 1.0, shape)
-    if kind == "heavy":
-        return np.clip(rng.standard_t(2, size=shape), -1e3, 1e3)
-    if kind == "clipped":
-        return np.clip(2.0 * plain, -1.0, 1.0)
-    if kind == "binary":
-        return np.where(plain >= 0, 1.0, -1.0)
-    if kind == "tied" and shape:
-        return plain[rng.integers(rows, size=rows)]
-    if kind == "zero_rows" and shape:
-        return plain * (rng.random(rows) < 0.5).reshape(-1, *(1,) * (len(shape) - 1))
-    return 1e-20 * plain if kind == "tiny" else plain
 
 
 def gradients(

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from ..arrays import like, to_numpy
+from ..checks import choice, count, number
 from ..errors import CheckFailedError, InvalidArgumentError
 from ..lne import LNEMetric, auto_tau
 from .checks import CheckReport
+from .weight_kinds import WEIGHTS, weights_of_kind
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,9 @@ class TrainingLimits:
         Share of weights that change their sign in one step.
     mismatch : float or None
         |g^-1 v - v| / |v|, what the correction changes of a gradient v.
+    tau_drift : float or None
+        Factor, up or down, by which the tau with |tanh(tau w)|^2 = ``target`` leaves that of the
+        start of a draw, layer by layer; at least 1.
     loss : float or None
         Largest loss, where ``step`` returns it.
     """
@@ -37,6 +42,7 @@ class TrainingLimits:
     relative_change: float | None = 1.0
     flip_rate: float | None = 0.5
     mismatch: float | None = None
+    tau_drift: float | None = None
     loss: float | None = None
 
     def __post_init__(self) -> None:
@@ -47,12 +53,13 @@ class TrainingLimits:
 
 @dataclass(frozen=True)
 class Draw:
-    """One start: a seed and a scale of the weights, a seed of the batches, a scale of the loss."""
+    """One start: kind, seed and scale of the weights, seed of the batches, scale of the loss."""
 
     seed: int
     scale: float
     batch_seed: int
     loss_scale: float
+    weights: str = "own"
 
 
 def check_training_stability(
@@ -66,6 +73,7 @@ def check_training_stability(
     limits: TrainingLimits | None = None,
     scales: Sequence[float] = (1.0, 0.1, 3.0),
     loss_scales: Sequence[float] = (1.0,),
+    weights: Sequence[str] = ("own",),
     state: Iterable[Any] = (),
     select: Callable[[str, Any], bool] | None = None,
     seed: int = 0,
@@ -73,8 +81,9 @@ def check_training_stability(
     """Run a user's training step from drawn initial weights and watch the latent weights.
 
     Each draw multiplies the model's initial weights by a scale, shuffles them within every tensor
-    by a seed, and calls ``step(model, rng)`` ``steps`` times; ``rng`` is a NumPy generator from
-    which the step takes its batch (``step(model, rng, loss_scale)`` if ``loss_scales`` is given).
+    by a seed (or takes others: ``weights``), and calls ``step(model, rng)`` ``steps`` times;
+    ``rng`` is a NumPy generator from which the step takes its batch
+    (``step(model, rng, loss_scale)`` if ``loss_scales`` is given).
     After every step: all weights finite, the metric of Eq. 16 definite, and the quantities of
     ``TrainingLimits`` below their bounds. Model and ``state`` are as before afterwards.
 
@@ -96,6 +105,10 @@ def check_training_stability(
     limits : TrainingLimits, optional
     scales, loss_scales : sequence of float
         To draw from.
+    weights : sequence of str
+        Kinds of initial weights to draw from: "own", the model's, shuffled within every tensor; or
+        kinds of ``weight_tensors``, such as "heavy", "tied", "zero_rows", of the same root mean
+        square.
     state : iterable of objects with state_dict and load_state_dict
         Optimiser, scheduler, corrector: put back before every draw.
     select : callable (name, parameter) -> bool, optional
@@ -114,10 +127,16 @@ def check_training_stability(
     InvalidArgumentError
         If no parameter is selected, or the arguments make no sense.
     """
-    if steps < 1 or draws < 1 or not scales or not loss_scales:
-        raise InvalidArgumentError(
-            f"steps = {steps}, draws = {draws}; at least one of each, and scales that are not empty"
-        )
+    count(steps, "steps", least=1)
+    count(draws, "draws", least=1)
+    number(target, "target", above=0.0)
+    for name, values in (("scales", scales), ("loss_scales", loss_scales)):
+        if not [number(v, f"{name}[{k}]") for k, v in enumerate(values)]:
+            raise InvalidArgumentError(f"{name} is empty; give at least one number")
+    if not weights:
+        raise InvalidArgumentError('weights is empty; give at least one kind, such as "own"')
+    for kind in weights:
+        choice(kind, "weights", ("own", *WEIGHTS))
     bounds = TrainingLimits() if limits is None else limits
     kept = {k: _copy(v) for k, v in model.state_dict().items()}
     others = [(s, _copy_tree(s.state_dict())) for s in state]
@@ -130,7 +149,7 @@ def check_training_stability(
         )
     watch = _Watch(bounds, tau, target, names)
     try:
-        for draw in _draws(draws, scales, loss_scales, seed):
+        for draw in _draws(draws, scales, loss_scales, weights, seed):
             model.load_state_dict(_started(kept, names, draw))
             for other, saved in others:
                 other.load_state_dict(_copy_tree(saved))
@@ -149,10 +168,14 @@ def check_training_stability(
 
 
 def _draws(
-    count: int, scales: Sequence[float], loss_scales: Sequence[float], seed: int
+    draws: int,
+    scales: Sequence[float],
+    loss_scales: Sequence[float],
+    weights: Sequence[str],
+    seed: int,
 ) -> Iterable[Draw]:
     rng = np.random.default_rng(seed)
-    for k in range(count):
+    for k in range(draws):
         # The first draws go through the scales, so that few draws meet each of them.
         scale = scales[k % len(scales)]
         loss_scale = loss_scales[k % len(loss_scales)]
@@ -161,16 +184,20 @@ def _draws(
             float(scale),
             int(rng.integers(2**31)),
             float(loss_scale),
+            weights[k % len(weights)],
         )
 
 
 def _started(kept: Mapping[str, Any], names: Sequence[str], draw: Draw) -> dict[str, Any]:
-    """The kept state with the latent weights shuffled (seed 0: not) and scaled."""
+    """The kept state with the latent weights shuffled (seed 0: not) or replaced, and scaled."""
     rng = np.random.default_rng(draw.seed)
     result = {k: _copy(v) for k, v in kept.items()}
     for name in names:
         values = np.array(to_numpy(kept[name]))
-        if draw.seed:
+        if draw.weights != "own":
+            others = weights_of_kind(draw.weights, values.shape, int(rng.integers(2**31)))
+            values = others * math.sqrt(float(np.mean(values**2)))
+        elif draw.seed:
             values = rng.permutation(values.ravel()).reshape(values.shape)
         result[name] = like(draw.scale * values, kept[name])
     return result
@@ -202,6 +229,9 @@ class _Watch:
         weights = self._weights(model)
         self.before = weights
         self.taus = {name: self._tau(name, w) for name, w in weights.items()}
+        self.first = {}
+        if self.bounds.tau_drift is not None:
+            self.first = {n: float(auto_tau(w, self.target)) for n, w in weights.items() if w.any()}
 
     def _tau(self, name: str, w: np.ndarray) -> float:
         if isinstance(self.tau, Mapping):
@@ -252,6 +282,9 @@ class _Watch:
         if b.flip_rate is not None:
             flips = float(np.mean((w >= 0) != (old >= 0)))
             good &= self._note("flip rate", flips, b.flip_rate, where, k)
+        if b.tau_drift is not None and name in self.first and np.any(w):
+            ratio = float(auto_tau(w, self.target)) / self.first[name]
+            good &= self._note("drift of tau", max(ratio, 1 / ratio), b.tau_drift, where, k)
         if b.mismatch is not None and gradient is not None and s > 0:
             v = np.array(to_numpy(gradient), dtype=float).ravel()
             length = float(np.linalg.norm(v))
@@ -275,6 +308,7 @@ class _Watch:
             "condition of Eq. 16": self.bounds.condition,
             "relative change": self.bounds.relative_change,
             "flip rate": self.bounds.flip_rate,
+            "drift of tau": self.bounds.tau_drift,
             "gradient mismatch": self.bounds.mismatch,
             "loss": self.bounds.loss,
         }

@@ -62,6 +62,13 @@ class SmallRadius(Faulty):
         return 0.3 * super().spectral_radius(packed, grid, order)
 
 
+class FasterLater(Faulty):
+    """The rate grows with the time, which an autonomous equation has no place for."""
+
+    def rhs(self, t: float, packed: Any, grid: Grid, order: Any) -> Any:
+        return (1 + 1e-6 * t) * super().rhs(t, packed, grid, order)
+
+
 class WritesToItsInput(Faulty):
     """The state is changed in place."""
 

@@ -96,6 +96,13 @@ def test_a_kind_of_the_users_own() -> None:
         (lambda: kit.perturbations(FLAT, -1.0), "size"),
         (lambda: kit.perturbations(FLAT, 0.1, "supremum"), "supremum"),
         (lambda: kit.perturbations(FLAT, 0.1, ("ck", 9)), "derivatives"),
+        (lambda: kit.perturbations(FLAT, 0.1, lambda g, b: 1.0), "cannot be met"),
+        (lambda: kit.perturbations(FLAT, 0.1, lambda g, b: float("nan")), "cannot be met"),
+        (lambda: kit.perturbations(FLAT, 0.1, lambda g, b: "small"), "returned a str"),
+        (
+            lambda: kit.stability_radius(FLAT, rl.RicciFlow(), lambda g, b: 2.0, until=1.0),
+            "cannot be met",
+        ),
         (lambda: kit.perturbations("torus"), "background"),
         (lambda: kit.perturbations(FLAT, 0.1, kinds=[]), "kinds"),
         (lambda: kit.perturbations(FLAT, 0.1, kinds=["smoth"]), "smooth|known"),

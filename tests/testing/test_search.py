@@ -144,6 +144,13 @@ class AlwaysFails:
         return 1e3
 
 
+class Refusing(AlwaysFails):
+    """A flow that takes no metric at all."""
+
+    def rhs(self, t: float, packed: Any, grid: Any, order: Any) -> Any:
+        raise InvalidArgumentError("this flow takes no metric")
+
+
 @pytest.mark.parametrize(
     ("call", "match"),
     [
@@ -153,6 +160,15 @@ class AlwaysFails:
         (lambda: kit.find_counterexample(bool, "integers"), "strategy"),
         (lambda: kit.find_counterexample(lambda x: "yes", st.integers()), "property returned"),
         (lambda: kit.find_counterexample(bool, st.integers().filter(lambda k: False)), "draws no"),
+        (lambda: kit.find_counterexample(bool, st.nothing()), "draws no"),
+        (lambda: kit.find_counterexample(lambda x: 1 / 0, st.integers()), "broke off with ZeroDiv"),
+        (lambda: kit.find_counterexample(lambda g: g.volume() < 1, kit.perturbations(FLAT)),
+         "violated by the background itself"),
+        (lambda: kit.find_counterexample(bool, st.integers(), max_examples=0), "max_examples"),
+        (lambda: kit.find_counterexample(bool, st.integers(), local=-1), "local"),
+        (lambda: kit.check_stability(FLAT, FLOW, until=1.0, draws=0), "draws"),
+        (lambda: kit.check_stability(FLAT, Refusing(), until=1.0, draws=2), "refuses the start"),
+        (lambda: kit.check_stability(FLAT, FLOW, until=1.0, norm=lambda g, b: 7.0), "cannot be"),
         (lambda: kit.check_stability(FLAT, FLOW, until=-1.0), "until"),
         (lambda: kit.stability_radius(FLAT, FLOW, until=1.0, directions=0), "directions"),
         (lambda: kit.stability_radius(FLAT, FLOW, direction=st.integers(), until=0.1), "recipe"),

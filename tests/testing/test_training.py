@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from riemann_lne.errors import CheckFailedError, InvalidArgumentError
+from riemann_lne.errors import CheckFailedError, InvalidArgumentError, UnknownNameError
 from riemann_lne.testing import TrainingLimits, check_training_stability
 
 torch = pytest.importorskip("torch")
@@ -59,8 +59,52 @@ def test_the_mismatch_of_a_gradient_is_bounded_by_what_was_asked() -> None:
         check_training_stability(step, model, steps=2, draws=2, limits=tight, state=[optimizer])
 
 
+def test_the_drift_of_tau_is_bounded_by_what_was_asked() -> None:
+    model, optimizer, step = parts(0.05)
+    names: dict[str, Any] = {"state": [optimizer], "steps": 3, "draws": 2, "scales": [1.0]}
+    loose = TrainingLimits(tau_drift=1.5)
+    report = check_training_stability(step, model, limits=loose, **names)
+    drift = {f.name: f.value for f in report.findings}["drift of tau"]
+    assert 1 < drift < 1.5
+    with pytest.raises(CheckFailedError, match="drift of tau"):
+        check_training_stability(
+            step, model, limits=TrainingLimits(tau_drift=1 + (drift - 1) / 2), **names
+        )
+
+
+def test_initial_weights_of_other_kinds_are_drawn() -> None:
+    model, optimizer, step = parts(0.01)
+    seen = []
+
+    def watched(model: Any, rng: np.random.Generator) -> Any:
+        seen.append(model[0].parametrizations.weight.original.detach().clone())
+        return step(model, rng)
+
+    check_training_stability(
+        watched, model, steps=1, draws=3, scales=[1.0], weights=["tied", "zero_rows", "own"],
+        limits=TrainingLimits(None, None, None), state=[optimizer],
+    )  # fmt: skip
+    tied, zero_rows, own = seen
+    assert len({tuple(row.tolist()) for row in tied}) < len(tied)
+    assert (zero_rows == 0).all(dim=1).any()
+    assert sorted(own.ravel().tolist()) == sorted(
+        model[0].parametrizations.weight.original.detach().ravel().tolist()
+    )
+    with pytest.raises(CheckFailedError, match="weights='binary'"):
+        check_training_stability(
+            step, model, steps=1, draws=1, weights=["binary"], state=[optimizer],
+            limits=TrainingLimits(condition=None, relative_change=1e-9),
+        )  # fmt: skip
+
+
 def test_bad_requests_are_named() -> None:
     model, _, step = parts(0.01)
+    with pytest.raises(InvalidArgumentError, match="weights"):
+        check_training_stability(step, model, weights=())
+    with pytest.raises(UnknownNameError, match="heavy"):
+        check_training_stability(step, model, weights=["heavyy"])
+    with pytest.raises(InvalidArgumentError, match=r"scales\[1\]"):
+        check_training_stability(step, model, scales=[1.0, float("nan")])
     with pytest.raises(InvalidArgumentError, match="select"):
         check_training_stability(step, model, select=lambda name, p: False)
     with pytest.raises(InvalidArgumentError, match="steps"):

@@ -18,6 +18,7 @@ from riemann_lne.errors import (  # noqa: E402
     UnknownNameError,
 )
 from riemann_lne.lne.pieces import PieceSums  # noqa: E402
+from riemann_lne.testing import check_corrector  # noqa: E402
 from riemann_lne_torch import (  # noqa: E402
     LNECorrector,
     QuantConfig,
@@ -351,19 +352,15 @@ def test_gradients_that_are_not_finite_pass_untouched(bad, metric, block):
     assert corrector.statistics["parameter 1"].corrected
 
 
-def test_linear_in_the_gradient():
-    for metric in METRICS:
-        a, b, both = parameters(seed=1), parameters(seed=1), parameters(seed=1)
-        generator = torch.Generator().manual_seed(5)
-        for p, q, r in zip(a, b, both, strict=True):
-            q.grad = torch.randn(q.shape, generator=generator, dtype=q.dtype)
-            r.grad = 3.0 * p.grad - 1024.0 * q.grad
-        for params in (a, b, both):
-            LNECorrector(params, metric=metric).correct_()
-        for p, q, r in zip(a, b, both, strict=True):
-            torch.testing.assert_close(
-                r.grad, 3.0 * p.grad - 1024.0 * q.grad, rtol=1e-10, atol=1e-10
-            )
+@pytest.mark.parametrize("metric", METRICS)
+def test_it_is_linear_and_commutes_with_the_scale_of_a_loss(metric):
+    def solve(x, v):
+        p = nn.Parameter(torch.tensor(x))
+        p.grad = torch.tensor(v)
+        LNECorrector([p], 0.7, metric=metric).correct_()
+        return p.grad.numpy()
+
+    check_corrector(solve, tau=0.7, norm2=[0.1, 0.9], checks=["linear", "scaling", "input"])
 
 
 def model_and_data():

@@ -18,7 +18,7 @@ from riemann_lne import (
 from riemann_lne.arrays import like, to_numpy
 from riemann_lne.flows.base import Flow
 from riemann_lne.tensors import pack, unpack
-from riemann_lne.testing import relative_eigenvalues as eigenvalues_at_points
+from riemann_lne.testing import flow_checks, sizes
 from riemann_lne.weights import Order
 
 from .backends import Backend
@@ -26,6 +26,12 @@ from .evidence import UnresolvedError
 
 SIDES = (2 * np.pi, 5.0, 7.0, 6.0)
 """Uneven sides of the tori: equal ones would hide an error that exchanges axes."""
+
+
+# Of the kit: the right-hand side at a metric, and the least and largest eigenvalue of one metric
+# with respect to another.
+rate = flow_checks.rate
+relative_eigenvalues = sizes.min_max
 
 
 def torus(n: int, points: int) -> Grid:
@@ -62,11 +68,6 @@ def run(
     return solution
 
 
-def rate(flow: Flow, g: MetricField, order: Order, t: float = 0.0) -> np.ndarray:
-    """The right-hand side of a flow at a metric, (n, n, *shape), in NumPy."""
-    return to_numpy(unpack(flow.rhs(t, g.packed, g.grid, order), g.n))
-
-
 def derivative_along(
     flow: Flow, g: MetricField, h: np.ndarray, order: Order, step: float = 1e-3
 ) -> np.ndarray:
@@ -88,11 +89,6 @@ def perturbation(g: MetricField) -> np.ndarray:
     return to_numpy(g.components) - to_numpy(flat_metric(g.grid).components)
 
 
-def sup_to_flat(g: MetricField) -> float:
-    """Largest Frobenius norm of g - delta over the grid."""
-    return float(np.sqrt((perturbation(g) ** 2).sum(axis=(0, 1)).max()))
-
-
 def heat_flow(h: np.ndarray, grid: Grid, t: float, inverse: np.ndarray | None = None) -> np.ndarray:
     """The linearised Ricci-DeTurck flow about a constant metric, exactly: h after a time t.
 
@@ -110,12 +106,6 @@ def heat_flow(h: np.ndarray, grid: Grid, t: float, inverse: np.ndarray | None = 
     metric = np.eye(grid.ndim) if inverse is None else inverse
     rates = sum(metric[a, b] * k[a] * k[b] for a in range(grid.ndim) for b in range(grid.ndim))
     return np.fft.ifftn(np.fft.fftn(h, axes=axes) * np.exp(-rates * t), axes=axes).real
-
-
-def relative_eigenvalues(g: MetricField, reference: MetricField) -> tuple[float, float]:
-    """Smallest and largest eigenvalue over the grid of g with respect to a reference metric."""
-    low, high = eigenvalues_at_points(g, reference)
-    return float(low.min()), float(high.max())
 
 
 def largest(values: np.ndarray) -> float:

@@ -18,6 +18,7 @@ from riemann_lne import (
 )
 from riemann_lne.arrays import to_numpy
 from riemann_lne.errors import InvalidArgumentError
+from riemann_lne.testing import perturbation_size
 
 from ..audit import Evidence, Line, Measurement, Plot, claim
 from ..backends import Backend
@@ -26,7 +27,6 @@ from ..flowing import (
     heat_flow,
     perturbation,
     random_start,
-    relative_eigenvalues,
     run,
     torus,
 )
@@ -271,12 +271,12 @@ def epsilon_close(
                 # At the end 1e-3 of the start is left, whose rate is wanted to a thousandth.
                 solution = run(start, RicciDeTurckFlow(), times, dense_output=True, rtol=1e-9)
                 flat, limit = flat_metric(start.grid, backend.xp), solution[-1].mean()
-                eps = [_epsilon(g, flat) for g in solution.metrics]
+                eps = [perturbation_size(g, flat, "epsilon") for g in solution.metrics]
                 name = f"n = {n}, amplitude {amplitude:g}, seed {seed}"
                 wrong += sum(
                     not _is_least(g, e) for g, e in zip(solution.metrics, eps, strict=True)
                 )
-                to_limit = [_epsilon(g, limit) for g in solution.metrics]
+                to_limit = [perturbation_size(g, limit, "epsilon") for g in solution.metrics]
                 late = {"t_min": 0.6 * until, "t_max": 0.8 * until}
                 rates[name] = fit_decay_rate(times, to_limit, **late).rate
                 linear = _linear_epsilon(solution, limit, 0.5 * until)
@@ -400,12 +400,6 @@ def _waves_of(
     return _Grown(growth, change, of_bound, limit, steeper, variance, curves)
 
 
-def _epsilon(g: MetricField, reference: MetricField) -> float:
-    """The smallest eps with (1 + eps)^-1 r <= g <= (1 + eps) r."""
-    low, high = relative_eigenvalues(g, reference)
-    return max(high - 1, 1 / low - 1)
-
-
 def _linear_epsilon(solution: FlowSolution, limit: MetricField, begin: float) -> list[float]:
     """Eps to the limit at all times, of the linear flow that agrees with a flow at ``begin``.
 
@@ -420,7 +414,7 @@ def _linear_epsilon(solution: FlowSolution, limit: MetricField, begin: float) ->
         if t > solution.t[first]:
             h = heat_flow(left, g.grid, float(t - solution.t[first]), inverse)
             g = MetricField(g.grid, constant + h)
-        result.append(_epsilon(g, limit))
+        result.append(perturbation_size(g, limit, "epsilon"))
     return result
 
 

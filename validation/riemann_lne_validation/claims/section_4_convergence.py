@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
@@ -16,12 +15,14 @@ from riemann_lne import (
     MetricField,
     RicciDeTurckFlow,
     fit_power_law,
+    flat_metric,
     perturbed_euclidean,
     predicted_decay_rates,
     solve_flow,
 )
 from riemann_lne.arrays import to_numpy
 from riemann_lne.errors import InvalidArgumentError, RiemannLNEError
+from riemann_lne.testing import perturbation_size, perturbed
 
 from ..audit import Evidence, Line, Measurement, Plot, claim
 from ..backends import Backend
@@ -160,17 +161,10 @@ def _rough(
 ) -> tuple[np.ndarray, dict[int, np.ndarray], dict[int, np.ndarray]]:
     """Times from ``smallest`` on, and sup |nabla^k d| / sup |d_0| of flow and heat equation."""
     grid = torus(n, points)
-    rng = np.random.default_rng(seed)
-    h = rng.normal(size=(n, n, *(cells,) * n))
-    h = h + np.swapaxes(h, 0, 1)
-    values = np.abs(np.linalg.eigvalsh(np.moveaxis(h, (0, 1), (-2, -1))))
-    h *= amplitude / values.max()
-    sup = np.sqrt((h**2).sum(axis=(0, 1)).max())
+    flat = flat_metric(grid, backend.xp)
     # Jumps half-way between points, at the same place on every grid up to half a spacing.
-    where = [(np.arange(points) * cells) // points for _ in range(n)]
-    place: tuple[Any, ...] = (slice(None), slice(None), *np.ix_(*where))
-    field = h[place]
-    start = MetricField(grid, backend.asarray(field + np.eye(n).reshape(n, n, *(1,) * n)))
+    start = perturbed(flat, "chequered", amplitude, "spectral", seed=seed, cells=cells)
+    sup = perturbation_size(start, flat)
     # A jump is as wide as t^(1/2): up to a time at which it has not met the next one.
     cell = min(grid.lengths) / cells
     t = np.geomspace(smallest, max(2 * smallest, (cell / 6) ** 2), 7)
@@ -178,7 +172,7 @@ def _rough(
     begin = perturbation(start)
     heat = [heat_flow(begin, grid, float(time)) for time in t]
     one, two = (
-        _derivatives(fields, grid, float(sup))
+        _derivatives(fields, grid, sup)
         for fields in ([perturbation(g) for g in solution.metrics[1:]], heat)
     )
     return t, one, two
