@@ -57,7 +57,7 @@ def test_a_rate_that_is_too_large_is_reported():
 
 # Networks of other shapes, bits and estimators, with weights as training leaves them.
 @settings(deadline=None, max_examples=10)
-@given(quantized_networks(6, 3, weights=["gaussian", "heavy", "zero_rows", "tied"]))
+@given(quantized_networks(6, 3, estimators=["ste", "ewgs", "dorefa"], weights=["heavy", "tied"]))
 def test_other_networks_are_trained_without_numbers_that_are_not_finite(network):
     step, optimizer = training_of(network)
     check_training_stability(

@@ -106,8 +106,7 @@ class Experiment:
         options: dict[str, Any] = {
             "method": self._method(),
             "order": self.order,
-            # Errors are measured against g itself: a tiny perturbation needs stricter steps.
-            "rtol": 1e-4 * min(max(perturbation_size(start, self.background), 1e-8), 0.1),
+            "rtol": 1e-4 * self.scale(start),
             "atol": 0.0,
             "dense_output": True,
             "max_steps": 5000,
@@ -120,6 +119,16 @@ class Experiment:
             with suppress(KernelUnavailableError):
                 return solve_flow(start, self.flow, span, kernel="fused", **options)
         return solve_flow(start, self.flow, span, **options)
+
+    def scale(self, start: MetricField) -> float:
+        """The size against which errors of the steps are measured, relative to g itself.
+
+        A tiny perturbation needs stricter steps, but not where the background itself moves.
+        """
+        base = self.background
+        speed = np.abs(to_numpy(self.flow.rhs(0.0, base.packed, base.grid, self.order))).max()
+        moves = self.until * float(speed) / float(np.abs(to_numpy(base.packed)).max())
+        return min(max(perturbation_size(start, base), moves, 1e-8), 0.1)
 
     def _method(self) -> str:
         if not getattr(self.flow, "parabolic", False):
@@ -325,8 +334,7 @@ def confirm(experiment: Experiment, report: StabilityReport, start: MetricField)
         If the failure goes away: it was one of resolution.
     """
     background = refined_background(experiment.background)
-    size = max(perturbation_size(start, experiment.background), 1e-8)
-    solve = {"rtol": 1e-6 * min(size, 0.1), "atol": 0.0, **(experiment.solve or {})}
+    solve = {"rtol": 1e-6 * experiment.scale(start), "atol": 0.0, **(experiment.solve or {})}
     if "dt" in solve:
         solve["dt"] = solve["dt"] / 4
     finer = Experiment(
