@@ -14,9 +14,8 @@ from riemann_lne.testing._hypothesis import st
 from riemann_lne.testing.recipes import Recipe
 from riemann_lne.testing.weight_kinds import WEIGHTS, weights_of_kind
 
-from .config import QuantConfig
 from .estimators import available_estimators, get_estimator
-from .quantization import latent_parameters, quantize_
+from .quantization import QuantConfig, latent_parameters, quantize_
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
