@@ -121,36 +121,27 @@ def boost(metric: Graph, xp: Any, start: Array, end: Array, v: Array) -> Array:
     return v + t1 * column(xp, c * root0 / root1) + t0 * column(xp, c)
 
 
-def connect(metric: Graph, xp: Any, x: Array, y: Array, rtol: float) -> Connection:
-    """Solve exp(x, v) = y for v, block by block.
+def by_secants(metric: Graph, xp: Any, x: Array, y: Array, rtol: float) -> Connection:
+    """Solve exp(x, v) = y for v, block by block, in O(n).
 
-    Shots go from the end that is nearer to the boundary to the other one: they miss the domain
-    less often, and the result does not depend on the order of the ends.
+    Shots go from x, best the end that is nearer to the boundary: they miss the domain less often.
     """
     gap_x, gap_y = (metric._stable_gap(xp, p) for p in (x, y))
-    swap = column(xp, gap_y < gap_x)
-    x, y = xp.where(swap, y, x), xp.where(swap, x, y)
     size = 1.0 - xp.minimum(gap_x, gap_y)
     smallest = float(xp.min(1.0 - size))
     gap, v, now, there = _FIRST_GAP, None, x, y
     while gap > 1.5 * smallest:
         share = xp.sqrt((1.0 - gap) / xp.maximum(size, 0.0 * size + (1.0 - gap)))
-        near_x, near_y = (_drawn_in(metric, xp, p, share) for p in (x, y))
+        near_x, near_y = (drawn_in(metric, xp, p, share) for p in (x, y))
         v = _start(metric, xp, now, there, v, near_x, near_y)
         now, there = near_x, near_y
         v = _iterate(metric, xp, now, there, v, 1e-2 * _ROUGH, _ROUGH).start
         gap *= _GAP_RATIO
     v = _start(metric, xp, now, there, v, x, y)
-    found = _iterate(metric, xp, x, y, v, rtol, 3.0 * rtol)
-    start = xp.where(swap, -found.end, found.start)
-    end = xp.where(swap, -found.start, found.end)
-    same = xp.all(x == y, axis=-1)
-    zero = xp.zeros_like(start)
-    start, end = (xp.where(column(xp, same), zero, a) for a in (start, end))
-    return Connection(start, end, xp.where(same, zero[..., 0], found.misfit))
+    return _iterate(metric, xp, x, y, v, rtol, 3.0 * rtol)
 
 
-def _drawn_in(metric: Graph, xp: Any, x: Array, share: Array) -> Array:
+def drawn_in(metric: Graph, xp: Any, x: Array, share: Array) -> Array:
     """The points whose t is the given share of that of x; x itself where the share is 1."""
     t, _ = metric._t_and_d(xp, x)
     t = xp.where(column(xp, share < 1.0), t * column(xp, share), xp.zeros_like(t))
