@@ -23,7 +23,10 @@ project_copyright = author
 version = release = riemann_lne.__version__
 
 extensions = [
+    "mathml",
     "myst_parser",
+    "sphinx_copybutton",
+    "sphinx_design",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
@@ -47,6 +50,12 @@ html_title = f"riemann-lne {release}"
 html_show_sphinx = False
 html_copy_source = False
 myst_heading_anchors = 3
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+html_math_renderer = "mathml"
+html_static_path = ["static"]
+html_css_files = ["pages.css"]
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
 
 napoleon_google_docstring = False
 # Types are prose ("array, shape (..., n)"): as fields their words would become links.

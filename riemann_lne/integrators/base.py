@@ -66,8 +66,6 @@ class System(Protocol):
     ----------
     nfev : int
         Evaluations of the right-hand side so far.
-    words : Words
-        The words in which messages speak of the system.
     """
 
     nfev: int

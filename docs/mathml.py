@@ -1,0 +1,30 @@
+"""Formulas as MathML, which browsers draw themselves: pages need neither a network nor scripts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from latex2mathml.converter import convert
+
+
+def _inline(self: Any, node: Any) -> None:
+    from docutils import nodes
+
+    self.body.append(convert(node.astext(), display="inline"))
+    raise nodes.SkipNode
+
+
+def _block(self: Any, node: Any) -> None:
+    from docutils import nodes
+
+    self.body.append('<div class="math">')
+    for part in node.astext().split("\n\n"):
+        self.body.append(convert(part, display="block"))
+    self.body.append("</div>\n")
+    raise nodes.SkipNode
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Register the renderer for Sphinx's roles and directives of formulas."""
+    app.add_html_math_renderer("mathml", (_inline, None), (_block, None))
+    return {"parallel_read_safe": True}
