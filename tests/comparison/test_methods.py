@@ -47,6 +47,8 @@ def batch(images):
 def begin(name, seed=0, **settings):
     """A method at the start of a run."""
     options = settings.pop("options", {})
+    if name in ("lsq", "ternary"):  # one bit is too few for them
+        settings = {"weight_bits": 2} | settings
     arm = Arm(name, name, options=options, **settings)
     method = get_method(name, options)
     prepare(arm, build_model(arm, seed), 22, method)

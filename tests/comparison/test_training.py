@@ -27,8 +27,14 @@ def images():
     return load_images("digits", "validation", "train")
 
 
+# Methods without a state, whose runs differ from others of this list by a formula alone.
+STATELESS = {"quest", "quest-hadamard", "rdfs", "rms", "seq", "stacked-sigmoid", "ternary"}
+
+
 def tiny(method="ste", **settings):
     """An arm whose run takes a tenth of a second."""
+    if method in ("lsq", "ternary"):  # one bit is too few for them
+        settings = {"weight_bits": 2} | settings
     settings = {"split": "validation", "epochs": 4, "batch_size": 128, "angle_every": 3} | settings
     return default_arm(method, **settings)
 
@@ -43,7 +49,7 @@ class TestPairing:
     def seen(images):
         """Hashes of the first weights and of every batch, by method."""
         found = {}
-        for name in available_methods():
+        for name in sorted(set(available_methods()) - STATELESS):
             state = hashlib.sha256()
 
             def watch(x, y, state=state):
@@ -80,7 +86,7 @@ def comparable(record):
     return replace(record, epochs=tuple(rows), seconds=0.0, total_seconds=0.0)
 
 
-@pytest.mark.parametrize("name", sorted(available_methods()))
+@pytest.mark.parametrize("name", sorted(set(available_methods()) - STATELESS))
 def test_resumed_or_not_the_same_to_the_last_bit(name, images, tmp_path):
     arm = tiny(name, options=OPTIONS.get(name, {"factor": 1.0} if name == "ste-long" else {}))
     whole, model = train(arm, 1, images, {})

@@ -15,6 +15,7 @@ from .layers import weight_quantizer
 LATENT = "parametrizations.weight.original"
 _WEIGHT_PROGRESS = "parametrizations.weight.0.progress"
 _INPUT_PROGRESS = f"{INPUT}.progress"
+_STEP = "parametrizations.weight.0.step"
 
 
 def accept_checkpoint(
@@ -23,13 +24,22 @@ def accept_checkpoint(
     """Bring the entries of one layer into the form that the layer has, before they are read.
 
     The latent weight is called ``weight`` where weights are float. The progress of a schedule
-    stays as it is where the checkpoint has none, and is left out where no schedule asks for it.
+    stays as it is where the checkpoint has none, and is left out where no schedule asks for it. A
+    learned step starts from the weights of the checkpoint where that has none.
     """
     quantizer = weight_quantizer(layer)
     names = (f"{prefix}weight", f"{prefix}{LATENT}")
     wanted, other = names if quantizer is None else names[::-1]
     if other in state_dict and wanted not in state_dict:
         state_dict[wanted] = state_dict.pop(other)
+    step = None if quantizer is None else quantizer.step
+    if step is None:
+        state_dict.pop(prefix + _STEP, None)
+    elif prefix + _STEP not in state_dict and quantizer is not None:
+        like = state_dict.get(wanted)
+        if isinstance(like, torch.Tensor):  # where it would have started with these weights
+            first = quantizer.estimator.first_step(like, quantizer.site())
+            state_dict[prefix + _STEP] = first.to(step.dtype)
     places = ((quantizer, _WEIGHT_PROGRESS), (getattr(layer, INPUT, None), _INPUT_PROGRESS))
     for part, name in places:
         key = prefix + name

@@ -51,7 +51,8 @@ def quantize_(model: nn.Module, config: QuantConfig | None = None) -> nn.Module:
     discrete tensor, computed at each use, and the Parameter object that the optimiser holds
     stays the latent weight. In the state dict it is called ``parametrizations.weight.original``
     in place of ``weight``; a float checkpoint, with ``weight``, loads too. Estimators with a
-    schedule add ``parametrizations.weight.0.progress`` (and ``activation_quantizer.progress``).
+    schedule add ``parametrizations.weight.0.progress`` (and ``activation_quantizer.progress``),
+    those with a learned step the parameter ``parametrizations.weight.0.step``.
     In the order of ``model.parameters()``, by which state dicts of optimisers number them, a
     layer's weight now comes after its bias, until `dequantize_` or `finalize_`.
 
@@ -192,6 +193,7 @@ def _prepare(name: str, layer: Any, settings: Settings) -> _Planned:
                 channels.axis,
                 channels.groups,
             )
+            quantizer.start_step(layer.weight)
             quantizer.value(layer.weight)  # whatever the estimator refuses, it does here
             if quantizer.estimator.natural:
                 refuse_sharded(layer.weight)

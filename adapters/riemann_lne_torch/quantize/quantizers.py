@@ -47,6 +47,10 @@ class _Quantizer(nn.Module):
         super().__init__()
         self.bits = check_bits(bits)
         self.estimator = get_estimator(estimator)
+        if not self.estimator.admits(self.bits):
+            raise InvalidArgumentError(
+                f"{self.estimator!r} {self.estimator.bits_needed}, got bits = {self.bits}"
+            )
         if self.estimator.scales and scale != "none":
             raise InvalidArgumentError(
                 f"{self.estimator!r} has a scale of its own; leave the other one at 'none'"
@@ -118,6 +122,31 @@ class _ByGroup(Estimator):
     def scales(self) -> bool:  # type: ignore[override]
         return self.inner.scales
 
+    @property
+    def learned(self) -> bool:  # type: ignore[override]
+        return self.inner.learned
+
+    @property
+    def natural(self) -> bool:  # type: ignore[override]
+        return self.inner.natural
+
+    def admits(self, bits: int) -> bool:
+        return self.inner.admits(bits)
+
+    def unit(self, w: Tensor, site: Site) -> Tensor | None:
+        unit = self.inner.unit(self.channels.first(w), self._first(site))
+        if unit is None:
+            return None
+        first = self.channels.first(w)
+        return self.channels.back(unit.expand_as(first).contiguous(), w.shape)
+
+    def first_step(self, w: Tensor, site: Site) -> Tensor:
+        return self.inner.first_step(self.channels.first(w), self._first(site))
+
+    def backward_step(self, w: Tensor, q: Tensor, grad: Tensor, site: Site) -> Tensor:
+        first = self.channels.first
+        return self.inner.backward_step(first(w), first(q), first(grad), self._first(site))
+
     def _first(self, site: Site) -> Site:
         return replace(site, channel_axis=0)
 
@@ -175,6 +204,8 @@ class WeightQuantizer(_Quantizer):
     tensor([ 2., -2.])
     """
 
+    step: nn.Parameter | None
+
     def __init__(
         self,
         bits: int = 1,
@@ -188,6 +219,7 @@ class WeightQuantizer(_Quantizer):
         super().__init__(bits, estimator, scale)
         self.channels = Channels(channel_axis, channel_groups)
         self.guarded = False  # set once it is on a layer
+        self.register_parameter("step", None)
         if channel_groups > 1 and self.estimator.per_channel:
             self.estimator = _ByGroup(self.estimator, self.channels)
 
@@ -196,6 +228,13 @@ class WeightQuantizer(_Quantizer):
         """Axis of the output channels."""
         return self.channels.axis
 
+    @torch.no_grad()
+    def level(self, w: Tensor) -> Tensor:
+        """The discrete values without their scale: equal numbers are one level."""
+        site = self.site()
+        q, unit = self.estimator.forward(w, site), self.estimator.unit(w, site)
+        return q if unit is None else q / torch.where(unit == 0.0, 1.0, unit)
+
     def factor(self, x: Tensor) -> Tensor | None:
         """The factor a of the levels, with one value a channel for ``"mean-channel"``."""
         return scale_factor(x, self.scale, self.channels.axis, self.channels.groups)
@@ -203,7 +242,13 @@ class WeightQuantizer(_Quantizer):
     def site(self) -> Site:
         """What the estimator is told beside the weights."""
         progress = 0.0 if self.progress is None else self.progress
-        return Site(self.bits, self.channel_axis, progress)
+        return Site(self.bits, self.channel_axis, progress, self.step)
+
+    def start_step(self, w: Tensor) -> None:
+        """Make the parameter ``step`` of an estimator with a learned step, from the weights."""
+        if self.estimator.learned:
+            first = self.estimator.first_step(w.detach(), self.site())
+            self.step = nn.Parameter(first.clone(), requires_grad=w.requires_grad)
 
     def forward(self, x: Tensor) -> Tensor:
         """The discrete values of the weights, with the estimator's gradient."""
@@ -308,6 +353,11 @@ class ActivationQuantizer(_Quantizer):
         if estimator is None:
             estimator = ClippedSTE() if bits == 1 else STE()
         super().__init__(bits, estimator, scale)
+        if self.estimator.learned:
+            raise InvalidArgumentError(
+                f"{self.estimator!r} learns a step from the weights of a layer, and an input has "
+                "none; take another activation_estimator"
+            )
         self.frozen = False
         self.arguments: tuple[tuple[str, int | None], ...] | None = (("input", 0),)
         self.reached = False

@@ -30,6 +30,8 @@ class Site:
         Axis of the output channels (1 for transposed convolutions, 0 for all other layers).
     progress : float or Tensor of shape ()
         Fraction of the training that is done, 0 to 1; schedules depend on it.
+    step : Tensor, optional
+        The learned steps of the blocks, for estimators that have them.
 
     Examples
     --------
@@ -41,6 +43,7 @@ class Site:
     bits: int = 1
     channel_axis: int = 0
     progress: float | Tensor = 0.0
+    step: Tensor | None = None
 
 
 class Estimator:
@@ -60,6 +63,8 @@ class Estimator:
         Whether the result depends on which axis holds the channels.
     natural : bool
         Whether `backward` gives a natural gradient, as `LNECorrector` does: one of them is enough.
+    learned : bool
+        Whether it has a step that is trained: `first_step` and `backward_step` are then given.
     bits_needed : str
         In words, which numbers of bits it knows; empty if it knows all.
 
@@ -82,6 +87,7 @@ class Estimator:
     per_channel: bool = False
     natural: bool = False
     bits_needed: str = ""
+    learned: bool = False
 
     def admits(self, bits: int) -> bool:
         """Whether it is made for that number of bits.
@@ -118,6 +124,21 @@ class Estimator:
         """
         raise NotImplementedError(f"{type(self).__name__} has no backward")
 
+    def unit(self, w: Tensor, site: Site) -> Tensor | None:
+        """What the values are a multiple of, so that value/unit tells the level; None for 1.
+
+        In the unit of w; broadcasts against it.
+        """
+        return None
+
+    def first_step(self, w: Tensor, site: Site) -> Tensor:
+        """Where learned steps start, one a block; in the unit of w."""
+        raise NotImplementedError(f"{type(self).__name__} has no learned step")
+
+    def backward_step(self, w: Tensor, q: Tensor, grad: Tensor, site: Site) -> Tensor:
+        """Stand-in for dL/ds, shape of ``site.step``."""
+        raise NotImplementedError(f"{type(self).__name__} has no learned step")
+
 
 def as_numbers(estimator: Any, *names: str) -> None:
     """Options of a frozen dataclass that are numbers, as plain Python ones.
@@ -131,29 +152,36 @@ def as_numbers(estimator: Any, *names: str) -> None:
 
 
 class _Estimate(torch.autograd.Function):
-    """Drives every estimator. The progress is an argument of its own since it is a tensor."""
+    """Drives every estimator. Progress and step are arguments of their own, as they are tensors."""
 
     generate_vmap_rule = True  # both methods are functions of tensors without state
 
     @staticmethod
-    def forward(w: Tensor, progress: Tensor | None, estimator: Estimator, site: Site) -> Tensor:
-        return estimator.forward(w, _at(site, progress))
+    def forward(
+        w: Tensor, progress: Tensor | None, step: Tensor | None, estimator: Estimator, site: Site
+    ) -> Tensor:
+        return estimator.forward(w, _at(site, progress, step))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        w, progress, ctx.estimator, ctx.site = inputs
-        ctx.timed = progress is not None
-        ctx.save_for_backward(w, output, *((progress,) if ctx.timed else ()))
+        w, progress, step, ctx.estimator, ctx.site = inputs
+        ctx.timed, ctx.learned = progress is not None, step is not None
+        ctx.save_for_backward(w, output, *(t for t in (progress, step) if t is not None))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         w, q, *rest = ctx.saved_tensors
-        site = _at(ctx.site, rest[0] if ctx.timed else None)
-        return ctx.estimator.backward(w, q, grads[0], site), None, None, None
+        step = rest[-1] if ctx.learned else None
+        site = _at(ctx.site, rest[0] if ctx.timed else None, step)
+        change = None if step is None else ctx.estimator.backward_step(w, q, grads[0], site)
+        return ctx.estimator.backward(w, q, grads[0], site), None, change, None, None
 
 
-def _at(site: Site, progress: Tensor | None) -> Site:
-    return site if progress is None else Site(site.bits, site.channel_axis, progress)
+def _at(site: Site, progress: Tensor | None, step: Tensor | None) -> Site:
+    if progress is None and step is None:
+        return site
+    time = site.progress if progress is None else progress
+    return Site(site.bits, site.channel_axis, time, step)
 
 
 def _refuse_tangent(w: Tensor) -> None:
@@ -206,6 +234,8 @@ def estimate(w: Tensor, estimator: Estimator, site: Site | None = None) -> Tenso
     if not torch.compiler.is_compiling():
         _refuse_tangent(w)
     progress = site.progress if isinstance(site.progress, Tensor) else None
-    plain = Site(site.bits, site.channel_axis) if progress is not None else site
-    result: Tensor = _Estimate.apply(w, progress, estimator, plain)  # type: ignore[no-untyped-call]
+    plain = Site(site.bits, site.channel_axis, 0.0 if progress is not None else site.progress)
+    result: Tensor = _Estimate.apply(  # type: ignore[no-untyped-call]
+        w, progress, site.step, estimator, plain
+    )
     return result

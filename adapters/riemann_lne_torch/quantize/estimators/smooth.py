@@ -165,6 +165,10 @@ class Standardized(Estimator):
         """As the inner estimator."""
         return self.inner.natural
 
+    def unit(self, w: Tensor, site: Site) -> Tensor | None:
+        """As the inner estimator."""
+        return self.inner.unit(self.transformed(w, site), site)
+
     def forward(self, w: Tensor, site: Site) -> Tensor:
         """Value Q(z^)."""
         return self.inner.forward(self.transformed(w, site), site)

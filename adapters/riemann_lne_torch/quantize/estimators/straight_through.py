@@ -145,6 +145,10 @@ class BWN(Estimator):
         assert a is not None
         return a
 
+    def unit(self, w: Tensor, site: Site) -> Tensor:
+        """The mean a."""
+        return self._a(w, site)
+
     def forward(self, w: Tensor, site: Site) -> Tensor:
         """Value a Q(w)."""
         return scaled(quantize_tensor(w, site.bits), self._a(w, site))

@@ -1,0 +1,58 @@
+"""Weights as rows, one row a block: the whole tensor, an output channel, or a group of weights."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from riemann_lne import checks
+from riemann_lne.errors import InvalidArgumentError, ShapeError
+
+from .base import Site
+
+__all__ = ["checked_block", "from_rows", "to_rows"]
+
+Block = str | int
+_NAMES = ("layer", "channel")
+
+
+def checked_block(block: Block) -> Block:
+    """The block as a name or a whole number.
+
+    Raises InvalidArgumentError if it is neither "layer" nor "channel" nor at least 1.
+    """
+    if block in _NAMES:
+        return block
+    if isinstance(block, str):
+        raise InvalidArgumentError(
+            f"block must be 'layer', 'channel' or the number of weights of a group, got {block!r}"
+        )
+    return checks.count(block, "block, the number of weights of a group,", least=1)
+
+
+def to_rows(w: Tensor, site: Site, block: Block) -> Tensor:
+    """The weights in shape (blocks, weights of a block), in float32 or better.
+
+    Raises ShapeError if a group does not divide the weights of a channel.
+    """
+    wide = w.float() if w.dtype.itemsize < 4 else w
+    if w.numel() == 0:
+        raise ShapeError(f"cannot quantise an empty tensor, shape {tuple(w.shape)}")
+    if block == "layer" or w.ndim < 2:
+        return wide.reshape(1, -1)
+    rows = wide.movedim(site.channel_axis, 0).flatten(1)
+    if isinstance(block, str):
+        return rows
+    if rows.shape[1] % block:
+        raise ShapeError(
+            f"a weight of shape {tuple(w.shape)} has {rows.shape[1]} numbers in a channel, which "
+            f"groups of {block} do not divide; take another group, or block='channel'"
+        )
+    return rows.reshape(-1, block)
+
+
+def from_rows(rows: Tensor, w: Tensor, site: Site) -> Tensor:
+    """Back to the shape and type of w."""
+    if w.ndim < 2:
+        return rows.reshape(w.shape).to(w.dtype)
+    first = w.movedim(site.channel_axis, 0)
+    return rows.reshape(first.shape).movedim(0, site.channel_axis).to(w.dtype)
