@@ -10,7 +10,7 @@ HOST_TESTS := tests/torch_hosts tests/geomstats tests/mpi adapters/riemann_lne_m
 	tests/torch/test_quantization.py::TestFinalize::test_onnx \
 	adapters/riemann_lne_torch/hosts/lightning.py adapters/riemann_lne_torch/hosts/transformers.py
 
-.PHONY: help verify test test-all test-hosts test-gpu lint format docs bench clean
+.PHONY: help verify test test-all test-hosts test-gpu lint format package docs bench clean
 
 help:
 	@echo "make verify    run the theorem audit (quick form) and write verify-report/"
@@ -19,6 +19,7 @@ help:
 	@echo "make test-hosts  only the tests with Brevitas, torchao, Lightning, transformers, ONNX, geomstats, MPI"
 	@echo "make test-gpu  the tests that need a GPU (torch with CUDA or CuPy must be installed in $(VENV))"
 	@echo "make lint      ruff and mypy"
+	@echo "make package   build wheel and sdist, and use each from an empty environment"
 	@echo "make docs      build the documentation into docs/_build/html"
 	@echo "make bench     time the core, and peers where installed; writes bench-report/. Peers in another"
 	@echo "               Python: make bench PEER_PYTHON=/path/to/python"
@@ -88,6 +89,22 @@ format: $(VENV)/.test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# Wheel and sdist, each installed into an empty environment and used from there.
+package: $(VENV)/.test
+	rm -rf dist
+	$(BIN)/python -m build -q .
+	set -e; for made in dist/*.whl dist/*.tar.gz; do \
+		echo "$$made: $$(wc -c < $$made) bytes"; \
+		rm -rf dist/environment; \
+		$(BIN)/python -m venv dist/environment; \
+		dist/environment/bin/python -m pip --disable-pip-version-check -q install $$made; \
+		(cd dist && environment/bin/riemann-lne -V \
+			&& environment/bin/python -W error -c "import riemann_lne as rl; \
+			g = rl.perturbed_euclidean(rl.Grid.torus((12, 12)), 0.1, seed=0); \
+			assert rl.solve_flow(g, rl.RicciDeTurckFlow(), (0, 0.1)).success"); \
+	done
+	rm -rf dist/environment
+
 docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -W -b html docs docs/_build/html
 
@@ -95,4 +112,4 @@ bench: $(VENV)/.test
 	$(BIN)/riemann-lne bench --report bench-report $(if $(PEER_PYTHON),--peer-python $(PEER_PYTHON))
 
 clean:
-	rm -rf $(VENV) $(HOSTS) verify-report bench-report docs/_build
+	rm -rf $(VENV) $(HOSTS) dist verify-report bench-report docs/_build
