@@ -28,7 +28,7 @@ SMALL = {
     "exponential-decay-box": {"modes": ((1, 1), (2, 1)), "points": (17, 9)},
     "linf-bound": {"dimensions": (2,), "points": (20,), "amplitudes": (0.1, 0.4)},
     "epsilon-close": {"dimensions": (2,), "points": (20,), "sharpness": (2.0,)},
-    "all-time-convergence-l2": {"factors": (1.0, 0.5, 0.1), "points": (120, 150)},
+    "all-time-convergence-l2": {"factors": (1.0, 0.5, 0.1), "points": (500, 600)},
     "evolution-inequality-literal": {"dimensions": (2,), "points": (20,), "seeds": (0,)},
     "smoothing": {"seeds": (0,), "points": 60},
     "coercivity": {
@@ -45,6 +45,7 @@ SMALL = {
         "grids": (12, 16),
         "grids_3d": (6, 8),
         "draws": 3,
+        "adverse": (0.4, 0.8),
     },
     "bounded-curvature": {
         "solutions": ("cigar", "hyperbolic"),
@@ -139,11 +140,11 @@ def test_a_drift_beyond_the_quadratic_bound_is_noticed(monkeypatch):
 def test_a_start_that_does_not_converge_is_a_counterexample(monkeypatch):
     right = section_4_convergence._flowed
 
-    def broken(backend, n, points, s, *rest):
+    def broken(backend, n, points, seed, s, *rest):
         return (
             section_4_convergence._End(False, 1.0, "made up")
             if s > 0.7
-            else right(backend, n, points, s, *rest)
+            else right(backend, n, points, seed, s, *rest)
         )
 
     monkeypatch.setattr(section_4_convergence, "_flowed", broken)
@@ -155,13 +156,31 @@ def test_a_start_that_does_not_converge_is_a_counterexample(monkeypatch):
     }
 
 
+def test_the_radius_of_the_ball_is_found_and_not_chosen(monkeypatch):
+    right = section_4_convergence._flowed_from
+
+    def broken(backend, start, s, *rest):
+        if s > 0.5:
+            return section_4_convergence._End(False, 1.0, "made up")
+        return right(backend, start, s, *rest)
+
+    monkeypatch.setattr(section_4_convergence, "_flowed_from", broken)
+    small = {"sizes": (0.5, 1.0), "ball": 0.5}
+    found = outcome("all-time-convergence", **small)
+    assert found.verdict is Verdict.HOLDS, found.problem
+    assert found.evidence.claim.measured["largest s up to which every start converged"] == 0.4
+    # No size of an adversarial start converges: there is no ball.
+    none = outcome("all-time-convergence", **small, adverse=(0.6, 0.8))
+    assert none.verdict is Verdict.FAILS
+
+
 def test_a_size_that_fails_on_the_coarse_grid_alone_is_the_grids(monkeypatch):
     right = section_4_convergence._flowed
 
-    def broken(backend, n, points, s, *rest):
+    def broken(backend, n, points, seed, s, *rest):
         if points in (6, 12) and s > 1.5:
             return section_4_convergence._End(False, 1.0, "made up")
-        return right(backend, n, points, min(s, 1.0), *rest)
+        return right(backend, n, points, seed, min(s, 1.0), *rest)
 
     monkeypatch.setattr(section_4_convergence, "_flowed", broken)
     result = outcome("all-time-convergence", sizes=(1.0, 2.0))
@@ -179,10 +198,10 @@ def test_a_start_in_the_ball_that_fails_on_one_grid_alone_is_unresolved(monkeypa
     monkeypatch.setattr(
         section_4_convergence,
         "_flowed",
-        lambda backend, n, points, s, *rest: (
+        lambda backend, n, points, seed, s, *rest: (
             section_4_convergence._End(False, 1.0, "made up")
             if points == 12
-            else right(backend, n, points, s, *rest)
+            else right(backend, n, points, seed, s, *rest)
         ),
     )
     assert verdict("all-time-convergence") is Verdict.UNRESOLVED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from scipy.optimize import minimize
@@ -25,6 +26,7 @@ from ..guards import (
     known_divergence,
     known_metric,
     known_mirror_descent,
+    known_potential,
     known_projections,
     known_searches,
 )
@@ -35,7 +37,7 @@ from ..steepest import Smooth, angle, extrapolated, random_loss, sphere_minimum
 @claim(
     "lne-steepest-descent",
     "Lemma 11, Eq. 17",
-    guard=(known_metric, known_divergence, known_searches),
+    guard=(known_metric, known_divergence, known_searches, known_potential),
     cause="eq-16-is-no-hessian",
     quick={
         "dimensions": (2, 3, 10),
@@ -188,7 +190,7 @@ _SIMPLEX = {"dimensions": (2, 3, 10, 40), "taus": (0.5, 1.0, 3.0), "seeds": (0, 
 @claim(
     "simplex-projection",
     "sec. 3.4",
-    guard=_known_simplex,
+    guard=(_known_simplex, known_potential),
     cause="entropy-carried-over",
     quick=_SIMPLEX,
     full={"dimensions": (2, 3, 10, 40, 100), "seeds": tuple(range(6))},
@@ -269,7 +271,7 @@ def simplex_projection(
 @claim(
     "simplex-radius",
     "sec. 3.4",
-    guard=(_known_simplex, known_divergence),
+    guard=(_known_simplex, known_divergence, known_potential),
     cause="entropy-carried-over",
     quick={"dimensions": _SIMPLEX["dimensions"], "taus": _SIMPLEX["taus"]},
     full={"dimensions": (2, 3, 10, 40, 100)},
@@ -380,7 +382,7 @@ def _squared_radius(phi: LNEPotential, n: int) -> float:
 @claim(
     "mirror-descent-rate",
     "Thm 12",
-    guard=known_mirror_descent,
+    guard=(known_mirror_descent, known_potential, partial(known_divergence, dimensions=(10,))),
     repaired="With the true modulus rho = sech^2(tau R) and R^2, in place of the rho = 1 and "
     "R^2 = log cosh n that section 3.4 gives: those are the check mirror-descent-own-bound.",
     quick={"n": 10, "steps": (10, 100, 300), "taus": (0.5, 1.0, 3.0), "seeds": (0, 1)},
@@ -488,7 +490,7 @@ def mirror_descent_rate(
 @claim(
     "mirror-descent-own-bound",
     "Thm 12, sec. 3.4",
-    guard=known_mirror_descent,
+    guard=(known_mirror_descent, known_potential, partial(known_divergence, dimensions=(10,))),
     cause="tanh-saturates",
     quick={"n": 10, "steps": (1, 60), "taus": (0.5, 1.0, 12.0)},
     full={"steps": (1, 10, 100, 400), "taus": (0.5, 1.0, 2.0, 12.0, 50.0)},

@@ -12,6 +12,7 @@ from riemann_lne.lne import discrete_flow_defect_of_steps
 
 from ..audit import Evidence, Measurement, claim
 from ..backends import Backend
+from ..guards import known_defect, known_metric
 
 
 def _exact_defect(backend: Backend) -> Measurement:
@@ -49,7 +50,7 @@ def _exact_defect(backend: Backend) -> Measurement:
         "seed": 0,
     },
     full={"dimensions": (1, 3, 10, 40, 200)},
-    guard=_exact_defect,
+    guard=(_exact_defect, known_defect, known_metric),
 )
 def flow_defect(
     backend: Backend,

@@ -17,7 +17,14 @@ from riemann_lne import (
     lne_divergence,
     mirror_descent,
 )
-from riemann_lne.lne import Box, Simplex, discrete_flow_defect
+from riemann_lne.lne import (
+    Box,
+    LNEPotential,
+    Simplex,
+    discrete_flow_defect,
+    discrete_flow_defect_of_steps,
+    mirror_descent_bound,
+)
 
 from ..backends import Backend
 from ..counting import eliminated, operations
@@ -196,6 +203,10 @@ def _always(value: np.ndarray, w: np.ndarray) -> np.ndarray:
     return value
 
 
+def _from(goal: np.ndarray, w: np.ndarray) -> np.ndarray:
+    return w - goal
+
+
 def _half_square(m: np.ndarray, d: np.ndarray) -> float:
     return float(d @ m @ d) / 2
 
@@ -272,6 +283,41 @@ def known_mirror_descent(backend: Backend, n: int) -> Measurement:
     return _rounding("Euclidean mirror descent against the projected gradient", errors)
 
 
+def known_potential(backend: Backend) -> list[Measurement]:
+    """The potential of Eq. 14 and the bound of Thm 12, number by number with Python's functions.
+
+    Gradient, its inverse and its differences, Hessian, modulus, and four free steps of mirror
+    descent; points near each other, far apart, and on both sides of 0.
+    """
+    errors, steps, rng = [], [], np.random.default_rng(0)
+    for tau in _TAUS:
+        phi, x = LNEPotential(tau), rng.normal(size=6) / tau
+        for far in (0.01, 1.0, 4.0):
+            y = x + far * rng.normal(size=6) / tau
+            slopes = [[math.tanh(tau * v) / tau for v in z] for z in (x.tolist(), y.tolist())]
+            errors.append(_off(phi.gradient(x), slopes[0]))
+            errors.append(_off(phi.inverse_gradient(np.array(slopes[0])), x))
+            difference = np.array(slopes[0]) - np.array(slopes[1])
+            errors.append(_off(phi.gradient_difference(x, y), difference))
+            errors.append(abs(phi.modulus(far) * math.cosh(tau * far) ** 2 - 1))
+        errors.append(_off(phi.hessian(x), [math.cosh(tau * v) ** -2 for v in x.tolist()]))
+        goal, z = 0.3 * x, x
+        run = mirror_descent(partial(_from, goal), x, potential=phi, steps=4, step_size=0.1)
+        for _ in range(4):
+            dual = [math.tanh(tau * a) / tau - 0.1 * (a - b) for a, b in zip(z, goal, strict=True)]
+            z = np.array([math.atanh(tau * d) / tau for d in dual])
+        steps.append(_off(run.x, z))
+    bounds = [
+        abs(mirror_descent_bound(r, 3.0, rho, t) / (r * 3.0 * math.sqrt(2 / (rho * t))) - 1)
+        for r, rho, t in ((0.7, 0.2, 5), (2.0, 1.0, 400))
+    ]
+    return [
+        _rounding("the potential of Eq. 14 by Python's hyperbolic functions", errors, 1e-9),
+        _rounding("mirror descent with it, four free steps, written out", steps),
+        _rounding("the bound R L sqrt(2 / (rho t)), written out", bounds, 1e-12),
+    ]
+
+
 def known_defect(backend: Backend, dimensions: Sequence[int]) -> Measurement:
     """N of Eq. 35 against the Frobenius norm of dense matrices, in which nothing cancels."""
     errors = []
@@ -285,7 +331,10 @@ def known_defect(backend: Backend, dimensions: Sequence[int]) -> Measurement:
             a, b, c, d, e = (np.array(_tanh(v, tau)) for v in five)
             found = discrete_flow_defect(a, b, c, d, e, dk, dj)
             errors.append(_off(found, float((defect**2).sum())))
-    return _rounding("N of Eq. 35 in O(n) against dense matrices, several tau", errors)
+            a, b, c, d, e = (v - x for v in five)
+            stepped = discrete_flow_defect_of_steps(x, a, b, c, d, e, dk, dj, tau)
+            errors.append(_off(stepped, float((defect**2).sum())))
+    return _rounding("N of Eq. 35 in O(n), both forms, against dense matrices, several tau", errors)
 
 
 def known_counts(backend: Backend) -> Measurement:
