@@ -12,7 +12,7 @@ Each process holds a block of every metric. Results are the same to the last bit
 processes, and the same as those of ``riemann_lne.solve_flow`` on one.
 """
 
-from .gathering import gather
+from .gathering import gather, load
 from .grids import BlockGrid, distribute
 from .layouts import Layout, choose_dims
 from .planning import Plan, plan
@@ -27,6 +27,7 @@ __all__ = [
     "choose_dims",
     "distribute",
     "gather",
+    "load",
     "plan",
     "solve_flow",
     "world",

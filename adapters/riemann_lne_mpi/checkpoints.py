@@ -15,7 +15,6 @@ import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +24,19 @@ from riemann_lne import checks
 from riemann_lne.arrays import Array, to_numpy
 from riemann_lne.errors import DamagedFileError, InvalidArgumentError, StorageError
 from riemann_lne.integrators.checkpoint import (
+    COMMIT,
     GENERATIONS,
     Checkpoint,
     CheckpointFile,
     Snapshot,
     load_generation,
+    remove_sets,
 )
 from riemann_lne.io import Journal, reading, storage_errors, write_atomically
 from riemann_lne.io.damage import exists, field, read_text, seal, table_value
 
 from .layouts import Box, Layout, common, extent, within
 
-_COMMIT = "commit.json"
 _FORMAT = 1
 _KIND = "the commit record of a checkpoint of several processes"
 _ADVICE = "restore it from a copy, or start the run anew with another checkpoint folder"
@@ -71,7 +71,7 @@ class SharedCheckpointFile(CheckpointFile):
 
     @property
     def _commit(self) -> Path:
-        return self.owned / _COMMIT
+        return self.owned / COMMIT
 
     def claim(self, store: Path) -> bool:
         folder, self.folder = self.folder, self.owned
@@ -270,12 +270,3 @@ def _paste_records(
             payload = arrays["metric"].tobytes()
         result.append((kind, index, t, payload))
     return result
-
-
-def remove_sets(folder: Path) -> None:
-    """Remove the folders of all processes, and the commit record."""
-    with suppress(OSError):
-        (folder / _COMMIT).unlink(missing_ok=True)
-    for place in folder.glob("set-*-process-*"):
-        if place.is_dir() and not place.is_symlink():
-            shutil.rmtree(place, ignore_errors=True)

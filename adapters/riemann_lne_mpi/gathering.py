@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from os import PathLike
+
 from riemann_lne.arrays import like, namespace, to_numpy
-from riemann_lne.errors import DTypeError
+from riemann_lne.errors import DTypeError, InvalidArgumentError
+from riemann_lne.io import StoredMetrics
 from riemann_lne.metrics import MetricField
 
-from .grids import BlockGrid
+from .grids import BlockGrid, distribute
 
 
 def gather(metric: MetricField) -> MetricField:
@@ -40,3 +44,34 @@ def block_of(metric: MetricField, grid: BlockGrid) -> MetricField:
     part = (slice(None), *(slice(a, b) for a, b in grid.bounds))
     copied = namespace(metric.packed).asarray(metric.packed[part], copy=True)
     return MetricField.from_packed(grid, copied, check=False)
+
+
+def load(
+    path: str | PathLike[str], index: int = -1, dims: Sequence[int] | None = None
+) -> MetricField:
+    """The block of this process of a metric in a zarr store, which is all that is read of it.
+
+    Parameters
+    ----------
+    path : path
+        A store that ``solve_flow`` wrote, in one process or in several.
+    index : int
+        Which of its metrics; by default the last.
+    dims : sequence of int, optional
+        As in ``distribute``.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the store has no such metric.
+    DamagedFileError
+        If it is not what a flow wrote.
+    """
+    stored = StoredMetrics(path)
+    if not -len(stored) <= index < len(stored):
+        raise InvalidArgumentError(f"index = {index}; {path} holds {len(stored)} metrics")
+    grid = distribute(stored.grid, dims)
+    with grid.team.together():
+        place = [slice(a, b) for a, b in grid.bounds]
+        packed = stored.part(index % len(stored), place)
+    return MetricField.from_packed(grid, packed, check=False)

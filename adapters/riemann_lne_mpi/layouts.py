@@ -98,8 +98,8 @@ def choose_dims(grid: Grid, size: int, order: int = 4) -> tuple[int, ...]:
 
     Examples
     --------
-    >>> choose_dims(Grid.torus((64, 64, 64)), 4), choose_dims(Grid.torus((64, 64, 64)), 64)
-    ((4, 1, 1), (8, 8, 1))
+    >>> choose_dims(Grid.torus((64, 64, 64)), 4), choose_dims(Grid.torus((64, 64, 64)), 16)
+    ((4, 1, 1), (4, 4, 1))
     """
     best: tuple[float, tuple[int, ...]] | None = None
     for dims in _factors(size, grid.ndim):

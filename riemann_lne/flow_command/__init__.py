@@ -46,6 +46,17 @@ def flow(commands: Any) -> None:
         metavar="SECTION.KEY=VALUE",
         help="put this value in place of that in the file; TOML, or a bare word",
     )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print memory and traffic of a step for the grid on a number of processes, and stop",
+    )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        metavar="N",
+        help="with --dry-run: on so many processes (default: as many as were started)",
+    )
     parser.set_defaults(run=_run)
 
 

@@ -14,15 +14,15 @@ from typing import Any, TextIO
 
 from ..errors import InvalidArgumentError, RiemannLNEError, StorageError
 from ..flows import Flow
-from ..integrators import FlowSolution, solve_flow
+from ..integrators import FlowSolution
 from ..integrators.methods import make_integrator
 from ..integrators.solve import make_system
-from ..locks import hold
 from .config import read_config, require_same, write_record
 from .outputs import Output, build_output, clear, has_checkpoint, require_free
 from .pictures import PICTURES, Subject, new_figure
 from .solver import build_events, build_flow, integrator_options, output_times, t_span
-from .start import Start, build_start
+from .stage import ALONE, Stage, configured, find_stage, other_stage
+from .start import Start, build_start, grid_of_start
 
 DONE, ENDED_EARLY, INTERRUPTED = 0, 1, 130
 """Exit codes; 2 is that of an error before the first step. 130 is a shell's for Ctrl-C."""
@@ -41,7 +41,7 @@ class Task:
     output: Output
 
 
-def build_task(config: Mapping[str, Any], folder: Path) -> Task:
+def build_task(config: Mapping[str, Any], folder: Path, stage: Stage = ALONE) -> Task:
     """Check a configuration as a whole.
 
     Parameters
@@ -50,6 +50,8 @@ def build_task(config: Mapping[str, Any], folder: Path) -> Task:
         Tables by name, as ``read_config`` gives them.
     folder : Path
         Where relative paths start.
+    stage : Stage
+        Where it will be run.
 
     Raises
     ------
@@ -60,7 +62,7 @@ def build_task(config: Mapping[str, Any], folder: Path) -> Task:
         if name not in config:
             raise InvalidArgumentError(f"the configuration lacks the section [{name}]")
     span = t_span(config)
-    start = build_start(config, folder, span[0])
+    start = build_start(config, folder, span[0], stage)
     options = integrator_options(config["integrator"], start)
     options["events"] = build_events(config.get("events", {}), options["order"])
     output = build_output(config["output"], folder, options["order"])
@@ -88,22 +90,43 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    path = Path(arguments.config)
-    config = read_config(path, arguments.set)
-    task = build_task(config, path.parent)
-    output, folder = task.output, task.output.checkpoint_folder
-    if output.pictures:
-        new_figure(1, 1)  # whether matplotlib is there is better known before than after
-    with ExitStack() as stack:
-        # From before it is looked at until the last file is written.
-        if folder is not None:
-            stack.enter_context(hold(folder, "the checkpoint of a flow"))
-        stack.enter_context(hold(output.path, "the output of a flow", inside=False))
-        return _solve_and_write(arguments, config, task)
+    stage = find_stage()
+    with stage.together():
+        path = Path(arguments.config)
+        config = read_config(path, arguments.set)
+        stage = configured(stage, config)
+        if arguments.dry_run:
+            return _dry_run(arguments, config, path.parent, stage)
+        if arguments.processes is not None:
+            raise InvalidArgumentError("--processes goes with --dry-run; mpiexec -n starts them")
+        task = build_task(config, path.parent, stage)
+        output, folder = task.output, task.output.checkpoint_folder
+        if output.pictures:
+            new_figure(1, 1)  # whether matplotlib is there is better known before than after
+        with ExitStack() as stack:
+            # From before it is looked at until the last file is written.
+            if folder is not None:
+                stack.enter_context(stage.hold(folder, "the checkpoint of a flow"))
+            stack.enter_context(stage.hold(output.path, "the output of a flow", inside=False))
+            return _solve_and_write(arguments, config, task, stage)
 
 
-def _solve_and_write(arguments: argparse.Namespace, config: dict[str, Any], task: Task) -> int:
-    output, folder = task.output, task.output.checkpoint_folder
+def _dry_run(
+    arguments: argparse.Namespace, config: dict[str, Any], folder: Path, stage: Stage
+) -> int:
+    """Say what the run would take."""
+    if stage is ALONE:
+        stage = other_stage("--dry-run")
+        stage.configure(config.get("parallel"))
+    grid = grid_of_start(config, folder)
+    for line in stage.plan(grid, arguments.processes, config.get("integrator", {})):
+        _print(line, sys.stdout)
+    return DONE
+
+
+def _prepare_files(arguments: argparse.Namespace, config: dict[str, Any], output: Output) -> None:
+    """See that outputs are free, or make room for them; note what the run was asked for."""
+    folder = output.checkpoint_folder
     if not arguments.force:
         require_free(output, arguments.resume)
     if arguments.force:
@@ -112,9 +135,18 @@ def _solve_and_write(arguments: argparse.Namespace, config: dict[str, Any], task
         require_same(folder, config)
     elif folder is not None:
         write_record(folder, config)
+
+
+def _solve_and_write(
+    arguments: argparse.Namespace, config: dict[str, Any], task: Task, stage: Stage
+) -> int:
+    output, folder = task.output, task.output.checkpoint_folder
+    with stage.together():
+        if stage.first:
+            _prepare_files(arguments, config, output)
     _say("start", task.start.metric)
     _say("flow", f"{task.flow!r}, t = {task.span[0]:g} .. {task.span[1]:g}")
-    solution = solve_flow(
+    solution = stage.solve(
         task.start.metric,
         task.flow,
         task.span,
@@ -135,7 +167,8 @@ def _solve_and_write(arguments: argparse.Namespace, config: dict[str, Any], task
     for name, times in zip(config.get("events", {}), solution.t_events, strict=True):
         if len(times):
             _say("event", f"{name} at t = {', '.join(f'{t:.6g}' for t in times)}")
-    written = _write(task, solution)
+    whole = stage.gathered(solution)
+    written = stage.agreed(_write(task, whole) if stage.first else False)
     if folder is not None:
         use = (
             "of use only to draw pictures anew" if solution.success else "--resume goes on from it"

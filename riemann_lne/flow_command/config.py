@@ -12,10 +12,12 @@ from ..errors import InvalidArgumentError, UnknownNameError
 from ..io import reading, storage_errors, write_atomically
 from ..io.damage import exists, read_text, table_value
 
-SECTIONS = ("grid", "start", "flow", "integrator", "output", "events")
+SECTIONS = ("grid", "start", "flow", "integrator", "output", "events", "parallel")
 
 # What may differ between a run and its resumption, since the metrics do not depend on it.
-_FREE = ("integrator.max_steps", "output.plots", "output.decay_window", "output.checkpoint")
+_FREE = (
+    "integrator.max_steps", "output.plots", "output.decay_window", "output.checkpoint", "parallel",
+)  # fmt: skip
 _RECORD = "config.json"
 
 

@@ -14,7 +14,7 @@ from .. import analysis
 from ..analysis.invariants import quadrature_order
 from ..errors import InvalidArgumentError
 from ..integrators import Checkpoint
-from ..integrators.checkpoint import FILES, GENERATIONS
+from ..integrators.checkpoint import COMMIT, FILES, GENERATIONS, remove_sets
 from ..io import storage_errors
 from ..metrics import MetricField
 from ..weights import Order
@@ -158,7 +158,7 @@ def _checkpoint(section: Section, path: Path, folder: Path) -> Checkpoint | None
 
 def has_checkpoint(folder: Path) -> bool:
     """Whether there is a checkpoint to go on from."""
-    return any((folder / name).exists() for name in GENERATIONS)
+    return any((folder / name).exists() for name in (*GENERATIONS, COMMIT))
 
 
 def require_free(output: Output, resume: bool) -> None:
@@ -215,4 +215,5 @@ def clear(output: Output) -> None:
             # By name: whatever else lies in the folder is not this program's.
             for name in FILES:
                 (folder / name).unlink(missing_ok=True)
+            remove_sets(folder)
             forget_record(folder)

@@ -16,10 +16,11 @@ from ..errors import InvalidArgumentError, RiemannLNEError
 from ..exact import ExactSolution
 from ..grids import Grid
 from ..integrators import FlowSolution
-from ..io import NpzReader, reading
+from ..io import NpzReader, StoredMetrics, reading
 from ..metrics import MetricField, flat_metric, perturbed_euclidean
 from .expressions import Formula
 from .sections import ConfigError, Section, unknown
+from .stage import ALONE, Stage
 
 COORDINATES = "xyzw"
 _GRID_KEYS = ("shape", "lower", "upper", "lengths", "periodic")
@@ -114,7 +115,21 @@ def build_grid(table: Any) -> Grid:
         return Grid(shape, lower, upper, periodic)
 
 
-def build_start(config: Mapping[str, Any], folder: Path, t0: float) -> Start:
+def grid_of_start(config: Mapping[str, Any], folder: Path) -> Grid:
+    """The whole grid of a configuration, without a metric on it."""
+    if "grid" in config:
+        return build_grid(config["grid"])
+    section = Section("start", config.get("start", {}), _START_KEYS)
+    if "exact" in section and "points" in section:
+        make = _EXACT[section.choice("exact", _EXACT)]
+        solution: ExactSolution = _call(section, lambda: make(**_arguments(section, make, ())))
+        return solution.grid(section.integer("points", least=2))
+    if "file" in section:
+        return FlowSolution.load(folder / section.text("file")).grid
+    return _grid(config)
+
+
+def build_start(config: Mapping[str, Any], folder: Path, t0: float, stage: Stage = ALONE) -> Start:
     """The metric of the sections [grid] and [start].
 
     Parameters
@@ -125,6 +140,8 @@ def build_start(config: Mapping[str, Any], folder: Path, t0: float) -> Start:
         That of the configuration file: relative paths start there.
     t0 : float
         Start of the flow, the time of an exact solution unless the section has its own.
+    stage : Stage
+        Where the flow will be run.
     """
     section = Section("start", config.get("start", {}), _START_KEYS)
     sources = [key for key in _SOURCES if key in section]
@@ -138,10 +155,10 @@ def build_start(config: Mapping[str, Any], folder: Path, t0: float) -> Start:
             raise ConfigError(f"[start] {key} goes with {' or '.join(sources_with_it)} alone")
     with section.errors(sources[0]):
         if "file" in section:
-            return _from_file(section, config, folder, dtype)
+            return _from_file(section, config, folder, dtype, stage)
         if "exact" in section:
-            return _from_exact(section, config, t0, dtype)
-        grid = _grid(config)
+            return _from_exact(section, config, t0, dtype, stage)
+        grid = stage.share(_grid(config))
         if "components" in section:
             formula = MetricFormula(section.get("components"), grid.ndim, "components", False)
             return Start(MetricField.from_function(grid, lambda *x: formula(0.0, *x), dtype=dtype))
@@ -156,7 +173,9 @@ def _grid(config: Mapping[str, Any]) -> Grid:
     return build_grid(config["grid"])
 
 
-def _from_exact(section: Section, config: Mapping[str, Any], t0: float, dtype: Any) -> Start:
+def _from_exact(
+    section: Section, config: Mapping[str, Any], t0: float, dtype: Any, stage: Stage
+) -> Start:
     make = _EXACT[section.choice("exact", _EXACT)]
     options = _arguments(section, make, ())
     solution: ExactSolution = _call(section, lambda: make(**options))
@@ -169,6 +188,7 @@ def _from_exact(section: Section, config: Mapping[str, Any], t0: float, dtype: A
         grid = solution.grid(section.integer("points", least=2))
     else:
         grid = _grid(config)
+    grid = stage.share(grid)
     time = section.number("time", t0)
     # Later on, boundary and background ask the solution for the times of the flow.
     return Start(solution.field(time, grid, dtype=dtype), solution if time == t0 else None)
@@ -197,7 +217,9 @@ def _call(section: Section, make: Callable[[], Any]) -> Any:
         ) from error
 
 
-def _from_file(section: Section, config: Mapping[str, Any], folder: Path, dtype: Any) -> Start:
+def _from_file(
+    section: Section, config: Mapping[str, Any], folder: Path, dtype: Any, stage: Stage
+) -> Start:
     name = section.text("file")
     path = folder / name
     if not path.exists():
@@ -206,12 +228,17 @@ def _from_file(section: Section, config: Mapping[str, Any], folder: Path, dtype:
     if components is not None:
         if "time" in section:
             raise InvalidArgumentError(f"time is of no use: {path} holds a single metric")
-        return Start(_in_precision(MetricField(_grid(config), components), dtype, section))
+        metric = MetricField(_grid(config), components)
+        return Start(_in_precision(stage.cut(metric), dtype, section))
     if "grid" in config:
         raise InvalidArgumentError(f"the grid is that of {path}: remove the section [grid]")
     solution = FlowSolution.load(path)
     index = -1 if "time" not in section else _index(solution.t, section.number("time"))
-    return Start(_in_precision(solution[index], dtype, section))
+    if isinstance(solution.metrics, StoredMetrics):
+        metric = stage.stored(solution.metrics, index)
+    else:
+        metric = stage.cut(solution[index])
+    return Start(_in_precision(metric, dtype, section))
 
 
 def _components(path: Path, config: Mapping[str, Any]) -> np.ndarray | None:

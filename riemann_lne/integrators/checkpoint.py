@@ -10,10 +10,12 @@ CRC-32 of the journal. Nothing in it is code. A run holds the folder's lock whil
 from __future__ import annotations
 
 import json
+import shutil
 import time
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -31,7 +33,9 @@ from ..io.damage import exists, field, read_text, table_value, text_value
 _FORMAT = 2
 GENERATIONS = ("a.npz", "b.npz")
 """Files written in turn, so that the one before is whole while the next is written."""
-FILES = (*GENERATIONS, "journal", "store")
+COMMIT = "commit.json"
+"""Record of a checkpoint of several processes, which lies beside their folders."""
+FILES = (*GENERATIONS, "journal", "store", COMMIT)
 """All that a run puts into its folder."""
 _KIND = "a checkpoint of this library"
 _ADVICE = "restore it from a copy, or start the run anew with another checkpoint folder"
@@ -71,6 +75,15 @@ class Checkpoint:
             object.__setattr__(self, "steps", checks.count(self.steps, "steps", least=1))
         if self.seconds is not None:
             object.__setattr__(self, "seconds", checks.number(self.seconds, "seconds", least=0))
+
+
+def remove_sets(folder: Path) -> None:
+    """Remove the folders of several processes, and their commit record."""
+    with suppress(OSError):
+        (folder / COMMIT).unlink(missing_ok=True)
+    for place in folder.glob("set-*-process-*"):
+        if place.is_dir() and not place.is_symlink():
+            shutil.rmtree(place, ignore_errors=True)
 
 
 @dataclass(frozen=True)

@@ -291,6 +291,14 @@ class StoredMetrics(Sequence[MetricField]):
             self._block_number, self._block = number, block
         return self._block[place]
 
+    def part(self, index: int, place: Sequence[slice]) -> np.ndarray:
+        """A part of a packed metric, from the chunks in which it lies, their checksums compared."""
+        with reading(self.path, KIND):
+            values = np.asarray(self._packed[(index, slice(None), *place)])
+            if not np.all(np.isfinite(values)):
+                raise ValueError(f"metric {index} is not finite")
+        return values
+
     def _require_metric(self, packed: np.ndarray, crc: int | None, name: str) -> None:
         if crc is not None and checksum(packed, self._packed.chunks[1:]) != crc:
             raise ValueError(f"{name} is not what was written")

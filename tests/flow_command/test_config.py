@@ -16,8 +16,8 @@ Main = Callable[..., tuple[int, str, str]]
 WRONG = {
     "grid.shpae=[4, 4]": "key of [grid]: 'shpae'; known: lengths, lower, periodic, shape, upper. "
     "Did you mean 'shape'?",
-    "gird.shape=[4, 4]": "'gird'; known: events, flow, grid, integrator, output, start. Did you "
-    "mean 'grid'?",
+    "gird.shape=[4, 4]": "'gird'; known: events, flow, grid, integrator, output, parallel, start. "
+    "Did you mean 'grid'?",
     "grid.shape=8": "[grid] shape = 8; give a list of whole numbers",
     "grid.shape=[8, 8.5]": "[grid] shape = [8, 8.5]; give a list of whole numbers",
     "grid.shape=[8]": "[grid] shape = [8]; give 2 to 4 numbers",

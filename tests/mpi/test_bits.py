@@ -18,10 +18,7 @@ import riemann_lne as rl
 from .cases import CASES, digest
 from .conftest import HERE
 
-QUICK = [
-    "plain rk4, order 2", "plain rkl2", "fused tsit5", "fused rkl2, 2-D", "etdrk4", "etdrk4, 2-D",
-    "channel, fused", "normalised", "single precision",
-]  # fmt: skip
+QUICK = ["plain rkl2", "etdrk4", "etdrk4, 2-D", "fused rkl2, 2-D", "channel, fused", "normalised"]
 
 
 def compare(mpirun: Any, folder: Path, size: int, most: int, names: list[str]) -> None:
@@ -39,11 +36,8 @@ def compare(mpirun: Any, folder: Path, size: int, most: int, names: list[str]) -
     assert compared >= len(names)
 
 
-@pytest.mark.parametrize("size", [2, 4])
-def test_bits_do_not_depend_on_the_number_of_processes(
-    mpirun: Any, tmp_path: Path, size: int
-) -> None:
-    compare(mpirun, tmp_path, size, 1, QUICK)
+def test_bits_do_not_depend_on_the_number_of_processes(mpirun: Any, tmp_path: Path) -> None:
+    compare(mpirun, tmp_path, 3, 0, QUICK)
 
 
 @pytest.mark.slow

@@ -75,6 +75,7 @@ def test_without_mpi4py_the_message_has_the_command_that_installs_it() -> None:
     assert "pip install 'riemann-lne[mpi]'" in done.stdout, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 2])
 def test_one_process_is_said_once(mpirun: Any, size: int) -> None:
     code = (

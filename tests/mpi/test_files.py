@@ -13,6 +13,7 @@ import pytest
 import riemann_lne as rl
 from riemann_lne.io.store import checksum, chunk_slices
 
+from . import worker_kill
 from .conftest import HERE
 
 WORKER = HERE / "worker_kill.py"
@@ -30,41 +31,47 @@ def same(one: dict[str, np.ndarray], two: dict[str, np.ndarray]) -> bool:
     return all(np.array_equal(one[name], two[name]) for name in one)
 
 
-@pytest.mark.parametrize("store", ["metrics", "run.zarr"])
+def alone(folder: Path, store: str) -> dict[str, np.ndarray]:
+    """The same run in one process without MPI."""
+    solution = worker_kill.flow(rl.solve_flow, rl.Grid.torus((24, 25)), folder, store)
+    return worker_kill.found(solution)
+
+
+@pytest.mark.parametrize("store", [pytest.param("metrics", marks=pytest.mark.slow), "run.zarr"])
 def test_a_killed_process_ends_all_and_the_run_goes_on_with_other_numbers_of_them(
     mpirun: Any, tmp_path: Path, store: str
 ) -> None:
+    places = [store, store]
     if store.endswith(".zarr"):
         pytest.importorskip("zarr")
         places = [str(tmp_path / f"{name}{store}") for name in "ab"]
-    else:
-        places = [store, store]
-    expected = finish(mpirun, 2, tmp_path / "a", places[0], 0, tmp_path / "a.npz")
+    expected = alone(tmp_path / "a", places[0])
     assert len(expected["events"]) == 1
-    for size, at in ((3, 11), (2, 13)):
-        begun = time.monotonic()
-        killed = mpirun(size, WORKER, tmp_path / "b", places[1], at, tmp_path / "b.npz")
-        assert time.monotonic() - begun < PROMPT_SECONDS
-        assert killed.returncode != 0
-        assert "9" in killed.stdout + killed.stderr
-        assert json.loads((tmp_path / "b" / "commit.json").read_text())["count"] > 1
-    assert same(finish(mpirun, 4, tmp_path / "b", places[1], 0, tmp_path / "b.npz"), expected)
-    # Of a run that is finished only the result is read.
-    assert same(finish(mpirun, 1, tmp_path / "b", places[1], 0, tmp_path / "b.npz"), expected)
+    begun = time.monotonic()
+    killed = mpirun(3, WORKER, tmp_path / "b", places[1], 14, tmp_path / "b.npz")
+    assert time.monotonic() - begun < PROMPT_SECONDS
+    assert killed.returncode != 0
+    assert "9" in killed.stdout + killed.stderr
+    assert json.loads((tmp_path / "b" / "commit.json").read_text())["count"] > 1
+    assert same(finish(mpirun, 2, tmp_path / "b", places[1], 0, tmp_path / "b.npz"), expected)
     if store.endswith(".zarr"):
-        alone = rl.FlowSolution.load(places[1])
-        assert np.array_equal(np.stack([g.packed for g in alone.metrics]), expected["metrics"])
-        assert alone.success
+        stored = rl.FlowSolution.load(places[1])
+        assert np.array_equal(np.stack([g.packed for g in stored.metrics]), expected["metrics"])
+        assert stored.success
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("at", range(2, 22))
-def test_twenty_kills_lose_nothing(mpirun: Any, tmp_path: Path, at: int) -> None:
-    expected = finish(mpirun, 2, tmp_path / "a", "metrics", 0, tmp_path / "a.npz")
-    killed = mpirun(3, WORKER, tmp_path / "b", "metrics", at, tmp_path / "b.npz")
-    assert killed.returncode != 0
-    size = 1 + at % 4
-    assert same(finish(mpirun, size, tmp_path / "b", "metrics", 0, tmp_path / "b.npz"), expected)
+def test_twenty_kills_lose_nothing(mpirun: Any, tmp_path: Path) -> None:
+    """Each at another step, of 2 to 4 processes, resumed by 1 to 4; the last one by two kills."""
+    expected = alone(tmp_path / "alone", "metrics")
+    for at in range(2, 22):
+        arguments = (tmp_path / str(at), "metrics")
+        killed = mpirun(2 + at % 3, WORKER, *arguments, at, tmp_path / "b.npz")
+        assert killed.returncode != 0
+        if at == 21:
+            mpirun(3, WORKER, *arguments, 4, tmp_path / "b.npz")
+        size = 1 + at % 4
+        assert same(finish(mpirun, size, *arguments, 0, tmp_path / "b.npz"), expected), at
 
 
 def test_the_checksum_of_a_metric_in_chunks_sees_every_value_and_every_chunk() -> None:

@@ -48,4 +48,5 @@ def main() -> None:
         out.write_text(json.dumps(found))
 
 
-main()
+if __name__ == "__main__":
+    main()

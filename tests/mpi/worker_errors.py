@@ -14,8 +14,8 @@ import numpy as np
 import riemann_lne as rl
 import riemann_lne_mpi as rlm
 
-TEAM = rlm.world()
-LAST = TEAM.size - 1
+TEAM: Any = rlm.world() if __name__ == "__main__" else None
+LAST = TEAM.size - 1 if TEAM else 0
 FLOW = rl.RicciDeTurckFlow()
 
 
@@ -133,4 +133,5 @@ def main() -> None:
             print(f"{name} | {len(set(texts))} | {text}", flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

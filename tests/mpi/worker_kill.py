@@ -14,6 +14,30 @@ import riemann_lne_mpi as rlm
 from riemann_lne import events
 
 
+def flow(
+    solve: Any, grid: Any, folder: Any, store: Any, volume: Any = rl.MetricField.volume
+) -> Any:
+    """The run, in one process or in several."""
+    g = rl.perturbed_euclidean(grid, 0.2, seed=1)
+    return solve(
+        g, rl.RicciDeTurckFlow(), (0, 0.3), "rk4", dt=0.01, observe={"volume": volume},
+        t_eval=np.linspace(0, 0.3, 11), events=events.SteadyState(0.5, terminal=False),
+        store=store, checkpoint=rl.Checkpoint(folder, steps=3), resume=True,
+    )  # fmt: skip
+
+
+def found(solution: Any) -> dict[str, Any]:
+    """All that it gives."""
+    return {
+        "t": solution.t,
+        "metrics": np.stack([rlm.gather(metric).packed for metric in solution.metrics]),
+        "volume": solution.observed["volume"],
+        "events": solution.t_events[0],
+        "at_events": np.stack([rlm.gather(m).packed for m in solution.metrics_events[0]]),
+        "message": np.array(solution.message),
+    }
+
+
 def main() -> None:
     folder, store, at, out = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
     team = rlm.world()
@@ -27,18 +51,10 @@ def main() -> None:
         return metric.volume()
 
     grid = rlm.distribute(rl.Grid.torus((24, 25)))
-    g = rl.perturbed_euclidean(grid, 0.2, seed=1)
-    solution = rlm.solve_flow(
-        g, rl.RicciDeTurckFlow(), (0, 0.3), "rk4", dt=0.01, observe={"volume": volume},
-        t_eval=np.linspace(0, 0.3, 11), events=events.SteadyState(0.5, terminal=False),
-        store=store, checkpoint=rl.Checkpoint(folder, steps=3), resume=True,
-    )  # fmt: skip
-    metrics = [rlm.gather(metric).packed for metric in solution.metrics]
-    at_events = [rlm.gather(metric).packed for metric in solution.metrics_events[0]]
+    result = found(flow(rlm.solve_flow, grid, folder, store, volume))
     if team.rank == 0:
-        np.savez(out, t=solution.t, metrics=metrics, volume=solution.observed["volume"],
-                 events=solution.t_events[0], at_events=at_events,
-                 message=solution.message)  # fmt: skip
+        np.savez(out, **result)
 
 
-main()
+if __name__ == "__main__":
+    main()
