@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from latex2mathml.converter import convert
+from latex2mathml import converter
+
+_FUNCTION = re.compile(
+    r"\\(log|exp|det|sin|cos|tan|arctan|sinh|cosh|tanh)(?![a-zA-Z])\s*(?=[a-zA-Z]|\\(?!left|,|\())"
+)
+
+
+def convert(text: str, display: str) -> str:
+    """MathML of a formula, with a thin space between a function and an argument without brackets."""
+    return converter.convert(_FUNCTION.sub(r"\\\1\\,", text), display=display)
 
 
 def _inline(self: Any, node: Any) -> None:
