@@ -13,7 +13,7 @@ _FUNCTION = re.compile(
 
 
 def convert(text: str, display: str) -> str:
-    """MathML of a formula, with a thin space between a function and an argument without brackets."""
+    """MathML of a formula; a thin space parts a function from an argument without brackets."""
     return converter.convert(_FUNCTION.sub(r"\\\1\\,", text), display=display)
 
 
