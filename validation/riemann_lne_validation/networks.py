@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from riemann_lne.errors import InvalidArgumentError
 
-__all__ = ["cifar_resnet", "edge_layers", "mlp"]
+__all__ = ["cifar_resnet", "cnn1d", "edge_layers", "mlp"]
 
 
 class ResidualBlock(nn.Module):
@@ -113,6 +113,46 @@ def mlp(inputs: int = 64, classes: int = 10, width: int = 12, depth: int = 4) ->
         inside = width
     layers += [nn.Linear(inside, classes, bias=False), nn.BatchNorm1d(classes)]
     return nn.Sequential(*layers)
+
+
+def cnn1d(channels: int = 1, length: int = 40, classes: int = 10, width: int = 25) -> nn.Sequential:
+    """Three convolutions of stride 2 for signals of one axis, as MNIST-1D's authors take them.
+
+    Parameters
+    ----------
+    channels, length : int
+        Of a signal; at least 8 values long.
+    classes : int
+    width : int
+        Channels of each convolution.
+
+    Returns
+    -------
+    nn.Sequential
+        Input (batch, channels, length), output (batch, classes). Batch norm behind every layer, the
+        last one included, so that discrete weights need no scale.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the signal is shorter than 8 values.
+
+    Examples
+    --------
+    >>> from riemann_lne_validation.networks import cnn1d
+    >>> sum(p.numel() for p in cnn1d().parameters())
+    5295
+    """
+    if length < 8:
+        raise InvalidArgumentError(f"a signal needs at least 8 values, got {length}")
+    layers: list[nn.Module] = []
+    inside = channels
+    for size in (5, 3, 3):
+        layers += [nn.Conv1d(inside, width, size, stride=2, padding=1, bias=False)]
+        layers += [nn.BatchNorm1d(width), nn.ReLU()]
+        inside, length = width, (length + 2 - size) // 2 + 1
+    layers += [nn.Flatten(), nn.Linear(width * length, classes, bias=False)]
+    return nn.Sequential(*layers, nn.BatchNorm1d(classes))
 
 
 def edge_layers(model: nn.Module) -> tuple[str, str]:

@@ -335,7 +335,8 @@ class Task:
     model : callable () -> nn.Module
         A floating-point network, or one that Brevitas or torchao quantises already. Called with
         PyTorch's random state seeded, so that its weights depend on the seed alone.
-    data : callable (seed) -> mapping
+    data : callable (seed) or (seed, folder) -> mapping
+        ``folder`` is what --data names, or None.
         "train", "validation" and "test": each a pair (inputs, targets) of tensors or arrays with
         one entry an item, or batches of such pairs (a DataLoader), which are joined.
     loss : callable (output, target) -> scalar Tensor
@@ -361,7 +362,7 @@ must take 1 argument (seed)...
 
     name: str
     model: Callable[[], Any]
-    data: Callable[[int], Any]
+    data: Callable[..., Any]
     loss: Callable[[Any, Any], Any] = cross_entropy
     metric: Metric = ACCURACY
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -370,9 +371,18 @@ must take 1 argument (seed)...
     def __post_init__(self) -> None:
         _check_text("Task", self.name, "name", self.name)
         _check_call("Task", self.name, "model", self.model, ())
-        _check_call("Task", self.name, "data", self.data, ("seed",))
+        takes = ("seed", "folder") if self.takes_folder else ("seed",)
+        _check_call("Task", self.name, "data", self.data, takes)
         _check_call("Task", self.name, "loss", self.loss, ("output", "target"))
         if isinstance(self.metric, str) and self.metric == "accuracy":
             object.__setattr__(self, "metric", ACCURACY)
         _check_metric("Task", self.name, self.metric)
         _check_defaults("Task", self.name, self.defaults, SETTINGS)
+
+    @property
+    def takes_folder(self) -> bool:
+        """Whether `data` wants to know what --data names."""
+        try:
+            return "folder" in inspect.signature(self.data).parameters
+        except (TypeError, ValueError):
+            return False

@@ -338,7 +338,7 @@ class LongStraightThrough(Method):
 class LastBit(Method):
     """STE from first weights that differ in their last bit: the noise floor of the task.
 
-    Half of the latent weights, drawn with the seed, are moved to the next floating-point number.
+    Half of all parameters, drawn with the seed, are moved to the next floating-point number.
     What this changes at the end is rounding, amplified by training: no comparison on the task
     resolves less.
     """
@@ -350,7 +350,7 @@ class LastBit(Method):
         super().begin(context)
         generator = torch.Generator().manual_seed(torch.initial_seed() % 2**63)
         with torch.no_grad():
-            for p in context.latents.values():
+            for p in context.model.parameters():
                 moved = torch.rand(p.shape, generator=generator).to(p.device) < 0.5
                 away = torch.nextafter(p, torch.full_like(p, float("inf")))
                 p.copy_(torch.where(moved, away, p))

@@ -107,6 +107,7 @@ class TaskProblem(Problem):
 
     def __init__(self, arm: Arm, task: Task) -> None:
         self.arm, self.task = arm, task
+        self._folder: Path | None = None
         self.loss, self.metric = task.loss, task.metric
 
     @property
@@ -124,6 +125,7 @@ class TaskProblem(Problem):
 
     def samples(self, seed: int, folder: Path | None) -> Samples:
         """The task's own splits for that seed."""
+        self._folder = folder
         parts = self._parts(seed)
         x, y = parts["train"]
         if self.arm.subset is not None:
@@ -146,7 +148,7 @@ class TaskProblem(Problem):
         return x[: self.arm.batch_size], y[: self.arm.batch_size]
 
     def _parts(self, seed: int) -> Mapping[str, tuple[Tensor, Tensor]]:
-        return _task_data(self.task, seed)
+        return _task_data(self.task, seed, self._folder if self.task.takes_folder else None)
 
 
 def problem_of(arm: Arm) -> Problem:
@@ -181,10 +183,14 @@ def _require_module(kind: str, name: str, member: str, model: object) -> None:
 
 
 @lru_cache(maxsize=4)
-def _task_data(task: Task, seed: int) -> Mapping[str, tuple[Tensor, Tensor]]:
+def _task_data(task: Task, seed: int, folder: Path | None) -> Mapping[str, tuple[Tensor, Tensor]]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        found = _asked(task, "data", lambda: task.data(seed))
+        found = _asked(
+            task,
+            "data",
+            lambda: task.data(seed, folder) if task.takes_folder else task.data(seed),
+        )
     if not isinstance(found, Mapping) or set(found) != set(_PARTS):
         names = sorted(found) if isinstance(found, Mapping) else type(found).__name__
         problem = f"must return a mapping with {', '.join(map(repr, _PARTS))}, got {names}"

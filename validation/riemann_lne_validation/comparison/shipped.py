@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .contracts import Dataset, Network
-from .registered import register_dataset, register_network
+from .contracts import Dataset, Metric, Network, Task
+from .registered import register_dataset, register_network, register_task
 
 _CIFAR = {
     "model": "resnet20",
@@ -68,6 +68,71 @@ register_dataset(
 )
 
 
+def _mnist1d(folder: Path | None) -> Any:
+    from .mnist1d import make_mnist1d
+
+    return make_mnist1d()
+
+
+register_dataset(
+    Dataset(
+        name="mnist1d",
+        shape=(1, 40),
+        classes=10,
+        read=_mnist1d,
+        defaults={"model": "cnn1d", "epochs": 40, "batch_size": 100},
+        normalize="none",
+        summary="5000 noisy signals of 40 values in 10 classes, generated; no download",
+    )
+)
+
+
+def _character_model() -> Any:
+    from .characters import CharacterModel
+
+    return CharacterModel()
+
+
+def _character_data(seed: int, folder: Path | None) -> Any:
+    from .characters import character_data
+
+    return character_data(seed, folder)
+
+
+def _character_loss(output: Any, target: Any) -> Any:
+    from .characters import character_loss
+
+    return character_loss(output, target)
+
+
+def _bits(output: Any, target: Any) -> Any:
+    from .characters import bits_a_character
+
+    return bits_a_character(output, target)
+
+
+register_task(
+    Task(
+        name="characters",
+        model=_character_model,
+        data=_character_data,
+        loss=_character_loss,
+        metric=Metric("bits a character", _bits, better="lower", unit="bits", factor=1.0),
+        defaults={
+            "epochs": 5,
+            "batch_size": 32,
+            "optimizer": "adam",
+            "learning_rate": 3e-3,
+            "weight_bits": 2,
+            "weight_scale": "mean-channel",
+            "quantize_last": False,
+            "angle_every": 0,
+        },
+        summary="characters of Python's help pages, or of the text in --data; bits a character",
+    )
+)
+
+
 def _mlp(shape: tuple[int, ...], classes: int, width: int, depth: int) -> Any:
     import math
 
@@ -87,6 +152,17 @@ def _resnet(layers: int) -> Any:
 
 register_network(
     Network("mlp", _mlp, width=12, summary="perceptron with batch norm behind every layer")
+)
+
+
+def _cnn1d(shape: tuple[int, ...], classes: int, width: int, depth: int) -> Any:
+    from ..networks import cnn1d
+
+    return cnn1d(shape[0], shape[1], classes, width)
+
+
+register_network(
+    Network("cnn1d", _cnn1d, width=25, summary="three convolutions for signals of one axis")
 )
 for _layers in (8, 20, 32, 44):
     register_network(

@@ -19,6 +19,7 @@ from riemann_lne_torch.quantizers import ActivationQuantizer, WeightQuantizer
 
 from .augmentation import batches, plan_epoch
 from .checkpoints import load_tree, save_tree, tree_errors
+from .contracts import Task
 from .datasets import Samples
 from .image_hits import ImageHits
 from .measurements import (
@@ -36,6 +37,7 @@ from .models import build_model, hash_tensors
 from .problems import problem_of
 from .protocol import Arm
 from .records import Divergence, EpochRecord, RunRecord
+from .registered import find_dataset
 from .statistics import window
 
 __all__ = ["Run", "Start", "train"]
@@ -308,9 +310,9 @@ class Run:
         )
 
     def _fingerprints(self) -> dict[str, str]:
-        """Of first weights, order of the data and, of a user's task, the items it is judged on."""
+        """Of first weights, order of the data and, of a task, the items it is judged on."""
         found = {"initial_weights": self.initial, "data": self.data_hash}
-        if self.arm.file:
+        if self.arm.file or isinstance(find_dataset(self.arm.dataset), Task):
             images = self.images
             held_out = {"x": images.held_out, "y": images.held_out_labels}
             found["held_out"] = hash_tensors(held_out)
