@@ -134,9 +134,9 @@ class Experiment:
         if not getattr(self.flow, "parabolic", False):
             return "tsit5"
         # On a torus "auto" treats the linear part exactly, at twice the cost. RKL2 damps waves that
-        # have fallen below its tolerance as its long steps please: a rate fitted to them says
-        # nothing of the flow.
-        return "auto" if self.expect == "decays" else "rkl2"
+        # have fallen below its tolerance as its long steps please: a rate fitted to them, or what
+        # is left at the end, says nothing of the flow.
+        return "auto" if self.expect in ("decays", "converges") else "rkl2"
 
     def judge(self, start: MetricField) -> StabilityReport:
         """Flow a start and judge it."""
@@ -167,7 +167,9 @@ class Experiment:
             )
         top = float(distances.max())
         final = float(distances[-1]) / top if top > _FLOOR else 0.0
-        excess, reason = self._excess(solution, size, growth, final, rate, interval, predicted)
+        excess, reason = self._excess(
+            solution, size, growth, final, float(distances[-1]), rate, interval, predicted
+        )
         return StabilityReport(
             not excess > 0, excess, reason, size, growth, final, rate, interval, predicted, solution
         )
@@ -199,6 +201,7 @@ class Experiment:
         size: float,
         growth: float,
         final: float,
+        last: float,
         rate: float | None,
         interval: tuple[float, float] | None,
         predicted: float | None,
@@ -222,7 +225,7 @@ class Experiment:
         assert predicted is not None  # see judge
         if rate is None or interval is None:
             text = f"too little is left to fit; final distance {final:.3g} of the largest"
-            return (-1.0 if final < 1e-6 else 1.0), text
+            return (-1.0 if final < 1e-6 or last < _FLOOR else 1.0), text
         # One in a hundred for the nonlinear part that is still there.
         text = f"rate {rate:.5g} in [{interval[0]:.5g}, {interval[1]:.5g}], slowest {predicted:.5g}"
         return (0.99 * predicted - interval[1]) / predicted, text
