@@ -132,6 +132,26 @@ def guarded(x: Array) -> Array:
     return read_only(x) if isinstance(x, np.ndarray) else namespace(x).asarray(x, copy=True)
 
 
+@cache
+def _kind_writes(kind: Any) -> bool:
+    """Whether arrays of a class take values by index; JAX's have the method, which refuses."""
+    library = kind.__module__.partition(".")[0]
+    return hasattr(kind, "__setitem__") and library not in ("jax", "jaxlib")
+
+
+def writes(x: Array) -> bool:
+    """Whether the library's arrays can be written to, as all can but those of JAX and its like."""
+    return isinstance(x, np.ndarray) or _kind_writes(type(x))
+
+
+def put(x: Array, where: Any, values: Any) -> Array:
+    """The array with values at an index: written there, or a new array where it cannot be."""
+    if writes(x):
+        x[where] = values
+        return x
+    return x.at[where].set(values)
+
+
 def runs_on_cpu(x: Array) -> bool:
     """Whether operations on the array run on the host's processor."""
     if array_api_compat.is_torch_array(x):

@@ -23,7 +23,9 @@ from riemann_lne.errors import (
     InvalidArgumentError,
 )
 from riemann_lne.integrators import METHODS, State
-from riemann_lne.integrators.etd import etdrk4_coefficients
+from riemann_lne.integrators.etd import ETDRK4
+from riemann_lne.integrators.etd_coefficients import etdrk4_coefficients
+from riemann_lne.integrators.etd_in_place import StepInPlace
 from riemann_lne.integrators.rkl import RKL2, stage_count
 from riemann_lne.integrators.runge_kutta import BS32, RK4, TSIT5, ExplicitRungeKutta, Tableau
 from riemann_lne.integrators.semidiscrete import SemiDiscreteFlow
@@ -278,6 +280,24 @@ def test_etdrk4_integrates_the_linear_part_exactly() -> None:
     end = solve_flow(g, RicciDeTurckFlow(), (0, 3), "etdrk4", dt=1.0, order="fourier")[-1]
     left = (end.components - flat_metric(grid).components) / eps
     assert np.max(np.abs(left - math.exp(-15.0) * h)) < 1e-6
+
+
+@pytest.mark.parametrize("estimate", [False, True])
+@pytest.mark.parametrize("order", [4, "fourier"])
+def test_the_scheme_and_the_step_with_the_least_memory_agree(
+    bumpy: MetricField, estimate: bool, order: Any
+) -> None:
+    y = bumpy.packed
+    system = SemiDiscreteFlow(RicciDeTurckFlow(), bumpy.grid, order, None, y, (0.0, 1.0))
+    method = ETDRK4(system, y)
+    for dt in (0.01, 0.3):
+        plain = method._step(system, State(0.0, y), dt, estimate)
+        lean = StepInPlace(method)(system, State(0.0, y), dt, estimate)
+        assert np.max(np.abs(plain.y - lean.y)) < 1e-13
+        if estimate:
+            assert np.max(np.abs(plain.error[...] - lean.error[...])) < 1e-13  # type: ignore[index]
+        else:
+            assert plain.error is lean.error is None
 
 
 def test_etdrk4_needs_a_torus_and_a_parabolic_flow() -> None:

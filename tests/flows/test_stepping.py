@@ -140,7 +140,7 @@ def test_coefficients_do_not_depend_on_which_of_nearly_equal_steps_came_first() 
     weights = []
     for steps in ((0.1, near), (near, 0.1)):
         integrator = ETDRK4(system, g.packed)
-        weights.append([integrator._weights(dt, y) for dt in steps][-1])
+        weights.append([integrator.weights(dt, y) for dt in steps][-1])
     assert all(np.array_equal(a, b) for a, b in zip(*weights, strict=True))
 
 
