@@ -35,8 +35,6 @@ _PLAIN = ("float32", "float64")
 _HALF = ("float16", "bfloat16")
 # Libraries whose arrays pass for arrays here, but cannot do what the core does with them.
 _UNSUPPORTED = {
-    "jax": "JAX arrays cannot be written to in place, which the differences need",
-    "jaxlib": "JAX arrays cannot be written to in place, which the differences need",
     "dask": "dask arrays have no values yet that could be checked",
     "sparse": "sparse arrays cannot be written to in place, which the differences need",
 }
@@ -57,6 +55,11 @@ def _objection(kind: Any) -> str | None:
             "shape, unit or labels that would be lost: give numpy.asarray(array)"
         )
     library = kind.__module__.partition(".")[0]
+    if library in ("jax", "jaxlib") and any("Tracer" in c.__name__ for c in kind.__mro__):
+        return (
+            "inside of jax.jit, jax.grad and jax.vmap arrays have no values that could be checked: "
+            "call this function outside of them, on arrays"
+        )
     if library in _UNSUPPORTED:
         return f"{_UNSUPPORTED[library]}: give numpy.asarray(array)"
     return None
@@ -65,9 +68,10 @@ def _objection(kind: Any) -> str | None:
 def require_supported(*arrays: Any) -> None:
     """The gate for classes of arrays: DTypeError for those that would be misread.
 
-    Masked arrays, ``numpy.matrix`` and other subclasses of ``numpy.ndarray``, JAX, dask and
-    sparse arrays. ``namespace`` calls it, so that whatever asks for a namespace passes here. A
-    subclass that carries nothing but its numbers says so by an attribute ``only_numbers = True``.
+    Masked arrays, ``numpy.matrix`` and other subclasses of ``numpy.ndarray``, dask and sparse
+    arrays, and JAX's tracers. ``namespace`` calls it, so that whatever asks for a namespace passes
+    here. A subclass that carries nothing but its numbers says so by an attribute ``only_numbers =
+    True``.
     """
     for a in arrays:
         kind: Any = type(a)
@@ -128,8 +132,10 @@ def read_only(x: Array) -> Array:
 
 
 def guarded(x: Array) -> Array:
-    """An array for functions of the user: read-only in NumPy, a copy in other libraries."""
-    return read_only(x) if isinstance(x, np.ndarray) else namespace(x).asarray(x, copy=True)
+    """An array for functions of the user: read-only, or a copy where it could be written to."""
+    if isinstance(x, np.ndarray):
+        return read_only(x)
+    return namespace(x).asarray(x, copy=True) if writes(x) else x
 
 
 @cache

@@ -16,7 +16,7 @@ import array_api_compat
 import numpy as np
 import scipy.fft
 
-from .arrays import Array, device, like, namespace
+from .arrays import Array, device, like, namespace, writes
 from .threads import thread_count
 
 # Below this many points a transform is done before threads have started.
@@ -64,7 +64,7 @@ def irfftn(hat: Array, shape: tuple[int, ...]) -> Array:
     """The real field of a shape that has a given transform over its last axes."""
     fft, options = library(hat)
     n = len(shape)
-    if hat.ndim == n + 1 and math.prod(shape) >= _LARGE_COMPONENT:
+    if hat.ndim == n + 1 and math.prod(shape) >= _LARGE_COMPONENT and writes(hat):
         axes = tuple(range(n))
         first = fft.irfftn(hat[0, ...], s=shape, axes=axes, **options)
         out = namespace(first).empty(

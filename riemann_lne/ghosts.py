@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .arrays import Array, device, like, namespace
+from .arrays import Array, device, like, namespace, writes
 from .errors import ShapeError
 from .grids import Grid
 from .weights import extrapolation_weights, half_width
@@ -45,6 +45,11 @@ def padded_tile(f: Array, grid: Grid, order: int, tile: TileSlices) -> Array:
             whole.append(axis)
         else:
             f = _rows(f, grid, axis, part, order)
+    if not writes(f):
+        for axis in whole:
+            low, high = _ghosts(f, grid, axis, order)
+            f = namespace(f).concat([low, f, high], axis=axis)
+        return f
     sizes = [s + 2 * w if axis in whole else s for axis, s in enumerate(f.shape)]
     inner = [slice(w, w + s) if axis in whole else slice(None) for axis, s in enumerate(f.shape)]
     result = namespace(f).empty(tuple(sizes), dtype=f.dtype, device=device(f))

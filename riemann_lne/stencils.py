@@ -13,13 +13,22 @@ mixed ones are products of first differences.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from .arrays import Array, device, like, namespace, require_real_floating, runs_on_cpu
+from .arrays import (
+    Array,
+    device,
+    like,
+    namespace,
+    require_real_floating,
+    runs_on_cpu,
+    writes,
+)
 from .errors import ShapeError
 from .fourier import AxisSpectrum, irfftn, rfftn
 from .ghosts import TileSlices, pad, padded_tile, reflection_signs, take
@@ -171,6 +180,10 @@ class _FourierFields:
     def __init__(self, f: Array, grid: Grid) -> None:
         self.grid = grid
         xp = namespace(f)
+        if not writes(f):
+            spectrum = AxisSpectrum(f, 1, grid.lengths[0])
+            self.parts = (f, spectrum.derivative(1), spectrum.derivative(2))
+            return
         first, second = xp.empty_like(f), xp.empty_like(f)
         # One component at a time: no transform of the field is held in full.
         for c in range(f.shape[0]):
@@ -313,6 +326,8 @@ class Differentiator:
 
 def tile_points(reference: Array) -> int:
     """About how many points of the grid a tile of a field should have."""
+    if not writes(reference):
+        return sys.maxsize  # one tile: there is no array that tiles could be put into
     if not runs_on_cpu(reference):
         return _TILE_POINTS_DEVICE
     # The cache counts bytes.
@@ -349,6 +364,9 @@ def evaluate(
     tiles bounds the memory that derivatives and temporaries take.
     """
     reference = fields[0]
+    if not writes(reference):
+        ((_, local),) = Differentiator(fields, grid, order).tiles()
+        return namespace(*fields).stack(list(formula(*local)), axis=0)
     out = namespace(*fields).empty(
         (count, *grid.shape), dtype=reference.dtype, device=device(reference)
     )

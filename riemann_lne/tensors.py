@@ -26,6 +26,7 @@ from .arrays import (
     require_real_floating,
     to_numpy,
     total,
+    writes,
 )
 from .errors import InvalidArgumentError, NotPositiveDefiniteError, NotSymmetricError, ShapeError
 from .grids import Grid
@@ -55,6 +56,9 @@ def unpack(packed: Array, n: int) -> Array:
     """(n (n + 1) / 2, *shape) -> (n, n, *shape)."""
     xp = namespace(packed)
     place = {pair: c for c, pair in enumerate(pairs(n))}
+    if not writes(packed):
+        every = [packed[place[min(i, j), max(i, j)], ...] for i, j in product(range(n), repeat=2)]
+        return xp.reshape(xp.stack(every, axis=0), (n, n, *packed.shape[1:]))
     result = xp.empty((n, n, *packed.shape[1:]), dtype=packed.dtype, device=device(packed))
     for i, j in product(range(n), repeat=2):
         result[i, j, ...] = packed[place[min(i, j), max(i, j)], ...]

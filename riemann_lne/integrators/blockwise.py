@@ -12,7 +12,7 @@ from typing import Any
 
 import array_api_compat
 
-from ..arrays import Array, device, namespace, total
+from ..arrays import Array, device, namespace, total, writes
 from ..stencils import tile_points, tile_slices
 
 
@@ -24,9 +24,12 @@ def blockwise(
     Operands have the shape of the result; or, without its first axis, serve all components alike.
     ``out``, which may be one of the operands, is overwritten and comes back as a new view: who
     remembers what belongs to an array by the identity of the array is not misled by new contents.
-    The formula must return an array of its own, not a view of an operand.
+    The formula must return an array of its own, not a view of an operand. Where arrays cannot be
+    written to, the result is a new one.
     """
     first = operands[0]
+    if not writes(first):
+        return formula(*operands)
     if out is None:
         out = namespace(first).empty(first.shape, dtype=first.dtype, device=device(first))
     for block in tile_slices(tuple(out.shape), tile_points(out)):
@@ -71,6 +74,8 @@ class Combination:
 
 def may_share_memory(a: Array, b: Array) -> bool:
     """Whether writing to one array might change the other; true if there is no way to know."""
+    if not writes(a):
+        return False  # neither is ever written to
     if a is b:
         return True
     if array_api_compat.is_torch_array(a):

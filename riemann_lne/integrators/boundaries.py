@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from ..arrays import Array, device, first_true, namespace, read_only, total
+from ..arrays import Array, device, first_true, namespace, put, read_only, total
 from ..errors import (
     InvalidArgumentError,
     NotFiniteError,
@@ -116,9 +116,9 @@ def _has_no_ends(axis: int, given: Any) -> str:
 
 
 class _FaceCondition(Protocol):
-    def set_rate(self, t: float, rate: Array) -> None: ...
+    def set_rate(self, t: float, rate: Array) -> Array: ...
 
-    def set_values(self, t: float, y: Array) -> None: ...
+    def set_values(self, t: float, y: Array) -> Array: ...
 
 
 class BoundaryConditions:
@@ -156,15 +156,17 @@ class BoundaryConditions:
         """Whether there is anything for `set_rate` to do."""
         return bool(self._conditions)
 
-    def set_rate(self, t: float, rate: Array) -> None:
-        """Put the prescribed rates into a rate of change."""
+    def set_rate(self, t: float, rate: Array) -> Array:
+        """The rate of change with the prescribed rates put into it."""
         for condition in self._conditions:
-            condition.set_rate(t, rate)
+            rate = condition.set_rate(t, rate)
+        return rate
 
-    def set_values(self, t: float, y: Array) -> None:
-        """Put the prescribed values into a state."""
+    def set_values(self, t: float, y: Array) -> Array:
+        """The state with the prescribed values put into it."""
         for condition in self._conditions:
-            condition.set_values(t, y)
+            y = condition.set_values(t, y)
+        return y
 
 
 def _face_slices(grid: Grid, face: Face) -> tuple[slice, ...]:
@@ -181,12 +183,12 @@ class _Held:
         self._where = (slice(None), *_face_slices(grid, face))
         self._known = namespace(initial).asarray(initial[self._where], copy=True)
 
-    def set_rate(self, t: float, rate: Array) -> None:
-        rate[self._where] = 0.0
+    def set_rate(self, t: float, rate: Array) -> Array:
+        return put(rate, self._where, 0.0)
 
-    def set_values(self, t: float, y: Array) -> None:
+    def set_values(self, t: float, y: Array) -> Array:
         # Schemes that combine several states do not give back a constant to the last bit.
-        y[self._where] = self._known
+        return put(y, self._where, self._known)
 
 
 class _Mirror:
@@ -215,12 +217,13 @@ class _Mirror:
                 f"{face[0]}, where it must vanish: a reflection changes its sign"
             )
 
-    def set_rate(self, t: float, rate: Array) -> None:
-        self.set_values(t, rate)
+    def set_rate(self, t: float, rate: Array) -> Array:
+        return self.set_values(t, rate)
 
-    def set_values(self, t: float, y: Array) -> None:
+    def set_values(self, t: float, y: Array) -> Array:
         for where in self._odd:
-            y[where] = 0.0
+            y = put(y, where, 0.0)
+        return y
 
 
 class _Driven:
@@ -257,22 +260,23 @@ class _Driven:
         components = assemble(self._function(t, *x), x[0], self._grid)
         return pack(require_symmetric(components, f"the boundary function's metric at t = {t:.6g}"))
 
-    def set_rate(self, t: float, rate: Array) -> None:
+    def set_rate(self, t: float, rate: Array) -> Array:
         h = self._step
         # How many of the five points lie before t, such that all lie within the span.
         before = 2 if t - 2 * h >= self._span[0] else 0
         before = 4 if t + 2 * h > self._span[1] else before
         offsets = tuple(range(-before, 5 - before))
-        rate[self._where] = total(
+        slope = total(
             (float(w) / h, (self._metric(t + j * h),))
             for j, w in zip(offsets, fd_weights(1, offsets), strict=True)
             if w
         )
+        return put(rate, self._where, slope)
 
-    def set_values(self, t: float, y: Array) -> None:
+    def set_values(self, t: float, y: Array) -> Array:
         values = self._metric(t)
         self._require_metric(t, values)
-        y[self._where] = values
+        return put(y, self._where, values)
 
     def _require_metric(self, t: float, values: Array) -> None:
         xp, n = namespace(values), self._grid.ndim

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from ..arrays import Array, first_true, like, namespace
+from ..arrays import Array, first_true, like, namespace, put
 from ..errors import InvalidArgumentError, NotPositiveDefiniteError
 from ..flows.base import Flow, GaugedFlow
 from ..flows.diffeomorphism import interpolate, jacobian_determinant, pull_back
@@ -90,19 +90,19 @@ class PulledBackFlow(SemiDiscreteFlow):
         g, u = self.metric_part(y), self.displacement(y)
         w = self._gauged.vector(t, g, self.grid, self.order)
         velocity = -interpolate(w, u, self.grid, self.order)
-        self._hold_mirrors(velocity)
+        velocity = self._hold_mirrors(velocity, 0)
         return namespace(y).concat([self.metric_rate(t, g), velocity], axis=0)
 
     def settle(self, t: float, y: Array) -> Array:
         """Boundary values of the metric; points of a mirror stay on it."""
-        super().settle(t, y)
-        self._hold_mirrors(self.displacement(y))
-        return y
+        return self._hold_mirrors(super().settle(t, y), self._size)
 
-    def _hold_mirrors(self, vector: Array) -> None:
+    def _hold_mirrors(self, y: Array, first: int) -> Array:
+        """An array with a vector from component ``first`` on that is zero across mirrors."""
         for axis, side in self.grid.mirrors:
             index = self.grid.shape[axis] - 1 if side else 0
-            vector[(axis, *(slice(None),) * axis, index)] = 0.0
+            y = put(y, (first + axis, *(slice(None),) * axis, index), 0.0)
+        return y
 
     @property
     def _in_one_pass(self) -> bool:

@@ -90,10 +90,11 @@ class Stabilised(OneStep):
 
     def stable_step(self, radius: float) -> float:
         # The stage count grows with the step, up to its bound.
-        return self._longest(MOST_STAGES, _MARGIN * radius)
+        return self.longest_step(_MARGIN * radius, MOST_STAGES)
 
     @classmethod
-    def _longest(cls, stages: int, radius: float) -> float:
+    def longest_step(cls, radius: float, stages: int) -> float:
+        """The longest stable step of a number of stages, reach / radius."""
         return cls.reach(stages) / radius if radius > 0 else math.inf
 
     def step(self, system: System, state: State, dt: float, estimate: bool) -> Step:
@@ -131,7 +132,7 @@ class Stabilised(OneStep):
 
     def _stages(self, radius: float, t: float, dt: float) -> int:
         """The stage count of a step; StepError where it is out of bounds."""
-        longest = self._longest(MOST_STAGES, _MARGIN * radius)
+        longest = self.longest_step(_MARGIN * radius, MOST_STAGES)
         if not dt <= longest:  # also if the radius is not finite
             raise StepError(
                 f"the step of {dt:.4g} from t = {t:.6g} needs more than {MOST_STAGES} stages of "
@@ -210,3 +211,8 @@ class RKG2(Stabilised):
 def stage_count(radius: float, dt: float) -> int:
     """That of RKL2: smallest odd s >= 3 with dt <= (2 / radius) (s^2 + s - 2) / 4."""
     return RKL2.stage_count(radius, dt)
+
+
+def longest_step(radius: float, stages: int) -> float:
+    """The step that so many stages of RKL2 are stable for, (2 / radius) (s^2 + s - 2) / 4."""
+    return RKL2.longest_step(radius, stages)

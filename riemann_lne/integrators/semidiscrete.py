@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, guarded, like, namespace
+from ..arrays import Array, guarded, like, namespace, writes
 from ..flows.base import FastFlow, Flow
 from ..fourier import irfftn, rfftn
 from ..grids import Grid
@@ -123,8 +123,7 @@ class SemiDiscreteFlow:
             rate = namespace(rate).asarray(rate, copy=True)
         if self._damping is not None:
             rate = self._damping(rate, y)
-        self.boundary.set_rate(t, rate)
-        return rate
+        return self.boundary.set_rate(t, rate)
 
     def start(self, packed: Array) -> Array:
         """The state that a metric is the start of."""
@@ -144,8 +143,7 @@ class SemiDiscreteFlow:
 
     def settle(self, t: float, y: Array) -> Array:
         """The state with the boundary values of the time put in, after a step."""
-        self.boundary.set_values(t, y)
-        return y
+        return self.boundary.set_values(t, y)
 
     def spectral_radius(self, t: float, y: Array) -> float:
         """Bound of the spectral radius at a state."""
@@ -308,8 +306,11 @@ class _HighModes:
         self._linear = like((1 - mask) * symbol, y)
 
     def __call__(self, rate: Array, y: Array) -> Array:
-        """The rate at a state, which is overwritten."""
+        """The rate at a state; the one given is used up."""
         n = self._grid.ndim
+        if not writes(rate):
+            hat = rfftn(rate, n) * self._keep + rfftn(y, n) * self._linear
+            return irfftn(hat, self._grid.shape)
         # One component at a time: transforms of all of them would be copies of the metric.
         for c in range(rate.shape[0]):
             hat = rfftn(rate[c, ...], n) * self._keep
