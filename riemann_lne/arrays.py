@@ -147,7 +147,8 @@ def _kind_writes(kind: Any) -> bool:
 
 def writes(x: Array) -> bool:
     """Whether the library's arrays can be written to, as all can but those of JAX and its like."""
-    return isinstance(x, np.ndarray) or _kind_writes(type(x))
+    kind: Any = type(x)
+    return isinstance(x, np.ndarray) or _kind_writes(kind)
 
 
 def put(x: Array, where: Any, values: Any) -> Array:

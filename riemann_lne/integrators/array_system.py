@@ -20,6 +20,7 @@ from ..arrays import (
 )
 from ..errors import DTypeError, ShapeError
 from ..stencils import tile_points, tile_slices
+from ..team import ALONE
 from .blockwise import Combination, combination
 from .diagnosis import Words
 from .events import as_number, blame
@@ -58,6 +59,7 @@ class ArraySystem:
     """
 
     words = _WORDS
+    team = ALONE
     usual_method = "tsit5"
 
     def __init__(
@@ -177,6 +179,19 @@ class ArraySystem:
             scale = xp.maximum(xp.abs(before[block]), xp.abs(y[block])) * rtol + atol
             square += float(xp.sum((error[block] / scale) ** 2))
         return math.sqrt(square / math.prod(y.shape)) if square == square else math.inf
+
+    def size_if_admissible(
+        self,
+        error: Array | Combination | None,
+        before: Array,
+        y: Array,
+        rtol: float,
+        atol: float,
+    ) -> float:
+        """The size of an error, 0 without one; infinite for a state not admissible."""
+        if not self.admissible(y):
+            return math.inf
+        return 0.0 if error is None else self.scaled_size(error, before, y, rtol, atol)
 
     def speed(self, rate: Array, y: Array, rtol: float, atol: float) -> float:
         """|y'| / |y| in the norm of the tolerances (Hairer, Norsett & Wanner, section II.4)."""

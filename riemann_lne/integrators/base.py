@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from ..arrays import Array
+from ..team import Team
 from .blockwise import Combination
 from .diagnosis import Words
 
@@ -71,6 +72,10 @@ class System(Protocol):
     nfev: int
 
     @property
+    def team(self) -> Team:
+        """The processes that hold the parts of the state."""
+
+    @property
     def words(self) -> Words:
         """The words in which messages speak of the system."""
 
@@ -113,6 +118,16 @@ class System(Protocol):
         self, error: Array | Combination, before: Array, y: Array, rtol: float, atol: float
     ) -> float:
         """Size of an error estimate in units of the tolerance, for a step between two states."""
+
+    def size_if_admissible(
+        self,
+        error: Array | Combination | None,
+        before: Array,
+        y: Array,
+        rtol: float,
+        atol: float,
+    ) -> float:
+        """The size of an error estimate, 0 without one; infinite for a state not admissible."""
 
     def speed(self, rate: Array, y: Array, rtol: float, atol: float) -> float:
         """Size of the right-hand side over that of the state, 1 / time."""

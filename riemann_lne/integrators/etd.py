@@ -129,9 +129,7 @@ class ETDRK4:
     def _split(self, mean: np.ndarray, y: Array) -> None:
         """Take the Laplacian of a constant metric as the part that is integrated exactly."""
         self._mean = mean
-        self._symbol = laplacian_symbol(
-            mean, self.grid.whole, self._order, self.transform.part
-        )
+        self._symbol = laplacian_symbol(mean, self.grid.whole, self._order, self.transform.part)
         self.linear = like(self._symbol, y)
         self._coefficients: dict[float, tuple[Array, ...]] = {}
 

@@ -24,7 +24,6 @@ from ..errors import DTypeError, InvalidArgumentError, NotFiniteError, RiemannLN
 from ..jets import MetricJet
 from ..metrics import MetricField
 from ..stencils import LocalField, evaluate
-from ..team import ALONE
 from ..tensors import smallest_eigenvalue
 from ..weights import Order, validate_order
 from .base import State
@@ -239,7 +238,7 @@ class EventWatch:
         what = f"event {self.names[index]} at t = {state.t:.6g}"
         with blame(what):
             value = as_number(event(state.t, system.seen(state.t, state.y)), what)
-        team = getattr(system, "team", ALONE)
+        team = system.team
         return float(team.same(value, what))
 
     def _locate(

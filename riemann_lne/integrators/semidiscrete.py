@@ -214,7 +214,12 @@ class SemiDiscreteFlow:
         return self.grid.team.largest(self._size_here(error, y, rtol, atol))
 
     def size_if_admissible(
-        self, error: Array | Combination | None, y: Array, rtol: float, atol: float
+        self,
+        error: Array | Combination | None,
+        before: Array,
+        y: Array,
+        rtol: float,
+        atol: float,
     ) -> float:
         """The size of an error; infinite where the new state is no metric, zero without estimate.
 

@@ -161,13 +161,8 @@ class Stepper:
 
     def _error(self, error: Array | Combination | None, before: Array, new: Array) -> float:
         """Scaled error of a step; infinite where the result cannot be gone on from."""
-        rtol, atol = self.control.rtol, self.control.atol
-        both = getattr(self.system, "size_if_admissible", None)
-        if both is not None:  # in one reduction, where several processes hold the state
-            return float(both(error, new, rtol, atol))
-        if not self.system.admissible(new):
-            return math.inf
-        return 0.0 if error is None else self.system.scaled_size(error, before, new, rtol, atol)
+        control = self.control
+        return self.system.size_if_admissible(error, before, new, control.rtol, control.atol)
 
     def stability_limit(self, state: State) -> float:
         """Longest step that is taken at a state for the sake of stability."""
