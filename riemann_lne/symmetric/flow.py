@@ -94,7 +94,7 @@ class RotationalFlow:
         C, S2 = space.C_faces, space.S_faces**2
         if space.poles:
             H = (1 - n) * j.lam_faces + 2 * C * j.b_faces + S2 * j.db_faces
-            H += n * C * exponential_part(space, j.b_faces, A)
+            H += n * C * exponential_part(space, j.b_faces, A, on_faces=True)
         else:
             H = (1 - n) * j.lam_faces + j.db_faces
         if self.gauge == "deturck":

@@ -24,21 +24,6 @@ from ..weights import fd_weights
 from .staggered import Staggered
 
 
-def first_remainder(z: np.ndarray) -> np.ndarray:
-    """(e^z - 1) / z, 1 at zero."""
-    small = np.abs(z) < 1e-8
-    safe = np.where(small, 1.0, z)
-    return np.where(small, 1 + z / 2, np.expm1(safe) / safe)
-
-
-def second_remainder(z: np.ndarray) -> np.ndarray:
-    """(e^z - 1 - z) / z^2, 1/2 at zero."""
-    small = np.abs(z) < 0.02
-    safe = np.where(small, 1.0, z)
-    series = 0.5 + z * (1 / 6 + z * (1 / 24 + z * (1 / 120 + z * (1 / 720 + z / 5040))))
-    return np.where(small, series, (np.expm1(safe) - safe) / safe**2)
-
-
 @dataclass(frozen=True)
 class Jet:
     """A state with its first and second derivatives, in cells and on faces.
@@ -73,9 +58,15 @@ def log_ratio(space: Staggered, b: np.ndarray, on_faces: bool = False) -> np.nda
     return S * S * b
 
 
-def exponential_part(space: Staggered, b: np.ndarray, A: np.ndarray) -> np.ndarray:
-    """(e^(2A) - eps) / S^2."""
-    return 2 * b * first_remainder(2 * A) if space.poles else np.exp(2 * A)
+def exponential_part(space: Staggered, b: np.ndarray, A: np.ndarray, on_faces: bool) -> np.ndarray:
+    """The quotient (e^(2A) - eps) / S^2; at a pole its limit 2 b."""
+    if not space.poles:
+        return np.asarray(np.exp(2 * A))
+    if not on_faces:
+        return np.asarray(np.expm1(2 * A) / (space.S * space.S))
+    quotient = np.expm1(2 * A) * space.inverse_S2_faces
+    quotient[space.pole_faces] = 2 * b[space.pole_faces]
+    return np.asarray(quotient)
 
 
 def jet(space: Staggered, state: np.ndarray) -> Jet:
@@ -89,12 +80,14 @@ def jet(space: Staggered, state: np.ndarray) -> Jet:
     S2, C, k = space.S * space.S, space.C, space.k
     A, A_f = log_ratio(space, b), log_ratio(space, b_f, True)
     E, E_f = np.exp(-2 * (U + A)), np.exp(-2 * (U_f + A_f))
-    K1 = E * (exponential_part(space, b, A) + k - 2 * C * lam - S2 * lam * lam)
+    exponential = exponential_part(space, b, A, on_faces=False)
+    K1 = E * (exponential + k - 2 * C * lam - S2 * lam * lam)
     if space.poles:
         slope = 2 * C * b + S2 * db  # A_x / S
-        rest = -2 * k * b + C * db - 4 * b * b * second_remainder(2 * A)
+        # What cancels here is of the size of b; the quotient has its rounding over S^2.
+        rest = -2 * k * b + C * db - (exponential - 2 * b) / S2
     else:
-        slope, rest = db, -np.exp(2 * A)
+        slope, rest = db, -exponential
     D = E * (-dlam + lam * lam + lam * slope + rest)
     return Jet(U, b, lam, db, E, K1, D, b_f, lam_f, db_f, E_f, slope)
 

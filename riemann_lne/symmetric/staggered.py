@@ -50,6 +50,8 @@ class Staggered:
         Places of the cells' centres and of the faces.
     S, C, S_faces, C_faces : ndarray
         S and its derivative there.
+    pole_faces, inverse_S2_faces : ndarray
+        Indices of the faces that are poles; 1 / S^2 on faces, 0 at poles.
     k, poles : float, int
         C^2 + k S^2 = 1 where there is a pole: k = 1 on the sphere, 0 elsewhere. How many poles.
     """
@@ -81,6 +83,9 @@ class Staggered:
         self.faces = np.arange(count) * self.h
         self.S, self.C = self._weights(self.x)
         self.S_faces, self.C_faces = self._weights(self.faces)
+        self.pole_faces = np.array([0, self.points][: self.poles], dtype=int)
+        regular = np.where(self.S_faces > 0, self.S_faces, np.inf)
+        self.inverse_S2_faces = 1 / regular**2
 
     def __repr__(self) -> str:
         return f"Staggered({self.space!r}, {self.points}, {self.length:g}, order={self.order})"
