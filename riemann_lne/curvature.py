@@ -14,6 +14,10 @@ Metric components are dimensionless if coordinates are lengths; Christoffel symb
 Derivatives of Christoffel symbols are always expanded in second differences of the metric:
 differencing the symbols themselves would leave the Nyquist mode undamped.
 
+Functions with the argument ``signature`` take metrics that are not positive definite: "lorentzian"
+for one negative eigenvalue everywhere, or the numbers (negative, positive). Formulas and signs are
+the same: Ric is positive on de Sitter's space. Flows take Riemannian metrics alone.
+
 All functions raise ShapeError, DTypeError, NotFiniteError, NotSymmetricError or
 NotPositiveDefiniteError for an argument that is not what they need, and GridTooSmallError where
 the grid has too few points for the order.
@@ -34,7 +38,8 @@ from .arrays import (
     require_real_floating,
     total,
 )
-from .errors import ShapeError
+from .checks import shown
+from .errors import InvalidArgumentError, ShapeError
 from .finite import finite_result
 from .grids import Grid
 from .jets import LAST_TWO, MetricJet, symmetric_gradient, trace, vector_gradient
@@ -42,6 +47,7 @@ from .stencils import LocalField, evaluate
 from .surfaces import deturck_flow_tensor_2d
 from .tensors import (
     SYMMETRIC,
+    Signature,
     checked_vector,
     inverse_and_determinant,
     metric_dimension,
@@ -228,10 +234,11 @@ def _on_metric(
     order: Order,
     formula: Callable[[MetricJet], list[Array]],
     leading: tuple[int, ...],
+    signature: Signature = "riemannian",
 ) -> Array:
     """Evaluate a formula in the jet of a checked metric and shape the result."""
     n = metric_dimension(grid)
-    packed = packed_metric(components, grid)
+    packed = packed_metric(components, grid, signature=signature)
     count = 1
     for size in leading:
         count *= size
@@ -244,9 +251,9 @@ def _listed(components: Components, n: int, rank: int) -> list[Array]:
 
 
 @finite_result
-def inverse(components: Array, grid: Grid) -> Array:
+def inverse(components: Array, grid: Grid, signature: Signature = "riemannian") -> Array:
     """Inverse metric g^ij by cofactors. (n, n, *shape) -> the same shape; dimensionless."""
-    packed = packed_metric(components, grid)
+    packed = packed_metric(components, grid, signature=signature)
     n = grid.ndim
     result, _ = inverse_and_determinant(table(packed, n), n)
     xp = namespace(packed)
@@ -254,14 +261,17 @@ def inverse(components: Array, grid: Grid) -> Array:
 
 
 @finite_result
-def volume_element(components: Array, grid: Grid) -> Array:
-    """sqrt(det g), the density of the Riemannian volume. (n, n, *shape) -> shape."""
-    packed = packed_metric(components, grid)
-    return namespace(packed).sqrt(inverse_and_determinant(table(packed, grid.ndim), grid.ndim)[1])
+def volume_element(components: Array, grid: Grid, signature: Signature = "riemannian") -> Array:
+    """sqrt(|det g|), the density of the volume. (n, n, *shape) -> shape."""
+    packed = packed_metric(components, grid, signature=signature)
+    xp = namespace(packed)
+    return xp.sqrt(xp.abs(inverse_and_determinant(table(packed, grid.ndim), grid.ndim)[1]))
 
 
 @finite_result
-def christoffel(components: Array, grid: Grid, order: Order = 4) -> Array:
+def christoffel(
+    components: Array, grid: Grid, order: Order = 4, signature: Signature = "riemannian"
+) -> Array:
     """Christoffel symbols Gamma^k_ij = g^kp (d_i g_pj + d_j g_pi - d_p g_ij) / 2.
 
     (n, n, *shape) -> (n, n, n, *shape), indices [k, i, j]. Unit: 1 / length.
@@ -279,22 +289,28 @@ def christoffel(components: Array, grid: Grid, order: Order = 4) -> Array:
     """
     n = grid.ndim
     return _on_metric(
-        components, grid, order, lambda jet: _listed(jet.christoffel, n, 3), (n, n, n)
+        components, grid, order, lambda jet: _listed(jet.christoffel, n, 3), (n, n, n), signature
     )
 
 
 @finite_result
-def riemann(components: Array, grid: Grid, order: Order = 4) -> Array:
+def riemann(
+    components: Array, grid: Grid, order: Order = 4, signature: Signature = "riemannian"
+) -> Array:
     """Riemann tensor R^l_ijk, positive Ricci on spheres by R_jk = R^i_ijk.
 
     (n, n, *shape) -> (n, n, n, n, *shape), indices [l, i, j, k]. Unit: 1 / length^2.
     """
     n = grid.ndim
-    return _on_metric(components, grid, order, lambda jet: _listed(jet.riemann, n, 4), (n, n, n, n))
+    return _on_metric(
+        components, grid, order, lambda jet: _listed(jet.riemann, n, 4), (n, n, n, n), signature
+    )
 
 
 @finite_result
-def ricci(components: Array, grid: Grid, order: Order = 4) -> Array:
+def ricci(
+    components: Array, grid: Grid, order: Order = 4, signature: Signature = "riemannian"
+) -> Array:
     """Ricci tensor R_jk = R^i_ijk. (n, n, *shape) -> (n, n, *shape). Unit: 1 / length^2.
 
     Examples
@@ -309,7 +325,7 @@ def ricci(components: Array, grid: Grid, order: Order = 4) -> Array:
     True
     """
     n = metric_dimension(grid)
-    packed = packed_metric(components, grid)
+    packed = packed_metric(components, grid, signature=signature)
     flat = evaluate(
         lambda local: ricci_tensor(MetricJet(local, n)), (packed,), grid, order, packed_size(n)
     )
@@ -317,13 +333,17 @@ def ricci(components: Array, grid: Grid, order: Order = 4) -> Array:
 
 
 @finite_result
-def scalar_curvature(components: Array, grid: Grid, order: Order = 4) -> Array:
+def scalar_curvature(
+    components: Array, grid: Grid, order: Order = 4, signature: Signature = "riemannian"
+) -> Array:
     """Scalar curvature R = g^jk R_jk. (n, n, *shape) -> shape. Unit: 1 / length^2."""
-    return _on_metric(components, grid, order, lambda jet: [jet.scalar_curvature], ())
+    return _on_metric(components, grid, order, lambda jet: [jet.scalar_curvature], (), signature)
 
 
 @finite_result
-def einstein(components: Array, grid: Grid, order: Order = 4) -> Array:
+def einstein(
+    components: Array, grid: Grid, order: Order = 4, signature: Signature = "riemannian"
+) -> Array:
     """Einstein tensor R_ij - R g_ij / 2. (n, n, *shape) -> (n, n, *shape). Unit: 1 / length^2."""
     n = grid.ndim
 
@@ -331,7 +351,7 @@ def einstein(components: Array, grid: Grid, order: Order = 4) -> Array:
         half = 0.5 * jet.scalar_curvature
         return [jet.ricci[at] - half * jet.g[at] for at in product(range(n), repeat=2)]
 
-    return _on_metric(components, grid, order, formula, (n, n))
+    return _on_metric(components, grid, order, formula, (n, n), signature)
 
 
 @finite_result
@@ -439,11 +459,148 @@ def laplacian(components: Array, scalar: Array, grid: Grid, order: Order = 4) ->
     return evaluate(formula, (packed, xp.expand_dims(scalar, axis=0)), grid, order, 1)[0, ...]
 
 
+@finite_result
+def kretschmann(
+    components: Array, grid: Grid, order: Order = 4, signature: Signature = "riemannian"
+) -> Array:
+    """Kretschmann scalar R_lijk R^lijk. (n, n, *shape) -> shape. Unit: 1 / length^4.
+
+    48 M^2 / r^6 for Schwarzschild's metric; of either sign where the metric is not definite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from riemann_lne import Grid
+    >>> grid = Grid.box(-0.5, 0.5, (17, 17))
+    >>> x, y = grid.coordinates()
+    >>> v = 4 / (1 + x**2 + y**2) ** 2                      # the unit sphere: 2 R^2 / 2 = 4
+    >>> sphere = np.stack([np.stack([v, 0 * v]), np.stack([0 * v, v])])
+    >>> bool(np.max(np.abs(kretschmann(sphere, grid, order=8) - 4)) < 1e-3)
+    True
+    """
+    return _on_metric(components, grid, order, lambda jet: [jet.kretschmann], (), signature)
+
+
+@finite_result
+def weyl(
+    components: Array, grid: Grid, order: Order = 4, signature: Signature = "riemannian"
+) -> Array:
+    """Weyl tensor C_lijk = g_lp C^p_ijk, the part of R_lijk without traces.
+
+    With the pairs (l, k) and (i, j) and n >= 3 dimensions,
+
+        C_lijk = R_lijk - (g_li R_kj - g_lj R_ki - g_ki R_lj + g_kj R_li) / (n - 2)
+                 + R (g_li g_kj - g_lj g_ki) / ((n - 1) (n - 2)).
+
+    (n, n, *shape) -> (n, n, n, n, *shape), indices [l, i, j, k]; zero for n = 3 and for metrics
+    that are conformal to a flat one. C^p_ijk does not change under g -> e^(2 u) g.
+
+    Raises InvalidArgumentError for n = 2.
+    """
+    n = metric_dimension(grid)
+    if n == 2:
+        raise InvalidArgumentError("the Weyl tensor is defined in 3 and more dimensions")
+    return _on_metric(
+        components, grid, order, lambda jet: _listed(jet.weyl, n, 4), (n, n, n, n), signature
+    )
+
+
+@finite_result
+def covariant_derivative(
+    components: Array,
+    tensor: Array,
+    grid: Grid,
+    indices: str = "",
+    order: Order = 4,
+    signature: Signature = "riemannian",
+) -> Array:
+    """Covariant derivative of a tensor field of any rank up to 4, nabla_a T.
+
+    nabla_a T^i_j = d_a T^i_j + Gamma^i_ap T^p_j - Gamma^p_aj T^i_p, and so on for every index.
+
+    Parameters
+    ----------
+    components : (n, n, *shape)
+        The metric.
+    tensor : (n, ..., n, *shape), of rank r
+    grid : Grid
+    indices : str
+        Where each index is: "u" up, "d" down. "" is a function, "u" a vector, "dd" a metric.
+    order, signature
+        As above.
+
+    Returns
+    -------
+    (n, n, ..., n, *shape), the index of the derivative first, down; in the unit of T over length.
+
+    Raises
+    ------
+    InvalidArgumentError, ShapeError
+        If ``indices`` is no text of at most four letters u and d, or the tensor has not its rank.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from riemann_lne import Grid, perturbed_euclidean
+    >>> g = perturbed_euclidean(Grid.torus((16, 16)), 0.2, seed=1)
+    >>> parallel = covariant_derivative(g.components, g.components, g.grid, "dd", "fourier")
+    >>> bool(abs(parallel).max() < 1e-12)
+    True
+    """
+    n = metric_dimension(grid)
+    if not isinstance(indices, str) or set(indices) - {"u", "d"} or len(indices) > 4:
+        raise InvalidArgumentError(
+            f"indices = {shown(indices)}; give a text of at most four letters, u for an index that "
+            "is up and d for one that is down"
+        )
+    rank = len(indices)
+    packed = packed_metric(components, grid, signature=signature)
+    xp = require_real_floating(tensor, "tensor")
+    require_finite(tensor, "tensor")
+    if tuple(tensor.shape) != (*(n,) * rank, *grid.shape):
+        raise ShapeError(
+            f"tensor has shape {tuple(tensor.shape)}; indices = {indices!r} on this grid needs "
+            f"{(*(n,) * rank, *grid.shape)}"
+        )
+    flat = xp.reshape(tensor, (n**rank, *grid.shape))
+
+    def formula(metric: LocalField, field: LocalField) -> list[Array]:
+        return covariant_derivative_of(MetricJet(metric, n), field, indices)
+
+    result = evaluate(formula, (packed, flat), grid, order, n ** (rank + 1))
+    return xp.reshape(result, (*(n,) * (rank + 1), *grid.shape))
+
+
+def covariant_derivative_of(jet: MetricJet, field: LocalField, indices: str) -> list[Array]:
+    """nabla_a T in a jet, listed by (a, then the indices of T in row order)."""
+    n, gamma = jet.n, jet.christoffel
+    places = list(product(range(n), repeat=len(indices)))
+    number = {place: c for c, place in enumerate(places)}
+    value = field.value()
+    result = []
+    for a in range(n):
+        slope = field.first(a)
+        for place in places:
+            terms: list[tuple[float, tuple[Array, ...]]] = [(1.0, (slope[number[place], ...],))]
+            for position, kind in enumerate(indices):
+                here = place[position]
+                for p in range(n):
+                    other = number[(*place[:position], p, *place[position + 1 :])]
+                    if kind == "u":
+                        terms.append((1.0, (gamma[here, a, p], value[other, ...])))
+                    else:
+                        terms.append((-1.0, (gamma[p, a, here], value[other, ...])))
+            result.append(total(terms))
+    return result
+
+
 __all__ = [
     "christoffel",
+    "covariant_derivative",
     "deturck_vector",
     "einstein",
     "inverse",
+    "kretschmann",
     "laplacian",
     "lichnerowicz",
     "lie_derivative",
@@ -451,4 +608,5 @@ __all__ = [
     "riemann",
     "scalar_curvature",
     "volume_element",
+    "weyl",
 ]

@@ -173,6 +173,50 @@ class MetricJet:
         return trace(self.inverse, self.ricci, self.n)
 
     @cached_property
+    def kretschmann(self) -> Array:
+        """R_lijk R^lijk = 4 tr(M M), with M^A_B = G^AC R_CB over pairs of indices A = (a < b).
+
+        G is the metric of bivectors, G^(ab)(cd) = g^ac g^bd - g^ad g^bc.
+        """
+        every, g = _antisymmetric(self.n), self.inverse
+        lowered = self.riemann_lowered
+        mixed: dict[tuple[int, int], Array] = {}
+        for row, (a, b) in enumerate(every):
+            # R_lijk has the pairs (l, k) and (i, j).
+            raising = [g[a, c] * g[b, d] - g[a, d] * g[b, c] for c, d in every]
+            for column, (i, j) in enumerate(every):
+                mixed[row, column] = total(
+                    (1.0, (factor, lowered[c, i, j, d]))
+                    for factor, (c, d) in zip(raising, every, strict=True)
+                )
+        return total(
+            (4.0, (mixed[p, q], mixed[q, p])) for p, q in product(range(len(every)), repeat=2)
+        )
+
+    @cached_property
+    def weyl(self) -> Components:
+        """C_lijk, table (l, i, j, k), for n >= 3; see ``curvature.weyl``."""
+        n, g, ricci = self.n, self.g, self.ricci
+        full = 1.0 / ((n - 1) * (n - 2)) * self.scalar_curvature
+        part = -1.0 / (n - 2)
+        result: Components = {}
+        for (l, k), (i, j) in product(_antisymmetric(n), repeat=2):
+            if (l, k) > (i, j):
+                continue
+            result[l, i, j, k] = total(
+                [
+                    (1.0, (self.riemann_lowered[l, i, j, k],)),
+                    (part, (g[l, i], ricci[k, j])),
+                    (-part, (g[l, j], ricci[k, i])),
+                    (-part, (g[k, i], ricci[l, j])),
+                    (part, (g[k, j], ricci[l, i])),
+                    (1.0, (full, g[l, i], g[k, j])),
+                    (-1.0, (full, g[l, j], g[k, i])),
+                ]
+            )
+        return _expand_riemann(result, n)
+
+    @cached_property
     def contracted_christoffel(self) -> Components:
         """g^pq Gamma^k_pq, table (k,): the DeTurck field of the flat background."""
         return contract("pq,kpq->k", self.inverse, self.christoffel, n=self.n)

@@ -22,13 +22,21 @@ from .arrays import (
     wants_gradient,
 )
 from .checks import count, number, shown
-from .errors import DTypeError, GridTooSmallError, InvalidArgumentError, ShapeError
+from .errors import (
+    DTypeError,
+    GridTooSmallError,
+    InvalidArgumentError,
+    NotPositiveDefiniteError,
+    ShapeError,
+)
 from .finite import finite_result
 from .grids import Grid
 from .identity import same_values
 from .tensors import (
+    Signature,
     inverse_and_determinant,
     l2_norm_of_packed,
+    negative_directions,
     packed_metric,
     pairs,
     table,
@@ -38,7 +46,7 @@ from .weights import Order
 
 
 class MetricField:
-    """A Riemannian metric on a grid.
+    """A Riemannian metric on a grid, or a Lorentzian one for its curvature.
 
     Parameters
     ----------
@@ -47,6 +55,10 @@ class MetricField:
     components : array, (n, n, *grid.shape)
         g_ij at every grid point, dimensionless; of any array library, float32 or float64. Device
         and precision of everything computed from the metric follow it.
+    signature : "riemannian", "lorentzian" or (negative, positive)
+        Which signs the eigenvalues have at every point: all positive; one negative, as
+        (-, +, +, +); or so many of each. Curvature is for all, flows, distances and what
+        ``analysis`` measures for Riemannian metrics alone.
 
     Raises
     ------
@@ -63,11 +75,12 @@ class MetricField:
     True
     """
 
-    def __init__(self, grid: Grid, components: Array) -> None:
+    def __init__(self, grid: Grid, components: Array, signature: Signature = "riemannian") -> None:
         if isinstance(components, (list, tuple)):
             components = host_numbers(components, "metric", integers=False)
         self._grid = _checked_grid(grid)
-        self._packed = packed_metric(components, grid)
+        self._packed = packed_metric(components, grid, signature=signature)
+        self._negative = negative_directions(signature, grid.ndim)
 
     @classmethod
     def from_function(
@@ -77,6 +90,7 @@ class MetricField:
         xp: Any = np,
         dtype: Any = None,
         device: Any = None,
+        signature: Signature = "riemannian",
     ) -> MetricField:
         """Metric from a function of the coordinates.
 
@@ -85,7 +99,7 @@ class MetricField:
         sequences of arrays and numbers.
         """
         coordinates = grid.coordinates(xp, dtype, device)
-        return cls(grid, assemble(function(*coordinates), coordinates[0], grid))
+        return cls(grid, assemble(function(*coordinates), coordinates[0], grid), signature)
 
     @classmethod
     def from_packed(cls, grid: Grid, packed: Array, check: bool = True) -> MetricField:
@@ -104,9 +118,24 @@ class MetricField:
         return result
 
     @property
+    def signature(self) -> tuple[int, int]:
+        """How many eigenvalues are (negative, positive): (0, n) for Riemannian metrics."""
+        return self._negative, self.n - self._negative
+
+    def require_riemannian(self, purpose: str) -> None:
+        """Raise NotPositiveDefiniteError unless the metric is positive definite by its kind."""
+        if self._negative:
+            raise NotPositiveDefiniteError(
+                f"{purpose} is for Riemannian metrics; this one has the signature {self.signature}"
+            )
+
+    @property
     def grid(self) -> Grid:
         """The grid on which the metric lives."""
         return self._grid
+
+    # Metrics made without a check are Riemannian.
+    _negative = 0
 
     @property
     def n(self) -> int:
@@ -128,17 +157,18 @@ class MetricField:
 
     def __repr__(self) -> str:
         kind = "torus" if self._grid.is_torus else "grid"
+        kind += f" of signature {self.signature}" if self._negative else ""
         return f"MetricField({self.n}-D {kind} {self._grid.whole.shape}, {self._packed.dtype})"
 
     def inverse(self) -> Array:
         """g^ij as (n, n, *shape)."""
-        return curvature.inverse(self.components, self._grid)
+        return curvature.inverse(self.components, self._grid, self.signature)
 
     @finite_result
     def volume_element(self) -> Array:
-        """sqrt(det g), shape of the grid."""
+        """sqrt(|det g|), shape of the grid."""
         xp = namespace(self._packed)
-        return xp.sqrt(inverse_and_determinant(table(self._packed, self.n), self.n)[1])
+        return xp.sqrt(xp.abs(inverse_and_determinant(table(self._packed, self.n), self.n)[1]))
 
     @finite_result
     def volume(self, order: int = 4) -> float:
@@ -147,23 +177,37 @@ class MetricField:
 
     def christoffel(self, order: Order = 4) -> Array:
         """Gamma^k_ij as (k, i, j, *shape); see ``curvature.christoffel``."""
-        return curvature.christoffel(self.components, self._grid, order)
+        return curvature.christoffel(self.components, self._grid, order, self.signature)
 
     def riemann(self, order: Order = 4) -> Array:
         """R^l_ijk as (l, i, j, k, *shape); see ``curvature.riemann``."""
-        return curvature.riemann(self.components, self._grid, order)
+        return curvature.riemann(self.components, self._grid, order, self.signature)
 
     def ricci(self, order: Order = 4) -> Array:
         """R_ij as (n, n, *shape), positive on round spheres; see ``curvature.ricci``."""
-        return curvature.ricci(self.components, self._grid, order)
+        return curvature.ricci(self.components, self._grid, order, self.signature)
 
     def scalar_curvature(self, order: Order = 4) -> Array:
         """R = g^ij R_ij, shape of the grid; see ``curvature.scalar_curvature``."""
-        return curvature.scalar_curvature(self.components, self._grid, order)
+        return curvature.scalar_curvature(self.components, self._grid, order, self.signature)
 
     def einstein(self, order: Order = 4) -> Array:
         """R_ij - R g_ij / 2 as (n, n, *shape); see ``curvature.einstein``."""
-        return curvature.einstein(self.components, self._grid, order)
+        return curvature.einstein(self.components, self._grid, order, self.signature)
+
+    def kretschmann(self, order: Order = 4) -> Array:
+        """R_lijk R^lijk, shape of the grid; see ``curvature.kretschmann``."""
+        return curvature.kretschmann(self.components, self._grid, order, self.signature)
+
+    def weyl(self, order: Order = 4) -> Array:
+        """C_lijk as (l, i, j, k, *shape); see ``curvature.weyl``."""
+        return curvature.weyl(self.components, self._grid, order, self.signature)
+
+    def covariant_derivative(self, tensor: Array, indices: str = "", order: Order = 4) -> Array:
+        """nabla_a T, the index a first; see ``curvature.covariant_derivative``."""
+        return curvature.covariant_derivative(
+            self.components, tensor, self._grid, indices, order, self.signature
+        )
 
     @finite_result
     def l2_distance(self, reference: MetricField) -> float:
@@ -173,6 +217,8 @@ class MetricField:
         measured by the limit. See ``analysis.l2_norm``.
         """
         namespace(self._packed, _checked_metric(reference, "reference").packed)
+        self.require_riemannian("l2_distance")
+        reference.require_riemannian("l2_distance")
         if reference.grid != self._grid:
             raise ShapeError(
                 f"the metrics live on different grids, {self._grid} and {reference.grid}"
@@ -182,7 +228,8 @@ class MetricField:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, MetricField):
             return NotImplemented
-        return self._grid == other._grid and same_values(self._packed, other._packed)
+        same = self._grid == other._grid and self._negative == other._negative
+        return same and same_values(self._packed, other._packed)
 
     def __hash__(self) -> int:
         # Not of the values: a metric on a GPU would have to be copied for it.
@@ -193,6 +240,7 @@ class MetricField:
         xp = namespace(self._packed)
         average = xp.reshape(self._grid.mean(self._packed), (-1, *(1,) * self.n))
         packed = average + xp.zeros_like(self._packed)
+        self.require_riemannian("mean")
         return MetricField.from_packed(self._grid, packed, check=False)
 
 
@@ -216,14 +264,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 def of_metric(function: F) -> F:
     """A public function of a metric, its first argument: the argument and the result checked.
 
-    Raises DTypeError for something else than a MetricField, NotFiniteError (see
+    Raises DTypeError for something else than a MetricField, NotPositiveDefiniteError for one that
+    is not Riemannian, NotFiniteError (see
     ``finite.finite_result``) for a result that is not finite.
     """
     checked = finite_result(function)
 
     @wraps(function)
     def call(metric: MetricField, *args: Any, **kwargs: Any) -> Any:
-        return checked(_checked_metric(metric, "metric"), *args, **kwargs)
+        _checked_metric(metric, "metric").require_riemannian(function.__name__)
+        return checked(metric, *args, **kwargs)
 
     return cast(F, call)
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, Protocol, TypeAlias
 
@@ -59,6 +60,8 @@ __all__ = [
 # in the cache of a CPU core while the cost of a call into the array library stays small beside its
 # work.
 _TILE_POINTS_CPU = 16384
+# A periodic axis with no more points may be one of a symmetry, see ``_thin_axes``.
+_THIN = 4
 # On an accelerator a tile must fill the device; memory is then the limit, not the cache.
 _TILE_POINTS_DEVICE = 2**22
 
@@ -324,6 +327,30 @@ class Differentiator:
         return _DifferencedTile(f[(slice(None), *tile)], padded, self._grid, order)
 
 
+def _thin_axes(fields: tuple[Array, ...], grid: Grid, order: Order) -> list[int]:
+    """Periodic axes of at most four points, fewer than a stencil has, along which no field changes.
+
+    There all derivatives vanish, and few points are enough: a stationary metric needs no more than
+    three along time. An axis with more points is meant to resolve something: it has to be long
+    enough for the stencil.
+    """
+    if order == "fourier" or grid.whole is not grid:
+        return []
+    thin = [
+        axis
+        for axis, (size, wraps) in enumerate(zip(grid.shape, grid.periodic, strict=True))
+        if wraps and size <= _THIN and size < 2 * half_width(int(validate_order(order))) + 1
+    ]
+    xp = namespace(*fields)
+    constant = all(bool(xp.all(f == _first_row(f, [axis]))) for axis in thin for f in fields)
+    return thin if constant else []
+
+
+def _first_row(f: Array, axes: list[int]) -> Array:
+    """The part of a field (c, *shape) at index 0 of some axes of the grid."""
+    return f[(slice(None), *(slice(0, 1) if a in axes else slice(None) for a in range(f.ndim - 1)))]
+
+
 def tile_points(reference: Array) -> int:
     """About how many points of the grid a tile of a field should have."""
     if not writes(reference):
@@ -363,6 +390,13 @@ def evaluate(
     ``formula`` returns ``count`` arrays over the tile; the result is (count, *shape). Working by
     tiles bounds the memory that derivatives and temporaries take.
     """
+    thin = _thin_axes(fields, grid, order)
+    if thin:
+        wide = tuple(int(order) + 1 if a in thin else size for a, size in enumerate(grid.shape))
+        xp = namespace(*fields)
+        widened = [xp.broadcast_to(_first_row(f, thin), (f.shape[0], *wide)) for f in fields]
+        result = evaluate(formula, tuple(widened), replace(grid, shape=wide), order, count)
+        return result[(slice(None), *(slice(0, size) for size in grid.shape))]
     reference = fields[0]
     if not writes(reference):
         ((_, local),) = Differentiator(fields, grid, order).tiles()

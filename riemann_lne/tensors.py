@@ -10,9 +10,11 @@ import math
 from collections.abc import Iterator
 from functools import cache
 from itertools import combinations_with_replacement, product
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from . import checks
 from .arrays import (
     Array,
     Components,
@@ -30,6 +32,12 @@ from .arrays import (
 )
 from .errors import InvalidArgumentError, NotPositiveDefiniteError, NotSymmetricError, ShapeError
 from .grids import Grid
+
+Signature: TypeAlias = str | tuple[int, int]
+"""Of a metric: "riemannian", "lorentzian", or its numbers of (negative, positive) eigenvalues."""
+
+SIGNATURES = {"riemannian": 0, "lorentzian": 1}
+"""Names of signatures, and how many eigenvalues are negative: (-, +, +, +) for "lorentzian"."""
 
 SYMMETRIC = ((0, 1),)
 """The symmetry of a rank-2 symmetric table, as ``contract`` takes it."""
@@ -211,12 +219,65 @@ def require_symmetric(components: Array, name: str) -> Array:
     return (components + swapped) * 0.5
 
 
-def packed_metric(components: Array, grid: Grid, name: str = "metric") -> Array:
-    """Check a metric (see ``packed_symmetric``; positive definite besides) and pack it."""
+def packed_metric(
+    components: Array, grid: Grid, name: str = "metric", signature: Signature = "riemannian"
+) -> Array:
+    """Check a metric (see ``packed_symmetric``; of its signature besides) and pack it."""
+    negative = negative_directions(signature, grid.ndim)
     packed = packed_symmetric(components, grid, name)
     _require_moderate(packed, grid.ndim, name)
-    require_positive_definite(packed, grid.ndim, name)
+    if negative == 0:
+        require_positive_definite(packed, grid.ndim, name)
+    else:
+        require_signature(packed, grid.ndim, negative, name)
     return packed
+
+
+def negative_directions(signature: Any, n: int) -> int:
+    """How many eigenvalues of a metric of a signature are negative.
+
+    Raises
+    ------
+    UnknownNameError, InvalidArgumentError
+        If it is neither a known name nor two whole numbers (negative, positive) with the sum n.
+    """
+    if isinstance(signature, str):
+        return SIGNATURES[checks.choice(signature, "signature", SIGNATURES)]
+    try:
+        negative, positive = signature
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(
+            f"signature = {checks.shown(signature)}; give 'riemannian', 'lorentzian' or the "
+            "numbers (negative, positive) of eigenvalues"
+        ) from error
+    negative = checks.count(negative, "signature[0]")
+    positive = checks.count(positive, "signature[1]")
+    if negative + positive != n:
+        raise InvalidArgumentError(
+            f"signature = {checks.shown(signature)}; the grid has {n} axes, and so many eigenvalues"
+        )
+    return negative
+
+
+def require_signature(packed: Array, n: int, negative: int, name: str = "metric") -> None:
+    """Raise NotPositiveDefiniteError where other than ``negative`` eigenvalues are negative.
+
+    Computed on the host. A metric that is singular there has one eigenvalue too few on both sides.
+    """
+    host = np.moveaxis(to_numpy(unpack(detached(packed), n)), (0, 1), (-2, -1))
+    values = np.linalg.eigvalsh(host.astype(np.float64, copy=False))
+    right = ((values < 0).sum(axis=-1) == negative) & ((values > 0).sum(axis=-1) == n - negative)
+    if right.all():
+        return
+    place = tuple(int(i) for i in np.argwhere(~right)[0])
+    shown = ", ".join(f"{v:.4g}" for v in values[place])
+    raise NotPositiveDefiniteError(
+        f"{name} has not the signature asked for: at grid index {place} its eigenvalues are "
+        f"{shown}, and {negative} should be negative, {n - negative} positive; check the formula "
+        "there, or give signature=(negative, positive)",
+        place,
+        float(values[place][0]),
+    )
 
 
 def _require_moderate(packed: Array, n: int, name: str) -> None:

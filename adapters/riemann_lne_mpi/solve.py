@@ -61,6 +61,7 @@ def solve_flow(metric: MetricField, *arguments: Any, **options: Any) -> FlowSolu
         raise DTypeError(
             f"metric is a {type(metric).__name__}; make a MetricField(grid, components) of it"
         )
+    metric.require_riemannian("solve_flow")
     grid = metric.grid
     if not isinstance(grid.team, MPITeam):
         grid = distribute(grid)

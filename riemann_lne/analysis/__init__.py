@@ -12,6 +12,7 @@ from .decay import (
     predicted_decay_rates,
 )
 from .embedding import EmbeddingProfile, embedding_profile
+from .geodesics import Geodesic, geodesic
 from .invariants import (
     bianchi_residual,
     curvature_max,
@@ -36,6 +37,7 @@ __all__ = [
     "BlowUpFit",
     "DecayFit",
     "EmbeddingProfile",
+    "Geodesic",
     "GroundState",
     "ModeRate",
     "OrderReport",
@@ -49,6 +51,7 @@ __all__ = [
     "fit_blow_up",
     "fit_decay_rate",
     "fit_power_law",
+    "geodesic",
     "l2_norm",
     "lichnerowicz_spectrum",
     "mode_amplitude",

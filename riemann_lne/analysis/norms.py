@@ -20,6 +20,7 @@ def _packed(h: Array, metric: MetricField) -> Array:
     """A symmetric tensor in packed form, from either form."""
     if not isinstance(metric, MetricField):
         raise DTypeError(f"metric is a {type(metric).__name__}; give a MetricField")
+    metric.require_riemannian("a norm of tensors")
     require_real_floating(h, "tensor")
     namespace(h, metric.packed)
     n, shape = metric.n, tuple(h.shape)

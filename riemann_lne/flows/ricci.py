@@ -174,6 +174,8 @@ class RicciDeTurckFlow:
                 f"background = {background!r}; give a MetricField, a function (t, *coordinates) -> "
                 "components, or None for the flat metric"
             )
+        if isinstance(background, MetricField):
+            background.require_riemannian("a DeTurck background")
         self.background = background
         self._known: tuple[tuple[Any, ...], Array] | None = None
 

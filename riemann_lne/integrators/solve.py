@@ -170,6 +170,7 @@ def solve_flow(
         raise DTypeError(
             f"metric is a {type(metric).__name__}; make a MetricField(grid, components) of it"
         )
+    metric.require_riemannian("solve_flow")
     require_no_gradient("solve_flow", metric, *getattr(flow, "__dict__", {}).values())
     require_flow(flow)
     for name, value in {

@@ -388,6 +388,23 @@ def solution_cases(make, parameters, t):
 for _name, _arguments in SOLUTIONS.items():
     TABLE[f"exact.{_name}"] = list(solution_cases(*_arguments))
 
+TABLE |= {
+    "curvature.kretschmann": [(lambda a: curvature.kretschmann(a, GRID), G)],
+    "curvature.weyl": [
+        (lambda a: curvature.weyl(a, rl.Grid.torus((6, 6, 6))),
+         np.array(rl.perturbed_euclidean(rl.Grid.torus((6, 6, 6)), 0.2).components)),
+    ],
+    "curvature.covariant_derivative": [
+        (lambda a: curvature.covariant_derivative(a, V, GRID, "u"), G),
+        (lambda a: curvature.covariant_derivative(G, a, GRID, "u"), V),
+    ],
+    "MetricField.covariant_derivative": [(lambda a: START.covariant_derivative(a, "u"), V)],
+    "analysis.geodesic": [
+        (lambda a: rl.geodesic(START, a, [0.1, 0.2], (0, 1)).x, np.array([1.0, 2.0])),
+        (lambda a: rl.geodesic(START, [1.0, 2.0], a, (0, 0.1), max_steps=9).x,
+         np.array([0.1, 0.2])),
+    ],
+}  # fmt: skip
 SINE = np.sin((np.arange(12) + 0.5) * np.pi / 12)
 BALL = rl.symmetric.RotationalMetric(np.ones(12), SINE)
 
@@ -455,7 +472,8 @@ NO_ARGUMENTS = {"inverse", "volume_element", "christoffel", "riemann", "ricci", 
                 "einstein", "mean", "axes", "coordinates", "wavevectors", "sectional_curvatures",
                 "pole_curvature", "psi_s", "arclength", "total_length", "volume",
                 "mean_scalar_curvature", "necks", "bumps", "neck_radius", "resolution",
-                "largest_curvature", "roundness"}  # fmt: skip
+                "largest_curvature", "roundness", "require_riemannian",
+                "kretschmann", "weyl"}  # fmt: skip
 
 
 def public_names():
