@@ -18,11 +18,12 @@ from ..arrays import (
     wants_gradient,
 )
 from ..checks import count, number
-from ..errors import InvalidArgumentError, NotSymmetricError, ShapeError
+from ..errors import InvalidArgumentError, NotSymmetricError, ShapeError, UnknownNameError
 from ..finite import finite_result
 from ..identity import ByValue
 
 _LARGEST = 64
+_METHODS = ("l-bfgs", "adam")
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,11 +181,12 @@ def train_inverse(
     hidden: int | None = None,
     steps: int = 1000,
     seed: int = 0,
+    method: str = "l-bfgs",
 ) -> InverseNetwork:
     """The network of Eq. 28 trained on several matrices at once, to invert others like them.
 
-    Minimises the mean of |I - g G|^2 over the matrices by SciPy's L-BFGS; see `strong_inverse` for
-    the network.
+    Minimises the mean of |I - g G|^2 over the matrices by SciPy's L-BFGS, or by Adam; see
+    `strong_inverse` for the network.
 
     Parameters
     ----------
@@ -193,7 +195,9 @@ def train_inverse(
     hidden, seed
         As for `strong_inverse`.
     steps : int
-        Largest number of steps of L-BFGS.
+        Largest number of steps of the method.
+    method : "l-bfgs" or "adam"
+        Adam as in `strong_inverse`, with its rate of 0.01; the paper names no method.
 
     Returns
     -------
@@ -205,6 +209,8 @@ def train_inverse(
         If g is not a stack of square matrices.
     InvalidArgumentError, NotSymmetricError, NotFiniteError, DTypeError
         As for `strong_inverse`.
+    UnknownNameError
+        If the method has another name.
 
     References
     ----------
@@ -214,11 +220,15 @@ def train_inverse(
     --------
     See `InverseNetwork`.
     """
+    if method not in _METHODS:
+        raise UnknownNameError("method", method, _METHODS)
     require_real_floating(g, "g")
     if g.ndim != 3 or g.shape[0] == 0:
         raise ShapeError(f"g has shape {tuple(g.shape)}; expected a stack of matrices (m, n, n)")
     _check_training(steps, hidden, 1.0, seed)
     matrices = np.stack([_checked(one) for one in to_numpy(g)])
+    if method == "adam":
+        return _trained(matrices, hidden, steps, 1e-2, seed)[0]
     first = _first_weights(matrices.shape[-1], hidden, seed)
     shapes, ends = [w.shape for w in first], np.cumsum([w.size for w in first])[:-1]
 

@@ -6,7 +6,12 @@ import sys
 import numpy as np
 import pytest
 
-from riemann_lne.errors import InvalidArgumentError, NotSymmetricError, ShapeError
+from riemann_lne.errors import (
+    InvalidArgumentError,
+    NotSymmetricError,
+    ShapeError,
+    UnknownNameError,
+)
 from riemann_lne.lne import LNEMetric, auto_tau, strong_inverse, train_inverse
 
 module = sys.modules["riemann_lne.lne.strong_inverse"]  # its function has the same name
@@ -106,3 +111,12 @@ def test_a_network_trained_on_several_matrices_inverts_one_that_it_has_not_seen(
         network(np.eye(3))
     with pytest.raises(ShapeError, match="a stack of matrices"):
         train_inverse(np.eye(3))
+
+
+def test_both_methods_train_the_same_network_on_the_same_loss():
+    g = np.stack([matrix(2, target) for target in (0.2, 0.4, 0.6)])
+    for method, allowed in (("l-bfgs", 1e-3), ("adam", 0.1)):
+        network = train_inverse(g, steps=400, method=method)
+        assert np.linalg.norm(np.eye(2) - g[1] @ network(g[1])) < allowed
+    with pytest.raises(UnknownNameError, match="adam"):
+        train_inverse(g, method="adams")

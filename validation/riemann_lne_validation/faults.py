@@ -21,6 +21,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 import types
 import warnings
 import zlib
@@ -291,7 +292,7 @@ def _of_expression(node: ast.expr) -> Iterator[tuple[str, ast.expr]]:
             swapped = list(node.slice.elts)
             a, b = names[0], names[-1]
             swapped[a], swapped[b] = swapped[b], swapped[a]
-            yield "wrong index", ast.Subscript(node.value, ast.Tuple(swapped), node.ctx)
+            yield "wrong index", ast.Subscript(node.value, ast.Tuple(swapped, ast.Load()), node.ctx)
     elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
         text = node.args[0].value
         if isinstance(text, str) and "->" in text and "," in text:  # a contraction
@@ -464,6 +465,8 @@ def _in_a_child(work: Callable[[], dict[str, str]]) -> dict[str, str]:
             with os.fdopen(ours, "w") as out:
                 out.write(json.dumps(work()))
             status = 0
+        except BaseException:  # nothing may go on in the child
+            traceback.print_exc()
         finally:
             os._exit(status)
     os.close(ours)
@@ -566,6 +569,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--module", action="append", help="only these modules")
     parser.add_argument("--only", nargs="+", help="only these claims")
     parser.add_argument("--records", type=Path, required=True, help="JSON lines; goes on with it")
+    parser.add_argument("--baseline", type=Path, help="JSON: runs without faults, kept there")
     parser.add_argument("--page", type=Path, help="table in Markdown")
     parser.add_argument("--seconds", type=float, default=1e9, help="begin no fault after this")
     options = parser.parse_args(arguments)
@@ -573,7 +577,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     done = [_record(json.loads(line)) for line in _lines(options.records)]
     faults = [f for m in options.module or MODULES for f in faults_of(m)][:: options.every]
     known = {r.fault for r in done}
-    claims = {id: baseline(id) for id in options.only or known_claims() if id not in SLOW}
+    ids = [id for id in options.only or known_claims() if id not in SLOW or options.only]
+    claims = _baselines(ids, options.baseline)
     left = [f for f in faults if f not in known]
     with options.records.open("a", encoding="utf-8") as file:
         for fault in left:
@@ -588,6 +593,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.page:
         options.page.write_text(page(done), encoding="utf-8")
     return int(any(r.wrong("refuted") for r in done))
+
+
+def _baselines(ids: Sequence[str], file: Path | None) -> dict[str, Baseline]:
+    """Claims without faults, from a file where it has them; what is run is written there."""
+    kept = json.loads(file.read_text(encoding="utf-8")) if file and file.exists() else {}
+    for id in ids:
+        if id not in kept:
+            found = baseline(id)
+            kept[id] = {
+                "verdict": found.verdict,
+                "seconds": found.seconds,
+                "functions": sorted(map(list, found.functions)),
+            }
+            if file:
+                file.write_text(json.dumps(kept), encoding="utf-8")
+    return {
+        id: Baseline(
+            kept[id]["verdict"],
+            kept[id]["seconds"],
+            frozenset((module, function) for module, function in kept[id]["functions"]),
+        )
+        for id in ids
+    }
 
 
 def _lines(path: Path) -> list[str]:

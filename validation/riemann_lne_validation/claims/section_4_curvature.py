@@ -12,7 +12,7 @@ from riemann_lne.arrays import to_numpy
 
 from ..audit import Evidence, Measurement, claim
 from ..backends import Backend
-from ..guards import known_metric, known_ricci
+from ..guards import known_metric, known_ricci, known_sphere
 
 
 @claim(
@@ -20,7 +20,7 @@ from ..guards import known_metric, known_ricci
     "Eq. 16",
     quick={"taus": (0.5, 1.0, 2.0), "dimensions": (2, 3), "points": 13, "order": 6},
     full={"dimensions": (2, 3, 4)},
-    guard=(known_metric, known_ricci),
+    guard=(known_metric, known_ricci, known_sphere),
 )
 def lne_scalar_curvature(
     backend: Backend, taus: Sequence[float], dimensions: Sequence[int], points: int, order: int

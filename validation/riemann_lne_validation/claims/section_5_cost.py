@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import product
 
 import numpy as np
 
@@ -139,8 +140,10 @@ def inverse_cost(
         "matrices": 200,
         "unseen": 40,
         "seed": 0,
+        "widths": (1.0, 2.0),
     },
     full={
+        "widths": (0.5, 1.0, 2.0),
         "dimensions": (2, 4, 8, 12, 16),
         "targets": (0.1, 0.5, 0.9),
         "steps": 900,
@@ -155,6 +158,7 @@ def strong_inverse_error(
     matrices: int,
     unseen: int,
     seed: int,
+    widths: Sequence[float],
 ) -> Evidence:
     """A network with one hidden layer, trained on |I - g G|^2 from the entries of g to those of G,
     inverts LNE metrics.
@@ -163,14 +167,17 @@ def strong_inverse_error(
     on, after training on others of the same |t|^2; beside it the weak inverse's, |t|^4. Predicted:
     0. Condition: the network is trained anew on the one matrix that it is to invert. Then it does,
     at a price: the numbers to train grow as n^4, and the exact inverse costs some 8 n operations
-    a column. The width of the network and its training are the library's choice: the paper gives
-    none. Training is in NumPy.
+    a column. The paper gives neither the width nor the training. L-BFGS is taken for the first part
+    because it was found to leave less than Adam; so that no such choice decides, a middle one of
+    the dimensions is trained with both methods, several widths and a quarter of the matrices as
+    well, and the verdict needs that the best of these misses, too. Training is in NumPy.
     """
     require_numbers("dimensions", dimensions, 1, 23, count=2, whole=True)
     require_numbers("targets", targets, 0.0, 1.0)
     require_number("steps", steps, above=29, whole=True)
     require_number("matrices", matrices, above=1, whole=True)
     require_number("unseen", unseen, above=0, whole=True)
+    require_numbers("widths", widths, 0.0, 10.0)
     fresh, single, early, weak, counts = {}, {}, {}, {}, {}
     exact = []
     for n in sorted(dimensions):
@@ -189,6 +196,8 @@ def strong_inverse_error(
             lne = LNEMetric(float(auto_tau(x[-1], target)))
             columns = np.broadcast_to(x[-1], (n, n))
             exact.append(float(np.linalg.norm(g[-1] @ lne.solve(columns, eye) - eye)))
+    tried = _trainings(sorted(dimensions)[len(dimensions) // 2], max(targets), steps, matrices,
+                       unseen, seed, widths)  # fmt: skip
     last, final = list(counts)[-2:]
     growth = float(np.log(counts[final] / counts[last]) / np.log(final / last))
     least = min(counts)
@@ -231,6 +240,15 @@ def strong_inverse_error(
                 "as for the claim: for few entries the training set is dense enough",
             ),
             Measurement(
+                "other trainings at a middle n, largest |t|^2: |I - g G| at unseen metrics; the "
+                "least is above what is allowed",
+                tried,
+                "above 0.001",
+                max(0.0, 1e-3 - min(tried.values())),
+                0.0,
+                "an inequality: no choice among these would turn the verdict",
+            ),
+            Measurement(
                 f"power of n in the numbers to train, n = {last} to {final}",
                 growth,
                 4.0,
@@ -268,3 +286,25 @@ def strong_inverse_error(
             )
         ],
     )
+
+
+def _trainings(
+    n: int,
+    target: float,
+    steps: int,
+    matrices: int,
+    unseen: int,
+    seed: int,
+    widths: Sequence[float],
+) -> dict[str, float]:
+    """Largest |I - g G| at unseen metrics by method, width and number of matrices trained on."""
+    x = np.random.default_rng((seed, n)).normal(size=(matrices + unseen, n))
+    g = np.stack([LNEMetric(float(auto_tau(row, target))).matrix(row) for row in x])
+    result = {}
+    for method, width, share in product(("l-bfgs", "adam"), widths, (1, 4)):
+        hidden = max(1, round(width * n * (n + 1) / 2))
+        some = g[: max(2, matrices // share)]
+        network = train_inverse(some, hidden=hidden, steps=2 * steps, seed=seed, method=method)
+        rest = [float(np.linalg.norm(np.eye(n) - one @ network(one))) for one in g[matrices:]]
+        result[f"n = {n}, {method}, {hidden} wide, {len(some)} matrices"] = max(rest)
+    return result

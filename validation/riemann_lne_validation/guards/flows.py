@@ -256,7 +256,10 @@ def _spread(grid: Grid, line: np.ndarray) -> np.ndarray:
 
 
 def known_sphere(backend: Backend, dimensions: Sequence[int], order: int = 6) -> Measurement:
-    """|Rm| = sqrt(2 n (n - 1)) / r^2 of round spheres in stereographic coordinates, two radii."""
+    """Round spheres in stereographic coordinates, two radii: |Rm| = sqrt(2 n (n - 1)) / r^2,
+
+    Ric = (n - 1) g / r^2 and R = n (n - 1) / r^2.
+    """
     errors = []
     for n in sorted(set(dimensions)):
         for radius in (1.0, 1.7):
@@ -264,8 +267,12 @@ def known_sphere(backend: Backend, dimensions: Sequence[int], order: int = 6) ->
             g = exact.round_sphere(n, radius).field(0.0, grid, xp=backend.xp)
             known = math.sqrt(2 * n * (n - 1)) / radius**2
             errors.append(abs(curvature_max(g, order) / known - 1))
+            ricci = (n - 1) / radius**2 * to_numpy(g.components)
+            errors.append(largest(to_numpy(g.ricci(order)) - ricci) / largest(ricci))
+            scalar = to_numpy(g.scalar_curvature(order))
+            errors.append(largest(scalar * radius**2 / (n * (n - 1)) - 1))
     return Measurement(
-        f"|Rm| of round spheres of two radii, n = {list(dimensions)}; relative error",
+        f"|Rm|, Ric and R of round spheres of two radii, n = {list(dimensions)}; relative error",
         max(errors),
         0.0,
         max(errors),
