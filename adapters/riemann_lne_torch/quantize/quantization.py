@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils import parametrize
 
+from riemann_lne import checks
 from riemann_lne.errors import (
     DTypeError,
     InvalidArgumentError,
@@ -27,6 +28,7 @@ from .estimators import get_estimator
 from .inputs import INPUT, attach_input, detach_input, find_inputs, remove_hook
 from .layers import is_quantized, refuse_sharded, weight_quantizer
 from .levels import check_bits, require_floating
+from .packed import PackedWeight, load_packed_, pack, pack_layer
 from .pretrained import attach_pretrained, detach_pretrained
 from .quantizers import ActivationQuantizer, WeightQuantizer
 
@@ -35,6 +37,7 @@ __all__ = [
     "dequantize_",
     "finalize_",
     "latent_parameters",
+    "load_packed_",
     "quantize_",
     "quantized_layers",
     "set_progress",
@@ -443,7 +446,7 @@ def attach_layers(model: nn.Module, kept: dict[str, Quantizers]) -> None:
             _attach(planned.layer, planned.weight, planned.activation)
 
 
-def finalize_(model: nn.Module) -> nn.Module:
+def finalize_(model: nn.Module, *, packed: bool = False) -> nn.Module:
     """Bake the discrete weights in: plain layers with plain parameters that hold them.
 
     In place. The outputs are those of the quantised model, to the last bit. A model with
@@ -455,9 +458,15 @@ def finalize_(model: nn.Module) -> nn.Module:
     operations and needs nothing of this package; the Python module itself still does, and a
     state dict alone does not carry them.
 
+    With ``packed=True`` the discrete weights are stored in 1, 2, 4 or 8 bits, the fewest that tell
+    their values apart, with a table of these values for the layer, each channel or group. They are
+    unpacked at each use, to the same last bit; they do not train any more. The state dict is small,
+    and `load_packed_` reads it into a float model.
+
     Parameters
     ----------
     model : nn.Module
+    packed : bool
 
     Returns
     -------
@@ -467,7 +476,7 @@ def finalize_(model: nn.Module) -> nn.Module:
     Raises
     ------
     InvalidArgumentError
-        If the model is not quantised.
+        If the model is not quantised, or the values of a layer are too many to be packed.
     NotFiniteError
         If a latent weight is NaN or infinite. Names the layer; the model is then as it was.
 
@@ -486,6 +495,7 @@ def finalize_(model: nn.Module) -> nn.Module:
         raise InvalidArgumentError("the model is not quantised; call quantize_(model, ...) first")
     require_whole(model, "finalize_")
     values: dict[int, nn.Parameter] = {}
+    codes: dict[int, tuple[Tensor, PackedWeight]] = {}
     for name, layer in layers.items():
         quantizer = weight_quantizer(layer)
         if quantizer is not None:
@@ -494,14 +504,20 @@ def finalize_(model: nn.Module) -> nn.Module:
                 _check_weight(original, f"layer {name!r}: ")
                 value = quantizer.value(original.detach())
                 values[id(original)] = _like(original, value)
+                if checks.flag(packed, "packed"):
+                    block = getattr(quantizer.estimator, "block", None)
+                    where = f"layer {name!r}: "
+                    codes[id(original)] = pack(value, quantizer.channels, block, where)
     _report_untied(model, set(values))
     for layer in layers.values():
-        baked = None
+        key = 0
         if weight_quantizer(layer) is not None:
-            baked = values[id(layer.parametrizations.weight.original)]  # type: ignore[union-attr]
+            key = id(layer.parametrizations.weight.original)  # type: ignore[union-attr]
         _detach_weight(layer)
-        if baked is not None:
-            layer.weight = baked
+        if key:
+            layer.weight = values[key]
+        if key in codes:
+            pack_layer(layer, *codes[key])
         remove_hook(layer._load_state_dict_pre_hooks, accept_checkpoint)
         if hasattr(layer, INPUT):
             getattr(layer, INPUT).frozen = True

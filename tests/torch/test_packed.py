@@ -1,0 +1,158 @@
+"""Weights in few bits: equal to the last bit, small, and read back from files without code."""
+
+import copy
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from riemann_lne.errors import InvalidArgumentError  # noqa: E402
+from riemann_lne_torch import (  # noqa: E402
+    QuantConfig,
+    finalize_,
+    get_estimator,
+    load_packed_,
+    quantize_,
+)
+from riemann_lne_torch.quantize.packed import PackedWeight  # noqa: E402
+
+nn = torch.nn
+
+
+def network(dtype=torch.float32):
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(),
+        nn.ConvTranspose2d(8, 6, 3, groups=2), nn.Flatten(), nn.Linear(6 * 49, 5),
+    ).to(dtype)  # fmt: skip
+
+
+def inputs(dtype=torch.float32):
+    return torch.randn(4, 3, 7, 7, generator=torch.Generator().manual_seed(1)).to(dtype)
+
+
+CASES = {
+    "one bit": (1, {"weight_bits": 1}),
+    "one bit, a scale a channel": (1, {"weight_bits": 1, "weight_scale": "mean-channel"}),
+    "ternary": (2, {"weight_bits": 2, "estimator": "ternary"}),
+    "two bits": (2, {"weight_bits": 2, "weight_scale": "max"}),
+    "three bits": (4, {"weight_bits": 3, "weight_scale": "mean-channel"}),
+    "four bits, RMS": (4, {"weight_bits": 4, "estimator": "rms"}),
+    "groups": (4, {"weight_bits": 4, "estimator": get_estimator("rms", block=3)}),
+    "learned step": (4, {"weight_bits": 4, "estimator": get_estimator("lsq", block="channel")}),
+    "eight bits": (8, {"weight_bits": 8, "weight_scale": "mean-channel"}),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("case", CASES)
+def test_packed_weights_are_the_baked_ones(case, dtype, tmp_path):
+    bits, options = CASES[case]
+    model = quantize_(network(dtype), QuantConfig(**options)).eval()
+    x = inputs(dtype)
+    with torch.no_grad():
+        want = model(x)
+        baked, packed = finalize_(copy.deepcopy(model)), finalize_(model, packed=True)
+        assert torch.equal(packed(x), want)
+    for i in (0, 3, 5):
+        assert torch.equal(packed[i].weight, baked[i].weight)
+        assert packed[i].weight.dtype is dtype
+        used = packed[i].parametrizations.weight[0].bits
+        assert used == bits or case == "groups"  # whose tables would be larger than its weights
+        codes = packed[i].parametrizations.weight.original
+        assert codes.nbytes == -(-baked[i].weight.numel() * used // 8)
+    path = tmp_path / "model.pt"
+    torch.save(packed.state_dict(), path)
+    other = load_packed_(network(dtype), torch.load(path, weights_only=True)).eval()
+    with torch.no_grad():
+        assert torch.equal(other(x), want)
+        assert torch.equal(copy.deepcopy(other)(x), want)
+
+
+@pytest.mark.parametrize(("bits", "least"), [(1, 30), (2, 15), (4, 7.8), (8, 3.8)])
+def test_the_state_dict_is_small(bits, least):
+    model = nn.Linear(512, 256, bias=False)
+    before = model.weight.nbytes
+    finalize_(quantize_(model, QuantConfig(weight_bits=bits)), packed=True)
+    assert not list(model.parameters())
+    assert before / sum(t.nbytes for t in model.state_dict().values()) > least
+
+
+def test_groups_have_tables_of_their_own():
+    model = nn.Linear(512, 256, bias=False)
+    before = model.weight.nbytes
+    estimator = get_estimator("rms", block=256)
+    quantize_(model, QuantConfig(weight_bits=4, estimator=estimator))
+    want = model.weight.detach().clone()
+    finalize_(model, packed=True)
+    assert model.parametrizations.weight[0].bits == 4
+    assert len(model.parametrizations.weight[0].table) == 512
+    assert torch.equal(model.weight, want)
+    assert before / sum(t.nbytes for t in model.state_dict().values()) > 5
+
+
+def test_layers_that_share_a_weight_share_the_codes():
+    one, two = nn.Linear(4, 4), nn.Linear(4, 4)
+    two.weight = one.weight
+    model = finalize_(quantize_(nn.Sequential(one, two)), packed=True)
+    codes = [m.parametrizations.weight.original for m in model]
+    assert codes[0] is codes[1]
+    plain = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    other = load_packed_(plain, model.state_dict())
+    assert torch.equal(other[1].weight, model[0].weight)
+
+
+def test_what_cannot_be_packed_leaves_the_model_as_it_was():
+    for options in ({"weight_bits": 12}, {"weight_bits": 2, "estimator": "quest-hadamard"}):
+        model = quantize_(nn.Linear(1024, 4), QuantConfig(**options))
+        before = model.state_dict().keys()
+        with pytest.raises(InvalidArgumentError, match="layer '': its values cannot be packed"):
+            finalize_(model, packed=True)
+        assert model.state_dict().keys() == before
+
+
+class TestDamage:
+    def state(self):
+        return finalize_(quantize_(nn.Sequential(nn.Linear(6, 4))), packed=True).state_dict()
+
+    def test_nothing_is_packed(self):
+        model = nn.Linear(2, 2)
+        with pytest.raises(InvalidArgumentError, match=r"finalize_\(model, packed=True\)"):
+            load_packed_(model, model.state_dict())
+
+    @pytest.mark.parametrize(
+        ("key", "change", "message"),
+        [
+            ("original", lambda t: t[:-1], "2 bytes|3 bytes"),
+            ("original", lambda t: t.float(), "damaged"),
+            ("0.table", lambda t: t[:, :1], "beyond the table of 1"),
+            ("0.table", lambda t: t[0], "do not fit together"),
+            ("0.layout", lambda t: t * 0, "do not fit together"),
+            ("0.layout", lambda t: -t, "do not fit together"),
+            ("0.layout", lambda t: t[:2], "do not fit together"),
+            ("0.layout", lambda t: torch.tensor([1, 0, 1, 6, 4]), "another network"),
+        ],
+    )
+    def test_a_damaged_entry(self, key, change, message):
+        state = self.state()
+        name = f"0.parametrizations.weight.{key}"
+        state[name] = change(state[name])
+        model = nn.Sequential(nn.Linear(6, 4))
+        with pytest.raises(InvalidArgumentError, match=message):
+            load_packed_(model, state)
+        assert isinstance(model[0].weight, nn.Parameter)
+
+    def test_another_network(self):
+        with pytest.raises(InvalidArgumentError, match="no such layer"):
+            load_packed_(nn.Sequential(nn.ReLU()), self.state())
+        state = self.state()
+        del state["0.bias"]
+        with pytest.raises(InvalidArgumentError, match="does not load"):
+            load_packed_(nn.Sequential(nn.Linear(6, 4)), state)
+
+
+def test_codes_lie_from_the_lowest_bits():
+    table = torch.tensor([[0.0, 1.0, 2.0, 3.0]])
+    weight = PackedWeight(table, torch.tensor([2, 0, 1, 5]))
+    codes = torch.tensor([0b11100100, 0b01], dtype=torch.uint8)
+    assert weight(codes).tolist() == [0.0, 1.0, 2.0, 3.0, 1.0]
