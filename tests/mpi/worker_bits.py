@@ -19,7 +19,7 @@ from riemann_lne.errors import GridTooSmallError
 def cuts(axes: int, size: int, most: int) -> list[tuple[int, ...]]:
     """Ways to cut a grid: the first axes alone, the last alone, and mixtures."""
     every = [d for d in product(range(1, size + 1), repeat=axes) if math.prod(d) == size]
-    step = max(1, len(every) // most)
+    step = max(1, len(every) // max(1, most))
     return every[::step][:most] + every[-1:]
 
 
