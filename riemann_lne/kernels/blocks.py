@@ -9,7 +9,7 @@ result is the same to the last bit as on the whole grid.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -22,6 +22,8 @@ from ..weights import half_width
 _LEAST_WIDTHS = 6
 # Between pieces of the inside the library that carries the ghost points has a moment to do so.
 _PIECES = 4
+# A slab of the rim is computed in so many parts: less memory at a time.
+_PARTS = 4
 
 Evaluate = Callable[..., bool]
 """(fields, shape, ghosts, result, terms, (first row, end)) -> whether the metric is one."""
@@ -40,32 +42,66 @@ def run_on_block(
     width, shape = half_width(order), grid.shape
     ghosts = tuple(width if is_open else 0 for is_open in grid.open_axes())
     if any(g and size < _LEAST_WIDTHS * width for g, size in zip(ghosts, shape, strict=True)):
-        around = [frame.region(*_grown(shape, ghosts)) for frame in frames]
-        return evaluate(around, shape, ghosts, result, terms, (0, shape[0]))
+        padded = [frame.region(*_grown(shape, ghosts)) for frame in frames]
+        return evaluate(padded, shape, ghosts, result, terms, (0, shape[0]))
     shells = list(_shells(shape, ghosts))
     # An update may be written over one of its terms.
-    kept = [[np.ascontiguousarray(term[(slice(None), *s)]) for term in terms] for s in shells]
+    kept = [
+        [_copied(term, shell) if np.may_share_memory(term, result) else None for term in terms]
+        for shell in shells
+    ]
     first, end = ghosts[0], shape[0] - ghosts[0]
     cuts = [first + (end - first) * k // _PIECES for k in range(_PIECES + 1)]
     good = True
-    for rows in pairwise(cuts):
-        good &= rows[0] == rows[1] or evaluate(fields, shape, (0,) * grid.ndim, result, terms, rows)
+    for begin, stop in pairwise(cuts):
+        if begin < stop:
+            inner = (0,) * grid.ndim
+            good &= evaluate(fields, shape, inner, result, terms, (begin, stop))
         for frame in frames:
             frame.poke()
     for shell, values in zip(shells, kept, strict=True):
-        low, high = ([getattr(s, name) for s in shell] for name in ("start", "stop"))
-        around = [
-            frame.region(
-                [a - g for a, g in zip(low, ghosts, strict=True)],
-                [b + g for b, g in zip(high, ghosts, strict=True)],
+        for part, around in _parts(shell, ghosts, width):
+            low, high = [s.start for s in part], [s.stop for s in part]
+            regions = [
+                frame.region(
+                    [a - g for a, g in zip(low, around, strict=True)],
+                    [b + g for b, g in zip(high, around, strict=True)],
+                )
+                for frame in frames
+            ]
+            inside = tuple(
+                slice(a.start - b.start, a.stop - b.start) for a, b in zip(part, shell, strict=True)
             )
-            for frame in frames
-        ]
-        size = tuple(b - a for a, b in zip(low, high, strict=True))
-        part = np.empty((result.shape[0], *size), dtype=result.dtype)
-        good &= evaluate(around, size, ghosts, part, values, (0, size[0]))
-        result[(slice(None), *shell)] = part
+            here = [
+                _copied(term, part) if value is None else _copied(value, inside)
+                for term, value in zip(terms, values, strict=True)
+            ]
+            size = tuple(s.stop - s.start for s in part)
+            rim = np.empty((result.shape[0], *size), dtype=result.dtype)
+            good &= evaluate(regions, size, around, rim, here, (0, size[0]))
+            result[(slice(None), *part)] = rim
     return good
+
+
+def _copied(array: np.ndarray, part: tuple[slice, ...]) -> np.ndarray:
+    """A part of the points of an array (c, *shape), contiguous."""
+    return np.ascontiguousarray(array[(slice(None), *part)])
+
+
+def _parts(
+    shell: tuple[slice, ...], ghosts: tuple[int, ...], width: int
+) -> Iterator[tuple[tuple[slice, ...], tuple[int, ...]]]:
+    """A slab in a few parts, each with its ghost points along every axis: less memory at a time."""
+    thin = min(range(len(shell)), key=lambda axis: shell[axis].stop - shell[axis].start)
+    axis = 1 if thin == 0 else 0
+    start, stop = shell[axis].start, shell[axis].stop
+    if stop - start < 8 * _PARTS * width:
+        yield shell, ghosts
+        return
+    cuts = [start + (stop - start) * k // _PARTS for k in range(_PARTS + 1)]
+    for low, high in pairwise(cuts):
+        part = (*shell[:axis], slice(low, high), *shell[axis + 1 :])
+        yield part, tuple(width if a == axis else g for a, g in enumerate(ghosts))
 
 
 def _grown(shape: tuple[int, ...], ghosts: tuple[int, ...]) -> tuple[list[int], list[int]]:

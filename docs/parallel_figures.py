@@ -1,0 +1,134 @@
+"""The tables of the page parallel.md: ``python docs/parallel_figures.py`` writes them anew.
+
+What a step takes comes from ``riemann_lne_mpi.plan`` and from the formula that kernels are made of;
+what was measured from ``docs/parallel/measured.json``, which ``docs/parallel_measure.py`` writes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from riemann_lne import Grid
+from riemann_lne.kernels.emit import difference_flops, flops
+from riemann_lne.kernels.trace import trace
+from riemann_lne.kernels.units import units
+from riemann_lne_mpi import plan
+from riemann_lne_mpi.planning import human
+
+HERE = Path(__file__).parent
+PAGE, MEASURED = HERE / "parallel.md", HERE / "parallel" / "measured.json"
+GRIDS = ((256, 3), (512, 3), (1024, 3), (2048, 3), (64, 4), (96, 4), (128, 4), (192, 4))
+PROCESSES = (4, 64, 512)
+
+
+@cache
+def flops_per_point(n: int, order: int = 4) -> int:
+    """Operations of the Ricci-DeTurck right-hand side at a point."""
+    program = trace("ricci_deturck", n, units(order).ratio)
+    return flops(program.nodes) + difference_flops(program, order // 2)
+
+
+def plans() -> str:
+    """What a process holds, receives and computes, for RKL2 with 9 stages at order 4."""
+    lines = [
+        "| grid | processes | blocks | memory of a process | halos a right-hand side | "
+        "arithmetic a step |",
+        "|---|---|---|---|---|---|",
+    ]
+    for points, axes in GRIDS:
+        for size in PROCESSES:
+            found = plan(Grid.torus((points,) * axes), size, "rkl2")
+            work = found.block_points * flops_per_point(axes) * found.evaluations
+            lines.append(
+                f"| {points}^{axes} | {size} | {'x'.join(map(str, found.layout.dims))} | "
+                f"{human(found.memory)} | {human(found.halo_bytes)} | {work / 1e9:.3g} Gflop |"
+            )
+    return "\n".join(lines)
+
+
+def measured() -> str:
+    """What was measured, with the load of the machine."""
+    if not MEASURED.exists():
+        return "Nothing has been measured on this version."
+    record = json.loads(MEASURED.read_text())
+    lines = [
+        f"{record['machine']}; {record['rounds']} rounds in turns, medians. Load of the machine "
+        f"meanwhile: {record['load'][0]:.1f} to {record['load'][1]:.1f} (other work ran on it).",
+        "",
+        "| run | seconds a step | what it is compared with | ratio | aim |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['run']} | {row['seconds']:.3g} | {row['beside']} | {row['ratio']:.2f} | "
+        f"{row['aim']} |"
+        for row in record["rows"]
+    ]
+    return "\n".join(lines)
+
+
+def model() -> str:
+    """Strong and weak scaling by a model with three numbers, two of them measured here."""
+    if not MEASURED.exists():
+        return "Nothing has been measured on this version."
+    fit = json.loads(MEASURED.read_text())["fit"]
+    rate, band = fit["points_per_second"], fit["halo_bytes_per_second"]
+    latency = 5e-6
+
+    def seconds(points: int, size: int) -> float:
+        found = plan(Grid.torus((points,) * 3), size, "rkl2")
+        exchange = found.halo_bytes / band + 26 * latency if size > 1 else 0.0
+        return found.evaluations * (found.block_points / rate + exchange)
+
+    lines = [
+        f"**A model, not a measurement.** A right-hand side takes (points of a block) / "
+        f"{rate / 1e6:.3g} million a second + (bytes of the halo) / ({band / 1e9:.3g} GB/s) + 26 "
+        "messages of 5 microseconds. The first two numbers are fitted to one and two processes on "
+        "this machine, the last is a usual one of clusters and was not measured. One process a "
+        "core; neither a shared memory bus nor a network that is busy is in it.",
+        "",
+        "| processes | 512^3: seconds a step | efficiency | 192^3 points each: efficiency |",
+        "|---|---|---|---|",
+    ]
+    one = seconds(512, 1)
+    for size in (1, 8, 64, 512):
+        strong = seconds(512, size)
+        side = 192 * round(size ** (1 / 3))
+        weak = seconds(192, 1) / seconds(side, size)
+        lines.append(f"| {size} | {strong:.3g} | {one / size / strong:.2f} | {weak:.2f} |")
+    return "\n".join(lines)
+
+
+PARTS: dict[str, Callable[[], str]] = {"plans": plans, "measured": measured, "model": model}
+
+
+def current(text: str) -> str:
+    """The page with all tables as they are now."""
+    for name, make in PARTS.items():
+        begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+        pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+        assert len(pattern.findall(text)) == 1, name
+        text = pattern.sub(f"{begin}\n\n{make()}\n\n{end}".replace("\\", "\\\\"), text)
+    return text
+
+
+def main() -> None:
+    """Write the page anew."""
+    PAGE.write_text(current(PAGE.read_text()))
+
+
+def fitted(rows: dict[str, float], points: int, halo: int) -> dict[str, Any]:
+    """Rate of one core and of the halo, from the seconds of a right-hand side on one and two."""
+    rate = points / rows["one"]
+    extra = max(rows["two"] - rows["one"] / 2, 1e-9)
+    return {"points_per_second": rate, "halo_bytes_per_second": halo / extra,
+            "extra": extra, "share": math.floor(1000 * extra / rows["two"]) / 1000}  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

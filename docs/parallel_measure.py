@@ -1,0 +1,90 @@
+"""Measures the figures of parallel.md: ``python docs/parallel_measure.py ROUNDS``, with an MPI.
+
+One process with one and with two threads, two processes, in turns; on an idle machine with two
+cores it takes a quarter of an hour.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from parallel_figures import HERE, MEASURED, fitted, main
+
+from riemann_lne import Grid
+from riemann_lne_mpi import plan
+
+WORKER = HERE.parent / "tests" / "mpi" / "measure.py"
+MPIEXEC = Path(sys.executable).parent / "mpiexec"
+LARGE, HALF = "192x192x192", "96x192x192"
+
+
+def run(shape: str, method: str, steps: int, threads: int, size: int = 0) -> dict[str, float]:
+    """One run: alone, or under MPI on so many processes."""
+    command = [sys.executable, str(WORKER), shape, method, str(steps)]
+    if size:
+        command = [str(MPIEXEC), "-n", str(size), *command]
+    environment = {**os.environ, "RIEMANN_LNE_THREADS": str(threads)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(rounds: int) -> None:
+    """All runs, in turns."""
+    runs: dict[str, tuple[Any, ...]] = {
+        "one": (LARGE, "rkl2", 4, 1),
+        "threads": (LARGE, "rkl2", 4, 2),
+        "two": (LARGE, "rkl2", 4, 1, 2),
+        "half": (HALF, "rkl2", 4, 1),
+        "etd threads": ("128x128x128", "etdrk4", 4, 2),
+        "etd two": ("128x128x128", "etdrk4", 4, 1, 2),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    evaluations: dict[str, float] = {}
+    load = []
+    for _ in range(rounds):
+        for name, arguments in runs.items():
+            load.append(os.getloadavg()[0])
+            found = run(*arguments)
+            seconds[name].append(found["seconds"])
+            evaluations[name] = found["nfev"]
+    middle = {name: statistics.median(values) for name, values in seconds.items()}
+    rows = [
+        row("2 processes, 192^3, rkl2", middle["two"], "core, 2 threads", middle["threads"],
+            "at least 0.95"),
+        row("2 processes, 192^3, rkl2", middle["two"], "core, 1 thread", middle["one"],
+            "at least 1.85"),
+        row("2 processes, 192^3 (96 x 192^2 each), rkl2", middle["two"],
+            "core, 1 thread, 96 x 192^2", middle["half"], "above 0.92"),
+        row("2 processes, 128^3, etdrk4", middle["etd two"], "core, 2 threads",
+            middle["etd threads"], "at least 0.63"),
+    ]  # fmt: skip
+    halo = plan(Grid.torus((192, 192, 192)), 2, "rkl2").halo_bytes
+    each = {name: middle[name] / evaluations[name] for name in ("one", "two")}
+    record = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} processors",
+        "rounds": rounds,
+        "load": [min(load), max(load)],
+        "seconds": seconds,
+        "rows": rows,
+        "fit": fitted(each, 192**3, halo),
+    }
+    MEASURED.parent.mkdir(exist_ok=True)
+    MEASURED.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def row(run: str, here: float, beside: str, there: float, aim: str) -> dict[str, Any]:
+    """A line of the table: how many times as fast as what stands beside it."""
+    return {"run": run, "seconds": here, "beside": f"{beside}: {there:.3g} s",
+            "ratio": there / here, "aim": aim}  # fmt: skip
+
+
+if __name__ == "__main__":
+    measure(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    main()
