@@ -12,7 +12,15 @@ try:
 except ImportError as missing:
     raise MissingDependencyError("geomstats", "geomstats", "riemann_lne_geomstats") from missing
 
+from .learning import LNEFrechetMean, LNEGeodesicRegression
 from .metrics import HessianLNEMetric, LNEMetric
 from .spaces import HessianLNESpace, LNESpace
 
-__all__ = ["HessianLNEMetric", "HessianLNESpace", "LNEMetric", "LNESpace"]
+__all__ = [
+    "HessianLNEMetric",
+    "HessianLNESpace",
+    "LNEFrechetMean",
+    "LNEGeodesicRegression",
+    "LNEMetric",
+    "LNESpace",
+]

@@ -13,13 +13,18 @@ from riemann_lne.arrays import Array
 from riemann_lne.errors import InvalidArgumentError
 
 
-class _CoreMetric(RiemannianMetric):  # type: ignore[misc]
+class CoreMetric(RiemannianMetric):  # type: ignore[misc]
     """A metric whose every method is one of the core's, in geomstats' order of arguments."""
 
     core: Any
 
     def __init__(self, space: Any) -> None:
         super().__init__(space=space)
+
+    @property
+    def flat(self) -> rl.HessianLNEMetric:
+        """The Hessian metric of the same tau, whose coordinates are flat."""
+        return rl.HessianLNEMetric(self.core.tau)
 
     def metric_matrix(self, base_point: Array) -> Array:
         """The matrix g_ij, shape [..., dim, dim]."""
@@ -134,7 +139,7 @@ class _CoreMetric(RiemannianMetric):  # type: ignore[misc]
         return gs.cast(gs.eye(self._space.dim), base_point.dtype)
 
 
-class LNEMetric(_CoreMetric):
+class LNEMetric(CoreMetric):
     """The LNE metric g = I - t t^T, t = tanh(tau x), of Eq. 16 for geomstats.
 
     Parameters
@@ -167,7 +172,7 @@ class LNEMetric(_CoreMetric):
         self.core = rl.LNEMetric(_tau(space))
 
 
-class HessianLNEMetric(_CoreMetric):
+class HessianLNEMetric(CoreMetric):
     """The Hessian diag(sech^2(tau x)) of the LNE potential for geomstats: flat, not complete.
 
     Parameters

@@ -9,6 +9,7 @@ from geomstats.geometry.base import VectorSpace, VectorSpaceOpenSet
 from geomstats.geometry.euclidean import Euclidean
 
 import riemann_lne as rl
+from riemann_lne import checks
 from riemann_lne.arrays import Array
 from riemann_lne.errors import InvalidArgumentError
 
@@ -17,23 +18,32 @@ from .metrics import HessianLNEMetric, LNEMetric
 # Points are projected this far inside: |tanh(tau x)|^2 = 0.99.
 _EDGE = 0.99**0.5
 
+# Radius of the ball that random points fill.
+_WIDEST = 0.9
+
 
 class _TangentVectors:
     """Random tangent vectors whose geodesics stay in the space."""
 
-    def random_tangent_vec(self, base_point: Array, n_vectors: int = 1) -> Array:
+    def random_tangent_vec(self, base_point: Array | None = None, n_samples: int = 1) -> Array:
         """The logarithm of a random point, [..., dim]: exp of it, or of a part of it, exists.
 
-        One vector for each base point, or n_vectors at a single one. Raises
-        InvalidArgumentError for several of both.
+        One vector for each base point, or n_samples at a single one. Raises
+        InvalidArgumentError for several of both, or without a base point.
         """
-        if n_vectors > 1 and base_point.ndim > 1:
+        if base_point is None:
             raise InvalidArgumentError(
-                f"n_vectors = {n_vectors} with base points of shape {tuple(base_point.shape)}: "
+                "random_tangent_vec needs a base_point: which vectors have a geodesic that stays "
+                "in the space depends on it"
+            )
+        n_samples = checks.count(n_samples, "n_samples", least=1)
+        if n_samples > 1 and base_point.ndim > 1:
+            raise InvalidArgumentError(
+                f"n_samples = {n_samples} with base points of shape {tuple(base_point.shape)}: "
                 "several vectors are drawn at one base point alone"
             )
         space: Any = self
-        n = base_point.shape[0] if base_point.ndim > 1 else n_vectors
+        n = base_point.shape[0] if base_point.ndim > 1 else n_samples
         end = space.random_point(n)
         if base_point.ndim > end.ndim:
             end = end[None, :]
@@ -55,7 +65,7 @@ class LNESpace(_TangentVectors, VectorSpaceOpenSet):  # type: ignore[misc]
     Raises
     ------
     InvalidArgumentError
-        If tau is not finite and positive.
+        If tau is not finite and positive, or dim not a whole number above 0.
 
     References
     ----------
@@ -71,7 +81,8 @@ class LNESpace(_TangentVectors, VectorSpaceOpenSet):  # type: ignore[misc]
     """
 
     def __init__(self, dim: int, tau: float, equip: bool = True) -> None:
-        self.tau = rl.LNEMetric(float(tau)).tau
+        dim = checks.count(dim, "dim", least=1)
+        self.tau = rl.LNEMetric(checks.number(tau, "tau", above=0.0)).tau
         super().__init__(dim=dim, embedding_space=Euclidean(dim, equip=False), equip=equip)
 
     @staticmethod
@@ -93,13 +104,16 @@ class LNESpace(_TangentVectors, VectorSpaceOpenSet):  # type: ignore[misc]
         drawn = gs.where(inside, t * 0.0, t * _EDGE / gs.where(inside, size * 0.0 + 1.0, size))
         return gs.where(inside, point, gs.arctanh(drawn) / self.tau)
 
-    def random_point(self, n_samples: int = 1, bound: float = 0.9) -> Array:
-        """Points with tanh(tau x) uniform in the ball of radius bound < 1, [..., dim].
+    def random_point(self, n_samples: int = 1, bound: float = 1.0) -> Array:
+        """Points with tanh(tau x) uniform in the ball of radius bound, [..., dim].
 
-        Raises InvalidArgumentError for a bound that is not between 0 and 1.
+        A bound of 1 or more, which products of spaces pass on, stands for 0.9. Raises
+        InvalidArgumentError for a bound that is not above 0.
         """
-        if not 0.0 < bound < 1.0:
-            raise InvalidArgumentError(f"bound must lie between 0 and 1, got {bound}")
+        n_samples = checks.count(n_samples, "n_samples", least=1)
+        bound = checks.number(bound, "bound", above=0.0)
+        if bound >= 1.0:
+            bound = _WIDEST
         size = (n_samples, self.dim)
         t = gs.random.normal(size=size)
         radius = bound * gs.random.uniform(size=(n_samples, 1)) ** (1.0 / self.dim)
@@ -122,7 +136,7 @@ class HessianLNESpace(_TangentVectors, VectorSpace):  # type: ignore[misc]
     Raises
     ------
     InvalidArgumentError
-        If tau is not finite and positive.
+        If tau is not finite and positive, or dim not a whole number above 0.
 
     References
     ----------
@@ -136,7 +150,8 @@ class HessianLNESpace(_TangentVectors, VectorSpace):  # type: ignore[misc]
     """
 
     def __init__(self, dim: int, tau: float, equip: bool = True) -> None:
-        self.tau = rl.HessianLNEMetric(float(tau)).tau
+        dim = checks.count(dim, "dim", least=1)
+        self.tau = rl.HessianLNEMetric(checks.number(tau, "tau", above=0.0)).tau
         super().__init__(shape=(dim,), dim=dim, equip=equip)
 
     @staticmethod
@@ -149,5 +164,7 @@ class HessianLNESpace(_TangentVectors, VectorSpace):  # type: ignore[misc]
 
     def random_point(self, n_samples: int = 1, bound: float = 1.0) -> Array:
         """Points with tau x uniform in [-bound, bound], [..., dim]."""
+        n_samples = checks.count(n_samples, "n_samples", least=1)
+        bound = checks.number(bound, "bound", above=0.0)
         size = (n_samples, self.dim) if n_samples > 1 else (self.dim,)
         return bound * (2.0 * gs.random.uniform(size=size) - 1.0) / self.tau

@@ -1,19 +1,37 @@
 """The geomstats metrics, in whichever backend this process has: see ``test_backends.py``."""
 
+import copy
 import inspect
 
 import geomstats.backend as gs
 import numpy as np
 import pytest
 from geomstats.geometry.euclidean import Euclidean
+from geomstats.geometry.hypersphere import Hypersphere
+from geomstats.geometry.nfold_manifold import NFoldManifold
+from geomstats.geometry.product_manifold import ProductManifold
 from geomstats.learning.frechet_mean import FrechetMean
+from geomstats.learning.geodesic_regression import GeodesicRegression
+from geomstats.learning.kmeans import RiemannianKMeans
 from geomstats.learning.pca import TangentPCA
 from geomstats.test_cases.geometry.base import VectorSpaceOpenSetTestCase, VectorSpaceTestCase
 from geomstats.test_cases.geometry.riemannian_metric import RiemannianMetricTestCase
 
 import riemann_lne as rl
-from riemann_lne.errors import InvalidArgumentError, NotPositiveDefiniteError, ShapeError
-from riemann_lne_geomstats import HessianLNEMetric, HessianLNESpace, LNEMetric, LNESpace
+from riemann_lne.errors import (
+    ConvergenceError,
+    InvalidArgumentError,
+    NotPositiveDefiniteError,
+    ShapeError,
+)
+from riemann_lne_geomstats import (
+    HessianLNEMetric,
+    HessianLNESpace,
+    LNEFrechetMean,
+    LNEGeodesicRegression,
+    LNEMetric,
+    LNESpace,
+)
 
 TAU, DIM = 0.8, 3
 SPACES = [LNESpace(DIM, TAU), HessianLNESpace(DIM, TAU)]
@@ -115,20 +133,179 @@ def test_tensors_fit_together(space):
         np.testing.assert_allclose(derivative[..., k], gs.to_numpy(difference), atol=1e-8)
 
 
+def gradient(space, points, mean, weights=None):
+    """The length of the mean logarithm."""
+    weights = gs.ones(len(points)) if weights is None else weights
+    logs = space.metric.log(points, mean)
+    return float(gs.linalg.norm(gs.einsum("n,n...->...", weights, logs))) / len(points)
+
+
 @pytest.mark.parametrize("space", SPACES, ids=lambda s: type(s).__name__)
 def test_frechet_mean(space):
-    points = space.random_point(8)
-    estimator = FrechetMean(space).set(max_iter=200, epsilon=1e-13)
-    mean = estimator.fit(points).estimate_
+    """The usual call: no step, tolerance or start is given."""
+    points = space.random_point(5)
+    mean = FrechetMean(space).fit(points).estimate_
     assert bool(gs.all(space.belongs(mean)))
-    gradient = gs.mean(space.metric.log(points, mean), axis=0)
-    assert float(space.metric.norm(gradient, mean)) < 1e-6
+    assert gradient(space, points, mean) < 1e-9
     if isinstance(space, HessianLNESpace):
         core = CORES[HessianLNESpace]
         flat = np.mean(core.to_flat(gs.to_numpy(points)), axis=0)
         np.testing.assert_allclose(gs.to_numpy(mean), core.from_flat(flat), atol=1e-7)
     else:
         assert float(gs.sum(gs.abs(mean - gs.mean(points, axis=0)))) > 1e-4
+
+
+@pytest.mark.parametrize("space", SPACES, ids=lambda s: type(s).__name__)
+def test_means_of_every_method(space):
+    points, weights = space.random_point(3), gs.array([1.0, 0.5, 2.0])
+    mean = FrechetMean(space).fit(points, weights=weights).estimate_
+    assert gradient(space, points, mean, weights) < 1e-9
+    other = FrechetMean(space, method="adaptive").set(init_point=points[1])
+    again = other.fit(points, weights=weights).estimate_
+    np.testing.assert_allclose(gs.to_numpy(again), gs.to_numpy(mean), atol=1e-8)
+    columns = gs.stack([points, points[[1, 2, 0]]], axis=1)
+    both = gs.stack([weights, weights[[1, 2, 0]]], axis=1)
+    means = FrechetMean(space, method="batch").fit(columns, weights=both).estimate_
+    np.testing.assert_allclose(gs.to_numpy(means), [gs.to_numpy(mean)] * 2, atol=1e-8)
+    one = FrechetMean(space).fit(points[:1]).estimate_
+    np.testing.assert_allclose(gs.to_numpy(one), gs.to_numpy(points[0]))
+    assert isinstance(copy.deepcopy(other), LNEFrechetMean)
+    assert not isinstance(FrechetMean(Hypersphere(2)), LNEFrechetMean)
+
+
+def test_a_mean_with_few_steps_is_said(caplog):
+    space = SPACES[0]
+    FrechetMean(space).set(max_iter=1).fit(space.random_point(3))
+    assert "Maximum number of iterations 1 reached" in caplog.text
+
+
+def test_clusters():
+    space = SPACES[1]
+    ends = gs.array([[0.2, 0.3, -0.2], [-0.5, 0.1, 0.4]])
+    points = gs.concatenate([e + 0.05 * space.random_point(4) for e in ends])
+    found = RiemannianKMeans(space, n_clusters=2, init=ends).fit(points)
+    for k, center in enumerate(found.cluster_centers_):
+        assert gradient(space, points[4 * k : 4 * k + 4], center) < 1e-9
+
+
+STARTS = [
+    pytest.param(
+        space,
+        start,
+        marks=[pytest.mark.slow] if space is SPACES[0] and start != "frechet" else [],
+        id=f"{type(space).__name__}-{start}",
+    )
+    for space in SPACES
+    for start in ("random", "data", "frechet", "warm_start")
+]
+
+
+class TestRegression:
+    """geomstats' GeodesicRegression with its own starts, methods and weights."""
+
+    T = np.linspace(-0.5, 0.5, 4)
+
+    def data(self, space, size, noise=0.0):
+        p, v = gs.array([0.1, -0.1, 0.2]), size * gs.array([1.0, 0.5, -0.5])
+        y = space.metric.geodesic(p, initial_tangent_vec=v)(gs.array(self.T))
+        return p, v, y + noise * gs.random.normal(size=y.shape)
+
+    @pytest.mark.parametrize(("space", "start"), STARTS)
+    def test_on_a_geodesic(self, space, start):
+        p, v, y = self.data(space, 0.5)
+        method = "riemannian" if start == "data" else "extrinsic"
+        fit = GeodesicRegression(
+            space,
+            center_X=False,
+            method=method,
+            initialization=start,
+            compute_training_score=True,
+        )
+        fit.fit(gs.array(self.T), y)
+        np.testing.assert_allclose(gs.to_numpy(fit.intercept_), gs.to_numpy(p), atol=1e-8)
+        np.testing.assert_allclose(gs.to_numpy(fit.coef_), gs.to_numpy(v), atol=1e-8)
+        assert float(fit.training_score_) == pytest.approx(1.0, abs=1e-12)
+        predicted = fit.predict(gs.array(self.T))
+        np.testing.assert_allclose(gs.to_numpy(predicted), gs.to_numpy(y), atol=1e-8)
+
+    @pytest.mark.parametrize("space", SPACES[1:], ids=lambda s: type(s).__name__)
+    def test_beside_a_geodesic(self, space):
+        """The loss does not decrease in any direction; its gradient is zero."""
+        _, _, y = self.data(space, 0.4, noise=0.1)
+        weights = gs.array([1.0, 2.0, 0.5, 1.5])
+        times = gs.array(self.T)
+        fit = GeodesicRegression(space, center_X=False, initialization="frechet")
+        fit.fit(times, y, weights=weights)
+
+        def loss(row):
+            row = gs.array(row)
+            ends = space.metric.exp(times[:, None] * row[DIM:], row[:DIM])
+            return float(0.5 * gs.sum(weights * space.metric.squared_dist(ends, y)))
+
+        best = np.concatenate([gs.to_numpy(fit.intercept_), gs.to_numpy(fit.coef_)])
+        slopes = [(loss(best + s) - loss(best - s)) / 2e-4 for s in 1e-4 * np.eye(2 * DIM)]
+        assert np.abs(slopes).max() < 1e-6
+        assert loss(best) > 1e-3
+
+    def test_what_is_refused(self):
+        space = SPACES[0]
+        _, _, y = self.data(space, 0.4)
+        times = gs.array(self.T)
+        far = gs.array([0.1, 0.1, 0.1]), gs.array([40.0, 0.0, 0.0])
+        with pytest.raises(InvalidArgumentError, match="leaves weight space"):
+            GeodesicRegression(space, initialization=far).fit(times, y)
+        with pytest.raises(ConvergenceError, match=r"set\(max_iter=...\)"):
+            GeodesicRegression(space).set(max_iter=1).fit(times, y)
+        with pytest.raises(ValueError, match="initialization"):
+            GeodesicRegression(space, initialization="far").fit(times, y)
+        for other in (Hypersphere(2), ProductManifold([space, Hypersphere(2)])):
+            assert not isinstance(GeodesicRegression(other), LNEGeodesicRegression)
+
+
+PRODUCTS = {
+    "equal shapes": lambda: ProductManifold([LNESpace(2, TAU), HessianLNESpace(2, TAU)]),
+    "other shapes": lambda: ProductManifold([LNESpace(2, TAU), Euclidean(3), LNESpace(1, TAU)]),
+    "with a sphere": lambda: ProductManifold([LNESpace(2, TAU), Hypersphere(2)]),
+    "powers": lambda: NFoldManifold(LNESpace(2, TAU), 2),
+}
+
+
+@pytest.mark.parametrize("kind", PRODUCTS)
+def test_products(kind):
+    """Points, vectors, geodesics, means."""
+    space = PRODUCTS[kind]()
+    points, base = space.random_point(2), space.random_point()
+    assert bool(gs.all(space.belongs(points)))
+    assert space.random_tangent_vec(base, 2).shape == (2, *space.shape)
+    vectors = space.metric.log(points, base)
+    again = space.metric.exp(vectors, base)
+    np.testing.assert_allclose(gs.to_numpy(again), gs.to_numpy(points), atol=1e-8)
+    lengths = space.metric.norm(vectors, base)
+    np.testing.assert_allclose(
+        gs.to_numpy(space.metric.dist(points, base)), gs.to_numpy(lengths), rtol=1e-8
+    )
+    path = space.metric.geodesic(base, end_point=points[0])(gs.array([0.0, 0.5, 1.0]))
+    np.testing.assert_allclose(gs.to_numpy(path[-1]), gs.to_numpy(points[0]), atol=1e-8)
+    mean = FrechetMean(space).fit(points).estimate_
+    assert gradient(space, points, mean) < 1e-9
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "other shapes",
+        *(pytest.param(k, marks=pytest.mark.slow) for k in ("equal shapes", "powers")),
+    ],
+)
+def test_regressions_on_products(kind):
+    space = PRODUCTS[kind]()
+    base, vector = space.random_point(), 0.3 * space.random_point()
+    times = gs.array([0.0, 0.5, 1.0])
+    y = space.metric.geodesic(base, initial_tangent_vec=vector)(times)
+    fit = GeodesicRegression(space, center_X=False, initialization="frechet").fit(times, y)
+    assert isinstance(fit, LNEGeodesicRegression)
+    np.testing.assert_allclose(gs.to_numpy(fit.intercept_), gs.to_numpy(base), atol=1e-7)
+    np.testing.assert_allclose(gs.to_numpy(fit.coef_), gs.to_numpy(vector), atol=1e-7)
 
 
 @pytest.mark.parametrize("space", SPACES, ids=lambda s: type(s).__name__)
@@ -175,10 +352,16 @@ def test_bad_input():
         space.metric.parallel_transport(good, good)
     for tau in (0.0, -1.0, float("nan")):
         for make in (LNESpace, HessianLNESpace):
-            with pytest.raises(InvalidArgumentError, match="tau must be"):
+            with pytest.raises(InvalidArgumentError, match=r"tau = .*; give a finite number"):
                 make(2, tau)
+    with pytest.raises(InvalidArgumentError, match=r"dim = 2\.5"):
+        LNESpace(2.5, 1.0)
+    with pytest.raises(InvalidArgumentError, match="needs a base_point"):
+        space.random_tangent_vec()
+    with pytest.raises(InvalidArgumentError, match="at one base point alone"):
+        space.random_tangent_vec(space.random_point(2), 2)
     with pytest.raises(InvalidArgumentError, match="bound"):
-        space.random_point(2, bound=1.0)
+        space.random_point(2, bound=0.0)
     for metric in (LNEMetric, HessianLNEMetric):
         with pytest.raises(InvalidArgumentError, match="has no tau"):
             metric(Euclidean(2))

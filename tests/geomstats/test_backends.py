@@ -24,11 +24,13 @@ ROOT = HERE.parents[1]
 FOREIGN = ["-W", "ignore::ImportWarning", "-W", "ignore::DeprecationWarning"]
 
 
-def run(backend, *files):
+def run(backend, *files, slow=False):
     needs = {"autograd": "autograd", "pytorch": "torch"}.get(backend)
     if needs and importlib.util.find_spec(needs) is None:
         pytest.skip(f"the backend {backend} needs {needs}, which is not installed")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *FOREIGN]
+    if slow:
+        command += ["-m", "slow"]
     done = subprocess.run(
         [*command, *map(str, files)],
         env=os.environ | {"GEOMSTATS_BACKEND": backend},
@@ -41,6 +43,12 @@ def run(backend, *files):
 @pytest.mark.parametrize("backend", ["numpy", "autograd", "pytorch"])
 def test_on_backend(backend):
     run(backend, HERE / "on_each_backend.py")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["numpy", "autograd", "pytorch"])
+def test_what_takes_long(backend):
+    run(backend, HERE / "on_each_backend.py", slow=True)
 
 
 def test_doctests():
