@@ -1,6 +1,7 @@
 """Many runs: in parallel, killed, gone on with; progress."""
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -211,6 +212,36 @@ def test_killed_at_any_time_it_goes_on_to_the_same_accuracies(tmp_path, jobs):
     whole = run_arms(arms, [0], tmp_path / "whole", jobs=1)
     assert comparable(resumed) == comparable(whole)
     assert list((folder / "checkpoints").iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_twenty_killed_runs_of_compare_end_the_same(jobs, kill_campaign):
+    def command(folder):
+        words = [
+            "--methods",
+            "ste",
+            "lne-weak",
+            "--seeds",
+            "2",
+            "--epochs",
+            "6",
+            "--jobs",
+            str(jobs),
+        ]
+        words += ["--checkpoint-seconds", "0", "--out", str(folder / "runs")]
+        words += ["--json", str(folder / "all.json"), "--report", str(folder / "report")]
+        return ["-m", "riemann_lne.cli", "compare", *words]
+
+    def result(folder):
+        records = load_records(folder / "runs" / "records")
+        assert len(records) == 4
+        assert list((folder / "runs" / "checkpoints").iterdir()) == []
+        assert (folder / "report" / "index.html").stat().st_size > 10_000
+        assert len(json.loads((folder / "all.json").read_text())) > 0
+        return comparable(records)
+
+    kill_campaign(command, result)
 
 
 @pytest.mark.slow

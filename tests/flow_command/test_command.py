@@ -181,6 +181,26 @@ def test_a_killed_run_is_resumed_to_the_last_bit(
     assert_same(rl.FlowSolution.load(config.parent / f"run{ending}"), uninterrupted)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", [".npz", ".zarr"])
+def test_twenty_killed_runs_are_resumed_to_the_last_bit(ending: str, kill_campaign: Any) -> None:
+    if ending == ".zarr":
+        pytest.importorskip("zarr")
+    text = Path(__file__).with_name("run.toml").read_text(encoding="utf-8").replace(".npz", ending)
+
+    def call(folder: Path) -> list[str]:
+        (folder / "run.toml").write_text(text, encoding="utf-8")
+        more = ["--set", "integrator.dt=0.002", "--set", "output.checkpoint.steps=4"]
+        return [*command(folder / "run.toml", *more, "--resume")[1:]]
+
+    def result(folder: Path) -> list[rl.FlowSolution]:
+        solution = rl.FlowSolution.load(folder / f"run{ending}")
+        assert solution.n_accepted == 200
+        return [solution]
+
+    kill_campaign(call, result)
+
+
 def test_an_interrupt_leaves_a_partial_result_that_goes_on(
     config: Path, uninterrupted: rl.FlowSolution
 ) -> None:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
-import subprocess
-import sys
 import textwrap
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -185,87 +181,59 @@ SCRIPT = textwrap.dedent(
     import numpy as np
     import riemann_lne as rl
 
-    folder, store, every = sys.argv[1:4]
+    folder, method, store, every = sys.argv[1:]
     start = rl.perturbed_euclidean(rl.Grid.torus((24, 24)), 0.3, seed=4)
-    print("started", flush=True)
     solution = rl.solve_flow(
-        start, rl.RicciDeTurckFlow(), (0, 0.3), "tsit5", t_eval=np.linspace(0, 0.3, 31),
+        start, rl.RicciDeTurckFlow(), (0, 0.3), method, t_eval=np.linspace(0, 0.3, 31),
         observe={"volume": lambda g: g.volume()}, events=lambda t, g: np.cos(40 * t),
         store=f"{folder}/metrics.zarr" if store == "zarr" else store,
-        checkpoint=rl.Checkpoint(f"{folder}/run", steps=int(every)) if every != "0" else None,
-        resume=every != "0",
+        checkpoint=rl.Checkpoint(f"{folder}/run", steps=int(every)), resume=True,
     )
     solution.save(f"{folder}/result.npz")
-    print(solution.message, flush=True)
     """
 )
 
 
-def start_script(folder: Path, store: str, every: int) -> subprocess.Popen[str]:
-    (folder / "script.py").write_text(SCRIPT)
-    arguments = [sys.executable, "-W", "error", str(folder / "script.py"), str(folder)]
-    return subprocess.Popen(
-        [*arguments, store, str(every)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-
-
-def finish(process: subprocess.Popen[str]) -> None:
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    assert "reached the end" in out
-
-
-def kill_until_done(tmp_path: Path, store: str, every: int, kills: int) -> int:
-    """Kill a run at random times, resume it each time, compare its end with an undisturbed one."""
-    quiet, hurt = tmp_path / "quiet", tmp_path / "hurt"
-    quiet.mkdir()
-    hurt.mkdir()
-    process = start_script(quiet, store, 0)
-    assert process.stdout is not None
-    process.stdout.readline()
-    begun = time.perf_counter()
-    finish(process)
-    duration = time.perf_counter() - begun
-    generator = random.Random(7)
-    done = 0
-    while done < kills:
-        process = start_script(hurt, store, every)
-        assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(generator.uniform(0, duration / 3))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        if process.returncode == -signal.SIGKILL:
-            done += 1
-            continue
-        # It was done before: compare, and begin again.
-        assert process.returncode == 0
-        compare(quiet, hurt, store)
-        for name in ("run/a.npz", "run/b.npz", "run/store"):
-            (hurt / name).unlink(missing_ok=True)
-        if store == "zarr":
-            (hurt / "metrics.zarr").rename(hurt / f"metrics-{done}.zarr")
-    finish(start_script(hurt, store, every))
-    compare(quiet, hurt, store)
-    return done
-
-
-def compare(quiet: Path, hurt: Path, store: str) -> None:
-    one, two = (rl.FlowSolution.load(folder / "result.npz") for folder in (quiet, hurt))
-    assert len(one) == (1 if store == "last" else 31)
-    assert len(one.t_observed) > 31
-    assert_same(two, one)
-
-
-@pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
-@pytest.mark.parametrize(("store", "every"), [("metrics", 1), ("zarr", 3)])
-def test_a_killed_run_ends_the_same(store: str, every: int, tmp_path: Path) -> None:
+def kill_flows(campaign: Any, method: str, store: str, every: int, kills: int = 20) -> None:
+    """Kills of solve_flow; the results are the solution that it returned and its store."""
     pytest.importorskip("zarr")
-    assert kill_until_done(tmp_path, store, every, kills=3) == 3
+
+    def command(folder: Path) -> list[str]:
+        return ["-W", "error", "-c", SCRIPT, str(folder), method, store, str(every)]
+
+    def result(folder: Path) -> list[rl.FlowSolution]:
+        names = ["result.npz", "metrics.zarr"] if store == "zarr" else ["result.npz"]
+        found = [rl.FlowSolution.load(folder / name) for name in names]
+        for solution in found:
+            assert len(solution) == (1 if store == "last" else 31)
+            assert len(solution.t_observed) > 20
+            assert solution.success
+        return found
+
+    campaign(command, result, kills)
+
+
+@pytest.mark.parametrize(("store", "every"), [("metrics", 1), ("zarr", 3)])
+def test_a_killed_run_ends_the_same(store: str, every: int, kill_campaign: Any) -> None:
+    kill_flows(kill_campaign, "tsit5", store, every, kills=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "store", "every"),
+    [
+        ("tsit5", "metrics", 1),
+        ("tsit5", "zarr", 1),
+        ("tsit5", "last", 2),
+        ("rkl2", "zarr", 2),
+        ("etdrk4", "metrics", 1),
+        ("bs32", "zarr", 3),
+    ],
+)
+def test_twenty_killed_runs_end_the_same(
+    method: str, store: str, every: int, kill_campaign: Any
+) -> None:
+    kill_flows(kill_campaign, method, store, every)
 
 
 @pytest.mark.parametrize("at", ["claim", "store", "write"])
@@ -300,14 +268,6 @@ def test_the_store_of_another_run_is_not_replaced(tmp_path: Path) -> None:
         with pytest.raises(InvalidArgumentError, match="exists already"):
             rl.solve_flow(**options("tsit5", store=path), checkpoint=tmp_path / "new", resume=True)
     assert rl.FlowSolution.load(path).t.tolist() == first.t.tolist()
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
-@pytest.mark.parametrize(("store", "every"), [("metrics", 1), ("zarr", 1), ("last", 2)])
-def test_twenty_of_twenty_killed_runs_end_the_same(store: str, every: int, tmp_path: Path) -> None:
-    pytest.importorskip("zarr")
-    assert kill_until_done(tmp_path, store, every, kills=20) == 20
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGINT")

@@ -146,3 +146,18 @@ def test_files_that_cannot_grow_lose_nothing(limit: int, tmp_path: Path) -> None
     assert "Traceback" not in err
     assert out.split()[0] in ("-1", "StorageError")
     assert resumed(tmp_path) == expected()
+
+
+# Enough for the lock, for the first attributes, for some of the chunks and journal.
+@pytest.mark.parametrize("pages", [0, 3, 12, 30])
+def test_a_full_disk_loses_nothing(pages: int, small_disk: Any) -> None:
+    """Writes fail as they do on a real disk: the file is there, its content is not."""
+    pytest.importorskip("zarr")
+    small_disk.leave(pages)
+    out, err = start(small_disk.folder).communicate()
+    assert "Traceback" not in err
+    assert out.split()[0] in ("-1", "StorageError")
+    assert "No space left on device" in out
+    assert str(small_disk.folder) in out
+    small_disk.clear()
+    assert resumed(small_disk.folder) == expected()

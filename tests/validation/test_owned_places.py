@@ -7,10 +7,12 @@ Looked at: verify (folder of --report, file of --json), compare (folder of --out
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -187,3 +189,44 @@ def test_a_pool_that_is_left_with_an_error_ends_its_workers(tmp_path: Path) -> N
         leave()
     worker = int(note.read_text())
     assert _eventually(lambda: not _alive(worker))
+
+
+FLOW = Path(__file__).parents[1] / "flow_command" / "run.toml"
+
+
+def on_a_disk(name: str, folder: Path) -> list[str]:
+    """The command that writes into the folder; the same again goes on."""
+    if name == "flow":
+        if not (folder / "run.toml").exists():
+            shutil.copy(FLOW, folder)
+        return ["flow", str(folder / "run.toml"), "--resume"]
+    if name == "verify":
+        return [*VERIFY, "--report", str(folder / "report"), "--resume"]
+    words = ["--out", str(folder / "runs"), "--json", str(folder / "all.json")]
+    return [*COMPARE, "--checkpoint-seconds", "0", *words]
+
+
+@pytest.mark.parametrize(
+    ("name", "pages"),
+    [
+        ("flow", 2),
+        pytest.param("flow", 10, marks=pytest.mark.slow),
+        ("verify", 1),
+        pytest.param("verify", 8, marks=pytest.mark.slow),
+        pytest.param("compare", 1, marks=pytest.mark.slow),
+        pytest.param("compare", 4, marks=pytest.mark.slow),
+    ],
+)
+def test_a_full_disk_ends_a_command_with_advice(name: str, pages: int, small_disk: Any) -> None:
+    folder = small_disk.folder
+    command = on_a_disk(name, folder)
+    small_disk.leave(pages)
+    done = run(*command)
+    text = done.stdout + done.stderr
+    assert done.returncode not in (0, -9), text
+    assert "Traceback" not in text
+    assert "No space left on device" in text
+    assert str(folder) in text
+    small_disk.clear()
+    again = run(*command)
+    assert again.returncode == 0, again.stdout + again.stderr

@@ -97,6 +97,34 @@ def test_a_killed_run_goes_on_and_leaves_no_process_behind(tmp_path, jobs):
     assert (tmp_path / "index.html").read_text().count("<section") == 4
 
 
+# They depend on the machine and the moment.
+MEASURED_TIMES = {"seconds", "checksum"}
+
+
+def without_times(value):
+    """A record without measured times, and without the checksum that covers them."""
+    if isinstance(value, dict):
+        return {k: without_times(v) for k, v in value.items() if k not in MEASURED_TIMES}
+    return [without_times(v) for v in value] if isinstance(value, list) else value
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_twenty_killed_runs_of_verify_end_the_same(jobs, kill_campaign):
+    def command(folder):
+        more = ["--report", str(folder / "report"), "--resume", "--jobs", str(jobs)]
+        return ["-m", "riemann_lne.cli", "verify", "--only", *CLAIMS, *more]
+
+    def result(folder):
+        records = json.loads((folder / "report" / "results.json").read_text())
+        for record in records:
+            unseal(record)
+        assert (folder / "report" / "index.html").read_text().count("<section") == len(CLAIMS)
+        return sorted(without_times(records), key=lambda record: record["id"])
+
+    kill_campaign(command, result)
+
+
 def test_an_interrupt_keeps_what_is_done_and_says_how_to_go_on(tmp_path):
     run = start(tmp_path, "--jobs", "2")
     wait_for_results(tmp_path / "results.json")
