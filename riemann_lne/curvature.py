@@ -102,6 +102,7 @@ def deturck_flow_tensor_by_index(jet: MetricJet) -> list[Array]:
         for k, l in product(range(n), repeat=2):
             acc -= x[k, l, i] * u[l, j, k]
             acc -= x[k, l, j] * half_y[i, k, l]
+        result[i, j] = acc  # another array where arrays cannot be written to
     return [result[pair] for pair in pairs(n)]
 
 

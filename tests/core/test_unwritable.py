@@ -66,6 +66,7 @@ def test_every_order_of_differences(make: Make, order: Any) -> None:
 
 FLOWS = {
     "torus": (TORUS, rl.RicciDeTurckFlow(), {}),
+    "cube": (CUBE, rl.RicciDeTurckFlow(), {}),
     "fourier": (TORUS, rl.RicciDeTurckFlow(), {"order": "fourier"}),
     "scaled": (TORUS, rl.ScaledFlow(rl.RicciFlow(), 0.3), {}),
     "normalized": (TORUS, rl.NormalizedRicciFlow(rl.RicciDeTurckFlow()), {}),

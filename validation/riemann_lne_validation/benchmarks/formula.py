@@ -1,21 +1,18 @@
 """The Ricci-DeTurck right-hand side for the libraries that ours is compared with.
 
-Written for arrays that are never changed in place, so that JAX and torch.compile can trace it.
-Differences and algebra are those of ``riemann_lne``: each peer gets the form that is quickest for
-us, and its result is compared with ours before it is timed.
+The algebra is that of ``riemann_lne.curvature``, which also runs on arrays that are never changed
+in place, so that JAX and torch.compile can trace it. Differences are written for each peer in the
+form that is quickest for it; its result is compared with ours before it is timed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import combinations_with_replacement, product
 from typing import Any, Protocol
 
+from riemann_lne.curvature import deturck_flow_tensor
 from riemann_lne.jets import MetricJet
-from riemann_lne.surfaces import deturck_flow_tensor_2d
 from riemann_lne.weights import central_weights, half_width
-
-Table = dict[tuple[int, ...], Any]
 
 
 class Derivatives(Protocol):
@@ -111,7 +108,7 @@ def _slice(f: Any, axis: int, start: int, stop: int) -> Any:
 
 
 class _Local:
-    """What ``MetricJet`` asks for, from the differences of a peer."""
+    """The local field of a ``MetricJet``, from the differences of a peer."""
 
     def __init__(self, derivatives: Derivatives, packed: Any) -> None:
         self._packed = packed
@@ -123,81 +120,5 @@ class _Local:
 
 
 def deturck_form(derivatives: Derivatives, packed: Any, n: int) -> list[Any]:
-    """Packed g^ab d_a d_b g_ij - X^k_li U^l_jk - X^k_lj Y_ik^l / 2.
-
-    E_kij = d_i g_kj + d_j g_ki - d_k g_ij, X^k_ij = g^kp E_pij, U^l_jk = g^lm d_m g_jk and
-    Y_ik^l = g^lm E_ikm. In two dimensions it is our closed form, which changes no array either.
-    """
-    if n == 2:
-        return deturck_flow_tensor_2d(MetricJet(_Local(derivatives, packed), 2))
-    pairs = list(combinations_with_replacement(range(n), 2))
-    at = {pair: c for c, pair in enumerate(pairs)}
-    at |= {(b, a): c for (a, b), c in at.items()}
-    every = range(n)
-    g: Table = {pair: packed[c] for pair, c in at.items()}
-    d: Table = {}
-    for m in every:
-        along = derivatives.first(m)
-        d |= {(m, *pair): along[c] for pair, c in at.items()}
-    inverse = _inverse(g, n)
-    lower = {
-        (k, i, j): d[i, k, j] + d[j, k, i] - d[k, i, j]
-        for k, i, j in product(every, repeat=3)
-        if i <= j
-    }
-    lower |= {(k, j, i): value for (k, i, j), value in lower.items()}
-    x = {
-        (k, i, j): sum(inverse[k, p] * lower[p, i, j] for p in every)
-        for k in every
-        for i, j in pairs
-    }
-    x |= {(k, j, i): value for (k, i, j), value in x.items()}
-    u = {(l, j, k): sum(inverse[l, m] * d[m, j, k] for m in every) for l in every for j, k in pairs}
-    u |= {(l, k, j): value for (l, j, k), value in u.items()}
-    half: Table = {}
-    for l, (i, k) in product(every, pairs):
-        if i == k:
-            half[i, i, l] = 0.5 * u[l, i, i]
-        else:
-            half[i, k, l] = 0.5 * sum(inverse[l, m] * lower[i, k, m] for m in every)
-            half[k, i, l] = u[l, i, k] - half[i, k, l]
-    laplacian = None
-    for a, b in pairs:
-        term = (1.0 if a == b else 2.0) * inverse[a, b] * derivatives.second(a, b)
-        laplacian = term if laplacian is None else laplacian + term
-    assert laplacian is not None
-    return [
-        laplacian[c]
-        - sum(
-            x[k, l, i] * u[l, j, k] + x[k, l, j] * half[i, k, l]
-            for k, l in product(every, repeat=2)
-        )
-        for c, (i, j) in enumerate(pairs)
-    ]
-
-
-def _inverse(g: Table, n: int) -> Table:
-    """Inverse by cofactors, n <= 4, by repeated use of the sub-determinants."""
-    cofactor: Table = {}
-    for i, j in combinations_with_replacement(range(n), 2):
-        rows, columns = _without(n, i), _without(n, j)
-        cofactor[i, j] = (-1) ** (i + j) * _determinant(g, rows, columns)
-        cofactor[j, i] = cofactor[i, j]
-    scale = 1.0 / sum(g[0, j] * cofactor[0, j] for j in range(n))
-    inverse = {
-        (i, j): scale * cofactor[i, j] for i, j in combinations_with_replacement(range(n), 2)
-    }
-    return inverse | {(j, i): value for (i, j), value in inverse.items()}
-
-
-def _determinant(g: Table, rows: tuple[int, ...], columns: tuple[int, ...]) -> Any:
-    if len(rows) == 1:
-        return g[rows[0], columns[0]]
-    return sum(
-        (-1) ** j * g[rows[0], column] * _determinant(g, rows[1:], columns[:j] + columns[j + 1 :])
-        for j, column in enumerate(columns)
-    )
-
-
-def _without(n: int, i: int) -> tuple[int, ...]:
-    return tuple(k for k in range(n) if k != i)
+    """The packed right-hand side by the formula of the library, from the differences of a peer."""
+    return deturck_flow_tensor(MetricJet(_Local(derivatives, packed), n))
