@@ -39,12 +39,13 @@ from .arrays import (
     total,
 )
 from .checks import shown
+from .coefficients import Order
+from .curvature_2d import deturck_flow_tensor_2d
 from .errors import InvalidArgumentError, ShapeError
 from .finite import finite_result
 from .grids import Grid
 from .jets import LAST_TWO, MetricJet, symmetric_gradient, trace, vector_gradient
 from .stencils import LocalField, evaluate
-from .surfaces import deturck_flow_tensor_2d
 from .tensors import (
     SYMMETRIC,
     Signature,
@@ -58,7 +59,6 @@ from .tensors import (
     table,
     unpack,
 )
-from .weights import Order
 
 # --------------------------------------------------------------------------------------------
 # Formulas on a tile, which the flows use as well

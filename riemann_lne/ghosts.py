@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .arrays import Array, device, like, namespace, writes
+from .coefficients import extrapolation_weights, half_width
 from .errors import ShapeError
 from .grids import Grid
-from .weights import extrapolation_weights, half_width
 
 TileSlices: TypeAlias = tuple[slice, ...]
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from .arrays import Array, like, namespace, require_finite, require_supported
 from .checks import count, flag, number, shown
+from .coefficients import Order, half_width, quadrature_end_corrections, validate_order
 from .errors import DTypeError, GridTooSmallError, InvalidArgumentError, ShapeError
 from .finite import finite_result
 from .team import ALONE, Team
-from .weights import Order, half_width, quadrature_end_corrections, validate_order
 
 _MAX_DIMENSION = 4
 _MOST_POINTS = 2**40

@@ -22,6 +22,7 @@ from .arrays import (
     wants_gradient,
 )
 from .checks import count, number, shown
+from .coefficients import Order
 from .errors import (
     DTypeError,
     GridTooSmallError,
@@ -42,7 +43,6 @@ from .tensors import (
     table,
     unpack,
 )
-from .weights import Order
 
 
 class MetricField:

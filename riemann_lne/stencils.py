@@ -30,11 +30,11 @@ from .arrays import (
     runs_on_cpu,
     writes,
 )
+from .coefficients import Order, central_weights, half_width, validate_order
 from .errors import ShapeError
 from .fourier import AxisSpectrum, irfftn, rfftn
 from .ghosts import TileSlices, pad, padded_tile, reflection_signs, take
 from .grids import Grid
-from .weights import Order, central_weights, half_width, validate_order
 
 __all__ = [
     "Differentiator",

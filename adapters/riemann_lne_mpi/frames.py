@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from riemann_lne.arrays import Array, like, namespace, to_numpy
+from riemann_lne.coefficients import half_width
 from riemann_lne.ghosts import end_ghosts, take
-from riemann_lne.weights import half_width
 
 from .layouts import neighbours
 from .library import mpi

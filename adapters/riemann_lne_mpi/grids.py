@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from riemann_lne.arrays import Array, like, namespace, to_numpy
+from riemann_lne.coefficients import Order, validate_order
 from riemann_lne.errors import InvalidArgumentError
 from riemann_lne.grids import Frame, Grid, summed
 from riemann_lne.team import Team
-from riemann_lne.weights import Order, validate_order
 
 from .frames import BlockFrame, Exchange
 from .layouts import Layout, checked_dims, choose_dims, extent, require_thick, slabs

@@ -12,9 +12,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from riemann_lne.checks import count
+from riemann_lne.coefficients import half_width
 from riemann_lne.errors import GridTooSmallError, InvalidArgumentError
 from riemann_lne.grids import Grid
-from riemann_lne.weights import half_width
 
 Box: TypeAlias = tuple[tuple[int, int], ...]
 """From and to along every axis."""

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from riemann_lne import checks
+from riemann_lne.coefficients import half_width
 from riemann_lne.grids import Grid
 from riemann_lne.tensors import packed_size
-from riemann_lne.weights import half_width
 
 from .layouts import Layout, checked_dims, choose_dims, neighbours, require_thick
 

@@ -8,11 +8,11 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from ..arrays import namespace, to_numpy
+from ..coefficients import Order
 from ..errors import InvalidArgumentError
 from ..identity import ByValue
 from ..metrics import MetricField, of_metric
 from ..stencils import gradient
-from ..weights import Order
 
 # Deviations from the symmetry that differences and rounding of a flow leave are below this.
 _SYMMETRY = 1e-6

@@ -10,11 +10,11 @@ import numpy as np
 
 from .. import checks
 from ..arrays import host_numbers, to_numpy
+from ..coefficients import Order, validate_order
 from ..errors import DTypeError, InvalidArgumentError, NotFiniteError, ShapeError
 from ..grids import Grid
 from ..integrators import integrate
 from ..metrics import MetricField
-from ..weights import Order, validate_order
 
 # Along a periodic axis, in lengths of it or in points: beyond, rounding is all there is.
 _FARTHEST = 1e9

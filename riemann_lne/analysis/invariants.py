@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 
 from ..arrays import Array, Components, contract, namespace, total
+from ..coefficients import Order
 from ..curvature import ricci_tensor
 from ..errors import InvalidArgumentError
 from ..jets import MetricJet, symmetric_gradient, trace
 from ..metrics import MetricField, of_metric
 from ..stencils import LocalField, evaluate
 from ..tensors import metric_dimension, packed_size, table
-from ..weights import Order
 
 _QUADRATURE = 4
 

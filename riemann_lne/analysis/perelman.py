@@ -19,6 +19,7 @@ from ..arrays import (
     require_real_floating,
 )
 from ..checks import number
+from ..coefficients import Order
 from ..errors import InvalidArgumentError, ShapeError
 from ..identity import ByValue
 from ..integrators.semidiscrete import mean_laplacian_symbol
@@ -33,7 +34,6 @@ from ..tensors import (
     squared_norm,
     table,
 )
-from ..weights import Order
 from .invariants import quadrature_order
 from .spectra import SpectrumError
 

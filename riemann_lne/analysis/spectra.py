@@ -9,6 +9,7 @@ from scipy.sparse.linalg import LinearOperator, gmres
 
 from ..arrays import Array, like, to_numpy
 from ..checks import count
+from ..coefficients import Order
 from ..curvature import lichnerowicz_tensor
 from ..errors import InvalidArgumentError, RiemannLNEError
 from ..integrators.semidiscrete import mean_laplacian_symbol
@@ -16,7 +17,6 @@ from ..jets import MetricJet
 from ..metrics import MetricField, of_metric
 from ..stencils import LocalField, evaluate
 from ..tensors import metric_dimension, packed_size
-from ..weights import Order
 
 _SOLVER_TOLERANCE = 1e-10
 _CHANGE = 1e-9

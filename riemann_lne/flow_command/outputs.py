@@ -12,12 +12,12 @@ from typing import Any
 
 from .. import analysis
 from ..analysis.invariants import quadrature_order
+from ..coefficients import Order
 from ..errors import InvalidArgumentError
 from ..integrators import Checkpoint
 from ..integrators.checkpoint import COMMIT, FILES, GENERATIONS, remove_sets
 from ..io import storage_errors
 from ..metrics import MetricField
-from ..weights import Order
 from .config import forget_record
 from .pictures import PICTURES
 from .sections import Section

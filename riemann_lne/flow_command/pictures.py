@@ -11,11 +11,11 @@ import numpy as np
 
 from ..analysis import fit_decay_rate, mode_amplitude, predicted_decay_rates
 from ..arrays import to_numpy
+from ..coefficients import Order
 from ..errors import InvalidArgumentError, MissingDependencyError
 from ..flows import Flow, NormalizedRicciFlow, RicciDeTurckFlow
 from ..integrators import FlowSolution
 from ..plotting import COLOURS, animate, plot_decay, plot_profiles, plot_scalar_curvature
-from ..weights import Order
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from ..errors import InvalidArgumentError, RiemannLNEError, UnknownNameError
-from .expressions import constant
+from .formulas import constant
 
 T = TypeVar("T")
 

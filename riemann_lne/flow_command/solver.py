@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from ..coefficients import Order, validate_order
 from ..errors import InvalidArgumentError
 from ..flows import Flow, NormalizedRicciFlow, RicciDeTurckFlow, RicciFlow, ScaledFlow
 from ..integrators import events, known_methods
 from ..integrators.boundaries import choices
 from ..integrators.solution import as_times
-from ..weights import Order, validate_order
-from .expressions import Formula
+from .formulas import Formula
 from .sections import Section
 from .start import MetricFormula, Start
 

@@ -18,7 +18,7 @@ from ..grids import Grid
 from ..integrators import FlowSolution
 from ..io import NpzReader, StoredMetrics, reading
 from ..metrics import MetricField, flat_metric, perturbed_euclidean
-from .expressions import Formula
+from .formulas import Formula
 from .sections import ConfigError, Section, unknown
 from .stage import ALONE, Stage
 

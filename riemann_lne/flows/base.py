@@ -8,11 +8,11 @@ from typing import Any, Protocol, runtime_checkable
 
 from ..arrays import Array, Components, namespace
 from ..checks import require_members
+from ..coefficients import Order
 from ..errors import DTypeError, KernelUnavailableError
 from ..grids import Grid
 from ..stencils import nyquist_bounds, tile_points, tile_slices
 from ..tensors import inverse_and_determinant, pairs, table
-from ..weights import Order
 
 
 class Flow(Protocol):

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, device, like, namespace, total
+from ..coefficients import Order
 from ..grids import Grid
 from ..stencils import gradient, pad
 from ..tensors import pairs
-from ..weights import Order
 
 # Fourier interpolation: local interpolation of 12 points on a grid refined twice. At a third of
 # the grid's highest wave number, half of what the 2/3 rule keeps, its error is 2e-8.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ..arrays import Array
+from ..coefficients import Order
 from ..grids import Grid
 from ..jets import MetricJet
 from ..stencils import LocalField, evaluate
 from ..tensors import metric_dimension, packed_size
-from ..weights import Order
 from .base import Flow, FlowCompiler, Formula, laplacian_spectral_radius
 
 

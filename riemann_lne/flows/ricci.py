@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from ..arrays import Array, device, namespace
+from ..coefficients import Order
 from ..curvature import (
     background_field,
     deturck_field,
@@ -20,7 +21,6 @@ from ..jets import MetricJet
 from ..metrics import MetricField, assemble
 from ..stencils import LocalField, evaluate
 from ..tensors import metric_dimension, packed_metric, packed_size
-from ..weights import Order
 from .base import Flow, FlowCompiler, laplacian_spectral_radius, require_exactly
 from .describe import describe
 

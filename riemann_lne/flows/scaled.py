@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from ..arrays import Array, namespace
 from ..checks import number
+from ..coefficients import Order
 from ..grids import Grid
 from ..jets import trace
 from ..tensors import inverse_and_determinant, table
-from ..weights import Order
 from .base import (
     Flow,
     FlowCompiler,

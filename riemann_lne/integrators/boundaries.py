@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from ..arrays import Array, device, first_true, namespace, put, read_only, total
+from ..coefficients import fd_weights
 from ..errors import (
     InvalidArgumentError,
     NotFiniteError,
@@ -26,7 +27,6 @@ from ..tensors import (
     require_symmetric,
     smallest_eigenvalue,
 )
-from ..weights import fd_weights
 
 BoundaryFunction: TypeAlias = Callable[..., Any]
 FaceChoice: TypeAlias = str | BoundaryFunction

@@ -19,13 +19,13 @@ from scipy.optimize import brentq
 
 from .. import checks
 from ..arrays import Array, namespace
+from ..coefficients import Order, validate_order
 from ..curvature import ricci_tensor
 from ..errors import DTypeError, InvalidArgumentError, NotFiniteError, RiemannLNEError
 from ..jets import MetricJet
 from ..metrics import MetricField
 from ..stencils import LocalField, evaluate
 from ..tensors import smallest_eigenvalue
-from ..weights import Order, validate_order
 from .base import State
 from .semidiscrete import scaled_error
 from .stepper import Stepper

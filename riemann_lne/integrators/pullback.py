@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 
 from ..arrays import Array, first_true, like, namespace, put
+from ..coefficients import Order
 from ..errors import InvalidArgumentError, NotPositiveDefiniteError
 from ..flows.base import Flow, GaugedFlow
 from ..flows.diffeomorphism import interpolate, jacobian_determinant, pull_back
 from ..grids import Grid
-from ..weights import Order
 from .blockwise import Combination
 from .boundaries import Boundary
 from .semidiscrete import SemiDiscreteFlow

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, guarded, like, namespace, writes
+from ..coefficients import Order
 from ..flows.base import FastFlow, Flow
 from ..fourier import irfftn, rfftn
 from ..grids import Grid
@@ -30,7 +31,6 @@ from ..tensors import (
     squared_norm,
     table,
 )
-from ..weights import Order
 from .blockwise import Combination, combination, may_share_memory
 from .boundaries import Boundary, BoundaryConditions, BoundaryFunction
 from .diagnosis import Words

@@ -12,12 +12,12 @@ import numpy as np
 
 from .. import checks
 from ..arrays import detached, namespace, to_numpy
+from ..coefficients import Order, validate_order
 from ..errors import DTypeError, InvalidArgumentError, StorageError
 from ..flows.base import Flow, gauge_of, require_flow
 from ..flows.describe import checksum, describe
 from ..io import StoredMetrics
 from ..metrics import MetricField, require_no_gradient
-from ..weights import Order, validate_order
 from .base import Integrator
 from .boundaries import Boundary
 from .checkpoint import Checkpoint

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array
+from ..coefficients import half_width
 from ..errors import KernelUnavailableError
 from ..flows.base import Formula
 from ..grids import Grid
 from ..stencils import evaluate
 from ..tensors import packed_size, pairs
-from ..weights import half_width
 
 # On random metrics, whose curvature is of the size of the rounding scale over eps, what is beyond
 # this many units is an error and no rounding.

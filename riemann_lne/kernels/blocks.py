@@ -14,8 +14,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from ..coefficients import half_width
 from ..grids import Frame, Grid
-from ..weights import half_width
 
 # Blocks with fewer half widths between two open ends are mostly rim: they are copied with their
 # ghost points.

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from ..coefficients import half_width
 from ..errors import DTypeError, InvalidArgumentError, KernelUnavailableError, ShapeError
 from ..flows.base import Formula
 from ..grids import Grid
 from ..tensors import packed_size
 from ..threads import thread_count
-from ..weights import half_width
 from .blocks import run_on_block
 from .build import load
 from .emit import difference_flops, flops

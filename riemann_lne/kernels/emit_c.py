@@ -27,8 +27,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
+from ..coefficients import half_width
 from ..flows.base import Formula
-from ..weights import half_width
 from .c_templates import (
     ACROSS,
     FILL,

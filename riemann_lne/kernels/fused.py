@@ -11,10 +11,10 @@ import array_api_compat
 import numpy as np
 
 from ..arrays import Array
+from ..coefficients import Order
 from ..errors import KernelUnavailableError, RiemannLNEError, UnknownNameError
 from ..flows.base import Background, CompilableFlow, Flow, Formula, nyquist_symbols
 from ..grids import Grid
-from ..weights import Order
 from .agreement import require_agreement
 from .cpu import Kernel, compile_kernel, unsupported
 from .gpu import DeviceKernel, device_kernel

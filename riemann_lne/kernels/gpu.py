@@ -11,11 +11,11 @@ from functools import lru_cache
 import numpy as np
 
 from ..arrays import Array
+from ..coefficients import half_width
 from ..errors import DTypeError, InvalidArgumentError, KernelUnavailableError, ShapeError
 from ..flows.base import Formula
 from ..grids import Grid
 from ..tensors import packed_size
-from ..weights import half_width
 from .agreement import require_agreement
 from .cache import digest
 from .emit_cuda import THREADS, emit_cuda

@@ -7,9 +7,9 @@ from functools import lru_cache
 import numpy as np
 
 from ..arrays import Array
+from ..coefficients import half_width
 from ..ghosts import pad
 from ..grids import Grid
-from ..weights import half_width
 
 
 def bounded_part(grid: Grid, order: int) -> tuple[int, ...]:

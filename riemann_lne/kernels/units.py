@@ -14,8 +14,8 @@ from functools import cache, lru_cache
 
 import numpy as np
 
+from ..coefficients import central_weights, half_width
 from ..tensors import pairs
-from ..weights import central_weights, half_width
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ import numpy as np
 
 from ..analysis import embedding_profile
 from ..arrays import to_numpy
+from ..coefficients import Order
 from ..errors import InvalidArgumentError, UnknownNameError
 from ..integrators import FlowSolution
 from ..metrics import MetricField
-from ..weights import Order
 from ._common import pyplot
 from .maps import plot_scalar_curvature
 from .surfaces import plot_embedding

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..arrays import to_numpy
+from ..coefficients import Order
 from ..errors import InvalidArgumentError
 from ..integrators import FlowSolution
 from ..metrics import MetricField
-from ..weights import Order
 from ._common import DIVERGING, finish, metric_and_time, new_axes
 
 

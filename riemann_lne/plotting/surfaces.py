@@ -9,10 +9,10 @@ import numpy as np
 
 from ..analysis import embedding_profile
 from ..arrays import to_numpy
+from ..coefficients import Order
 from ..errors import InvalidArgumentError
 from ..integrators import FlowSolution
 from ..metrics import MetricField
-from ..weights import Order
 from ._common import DIVERGING, SEQUENTIAL, finish, metric_and_time, new_axes, pyplot
 
 

@@ -28,7 +28,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import checks
-from ..weights import fd_weights
+from ..coefficients import fd_weights
 from .geometry import Jet, exponential_part, jet, log_ratio
 from .staggered import Staggered
 

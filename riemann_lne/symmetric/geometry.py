@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..weights import fd_weights
+from ..coefficients import fd_weights
 from .staggered import Staggered
 
 

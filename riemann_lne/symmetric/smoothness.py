@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..coefficients import fd_weights
 from ..errors import InvalidArgumentError
-from ..weights import fd_weights
 from .staggered import Staggered
 
 # What extrapolation to the pole misses is estimated by a second one through fewer points; a

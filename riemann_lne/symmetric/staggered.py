@@ -16,8 +16,8 @@ import scipy.sparse as sparse
 from scipy.sparse.linalg import splu
 
 from .. import checks
+from ..coefficients import fd_weights
 from ..errors import GridTooSmallError, InvalidArgumentError
-from ..weights import fd_weights
 
 SPACES = ("sphere", "euclidean", "cylinder")
 """S^(n+1) with two poles, R^(n+1) with a pole and an outer end, S^n x S^1 without poles."""

@@ -11,10 +11,10 @@ import numpy as np
 
 from ..analysis.invariants import bianchi_residual
 from ..arrays import namespace, to_numpy
+from ..coefficients import Order
 from ..errors import InvalidArgumentError, RiemannLNEError
 from ..grids import Grid
 from ..metrics import MetricField
-from ..weights import Order
 from .checks import CheckReport, chosen, largest
 from .maps import components_of, field_on, permute, permuted_grid, shear, translate
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from ..analysis.norms import l2_norm, sup_norm
 from ..arrays import to_numpy
+from ..coefficients import Order
 from ..errors import InvalidArgumentError, ShapeError, UnknownNameError
 from ..metrics import MetricField
 from ..stencils import gradient
-from ..weights import Order
 
 Norm: TypeAlias = str | tuple[str, int] | Callable[[MetricField, MetricField], float]
 """A name, ("ck", k), ("sobolev", k), or a function (metric, background) -> float."""

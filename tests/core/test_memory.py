@@ -17,12 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import riemann_lne as rl
+from riemann_lne.coefficients import half_width
 from riemann_lne.ghosts import pad, padded_tile
 from riemann_lne.integrators import METHODS, blockwise, rkl, runge_kutta
 from riemann_lne.integrators.etd import etdrk4_coefficients
 from riemann_lne.integrators.methods import make_integrator
 from riemann_lne.integrators.semidiscrete import SemiDiscreteFlow, laplacian_symbol, mean_metric
-from riemann_lne.weights import half_width
 
 NAMED = [m for m in METHODS if m != "auto"]
 CHEAP_TILES = 2048

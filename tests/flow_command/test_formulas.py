@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from riemann_lne.errors import InvalidArgumentError, NotFiniteError, UnknownNameError
-from riemann_lne.flow_command.expressions import CONSTANTS, FUNCTIONS, Formula, constant
+from riemann_lne.flow_command.formulas import CONSTANTS, FUNCTIONS, Formula, constant
 
 X = np.linspace(0.1, 0.9, 7)
 

@@ -19,13 +19,13 @@ import pytest
 
 import riemann_lne as rl
 from riemann_lne import kernels
+from riemann_lne.coefficients import half_width
 from riemann_lne.errors import KernelUnavailableError
 from riemann_lne.kernels import gpu
 from riemann_lne.kernels.emit_cuda import THREADS, emit_cuda
 from riemann_lne.kernels.layout import bounded_part, offsets, with_ghosts
 from riemann_lne.kernels.trace import FORMULAS, formula, trace
 from riemann_lne.kernels.units import unit_factors
-from riemann_lne.weights import half_width
 
 STAND_INS = """
 struct Index { int x; };

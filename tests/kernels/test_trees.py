@@ -12,11 +12,11 @@ import pytest
 import sympy as sp
 
 from riemann_lne.curvature import deturck_flow_tensor_by_index
+from riemann_lne.curvature_2d import deturck_flow_tensor_2d
 from riemann_lne.errors import UnknownNameError
 from riemann_lne.jets import MetricJet
 from riemann_lne.kernels.expressions import Tape
 from riemann_lne.kernels.trace import FORMULAS, Derivative, _SymbolicField, trace
-from riemann_lne.surfaces import deturck_flow_tensor_2d
 from riemann_lne.tensors import pairs
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from riemann_lne.coefficients import central_weights, half_width
 from riemann_lne.kernels.units import unit_factors, units
 from riemann_lne.tensors import pairs
-from riemann_lne.weights import central_weights, half_width
 
 
 @pytest.mark.parametrize("order", [2, 4, 6])

@@ -12,8 +12,8 @@ from scipy.linalg import eigh
 
 from riemann_lne import Grid, LNEMetric, MetricField, curvature
 from riemann_lne.arrays import to_numpy
+from riemann_lne.coefficients import Order
 from riemann_lne.exact.su2 import berger
-from riemann_lne.weights import Order
 
 from .backends import Backend
 from .covariant import nabla, squared_length

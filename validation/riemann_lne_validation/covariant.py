@@ -6,8 +6,8 @@ import numpy as np
 
 from riemann_lne import Grid, MetricField
 from riemann_lne.arrays import to_numpy
+from riemann_lne.coefficients import Order
 from riemann_lne.stencils import gradient
-from riemann_lne.weights import Order
 
 
 def derivative(tensor: np.ndarray, grid: Grid, order: Order) -> np.ndarray:

@@ -16,10 +16,10 @@ from riemann_lne import (
     solve_flow,
 )
 from riemann_lne.arrays import like, to_numpy
+from riemann_lne.coefficients import Order
 from riemann_lne.flows.base import Flow
 from riemann_lne.tensors import pack, unpack
 from riemann_lne.testing import flow_checks, sizes
-from riemann_lne.weights import Order
 
 from .backends import Backend
 from .evidence import UnresolvedError

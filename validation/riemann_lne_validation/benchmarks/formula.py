@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from riemann_lne.coefficients import central_weights, half_width
 from riemann_lne.curvature import deturck_flow_tensor
 from riemann_lne.jets import MetricJet
-from riemann_lne.weights import central_weights, half_width
 
 
 class Derivatives(Protocol):

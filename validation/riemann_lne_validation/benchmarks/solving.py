@@ -9,8 +9,8 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from riemann_lne import RicciDeTurckFlow, solve_flow
+from riemann_lne.coefficients import half_width
 from riemann_lne.exact import periodic_sausage
-from riemann_lne.weights import half_width
 
 from .versions import NoKernelError, Problem, Task
 

@@ -17,10 +17,10 @@ from riemann_lne import (
     perturbed_euclidean,
 )
 from riemann_lne.arrays import like, to_numpy
+from riemann_lne.coefficients import Order
 from riemann_lne.errors import InvalidArgumentError
 from riemann_lne.flows.base import Flow
 from riemann_lne.tensors import pack, pairs
-from riemann_lne.weights import Order
 
 from ..audit import Evidence, Line, Measurement, Plot, claim
 from ..backends import Backend

@@ -23,9 +23,9 @@ from riemann_lne import (
     solve_flow,
 )
 from riemann_lne.arrays import to_numpy
+from riemann_lne.coefficients import Order
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 from riemann_lne.flows.base import Flow
-from riemann_lne.weights import Order
 
 from ..audit import Evidence, Line, Measurement, Plot, claim
 from ..backends import Backend

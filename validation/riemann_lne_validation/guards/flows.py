@@ -20,7 +20,7 @@ from riemann_lne import (
     flat_metric,
 )
 from riemann_lne.arrays import to_numpy
-from riemann_lne.weights import Order
+from riemann_lne.coefficients import Order
 
 from ..backends import Backend
 from ..covariant import curvature_term, rough_laplacian

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from riemann_lne.errors import InvalidArgumentError, UnknownNameError
-from riemann_lne.weights import (
+from riemann_lne.coefficients import (
     central_weights,
     extrapolation_weights,
     fd_weights,
@@ -18,6 +17,7 @@ from riemann_lne.weights import (
     quadrature_end_corrections,
     validate_order,
 )
+from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 
 ORDERS = (2, 4, 6, 8)
 
