@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import re
 import textwrap
+from pathlib import Path
 
 import pytest
 import torch
@@ -412,3 +414,21 @@ def test_a_smaller_value_helps_where_smaller_is_better():
     assert lost.description.mean < 0
     every = pair(dict.fromkeys(range(9)), reference, sign=-1)
     assert every.direction == -1
+
+
+def test_the_programs_of_the_page_for_users_run(tmp_path, capsys):
+    """All but the one for Brevitas, in one file; its tasks are compared."""
+    page = (Path(__file__).parents[2] / "docs" / "own-task.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.S)
+    assert len(blocks) == 5
+    path = tmp_path / "page.py"
+    path.write_text("\n".join(block for block in blocks if "qnn" not in block))
+    words = ["--tasks", path, "--seeds", 1, "--jobs", 1, "--out", tmp_path / "runs"]
+    task = ["--dataset", "rows", "--methods", "ste", "triangle", "--set", "triangle.width=2"]
+    assert run(*words, *task) == 0
+    samples = ["--dataset", "rows-of-bytes", "--model", "one-layer", "--methods", "ste"]
+    assert run(*words, *samples) == 0
+    output, target = torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
+    names = {}
+    exec("import torch\n" + next(b for b in blocks if "def bits" in b), names)
+    assert names["metric"].of(output, target).shape == (4,)
