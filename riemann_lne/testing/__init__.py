@@ -27,6 +27,7 @@ from .training import TrainingLimits, check_training_stability
 # These need Hypothesis, which is imported when one of them is asked for.
 _WITH_HYPOTHESIS = {
     "Counterexample": "search",
+    "GridBracket": "radius",
     "RadiusReport": "radius",
     "check_stability": "searching",
     "exact_solutions": "strategies_exact",
@@ -50,6 +51,7 @@ __all__ = [
     "Counterexample",
     "DrawnMetric",
     "Finding",
+    "GridBracket",
     "Kind",
     "RadiusReport",
     "Reals",

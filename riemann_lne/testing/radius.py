@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,30 @@ from .strategies_metric import as_background
 
 
 @dataclass(frozen=True)
+class GridBracket:
+    """The bracket of one direction on one grid.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Points along the axes.
+    holds_up_to, fails_from : float
+        Largest size that held, smallest that failed (infinite if none did).
+    ended_at : float
+        Time at which the flow broke off at ``fails_from``, in length^2; infinite if it did not.
+    """
+
+    shape: tuple[int, ...]
+    holds_up_to: float
+    fails_from: float
+    ended_at: float = math.inf
+
+    def __str__(self) -> str:
+        end = f", ends at t = {self.ended_at:.3g}" if math.isfinite(self.ended_at) else ""
+        return f"{self.shape}: [{self.holds_up_to:.4g}, {self.fails_from:.4g}]{end}"
+
+
+@dataclass(frozen=True)
 class RadiusReport:
     """A bracket of the stability radius along the directions that were tried.
 
@@ -37,8 +62,8 @@ class RadiusReport:
         The start at ``fails_from`` (at ``holds_up_to`` if nothing fails), which prints as code.
     reason : str
         How it failed, or why the search ended.
-    refined : (float, float) or None
-        The bracket of the worst direction on a grid twice as fine.
+    by_grid : tuple of GridBracket
+        The worst direction on the background's grid and on those twice, four times, ... as fine.
     directions, evaluations : int
     seconds : float
     """
@@ -47,18 +72,26 @@ class RadiusReport:
     fails_from: float
     worst: DrawnMetric
     reason: str
-    refined: tuple[float, float] | None
+    by_grid: tuple[GridBracket, ...]
     directions: int
     evaluations: int
     seconds: float
 
     @property
     def of_the_grid(self) -> bool:
-        """Whether the bracket moves when the grid is refined: then it is the grid's radius."""
-        if self.refined is None:
+        """Whether it is the radius of the grid, by what changes between the two finest grids.
+
+        The brackets are apart; or the flow breaks off at a time that falls with the square of the
+        spacing, as it does at jumps, which no grid resolves: a singular time would stay.
+        """
+        if len(self.by_grid) < 2:
             return False
-        low, high = self.refined
-        return low > 1.05 * self.fails_from or high < 0.95 * self.holds_up_to
+        coarse, fine = self.by_grid[-2:]
+        apart = (
+            fine.holds_up_to > 1.02 * coarse.fails_from
+            or fine.fails_from < 0.98 * coarse.holds_up_to
+        )
+        return apart or fine.ended_at < 0.5 * coarse.ended_at < math.inf
 
     def __str__(self) -> str:
         lines = [
@@ -66,13 +99,10 @@ class RadiusReport:
             f"{self.directions} directions ({self.evaluations} flows, {self.seconds:.1f} s)",
             self.reason,
         ]
-        if self.refined is not None:
-            low, high = self.refined
-            lines.append(f"the worst direction on a grid twice as fine: [{low:.4g}, {high:.4g}]")
+        if len(self.by_grid) > 1:
+            lines += ["the worst direction by grid:", *(f"  {entry}" for entry in self.by_grid)]
         if self.of_the_grid:
-            lines.append(
-                "the bracket moved with the grid: this is the grid's radius, not the flow's"
-            )
+            lines.append("it changes with the grid: this is the grid's radius, not the flow's")
         return "\n".join([*lines, "", self.worst.recipe.script])
 
 
@@ -92,7 +122,7 @@ def stability_radius(
     growth: float = 1.0,
     order: Any = 4,
     solve: Mapping[str, Any] | None = None,
-    refine: bool = True,
+    refine: int = 1,
 ) -> RadiusReport:
     """Bracket the size at which a property of the flow first fails.
 
@@ -113,8 +143,8 @@ def stability_radius(
         Relative width of the bracket.
     directions : int
         How many to draw.
-    refine : bool
-        Whether the worst direction is bracketed again on a grid twice as fine.
+    refine : int
+        How often the grid is made twice as fine to bracket the worst direction again.
 
     Returns
     -------
@@ -146,57 +176,72 @@ def stability_radius(
     recipes = _directions(base, norm, direction, directions, float(largest), seed)
     count = 0
 
-    def fails(
-        recipe: Recipe, size: float, experiment: Experiment = test
-    ) -> tuple[bool, float, str]:
-        """Whether it fails at a size, the size that was met, and why."""
+    def attempt(recipe: Recipe, size: float, experiment: Experiment) -> _Attempt:
         nonlocal count
         count += 1
         start = drawn(recipe.with_arguments(size=size, background=experiment.background))
         met = perturbation_size(start, experiment.background, norm, order)
         report = experiment.judge(start)
-        return not report.holds, met, report.reason
+        solution = report.solution
+        ended = math.inf if solution.success else float(solution.t[-1])
+        return _Attempt(not report.holds, met, report.reason, ended)
 
-    low, high, worst, reason = float(largest), math.inf, recipes[0], "no direction failed"
-    reached = 0.0
+    low, worst, reached, first = float(largest), recipes[0], 0.0, _Attempt(False, math.inf)
     for recipe in recipes:
-        failed, met, text = fails(recipe, min(low, largest))
-        reached = max(reached, met)
-        if not failed:
-            continue
-        low, high, reason = _bisected(lambda s, r=recipe: fails(r, s), met, rtol, text)
-        worst = recipe
-    if math.isinf(high):
+        tried = attempt(recipe, min(low, largest), test)
+        reached = max(reached, tried.met)
+        if tried.failed:
+            low, first = _bisected(partial(attempt, recipe, experiment=test), tried, rtol)
+            worst = recipe
+    reason = first.reason or "no direction failed"
+    if not first.failed:
         low = reached
         if reached < 0.999 * largest:
             reason += f"; metrics end at {reached:.4g} in this norm along these directions"
-    start = drawn(worst.with_arguments(size=high if math.isfinite(high) else low))
-    refined = None
-    if refine and math.isfinite(high):
-        finer = Experiment(
-            refined_background(base), flow, until, norm, expect, limit, growth, order, solve
-        )
-        failed, met, text = fails(worst, min(2 * high, largest), finer)
-        if failed:
-            bracket = _bisected(lambda s: fails(worst, s, finer), met, rtol, text)
-            refined = bracket[0], bracket[1]
-        else:
-            refined = met, math.inf
+    start = drawn(worst.with_arguments(size=first.met if first.failed else low))
+    by_grid = [GridBracket(base.grid.shape, low, first.met, first.ended)]
+    for _ in range(int(refine) if first.failed else 0):
+        test = replace(test, background=refined_background(test.background))
+        tried = attempt(worst, min(2 * first.met, largest), test)
+        ends = (tried.met, _Attempt(False, math.inf))
+        if tried.failed:
+            ends = _bisected(partial(attempt, worst, experiment=test), tried, rtol)
+        by_grid.append(GridBracket(test.background.grid.shape, ends[0], ends[1].met, ends[1].ended))
     return RadiusReport(
-        low, high, start, reason, refined, len(recipes), count, time.perf_counter() - begun
+        low,
+        first.met,
+        start,
+        reason,
+        tuple(by_grid),
+        len(recipes),
+        count,
+        time.perf_counter() - begun,
     )
 
 
-def _bisected(fails: Any, high: float, rtol: float, reason: str) -> tuple[float, float, str]:
+@dataclass(frozen=True)
+class _Attempt:
+    """Whether a size failed, the size that was met, why, and when the flow broke off."""
+
+    failed: bool
+    met: float
+    reason: str = ""
+    ended: float = math.inf
+
+
+def _bisected(
+    attempt: Callable[[float], _Attempt], high: _Attempt, rtol: float
+) -> tuple[float, _Attempt]:
+    """The largest size that held, and the attempt with the smallest that failed."""
     low = 0.0
-    while high - low > rtol * high and high > 1e-12:
-        middle = 0.5 * (low + high)
-        failed, _, text = fails(middle)
-        if failed:
-            high, reason = middle, text
+    while high.met - low > rtol * high.met and high.met > 1e-12:
+        middle = 0.5 * (low + high.met)
+        tried = attempt(middle)
+        if tried.failed:
+            high = replace(tried, met=middle)
         else:
             low = middle
-    return low, high, reason
+    return low, high
 
 
 def _directions(

@@ -154,9 +154,29 @@ def test_a_radius_is_bracketed_where_a_property_has_one() -> None:
     )  # fmt: skip
     assert report.holds_up_to <= 0.12 <= report.fails_from
     assert report.fails_from - report.holds_up_to <= 0.02 * report.fails_from
-    assert report.refined is not None
+    assert [bracket.shape for bracket in report.by_grid] == [(12, 12), (24, 24)]
     assert not report.of_the_grid
     assert "stability radius in" in str(report)
+
+
+@pytest.mark.slow
+def test_the_radius_of_the_flat_torus_is_that_of_the_grid() -> None:
+    """In two dimensions the flow exists for all time from any smooth start: nothing else is true.
+
+    Of 24 directions the worst is a jump, whose bracket stays; its end falls as the spacing squared.
+    """
+    report = kit.stability_radius(
+        FLAT, FLOW, until=2.0, expect="exists", largest=1.5, directions=24, refine=2
+    )
+    assert 0.6 < report.holds_up_to < report.fails_from < 0.8
+    assert report.of_the_grid
+    ends = [bracket.ended_at for bracket in report.by_grid]
+    assert ends[1] / ends[2] == pytest.approx(4.0, rel=0.2)
+    fronts = kit.stability_radius(
+        FLAT, FLOW, "sup", "steep", until=2.0, expect="exists", largest=1.5, directions=4, refine=1
+    )
+    assert fronts.of_the_grid
+    assert fronts.by_grid[1].holds_up_to > 1.02 * fronts.fails_from
 
 
 class AlwaysFails:
