@@ -71,12 +71,16 @@ def _draw(frame: Frame, solution: FlowSolution, i: int, figure: Any) -> None:
 
 
 def moving_picture(
-    path: str | Path, frames: Sequence[Callable[[Any], Any]], fps: int, dpi: float
+    path: str | Path,
+    frames: Sequence[Callable[[Any], Any]],
+    fps: int,
+    dpi: float,
+    size: tuple[float, float] = (6.4, 4.8),
 ) -> Path:
     """Write frames, each drawn by a function on an empty figure, as a .gif, .html or .mp4 file."""
     plt, path = pyplot(), Path(path)
     writer = _writer(path.suffix.lower(), fps)
-    figure = plt.figure(figsize=(6.4, 4.8), layout="constrained")
+    figure = plt.figure(figsize=size, layout="constrained")
     try:
         with writer.saving(figure, str(path), dpi):
             for draw in frames:

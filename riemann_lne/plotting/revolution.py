@@ -97,7 +97,9 @@ def plot_revolution(
     ax.set_ylabel(r"$\pm \psi$ (length)")
     if colorbar:
         bar = ax.figure.colorbar(mesh, ax=ax, shrink=0.7)
-        bar.set_label("scalar curvature R (1 / length$^2$)")
+        bar.set_label("R (1 / length$^2$)")
+        ticks = [-size, -size / 10, 0.0, size / 10, size]
+        bar.set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks])
     return finish(mesh, show)
 
 
@@ -117,7 +119,7 @@ def plot_neck(
     ----------
     what : SurgeryHistory or RotationalSolution
     piece : int
-        Which part of a history; it must end in a cut.
+        Which part of a history; it must end at a neck.
 
     Returns
     -------
@@ -126,7 +128,7 @@ def plot_neck(
     Raises
     ------
     InvalidArgumentError
-        If the part was not cut, or there is no neck.
+        If the part did not end at a neck, or there is none.
     """
     pyplot()
     if isinstance(what, RotationalSolution):
@@ -138,8 +140,8 @@ def plot_neck(
         ax.set_xlabel("t (length$^2$)")
         ax.set_ylabel("radius of the neck (length)")
         return finish(ax, show)
-    if not 0 <= piece < len(what.pieces) or what.pieces[piece].end != "cut":
-        raise InvalidArgumentError(f"piece = {piece} was not cut at a neck")
+    if not 0 <= piece < len(what.pieces) or what.pieces[piece].end not in ("cut", "neck"):
+        raise InvalidArgumentError(f"piece = {piece} did not end at a neck, it was not cut")
     part = what.pieces[piece]
     ratio, curvature, left = pinch_ratios(part)
     # Of the last metric T - t is an estimate; it is small against that of those before.
@@ -206,7 +208,7 @@ def animate_surgery(
     def draw(t: float, figure: Any) -> None:
         draw_moment(history, t, limit=limit, colorbar=True, ax=figure.add_subplot())
 
-    return moving_picture(path, [partial(draw, t) for t in times], fps, dpi)
+    return moving_picture(path, [partial(draw, t) for t in times], fps, dpi, size=(6.4, 2.9))
 
 
 def draw_moment(

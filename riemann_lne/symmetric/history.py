@@ -41,8 +41,8 @@ class Piece:
         than the precision of the time itself.
     metrics : list of RotationalMetric, k
     end : str
-        "" while it flows; "cut" where a neck was cut; "round point"; "end of t_span"; or the reason
-        of a failure.
+        "" while it flows; "cut" where a neck was cut, "neck" where one was to be but ``max_pieces``
+        were there; "round point"; "end of t_span"; or the reason of a failure.
     cap : Cap or None
         The cap that closed it, None for the start.
     """
@@ -70,7 +70,7 @@ class Piece:
         last = self.metrics[-1]
         neck = last.neck_radius()
         n = last.n
-        pinches = self.end == "cut" and n > 1 and math.isfinite(neck)
+        pinches = self.end in ("cut", "neck") and n > 1 and math.isfinite(neck)
         rest = neck**2 / (2 * (n - 1)) if pinches else float(last.psi.max()) ** 2 / (2 * n)
         return np.append(np.cumsum(self.steps[::-1])[::-1] + rest, rest)
 
@@ -84,7 +84,8 @@ class SurgeryHistory:
     pieces : list of Piece
         Parents before children.
     success : bool
-        Whether every part that was not cut ended as a round point or at the end of the time.
+        Whether every part that was not cut ended as a round point, at the end of the time, or at a
+        neck that was not to be cut.
     message : str
         How each part ended.
     nfev, n_accepted : int
@@ -160,7 +161,8 @@ def flow_with_surgery(
     gauge, method, rtol
         As in ``solve``.
     max_pieces : int
-        No more necks are cut once there are so many parts.
+        No more necks are cut once there are so many parts: a part ends at its neck then. With 1,
+        the flow ends at the first neckpinch.
     max_steps : int
         Steps of each part.
     checkpoint : path, optional
@@ -297,8 +299,8 @@ class _Run:
         """Why a part ends here; nothing if it goes on."""
         if t >= self.options["t_end"] * (1 - 1e-14):
             return "end of t_span"
-        if metric.neck_radius() <= self.cut_at and len(self.pieces) < self.options["max_pieces"]:
-            return "cut"
+        if metric.neck_radius() <= self.cut_at:
+            return "cut" if len(self.pieces) < self.options["max_pieces"] else "neck"
         size = float(metric.psi.max())
         if size <= self.stop_at and metric.roundness() >= _ROUND:
             return "round point"
@@ -320,7 +322,7 @@ class _Run:
     def history(self) -> SurgeryHistory:
         """What there is so far."""
         leaves = [p for p in self.pieces if p.end != "cut"]
-        good = all(p.end in ("round point", "end of t_span") for p in leaves)
+        good = all(p.end in ("round point", "end of t_span", "neck") for p in leaves)
         ends = ", ".join(f"piece {p.index}: {p.end or 'not followed yet'}" for p in self.pieces)
         return SurgeryHistory(
             list(self.pieces), good, ends, self.nfev, self.steps, self._parameters()
