@@ -78,20 +78,35 @@ def quantize_(model: nn.Module, config: QuantConfig | None = None) -> nn.Module:
     InvalidArgumentError
         If there is no layer to quantise, a pattern of `skip` or `overrides` matches none, a
         layer is quantised already or has another parametrisation, bits are not an integer from
-        1 to 16, or layers that share a weight have different settings. Names the layer.
+        1 to 16, layers that share a weight have different settings, it cannot be told which
+        argument of a layer's forward is the input or which axis holds its channels, or the
+        model is sharded by FSDP already. Names the layer.
     DTypeError, ShapeError, NotFiniteError
         If a weight is complex or integer, empty, or not finite. Names the layer.
 
     Warns
     -----
     UserWarning
-        If layers are frozen (``requires_grad=False``): they are quantised, and will not train.
+        If layers are frozen (``requires_grad=False``): they are quantised, and will not train. If
+        weights stay float.
 
     Notes
     -----
-    `nn.MultiheadAttention` keeps its input projections in parameters of its own, which are not
-    quantised; it uses the weight of ``out_proj`` without calling the layer, so that its input is
-    not quantised either.
+    Weights of two axes or more that lie in no layer of the kinds in ``QuantConfig.layers`` stay
+    float and are named in a warning, unless ``skip`` names them: GPT-2's ``Conv1D``, and the input
+    projections of `nn.MultiheadAttention`, which also uses the weight of ``out_proj`` without
+    calling the layer, so that its input is not quantised either. A weight that is computed from
+    others (weight norm, pruning, another parametrisation) is an error.
+
+    Layers that share a weight get one quantiser. Tie them before, or after `dequantize_`:
+    assigning the discrete ``weight`` of one layer to another is refused.
+
+    Inputs are quantised by position and by keyword; where it cannot be told which argument of
+    ``forward`` is the input, give ``activation_input``. Output channels follow from the kind of
+    layer; for other kinds give ``channel_axis``, or call `register_channel_axis`.
+
+    Float checkpoints, and those of models that are quantised otherwise, load with ``strict=True``.
+    Order with other libraries: tensor parallelism before, ``fully_shard`` (FSDP2) after.
 
     References
     ----------
