@@ -535,7 +535,7 @@ def page(records: Sequence[Record]) -> str:
         f"{len(silent)} changed no verdict. Wrongly refuted: {len(refuted)}; wrongly confirmed: "
         f"{len(confirmed)}.",
         "",
-        "| function, line | fault | becomes | claims | unresolved or error | wrong |",
+        "| function | fault | becomes | claims | unresolved or error | wrong |",
         "|---|---|---|---|---|---|",
     ]
     for r in records:
@@ -547,7 +547,7 @@ def page(records: Sequence[Record]) -> str:
             if wrongly(r.true[id], r.verdicts[id])
         ]
         cells = (
-            f"`{f.module}.{f.function}`, {f.line}",
+            f"`{f.module}.{f.function}`",
             f"{f.kind}: {_cell(f.before)}",
             _cell(f.after),
             str(len(r.verdicts)),

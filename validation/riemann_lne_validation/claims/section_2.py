@@ -10,7 +10,7 @@ from riemann_lne import HessianLNEMetric, LNEMetric, auto_tau, check_order
 
 from ..audit import Evidence, Line, Measurement, Plot, claim
 from ..backends import Backend
-from ..guards import known_metric, known_searches
+from ..guards import known_fits, known_metric, known_searches
 from ..parameters import require_numbers
 from ..steepest import Smooth, angle, extrapolated, random_loss, sphere_minimum
 
@@ -18,7 +18,7 @@ from ..steepest import Smooth, angle, extrapolated, random_loss, sphere_minimum
 @claim(
     "natural-gradient",
     "Def. 1",
-    guard=(known_metric, known_searches),
+    guard=(known_metric, known_searches, known_fits),
     quick={
         "dimensions": (2, 3, 10),
         "targets": (0.1, 0.5, 0.9),

@@ -26,7 +26,7 @@ from ..audit import Evidence, Line, Measurement, Plot, claim
 from ..backends import Backend
 from ..covariant import contraction, curvature_term, lie_of_lower, nabla, rough_laplacian
 from ..flowing import derivative_along, largest, random_start, rate, torus
-from ..guards import known_rates, known_spectrum
+from ..guards import known_fits, known_rates, known_spectrum
 from ..parameters import require_number, require_numbers
 
 
@@ -228,7 +228,7 @@ def _gauge_part(h: np.ndarray, k: np.ndarray, inverse: np.ndarray) -> np.ndarray
 @claim(
     "linearised-ricci",
     "Lemma 5, 23",
-    guard=(known_rates, known_spectrum),
+    guard=(known_rates, known_spectrum, known_fits),
     quick={
         "dimensions": (2, 3, 4),
         "points": (32, 18, 12),

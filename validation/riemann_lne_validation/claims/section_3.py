@@ -13,14 +13,14 @@ from riemann_lne import HessianLNEMetric, LNEMetric, check_order, lne_divergence
 from ..audit import Evidence, Line, Measurement, Plot, claim
 from ..backends import Backend
 from ..differences import central_second_order, second_order_term
-from ..guards import known_differences, known_divergence, known_metric
+from ..guards import known_differences, known_divergence, known_fits, known_metric
 from ..parameters import require_numbers
 
 
 @claim(
     "lne-metric-of-divergence",
     "Thm 10",
-    guard=(known_metric, known_divergence, known_differences),
+    guard=(known_metric, known_divergence, known_differences, known_fits),
     cause="eq-16-is-no-hessian",
     quick={"taus": (0.4, 0.8, 2.0), "dimensions": (2, 3, 6), "seed": 0, "scale": 0.5},
     full={"taus": (0.2, 0.4, 0.8, 2.0), "dimensions": (2, 3, 6, 20)},

@@ -30,7 +30,7 @@ from ..flowing import (
     run,
     torus,
 )
-from ..guards import known_flow, known_rates
+from ..guards import known_fits, known_flow, known_rates
 from ..parameters import require_number, require_numbers
 
 FINE_POINTS = {2: 96, 3: 32, 4: 16}
@@ -207,7 +207,7 @@ def _sup_between_points(g: MetricField) -> float:
 @claim(
     "epsilon-close",
     "Def. 21",
-    guard=(known_flow, known_rates),
+    guard=(known_flow, known_rates, known_fits),
     cause="our-addition",
     repaired="Def. 21 defines closeness of two metrics and does not say that a flow keeps it; the "
     "paper uses it along flows, so that the audit added the statement that it is kept.",

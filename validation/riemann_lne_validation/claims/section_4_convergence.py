@@ -28,14 +28,18 @@ from ..audit import Evidence, Line, Measurement, Plot, claim
 from ..backends import Backend
 from ..covariant import derivative
 from ..flowing import heat_flow, perturbation, rate, run, torus
-from ..guards import known_flow, known_rates
+from ..guards import known_fits, known_flow, known_norms, known_rates
 from ..parameters import require_number, require_numbers
 
 
 @claim(
     "smoothing",
     "Cor. 15",
-    guard=(partial(known_flow, dimensions=(2, 3)), partial(known_rates, dimensions=(2, 3))),
+    guard=(
+        partial(known_flow, dimensions=(2, 3)),
+        partial(known_rates, dimensions=(2, 3)),
+        known_fits,
+    ),
     quick={
         "amplitude": 0.2,
         "points": 72,
@@ -192,7 +196,11 @@ def _derivatives(fields: list[np.ndarray], grid: Grid, unit: float) -> dict[int,
 @claim(
     "all-time-convergence",
     "Thm 16",
-    guard=(partial(known_flow, dimensions=(2, 3)), partial(known_rates, dimensions=(2, 3))),
+    guard=(
+        partial(known_flow, dimensions=(2, 3)),
+        partial(known_rates, dimensions=(2, 3)),
+        partial(known_norms, dimensions=(2, 3)),
+    ),
     repaired="Read with a ball in L2 and in the sup norm. With a ball in L2 alone, as the abstract "
     "has it, it is false for n >= 3: the check all-time-convergence-l2.",
     quick={

@@ -27,14 +27,18 @@ from ..flowing import (
     random_start,
     run,
 )
-from ..guards import known_rates
+from ..guards import known_fits, known_norms, known_rates
 from ..parameters import require_number, require_numbers
 
 
 @claim(
     "exponential-decay-box",
     "sec. 4.4",
-    guard=partial(known_rates, dimensions=(2, 3), order=4, held=True),
+    guard=(
+        partial(known_rates, dimensions=(2, 3), order=4, held=True),
+        known_fits,
+        partial(known_norms, dimensions=(2, 3)),
+    ),
     quick={
         "amplitude": 0.3,
         "seed": 0,

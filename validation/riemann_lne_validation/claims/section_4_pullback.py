@@ -23,14 +23,14 @@ from riemann_lne.arrays import to_numpy
 from ..audit import Evidence, Line, Measurement, Plot, claim, relative
 from ..backends import Backend
 from ..flowing import largest, random_start, run, torus
-from ..guards import known_flow, known_rates
+from ..guards import known_fits, known_flow, known_norms, known_rates
 from ..parameters import require_number, require_numbers
 
 
 @claim(
     "deturck-trick",
     "Eq. 8, 9",
-    guard=(known_flow, known_rates),
+    guard=(known_flow, known_rates, known_fits),
     quick={
         "dimensions": (2, 3),
         "points": ((12, 18, 27), (10, 14)),
@@ -130,7 +130,12 @@ def _distance(g: MetricField, other: MetricField) -> float:
 @claim(
     "pullback-decay",
     "sec. 4.4",
-    guard=(partial(known_flow, dimensions=(2,)), partial(known_rates, dimensions=(2,))),
+    guard=(
+        partial(known_flow, dimensions=(2,)),
+        partial(known_rates, dimensions=(2,)),
+        known_fits,
+        partial(known_norms, dimensions=(2,)),
+    ),
     cause="gauge",
     quick={"amplitude": 0.2, "seeds": (0,), "points": 24, "until": 12.0, "samples": 25},
     full={"seeds": (0, 1, 2), "points": 32, "samples": 49},

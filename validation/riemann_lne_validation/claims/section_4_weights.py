@@ -13,14 +13,14 @@ from riemann_lne import LNEMetric, check_order, fit_power_law, max_tau
 from ..audit import Evidence, Line, Measurement, Plot, claim, relative
 from ..backends import Backend
 from ..differences import richardson
-from ..guards import known_metric
+from ..guards import known_fits, known_metric
 from ..parameters import require_number, require_numbers
 
 
 @claim(
     "lne-asymptotics",
     "Def. 13",
-    guard=known_metric,
+    guard=(known_metric, known_fits),
     cause="tanh-saturates",
     quick={
         "taus": (0.5, 1.0, 3.0),

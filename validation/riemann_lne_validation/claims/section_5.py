@@ -10,13 +10,13 @@ from riemann_lne import LNEMetric, auto_tau, check_order
 
 from ..audit import Evidence, Line, Measurement, Plot, claim
 from ..backends import Backend
-from ..guards import known_metric
+from ..guards import known_fits, known_metric
 
 
 @claim(
     "weak-inverse",
     "Cor. 19",
-    guard=lambda backend, n: known_metric(backend, (n,)),
+    guard=(lambda backend, n: known_metric(backend, (n,)), known_fits),
     cause="exact-inverse-overlooked",
     quick={"n": 50, "targets": (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 0.9), "seed": 0},
     full={"n": 400},

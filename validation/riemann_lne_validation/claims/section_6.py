@@ -23,7 +23,7 @@ from riemann_lne.lne import discrete_flow_defect_of_steps
 
 from ..audit import Evidence, Line, Measurement, Plot, UnresolvedError, claim, relative
 from ..backends import Backend
-from ..guards import known_defect, known_ricci
+from ..guards import known_defect, known_fits, known_ricci
 from ..images import HiddenLayer, PowerLoss, Shifts, copies, smooth_images
 from ..parameters import require_number, require_numbers
 
@@ -35,7 +35,7 @@ _QUADRATIC = 500
 @claim(
     "translation-curvature",
     "Eq. 30-32",
-    guard=partial(known_ricci, dimensions=(2, 3, 4)),
+    guard=(partial(known_ricci, dimensions=(2, 3, 4)), known_fits),
     cause="translations-are-no-directions",
     quick={
         "hidden": (1, 2, 4),
@@ -209,7 +209,7 @@ def _ricci_by_differences(n: int, points: int) -> float:
 @claim(
     "discrete-flow-decay",
     "sec. 6.2",
-    guard=partial(known_defect, dimensions=(9, 16)),
+    guard=(partial(known_defect, dimensions=(9, 16)), known_fits),
     cause="translations-are-no-directions",
     quick={
         "pixels": (3, 4),

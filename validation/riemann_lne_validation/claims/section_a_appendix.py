@@ -23,7 +23,7 @@ from ..audit import Evidence, Line, Measurement, Plot, UnresolvedError, claim, r
 from ..backends import Backend
 from ..closed import berger_flow, berger_riemann
 from ..curved import curved_eigenvalues, held_eigenvalue
-from ..guards import known_profiles, known_spectrum, known_sphere
+from ..guards import known_fits, known_profiles, known_spectrum, known_sphere
 from ..parameters import require_number
 from ..rotational import Profile, dumbbell, flow
 
@@ -31,7 +31,7 @@ from ..rotational import Profile, dumbbell, flow
 @claim(
     "curvature-blow-up",
     "Thm 28",
-    guard=(known_sphere, partial(known_profiles, dimensions=(3,))),
+    guard=(known_sphere, partial(known_profiles, dimensions=(3,)), known_fits),
     quick={
         "radius": 1.0,
         "dimensions": (2, 3),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -22,7 +23,7 @@ from ..audit import Evidence, Line, Measurement, Plot, claim
 from ..backends import Backend
 from ..covariant import derivative
 from ..flowing import perturbation, random_start, rate, run, torus
-from ..guards import known_flow, known_rates
+from ..guards import known_fits, known_flow, known_norms, known_rates
 from ..parameters import require_number, require_numbers
 
 _RUNS = {
@@ -291,7 +292,7 @@ def evolution_inequality(
 @claim(
     "evolution-inequality-literal",
     "Cor. 33, as written",
-    guard=(known_flow, known_rates),
+    guard=(known_flow, known_rates, known_fits, partial(known_norms, dimensions=(2, 3))),
     cause="fixed-integral",
     quick={
         "dimensions": (2, 3),

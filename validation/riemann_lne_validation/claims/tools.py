@@ -15,7 +15,14 @@ from riemann_lne.arrays import to_numpy
 from ..audit import Evidence, Measurement, claim
 from ..backends import Backend
 from ..flowing import largest, run
-from ..guards import known_coefficients, known_fits, known_flow, known_norms, known_orders
+from ..guards import (
+    known_coefficients,
+    known_fits,
+    known_flow,
+    known_norms,
+    known_orders,
+    known_rates,
+)
 
 _METHODS = ("rk4", "tsit5", "bs32", "rkl2", "etdrk4")
 
@@ -138,6 +145,7 @@ def l2_norm_of_a_metric(
         known_coefficients,
         partial(known_orders, methods=_METHODS),
         partial(known_flow, dimensions=(2,), method="etdrk4", dt=0.05),
+        partial(known_rates, dimensions=(2,)),
     ),
 )
 def integrators(

@@ -238,13 +238,16 @@ def _one_coordinate(n: int, end: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _spread(grid: Grid, line: np.ndarray) -> np.ndarray:
-    """The diagonal metric of one coordinate in the axes y of a torus, x = sum 2 pi y_a / L_a."""
+    """The diagonal metric of one coordinate in the axes y of a torus, x = sum +-2 pi y_a / L_a.
+
+    With signs in turns: with equal ones a derivative along a wrong axis would be the right one.
+    """
     n = grid.ndim
     turns = np.diag(2 * np.pi / np.array(grid.lengths))
     shear = np.eye(n)
-    shear[0] = 1.0
+    shear[0] = signs = 1.0 - 2.0 * (np.arange(n) % 2)
     j = shear @ turns
-    phase = sum(x * turns[a, a] for a, x in enumerate(_mesh(grid)))
+    phase = sum(signs[a] * x * turns[a, a] for a, x in enumerate(_mesh(grid)))
     coefficients = np.fft.rfft(line) / line.shape[1]
     waves = np.arange(coefficients.shape[1])
     # The Nyquist wave counts once, all others but the constant twice.

@@ -12,6 +12,7 @@ from riemann_lne import (
     Grid,
     MetricField,
     RicciDeTurckFlow,
+    check_order,
     fit_decay_rate,
     fit_power_law,
     mode_amplitude,
@@ -65,10 +66,14 @@ def known_fits(backend: Backend) -> list[Measurement]:
         errors += [abs(power.exponent - slope), abs(math.log(power.amplitude) - level)]
         errors.append(abs(power.stderr - spread))
         counts += power.n_points != len(inside)
+    for order in (1, 2, 4):  # a convergence that is a power to the last digit
+        steps = [0.4, 0.2, 0.1]
+        found_order = check_order([3 * h**order for h in steps], steps, order).order
+        errors.append(abs(found_order - order))
     return [
         Measurement(
             "fits in four windows, of exponentials and of powers, against sums written out: "
-            "slope, intercept, standard error",
+            "slope, intercept, standard error; and the order of powers",
             max(errors),
             0.0,
             max(errors),
