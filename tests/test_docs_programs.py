@@ -1,0 +1,49 @@
+"""The programs of the documentation run, a page's blocks in order, in an empty folder."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+ELSEWHERE = {
+    "hosts.md": "tests/torch_hosts/test_documentation.py",
+    "testing.md": "tests/testing/test_pages.py",
+}
+LONG = {"closed.md"}
+NEEDS = {"torch": ("estimators.md", "training.md", "comparison.md"), "xarray": ("surfaces.md",)}
+
+
+def programs(page: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+
+
+PAGES = [
+    pytest.param(page, id=page.stem, marks=[pytest.mark.slow] if page.name in LONG else [])
+    for page in sorted(DOCS.glob("*.md"))
+    if programs(page) and page.name not in ELSEWHERE
+]
+
+
+@pytest.mark.filterwarnings("ignore:FigureCanvasAgg is non-interactive")
+@pytest.mark.parametrize("page", PAGES)
+def test_the_programs_of_a_page_run(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    for library, pages in NEEDS.items():
+        if page.name in pages:
+            pytest.importorskip(library)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    try:
+        for number, program in enumerate(programs(page), 1):
+            exec(compile(program, f"{page.name}, program {number}", "exec"), names)
+    finally:
+        pyplot.close("all")
+
+
+def test_pages_that_are_left_out_have_a_test_elsewhere() -> None:
+    for name, test in ELSEWHERE.items():
+        assert (DOCS / name).exists()
+        assert (DOCS.parent / test).exists()
