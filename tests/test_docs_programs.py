@@ -1,7 +1,11 @@
 """The programs of the documentation run, a page's blocks in order, in an empty folder."""
 
+import importlib
+import importlib.util
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +27,26 @@ PAGES = [
     for page in sorted(DOCS.glob("*.md"))
     if programs(page) and page.name not in ELSEWHERE
 ]
+
+
+# Where pages register what they define; other tests look at these.
+REGISTRIES = {
+    "numpy": ("riemann_lne.integrators.methods", "_REGISTERED"),
+    "torch": ("riemann_lne_torch.quantize.estimators.registry", "_REGISTRY"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _registries() -> Iterator[None]:
+    kept: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    for library, (module, name) in REGISTRIES.items():
+        if importlib.util.find_spec(library) is not None:
+            registry = getattr(importlib.import_module(module), name)
+            kept.append((registry, dict(registry)))
+    yield
+    for registry, content in kept:
+        registry.clear()
+        registry.update(content)
 
 
 @pytest.mark.filterwarnings("ignore:FigureCanvasAgg is non-interactive")
