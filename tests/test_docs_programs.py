@@ -11,6 +11,7 @@ import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
 ELSEWHERE = {
+    "parallel.md": "tests/mpi/test_documentation.py",
     "hosts.md": "tests/torch_hosts/test_documentation.py",
     "testing.md": "tests/testing/test_pages.py",
 }
