@@ -61,12 +61,15 @@ def measured() -> str:
         f"{record['machine']}; {record['rounds']} rounds in turns, medians. Load of the machine "
         f"meanwhile: {record['load'][0]:.1f} to {record['load'][1]:.1f} (other work ran on it).",
         "",
-        "| run | seconds a step | what it is compared with | ratio | aim |",
-        "|---|---|---|---|---|",
+        "The ratio is how many times as fast the processes are. That of processor time per process "
+        "(waiting for the others included) says what it would be if nothing else ran.",
+        "",
+        "| run | seconds a step | compared with | ratio | ratio of processor time | aim |",
+        "|---|---|---|---|---|---|",
     ]
     lines += [
         f"| {row['run']} | {row['seconds']:.3g} | {row['beside']} | {row['ratio']:.2f} | "
-        f"{row['aim']} |"
+        f"{row['ratio_of_work']:.2f} | {row['aim']} |"
         for row in record["rows"]
     ]
     return "\n".join(lines)
@@ -88,9 +91,10 @@ def model() -> str:
     lines = [
         f"**A model, not a measurement.** A right-hand side takes (points of a block) / "
         f"{rate / 1e6:.3g} million a second + (bytes of the halo) / ({band / 1e9:.3g} GB/s) + 26 "
-        "messages of 5 microseconds. The first two numbers are fitted to one and two processes on "
-        "this machine, the last is a usual one of clusters and was not measured. One process a "
-        "core; neither a shared memory bus nor a network that is busy is in it.",
+        "messages of 5 microseconds. The first two numbers are fitted to the processor time of "
+        "one and two processes on this machine; the last is a usual one of clusters and was not "
+        "measured. One process a core. A shared memory bus, or a network that is busy, is not in "
+        "it.",
         "",
         "| processes | 512^3: seconds a step | efficiency | 192^3 points each: efficiency |",
         "|---|---|---|---|",

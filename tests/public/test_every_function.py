@@ -467,6 +467,10 @@ ELSEWHERE = {
 }  # fmt: skip
 # Results that may be infinite or NaN by what their docstrings say.
 MEANT = {"lne.max_tau", "lne.quantize_levels"}
+# The core asks them of a grid, with arguments of its own; riemann_lne_mpi answers for a block.
+ELSEWHERE |= {f"Grid.{name}" for name in (
+    "checksum", "frame", "open_axes", "require_whole", "total", "touches", "transform",
+)}  # fmt: skip
 # Their arguments are checked where the metric was made.
 NO_ARGUMENTS = {"inverse", "volume_element", "christoffel", "riemann", "ricci", "scalar_curvature",
                 "einstein", "mean", "axes", "coordinates", "wavevectors", "sectional_curvatures",
