@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,20 @@ import numpy as np
 from .. import checks
 from ..errors import DTypeError, InvalidArgumentError
 from ..integrators import Integration, integrate
+from ..io import reading
+from ..io.damage import table_value
+from .files import existing, read_states, write_states
 from .flow import RotationalFlow
 from .metric import RotationalMetric
 
 Event = Callable[[float, RotationalMetric], float]
 """(t, metric) -> float, whose sign changes are found; see ``rl.events``."""
+
+_KIND = "solution of a rotationally symmetric flow"
+_PLAIN = {
+    "success": bool, "status": int, "message": str, "nfev": int, "n_accepted": int,
+    "n_rejected": int, "method": str,
+}  # fmt: skip
 
 # Points farther apart than this, in units of the radius of curvature, do not see a neck.
 _COARSEST = 1.0
@@ -58,6 +68,39 @@ class RotationalSolution:
     t_events: list[np.ndarray] = field(default_factory=list)
     metrics_events: list[list[RotationalMetric]] = field(default_factory=list)
     parameters: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the metrics and how the integration went to one .npz file; events are left out.
+
+        Raises
+        ------
+        InvalidArgumentError, StorageError
+            If the path does not end in .npz, or it cannot be written.
+        """
+        record = {name: getattr(self, name) for name in (*_PLAIN, "parameters")}
+        write_states(path, _KIND, record, self.metrics, self.t)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> RotationalSolution:
+        """Read a solution that ``save`` wrote; runs no code from the file.
+
+        Raises
+        ------
+        FileNotFoundError, DamagedFileError
+            If there is no such file, or it is not what ``save`` wrote.
+        """
+        source = existing(path)
+        with reading(source, f"a {_KIND} (.npz)"):
+            stored = read_states(source, _KIND)
+            if len(stored.numbers) != len(stored.metrics):
+                raise ValueError(f"{len(stored.numbers)} times, {len(stored.metrics)} metrics")
+            plain = {name: field_value(stored.record, name, kind) for name, kind in _PLAIN.items()}
+            return cls(
+                stored.numbers,
+                stored.metrics,
+                **plain,
+                parameters=table_value(stored.record["parameters"]),
+            )
 
     def __len__(self) -> int:
         return len(self.metrics)
@@ -209,6 +252,13 @@ def require_resolved(metric: RotationalMetric) -> None:
             f"metric on more points (at least {int(2 * coarse * metric.points) + 1}), or closer "
             "ones where it is curved"
         )
+
+
+def field_value(record: dict[str, Any], name: str, kind: type) -> Any:
+    """A plain value of a record; ValueError if it is of another type."""
+    if type(record[name]) is not kind:
+        raise ValueError(f"its {name} is not of type {kind.__name__}")
+    return record[name]
 
 
 def _events(events: Event | Sequence[Event] | None) -> list[Event]:

@@ -7,6 +7,7 @@ from riemann_lne.errors import DamagedFileError, DTypeError, InvalidArgumentErro
 from riemann_lne.plotting.revolution import pinch_ratios
 from riemann_lne.symmetric import (
     RotationalMetric,
+    RotationalSolution,
     bryant_soliton,
     cut,
     dumbbell,
@@ -15,6 +16,7 @@ from riemann_lne.symmetric import (
     neckpinch_profile,
     round_sphere,
     save_history,
+    solve,
 )
 
 
@@ -105,6 +107,23 @@ def test_files_and_resuming(history, tmp_path):
         load_history(tmp_path / "none.npz")
     with pytest.raises(InvalidArgumentError, match=r"\.npz"):
         save_history(history, tmp_path / "run.txt")
+
+
+def test_solutions_are_kept_in_files(tmp_path):
+    path = tmp_path / "flow.npz"
+    solution = solve(round_sphere(16), (0, 0.1), t_eval=[0, 0.1])
+    solution.save(path)
+    again = RotationalSolution.load(path)
+    assert again.metrics == solution.metrics
+    np.testing.assert_array_equal(again.t, solution.t)
+    assert (again.status, again.message, again.parameters) == (
+        solution.status, solution.message, solution.parameters,
+    )  # fmt: skip
+    with pytest.raises(DamagedFileError, match="not a history"):
+        load_history(path)
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(DamagedFileError):
+        RotationalSolution.load(path)
 
 
 def test_a_run_that_was_interrupted_goes_on_with_the_parts_that_are_left(history, tmp_path):
