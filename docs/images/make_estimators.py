@@ -32,6 +32,19 @@ PANELS = [
 ]
 
 
+# Levels of their own, and bits, on weights spread over [-2, 2]; the last two at their first step.
+LEVEL_PANELS = [
+    (est.RDFS(), "RDFS", 2),
+    (est.StackedSigmoid(alpha=4.0), "StackedSigmoid, alpha = 4", 2),
+    (est.Ternary(), "Ternary", 2),
+    (est.RMSLevels("layer"), "RMSLevels", 2),
+    (est.QuEST("layer"), "QuEST, 1 bit", 1),
+    (est.QuEST("layer", ternary=True), "QuEST, ternary", 2),
+    (est.LSQ(), "LSQ", 2),
+    (est.SEQ(), "SEQ", 2),
+]
+
+
 def gradient(estimator, w, bits, progress, odd):
     """What the estimator makes of G = 1, or G = sign(w)."""
     site = est.Site(bits=bits, progress=progress)
@@ -75,5 +88,32 @@ def draw():
     return figure
 
 
+def draw_levels():
+    """Value and gradient of the quantisers, on axes of the same range."""
+    w = torch.linspace(-2.0, 2.0, 801, dtype=torch.float64)
+    figure, axes = plt.subplots(2, 4, figsize=(11.0, 5.2), sharex=True, sharey=True)
+    for (estimator, title, bits), ax in zip(LEVEL_PANELS, axes.flat, strict=True):
+        ax.set_title(title, fontsize=9.5, color=INK, loc="left")
+        value, slope = gradient(estimator, w, bits, 0.5, False)
+        ax.plot(w, value, color=MUTED, lw=1.3, drawstyle="steps-mid")
+        ax.plot(w, slope, color=SHADES[1], lw=2.0)
+        ax.set_ylim(-2.6, 2.6)
+        ax.set_xlim(-2.0, 2.0)
+        ax.grid(color=RULE, lw=0.7)
+        ax.tick_params(colors=MUTED, labelsize=8, length=0)
+        for side in ax.spines.values():
+            side.set_visible(False)
+    for ax in axes[-1]:
+        ax.set_xlabel("latent weight w", fontsize=9, color=INK)
+    lines = [
+        plt.Line2D([], [], color=MUTED, lw=1.3, label="value"),
+        plt.Line2D([], [], color=SHADES[1], lw=2.0, label="gradient (G = 1)"),
+    ]
+    figure.legend(handles=lines, loc="upper center", ncols=2, frameon=False, fontsize=9)
+    figure.tight_layout(rect=(0, 0, 1, 0.94))
+    return figure
+
+
 if __name__ == "__main__":
+    draw_levels().savefig(HERE / "estimators-levels.png", dpi=110, facecolor="white")
     draw().savefig(HERE / "estimators.png", dpi=110, facecolor="white")

@@ -466,7 +466,38 @@ class TestEveryEstimator:
         assert sum(losses[-5:]) / 5 < 0.6 * losses[0]
 
 
+class Headless(Estimator):
+    """Without the one member that is needed."""
+
+
+class Narrow(Estimator):
+    def backward(self, w, grad):
+        return grad
+
+
 class TestRegistry:
+    @pytest.mark.parametrize(
+        ("factory", "message"),
+        [
+            (Headless, "Headless has no member 'backward'"),
+            (Narrow, "its member 'backward' does not take"),
+            (dict, "dict does not extend Estimator"),
+            (3, "no class or function"),
+        ],
+    )
+    def test_a_class_that_breaks_the_protocol(self, factory, message):
+        with pytest.raises(InvalidArgumentError, match=message) as caught:
+            register_estimator("test-broken")(factory)
+        assert "def backward(self, w, q, grad, site):" in str(caught.value)
+
+    def test_a_function_that_gives_no_estimator(self):
+        register_estimator("test-nothing")(lambda: None)
+        try:
+            with pytest.raises(InvalidArgumentError, match="gave None, which is no Estimator"):
+                get_estimator("test-nothing")
+        finally:
+            del _REGISTRY["test-nothing"]
+
     def test_names(self):
         listed = {"ste", "clipped-ste", "dorefa", "bwn", "ede", "reste", "ewgs", "lne", "lne-weak"}
         listed |= {"lne-channel", "lne-hessian", "lne-dual", "lne-flowed", "standardized"}

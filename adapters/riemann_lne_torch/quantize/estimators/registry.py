@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -32,8 +33,9 @@ def register_estimator(name: str) -> Callable[[Factory], Factory]:
     Raises
     ------
     InvalidArgumentError
-        If another estimator has the name. The same definition run again (as notebooks do)
-        replaces the earlier one.
+        If another estimator has the name (the same definition run again, as notebooks do,
+        replaces the earlier one), or the class is no estimator: it must extend `Estimator` and
+        have ``backward(self, w, q, grad, site)``.
 
     Examples
     --------
@@ -48,6 +50,7 @@ def register_estimator(name: str) -> Callable[[Factory], Factory]:
     """
 
     def decorate(factory: Factory) -> Factory:
+        _check(name, factory)
         known = _REGISTRY.get(name)
         if known is not None and _origin(known) != _origin(factory):
             raise InvalidArgumentError(
@@ -57,6 +60,35 @@ def register_estimator(name: str) -> Callable[[Factory], Factory]:
         return factory
 
     return decorate
+
+
+_MINIMAL = """\
+    @register_estimator("mine")
+    class Mine(Estimator):
+        def backward(self, w, q, grad, site):
+            return grad * torch.cos(w)"""
+
+
+def _check(name: str, factory: object) -> None:
+    """Refuse a class that breaks the protocol, naming the member."""
+    problem = ""
+    if not callable(factory):
+        problem = "is no class or function"
+    elif isinstance(factory, type):
+        if not issubclass(factory, Estimator):
+            problem = f"the class {factory.__name__} does not extend Estimator"
+        elif factory.backward is Estimator.backward:
+            problem = f"the class {factory.__name__} has no member 'backward'"
+        else:
+            for member, arguments in (("backward", 5), ("forward", 3)):
+                try:
+                    inspect.signature(getattr(factory, member)).bind(*[None] * arguments)
+                except TypeError as error:
+                    problem = f"its member {member!r} does not take what it is given: {error}"
+    if problem:
+        raise InvalidArgumentError(
+            f"estimator {name!r}: {problem}. A minimal one that is right:\n{_MINIMAL}"
+        )
 
 
 def _origin(factory: Any) -> tuple[Any, Any]:
@@ -115,6 +147,12 @@ def get_estimator(name: str | Estimator, **options: Any) -> Estimator:
     if name not in _REGISTRY:
         raise UnknownNameError("estimator", name, _REGISTRY)
     try:
-        return _REGISTRY[name](**options)
+        made = _REGISTRY[name](**options)
     except TypeError as error:
         raise InvalidArgumentError(f"estimator {name!r}: {error}") from error
+    if not isinstance(made, Estimator):
+        raise InvalidArgumentError(
+            f"estimator {name!r}: what was registered gave {made!r:.100}, which is no Estimator. A "
+            f"minimal one that is right:\n{_MINIMAL}"
+        )
+    return made
