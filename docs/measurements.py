@@ -11,6 +11,7 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -341,6 +342,132 @@ def exact_solutions() -> None:
         )
 
 
+def conformance_problems() -> None:
+    """DETEST problems at rtol = atol = 1e-10: correct digits, ours and SciPy's RK45."""
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from scipy.integrate import solve_ivp
+
+    from tests.integrators.problems import PROBLEMS
+
+    for name, problem in PROBLEMS.items():
+        end, reference = problem.end, problem.reference()
+        ours = rl.integrate(
+            problem.f, problem.start, (0, end), t_eval=[end], rtol=1e-10, atol=1e-10
+        )
+        scipy = solve_ivp(problem.f, (0, end), problem.start, rtol=1e-10, atol=1e-10)
+        size = max(1.0, largest(reference))
+        digits = [
+            -math.log10(max(largest(y - reference) / size, 1e-16))
+            for y in (ours.y[-1], scipy.y[:, -1])
+        ]
+        kind = "closed form" if problem.exact is not None else "DOP853 at 1e-13"
+        print(
+            f"| {name} | {kind} | {digits[0]:.1f} | {digits[1]:.1f} | {ours.nfev} | {scipy.nfev} |"
+        )
+
+
+def conformance_work() -> None:
+    """Allen-Cahn and Burgers, 256 points: evaluations and errors, beside SciPy."""
+    from scipy.integrate import solve_ivp
+
+    n = 256
+    h = 2 * np.pi / n
+    x = h * np.arange(n)
+
+    def second(u: np.ndarray) -> np.ndarray:
+        return np.asarray((np.roll(u, 1) + np.roll(u, -1) - 2 * u) / h**2)
+
+    def allen_cahn(t: float, u: np.ndarray) -> np.ndarray:
+        return np.asarray(0.02 * second(u) + u - u**3)
+
+    def burgers(t: float, u: np.ndarray) -> np.ndarray:
+        flux = u * u / 2
+        return np.asarray(0.03 * second(u) - (np.roll(flux, -1) - np.roll(flux, 1)) / (2 * h))
+
+    for name, f, nu, start, end in (
+        ("Allen-Cahn", allen_cahn, 0.02, 0.5 * np.sin(x) + 0.3 * np.cos(3 * x), 8.0),
+        ("Burgers", burgers, 0.03, np.sin(x), 2.0),
+    ):
+        best = solve_ivp(f, (0, end), start, "Radau", rtol=1e-11, atol=1e-12).y[:, -1]
+        for method in ("tsit5", "rkl2", "rkg2"):
+            for rtol in (1e-3, 1e-6):
+                begun = time.process_time()
+                bound = 4 * nu / h**2 + 2
+                found = rl.integrate(
+                    f, start, (0, end), method, [end], rtol=rtol, atol=rtol, spectral_radius=bound
+                )
+                spent = time.process_time() - begun
+                error = largest(found.y[-1] - best)
+                print(
+                    f"| {name} | {method} | {rtol:g} | {found.nfev} | {error:.1e} | {spent:.2f} |"
+                )
+        for method in ("RK45", "LSODA", "BDF", "Radau"):
+            for rtol in (1e-3, 1e-6):
+                begun = time.process_time()
+                other = solve_ivp(f, (0, end), start, method, rtol=rtol, atol=rtol)
+                spent = time.process_time() - begun
+                error = largest(other.y[:, -1] - best)
+                row = f"| {name} | SciPy {method} | {rtol:g} | {other.nfev} | {error:.1e}"
+                print(f"{row} | {spent:.2f} |")
+
+
+def conformance_curvature() -> None:
+    """Curvature by Fourier derivatives against JAX's derivatives of the metric as a function."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    np_ = jax.numpy
+    for n, points in ((2, 32), (3, 16), (4, 12)):
+
+        def metric(x: Any, n: int = n) -> Any:
+            rows = [
+                [
+                    (1.0 if i == j else 0.0)
+                    + 0.1 / n * np_.sin(x[i] + (j + 1) * x[(i + j) % n])
+                    + 0.1 / n * np_.sin(x[j] + (i + 1) * x[(i + j) % n])
+                    for j in range(n)
+                ]
+                for i in range(n)
+            ]
+            return np_.array(rows)
+
+        def christoffel(x: Any) -> Any:
+            d = jax.jacfwd(metric)(x)  # d[i, j, k] = d_k g_ij
+            lowered = d.transpose(0, 2, 1) + d - d.transpose(2, 0, 1)
+            lowered = np_.einsum("pji->pij", lowered)
+            return 0.5 * np_.einsum("kp,pij->kij", np_.linalg.inv(metric(x)), lowered)
+
+        def riemann(x: Any) -> Any:
+            gamma, d = christoffel(x), jax.jacfwd(christoffel)(x)  # d[l, j, k, i] = d_i Gamma^l_jk
+            first = np_.einsum("ljki->lijk", d)
+            second = np_.einsum("pjk,lip->lijk", gamma, gamma)
+            half = first + second
+            return half - half.transpose(0, 2, 1, 3)
+
+        def ricci(x: Any) -> Any:
+            return np_.einsum("iijk->jk", riemann(x))
+
+        def scalar(x: Any) -> Any:
+            return np_.einsum("jk,jk->", np_.linalg.inv(metric(x)), ricci(x))
+
+        grid = rl.Grid.torus((points,) * n, 2 * np.pi)
+        places = np.stack([c.reshape(-1) for c in np.broadcast_arrays(*grid.coordinates())], axis=1)
+
+        def everywhere(f: Any, places: np.ndarray = places, grid: rl.Grid = grid) -> np.ndarray:
+            values = np.asarray(jax.vmap(f)(places))
+            return np.moveaxis(values, 0, -1).reshape(*values.shape[1:], *grid.shape)
+
+        g = rl.MetricField(grid, everywhere(metric))
+        for name, f in {
+            "christoffel": christoffel, "riemann": riemann, "ricci": ricci,
+            "scalar_curvature": scalar,
+        }.items():  # fmt: skip
+            expected = everywhere(f)
+            found = getattr(g, name)("fourier")
+            digits = -math.log10(largest(found - expected) / largest(expected))
+            print(f"| {name}, {n}-D, {points}^{n} points | {digits:.1f} |")
+
+
 ALL: dict[str, Callable[[], None]] = {
     f.__name__: f
     for f in (
@@ -352,6 +479,9 @@ ALL: dict[str, Callable[[], None]] = {
         etdrk4_on_ricci_flow,
         methods,
         held_ends,
+        conformance_problems,
+        conformance_work,
+        conformance_curvature,
         precision,
         closures,
         checkpoints,
