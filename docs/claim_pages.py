@@ -70,8 +70,7 @@ def write_pages(folder: Path, included: Path) -> None:
         "holds": _bullets(outcomes, Verdict.HOLDS),
         "conditions": _sections(outcomes, Verdict.CONDITIONS),
         "fails": _sections(outcomes, Verdict.FAILS),
-        "open": _bullets(outcomes, Verdict.UNRESOLVED, Verdict.OUT_OF_REACH, Verdict.NOT_RUN)
-        or "None in this run.",
+        "open": _bullets(outcomes, Verdict.UNRESOLVED, Verdict.NOT_RUN) or "None in this run.",
     }
     for name, text in parts.items():
         (included / f"{name}.md").write_text(text + "\n", encoding="utf-8")

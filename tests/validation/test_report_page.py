@@ -43,7 +43,7 @@ def outcome(claim, verdict, number):
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     claims, verdicts = list(known_claims().values()), list(Verdict)
-    outcomes = [outcome(c, verdicts[i % 7], i % 4 == 1) for i, c in enumerate(claims)]
+    outcomes = [outcome(c, verdicts[i % len(verdicts)], i % 4 == 1) for i, c in enumerate(claims)]
     path = write_html(tmp_path_factory.mktemp("report"), outcomes, Setting())
     return path.as_uri()
 

@@ -15,7 +15,6 @@ class Verdict(StrEnum):
     CONDITIONS = "holds with conditions"
     FAILS = "does not hold"
     UNRESOLVED = "unresolved"
-    OUT_OF_REACH = "out of numerical reach"
     NOT_RUN = "not run"
     ERROR = "error"
 

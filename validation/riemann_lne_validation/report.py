@@ -20,7 +20,6 @@ _COLOURS = {
     Verdict.CONDITIONS: "yellow",
     Verdict.FAILS: "red",
     Verdict.UNRESOLVED: "magenta",
-    Verdict.OUT_OF_REACH: "blue",
     Verdict.NOT_RUN: "dim",
     Verdict.ERROR: "bold red",
 }

@@ -24,8 +24,6 @@ NEAR_ONE = 0.6
 class RankOne:
     """g^-1 v = v + c t for g = I - t t^T: the metric of Eq. 16 on blocks of several weights."""
 
-    needs_positive_definite: ClassVar[bool] = True
-
     @staticmethod
     def sums(x: Tensor, v: Tensor, tau: Any) -> tuple[Tensor, ...]:
         return PieceSums(tau).solve(x, v)
@@ -60,8 +58,6 @@ def flow_step(flow_time: float, count: Any, tau: Any) -> Any:
 class Flowed:
     """The metric after one step of the Ricci flow: two rounds of sums."""
 
-    needs_positive_definite: ClassVar[bool] = True
-
     @staticmethod
     def curvature_sums(x: Tensor, v: Tensor, tau: Any, time: Any) -> tuple[Tensor, ...]:
         return (
@@ -94,7 +90,6 @@ class Diagonal:
         Bound on the factor cosh^2(tau w) of "hessian".
     """
 
-    needs_positive_definite: ClassVar[bool] = False
     held: ClassVar[int] = 3
     """Arrays of a piece's size that `finish` takes."""
 
