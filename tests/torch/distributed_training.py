@@ -117,6 +117,8 @@ def main(rank, folder):
         results["plain"] = train(make_model(), None, slice(None))
     results["mesh"] = mesh_training.meshes(WORLD)
     results["tied"] = mesh_training.tied(rank, WORLD)
+    results["gated"] = mesh_training.gated(rank, WORLD)
+    results["gated alone"] = mesh_training.gated(rank, WORLD, group=False)
     results["refusals"] = mesh_training.refusals()
     torch.save(results, Path(folder) / f"results-{rank}.pt")
     dist.barrier()

@@ -172,6 +172,37 @@ def tied(rank, world):
     return found
 
 
+def gated(rank, world, group=True):
+    """The weights of a replica under DDP after steps with a gate."""
+    import torch
+    from torch.nn.parallel import DistributedDataParallel
+
+    from riemann_lne_torch import QuantConfig, RicciFlowRegularizer, quantize_
+
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 8), torch.nn.Linear(8, 3))
+    quantize_(model, QuantConfig(weight_bits=1))
+    replica = DistributedDataParallel(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    loss = torch.nn.functional.cross_entropy
+    penalty = RicciFlowRegularizer(
+        model, loss, step=0.05, derivative="none", gate="soft", eps=1e-6, group=group
+    )
+    penalty.attach(optimizer)
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(8, 1, 4, 4, generator=generator)[rank::world]
+    y = torch.arange(8)[rank::world] % 3
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        penalty(x, y)
+        loss(replica(x), y).backward()
+        optimizer.step()
+    return {
+        "weights": [p.detach().clone() for p in model.parameters()],
+        "gated": penalty.gated_fraction,
+    }
+
+
 def refusals():
     """The error of every use of a sharded model that is refused, by name."""
     import torch

@@ -485,6 +485,7 @@ def test_translation(shift, fill):
             "eps = 0.0; give a finite number above 0",
         ),
         ({"every": 0}, InvalidArgumentError, "every"),
+        ({"group": "all"}, InvalidArgumentError, "group must be True, False or a process group"),
         ({"part": 0.0}, InvalidArgumentError, "part"),
         ({"target": 1.0}, InvalidArgumentError, "target"),
         (

@@ -446,6 +446,14 @@ class TestDistributed:
             assert set(result["tied"][kind, tau]["statistics"]) == {"0", "4"}
             same_as_one(result["tied"], kind, tau)
 
+    def test_a_gate_keeps_replicas_equal(self, results):
+        """N is that of all processes; each by itself would gate its own replica."""
+        for kind, equal in (("gated", True), ("gated alone", False)):
+            first, second = (result[kind] for result in results)
+            assert first["gated"] == second["gated"] == 1.0
+            pairs = zip(first["weights"], second["weights"], strict=True)
+            assert all(torch.equal(p, q) for p, q in pairs) == equal
+
     REFUSALS = {  # noqa: RUF012
         "channels cut by FSDP2": r"layer 'weight': sharded along .*use block='layer'",
         "channels cut by both": r"layer '2': sharded along axes \[0, 1\].*use block='layer'",

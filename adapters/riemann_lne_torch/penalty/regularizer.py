@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from riemann_lne import checks
@@ -118,6 +119,11 @@ class RicciFlowRegularizer:
     kernel : {"auto", "plain", "fused"}
         What computes N from the virtual steps, and its derivative: "fused" compiled loops, "plain"
         torch's operations; see `LNECorrector`.
+    group : bool or ProcessGroup
+        The processes that train one model together. With a gate N is averaged over them, in one
+        collective of a number a layer, so that all gate alike and replicas stay equal under
+        DistributedDataParallel. True: all processes, if `torch.distributed` is initialised; False:
+        this one alone.
 
     Attributes
     ----------
@@ -188,6 +194,7 @@ class RicciFlowRegularizer:
         translate: Translate | None = None,
         select: Select = None,
         kernel: str = "auto",
+        group: Any = True,
     ) -> None:
         for kind, value, known in (
             ("next_step", next_step, _NEXT),
@@ -216,6 +223,11 @@ class RicciFlowRegularizer:
         self.denominator, self.reduction = denominator, reduction
         self.fill, self.kernel = fill, kernel
         self._translate = translate
+        if not (isinstance(group, bool) or hasattr(group, "rank")):
+            raise InvalidArgumentError(
+                f"group must be True, False or a process group, got {checks.shown(group)}"
+            )
+        self.group = group
         self.statistics: dict[str, LayerDefect] = {}
         self._norm2 = torch.zeros(len(self.weights))
         self._calls = 0
@@ -468,7 +480,7 @@ class RicciFlowRegularizer:
         return follower.solve(blocks, follower.predict(blocks, tau, auto), auto)
 
     def _remember(self, values: Sequence[Tensor]) -> None:
-        numbers = torch.stack([v.detach().double().cpu() for v in values]).tolist()
+        numbers = self._of_all_processes(values).tolist()
         self.statistics = {}
         norms = self._norm2.double().cpu().tolist()
         for weight, value, norm2 in zip(self.weights, numbers, norms, strict=True):
@@ -484,6 +496,19 @@ class RicciFlowRegularizer:
                 "zero, so that N may never change. Choose a larger eps or gate='soft'",
                 stacklevel=3,
             )
+
+    def _of_all_processes(self, values: Sequence[Tensor]) -> Tensor:
+        """N of each layer, on the host; with a gate the mean over processes that train together."""
+        device = values[0].device
+        wide = torch.float32 if device.type == "mps" else torch.float64
+        found = torch.stack([v.detach().to(device, wide) for v in values])
+        together = self.gate != "off" and self.group is not False
+        if together and dist.is_available() and dist.is_initialized():
+            group = None if self.group is True else self.group
+            if dist.get_world_size(group) > 1:
+                dist.all_reduce(found, group=group)
+                found = found / dist.get_world_size(group)
+        return found.cpu().double()
 
     def _factor(self, value: float) -> float:
         if self.gate == "off" or self.eps is None or value <= self.eps:
