@@ -7,7 +7,6 @@ what was measured from ``docs/parallel/measured.json``, which ``docs/parallel_me
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable
 from functools import cache
@@ -57,12 +56,19 @@ def measured() -> str:
     if not MEASURED.exists():
         return "Nothing has been measured on this version."
     record = json.loads(MEASURED.read_text())
+    busy = record["load"][0] > 2
     lines = [
         f"{record['machine']}; {record['rounds']} rounds in turns, medians. Load of the machine "
         f"meanwhile: {record['load'][0]:.1f} to {record['load'][1]:.1f} (other work ran on it).",
         "",
         "The ratio is how many times as fast the processes are. That of processor time per process "
-        "(waiting for the others included) says what it would be if nothing else ran.",
+        "(waiting for the others included) says what it would be if nothing else ran."
+        + (
+            " **The machine was busy throughout: two processes then get more of it than one. The "
+            "ratios of time are no evidence for the aims, those of processor time rough ones.**"
+            if busy
+            else ""
+        ),
         "",
         "| run | seconds a step | compared with | ratio | ratio of processor time | aim |",
         "|---|---|---|---|---|---|",
@@ -92,9 +98,9 @@ def model() -> str:
         f"**A model, not a measurement.** A right-hand side takes (points of a block) / "
         f"{rate / 1e6:.3g} million a second + (bytes of the halo) / ({band / 1e9:.3g} GB/s) + 26 "
         "messages of 5 microseconds. The first two numbers are fitted to the processor time of "
-        "one and two processes on this machine; the last is a usual one of clusters and was not "
-        "measured. One process a core. A shared memory bus, or a network that is busy, is not in "
-        "it.",
+        "a block of 96 x 192^2 points on this machine, alone and as one of two; the last is a "
+        "usual one of clusters and was not measured. One process a core. A shared memory bus, or a "
+        "network that is busy, is not in it.",
         "",
         "| processes | 512^3: seconds a step | efficiency | 192^3 points each: efficiency |",
         "|---|---|---|---|",
@@ -126,12 +132,12 @@ def main() -> None:
     PAGE.write_text(current(PAGE.read_text()))
 
 
-def fitted(rows: dict[str, float], points: int, halo: int) -> dict[str, Any]:
-    """Rate of one core and of the halo, from the seconds of a right-hand side on one and two."""
-    rate = points / rows["one"]
-    extra = max(rows["two"] - rows["one"] / 2, 1e-9)
-    return {"points_per_second": rate, "halo_bytes_per_second": halo / extra,
-            "extra": extra, "share": math.floor(1000 * extra / rows["two"]) / 1000}  # fmt: skip
+def fitted(half: float, two: float, points: int, halo: int) -> dict[str, Any]:
+    """Rate of a core, and of a halo, from the seconds of a right-hand side of one block.
+
+    ``half``: the block alone, closed on itself; ``two``: the same block as one of two.
+    """
+    return {"points_per_second": points / half, "halo_bytes_per_second": halo / (two - half)}
 
 
 if __name__ == "__main__":
