@@ -111,6 +111,22 @@ class TestFreezing:
         assert w.detach()[0, 0] == held
         assert w.detach()[0, 2] != held
 
+    def test_a_weight_that_climbs_from_level_to_level_is_not_frozen(self):
+        model = quantized(bits=4, scale="none")
+        (w,) = latent_parameters(model)
+        with torch.no_grad():
+            w.fill_(0.05)
+            w[0, 0], w[0, 1] = -0.9, 1.0  # the second one holds the largest weight
+        optimizer = OscillationFreezing(
+            sgd(model, lr=1.0), model, momentum=1.0, threshold=0.5, last_threshold=0.5, steps=20
+        )
+        for _ in range(18):
+            w.grad = torch.zeros_like(w)
+            w.grad[0, 0] = -0.1
+            optimizer.step()
+        assert optimizer.frozen == 0.0
+        assert float(w.detach()[0, 0]) == pytest.approx(0.9)
+
     def test_state_dicts_and_copies_go_on_where_they_were(self):
         def run(count, break_after=None, copied=False):
             model = quantized(seed=3)
