@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import riemann_lne as rl
 from riemann_lne.coefficients import half_width
 from riemann_lne.ghosts import pad, padded_tile
-from riemann_lne.integrators import METHODS, blockwise, rkl, runge_kutta
+from riemann_lne.integrators import METHODS, State, blockwise, rkl, runge_kutta
 from riemann_lne.integrators.etd import etdrk4_coefficients
 from riemann_lne.integrators.methods import make_integrator
 from riemann_lne.integrators.semidiscrete import SemiDiscreteFlow, laplacian_symbol, mean_metric
@@ -286,7 +286,7 @@ def test_a_step_leaves_its_arguments_alone_and_gives_arrays_of_its_own(
     copies: list[np.ndarray] = list(before)
     # Two steps of one size, so that whatever one of them kept for the next would be used again.
     for given_rate in (rate, None, rate):
-        step = integrator.step(system, 0.0, y, given_rate, 0.002, True)
+        step = integrator.step(system, State(0.0, y, given_rate), 0.002, True)
         own = [a[...] for a in (step.y, step.rate, step.error) if a is not None]
         held += own
         copies += [a.copy() for a in own]
@@ -391,7 +391,7 @@ def test_a_step_of_etdrk4_in_place_is_that_of_the_formulas(start: rl.MetricField
 
     v = np.fft.rfftn(y, axes=(1, 2))
     coarse, fine = advance(v, dt), advance(advance(v, dt / 2), dt / 2)
-    step = make_integrator("etdrk4", system, y).step(system, 0.0, y, None, dt, True)
+    step = make_integrator("etdrk4", system, y).step(system, State(0.0, y), dt, True)
     # Rounding of two steps: the state is of size 1.
     assert np.max(np.abs(step.y - np.fft.irfftn(fine, start.grid.shape, (1, 2)))) < 1e-14
     gap = np.fft.irfftn(fine - coarse, start.grid.shape, (1, 2)) / 15
