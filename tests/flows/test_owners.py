@@ -104,7 +104,9 @@ def test_ten_times_two_that_race(tmp_path: Path) -> None:
         folder = tmp_path / str(k)
         folder.mkdir()
         both = [start(folder) for _ in range(2)]
-        words = [process.communicate()[0].split()[0] for process in both]
+        said = [process.communicate() for process in both]
+        assert [err for _, err in said] == ["", ""]
+        words = [out.split()[0] for out, _ in said]
         assert "0" in words
         assert set(words) <= {"0", "FolderInUseError"}
         assert resumed(folder) == expected()
