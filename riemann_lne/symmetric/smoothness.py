@@ -8,8 +8,9 @@ from ..coefficients import fd_weights
 from ..errors import InvalidArgumentError
 from .staggered import Staggered
 
-# What extrapolation to the pole misses is estimated by a second one through fewer points; a
-# condition fails where it is missed by this many times as much.
+# The error of extrapolation to the pole is estimated by two more through fewer points (two agree
+# now and then although both are wrong); a condition fails where it is missed by this many times as
+# much.
 _MARGIN = 30.0
 # Rounding of the data, enlarged by extrapolation.
 _ROUNDING = 1e-10
@@ -44,14 +45,14 @@ def require_smooth_poles(space: Staggered, phi: np.ndarray, psi: np.ndarray) -> 
 def _extrapolated(
     values: np.ndarray, pole: int, even: bool, derivative: int, h: float
 ) -> tuple[float, float]:
-    """Value or slope at a pole, and the difference to that through two points fewer."""
+    """Value or slope at a pole, and how far those through one and two points fewer are apart."""
     near = values if pole == 0 else values[::-1]
     found = []
-    for count in (7, 5):
+    for count in (7, 6, 5):
         nodes = tuple((2 * j + 1) ** 2 if even else 2 * j + 1 for j in range(count))
         weights = fd_weights(derivative, nodes)
         scale = 1.0 if even else (h / 2) ** derivative
         found.append(
             sum(float(w) * float(v) for w, v in zip(weights, near[:count], strict=True)) / scale
         )
-    return found[0], abs(found[0] - found[1])
+    return found[0], max(found) - min(found)

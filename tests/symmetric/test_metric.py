@@ -177,3 +177,10 @@ def test_metrics_compare_by_value():
     assert repr(round_sphere(20, n=3)) == "RotationalMetric(S^4, 20 points)"
     assert not round_sphere(20).state.flags.writeable
     assert "RotationalMetric" in symmetric.__all__
+
+
+def test_smooth_profiles_are_not_refused_where_two_extrapolations_agree_by_chance():
+    # Through 7 and through 5 points the same by chance, and both wrong: 10 of these were refused.
+    for neck in np.linspace(0.02, 0.4, 20):
+        for tilt in np.linspace(-0.5, 0.5, 20):
+            dumbbell(24, neck, tilt)
