@@ -12,13 +12,14 @@ from importlib import import_module
 from typing import Any
 
 from .checks import CheckReport, Finding
+from .closed import perturbed_sphere
 from .corrector_checks import check_corrector
 from .flow_checks import check_flow
 from .integrator_checks import check_integrator
 from .kinds import KINDS, Kind, applicable_kinds
 from .metric_checks import check_metric
 from .perturbed import perturbed, random_perturbation
-from .recipes import DrawnMetric, Recipe
+from .recipes import DrawnMetric, DrawnRotationalMetric, Recipe
 from .sizes import perturbation_size, relative_eigenvalues
 from .spaces import Choice, Reals, Whole
 from .stability import StabilityReport, judge_stability
@@ -32,12 +33,14 @@ _WITH_HYPOTHESIS = {
     "check_stability": "searching",
     "exact_solutions": "strategies_exact",
     "diffeomorphisms": "strategies_exact",
+    "dumbbells": "strategies_closed",
     "find_counterexample": "search",
     "gradients": "strategies_weights",
     "grids": "strategies",
     "near_euclidean_metrics": "strategies",
     "perturbations": "strategies_metric",
     "register_profiles": "profiles",
+    "rotational_spheres": "strategies_closed",
     "spd_matrices": "strategies",
     "stability_radius": "radius",
     "weight_tensors": "strategies_weights",
@@ -50,6 +53,7 @@ __all__ = [
     "Choice",
     "Counterexample",
     "DrawnMetric",
+    "DrawnRotationalMetric",
     "Finding",
     "GridBracket",
     "Kind",
@@ -67,6 +71,7 @@ __all__ = [
     "check_stability",
     "check_training_stability",
     "diffeomorphisms",
+    "dumbbells",
     "exact_solutions",
     "find_counterexample",
     "gradients",
@@ -76,9 +81,11 @@ __all__ = [
     "perturbation_size",
     "perturbations",
     "perturbed",
+    "perturbed_sphere",
     "random_perturbation",
     "register_profiles",
     "relative_eigenvalues",
+    "rotational_spheres",
     "spd_matrices",
     "stability_radius",
     "weight_tensors",

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from ..errors import RiemannLNEError
-from .recipes import Recipe, drawn, recipe_of
+from .recipes import Recipe, rebuilt, recipe_of
 
 _AFRESH = 6
 """Examples of every kind that are drawn afresh before any is varied: few draws say little."""
@@ -116,7 +116,7 @@ def _child(
     """The metric of a changed recipe; None where these numbers make none."""
     assert recipe is not None
     try:
-        return drawn(change(recipe, rng))
+        return rebuilt(change(recipe, rng))
     except RiemannLNEError:
         return None
 
@@ -199,7 +199,7 @@ def vector_space(example: Any) -> Any:
         return (
             recipe.vector(),
             recipe.bounds(),
-            lambda z: drawn(recipe.with_vector(z)),
+            lambda z: rebuilt(recipe.with_vector(z)),
         )
     if isinstance(example, np.ndarray) and example.dtype.kind == "f" and 0 < example.size <= 200:
         reach = 2 * max(float(np.abs(example).max()), 1.0)

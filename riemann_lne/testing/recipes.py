@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ..arrays import to_numpy
 from ..errors import InvalidArgumentError
 from ..grids import Grid
 from ..metrics import MetricField
+from ..symmetric import RotationalMetric
 
 Place = tuple[str | int, ...]
 """Where a number stands among the arguments of a recipe: a name, then positions in tuples."""
@@ -105,8 +107,17 @@ class DrawnMetric(MetricField):
         return self.recipe.code
 
 
-def drawn(recipe: Recipe) -> DrawnMetric:
-    """Build the metric of a recipe and attach the recipe.
+class DrawnRotationalMetric(RotationalMetric):
+    """A rotationally symmetric metric with the recipe that made it; it prints as code."""
+
+    recipe: Recipe
+
+    def __repr__(self) -> str:
+        return self.recipe.code
+
+
+def rebuilt(recipe: Recipe) -> DrawnMetric | DrawnRotationalMetric:
+    """Build the metric of a recipe, of whichever kind, and attach the recipe.
 
     Raises
     ------
@@ -114,6 +125,37 @@ def drawn(recipe: Recipe) -> DrawnMetric:
         If the recipe makes no metric.
     """
     metric = recipe.build()
+    return (
+        _rotational(metric, recipe)
+        if isinstance(metric, RotationalMetric)
+        else _field(metric, recipe)
+    )
+
+
+def drawn(recipe: Recipe) -> DrawnMetric:
+    """Build the metric field of a recipe and attach the recipe.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the recipe makes no metric field.
+    """
+    return _field(recipe.build(), recipe)
+
+
+def drawn_rotational(recipe: Recipe) -> DrawnRotationalMetric:
+    """Build the rotationally symmetric metric of a recipe and attach the recipe."""
+    return _rotational(recipe.build(), recipe)
+
+
+def _rotational(metric: RotationalMetric, recipe: Recipe) -> DrawnRotationalMetric:
+    result = DrawnRotationalMetric.__new__(DrawnRotationalMetric)
+    result._space, result._n, result._state = metric.operators, metric.n, metric.state
+    result.recipe = recipe
+    return result
+
+
+def _field(metric: Any, recipe: Recipe) -> DrawnMetric:
     if not isinstance(metric, MetricField):
         raise InvalidArgumentError(
             f"{recipe.code} makes a {type(metric).__name__}; a MetricField is needed"
@@ -174,7 +216,12 @@ def _name_of(function: Callable[..., Any]) -> str:
         return f"{module}.{name}"
     if module.startswith("riemann_lne.testing"):
         return f"riemann_lne.testing.{name}"
-    return f"riemann_lne.{name}" if module.startswith("riemann_lne.") else name
+    if not module.startswith("riemann_lne."):
+        return name
+    # The package exports most names; a room such as ``symmetric`` has the others.
+    package, room = module.split(".")[:2]
+    top = import_module(package)
+    return f"{package}.{name}" if hasattr(top, name) else f"{package}.{room}.{name}"
 
 
 def _other_package(function: Callable[..., Any]) -> list[str]:

@@ -20,6 +20,13 @@ def test_the_search_of_the_page_finds_a_counterexample(
     assert "violated by" in capsys.readouterr().out
 
 
+def test_the_test_of_the_page_on_closed_manifolds_runs() -> None:
+    (program,) = (block for block in BLOCKS if "rotational_spheres" in block)
+    names: dict[str, object] = {}
+    exec(compile(program, "testing.md", "exec"), names)
+    names["test_near_round_spheres_become_round"]()  # type: ignore[operator]
+
+
 @pytest.mark.parametrize("name", ["metric", "flow", "training"])
 def test_a_page_shows_its_file_whole(name: str) -> None:
     page = (DOCS / "testing" / f"{name}.md").read_text("utf-8")
