@@ -44,6 +44,13 @@ def stacked(x, y):
     return np.stack([np.stack(row) for row in rows])
 
 
+# Nor does the curvature, point by point.
+@settings(deadline=None, max_examples=20)
+@given(diffeomorphisms(GRID))
+def test_the_curvature_moves_with_the_coordinates(change):
+    check_metric(mine, GRID, checks="diffeomorphism", diffeomorphism=change)
+
+
 # Near mine the Ricci-DeTurck flow with mine as its background does not run away.
 def test_it_is_stable_under_its_own_flow():
     background = rl.MetricField.from_function(rl.Grid.torus((12, 12)), mine)

@@ -14,6 +14,7 @@ from typing import Any
 from .checks import CheckReport, Finding
 from .closed import perturbed_sphere
 from .corrector_checks import check_corrector
+from .diffeomorphism import Diffeomorphism
 from .flow_checks import check_flow
 from .integrator_checks import check_integrator
 from .kinds import KINDS, Kind, applicable_kinds
@@ -52,6 +53,7 @@ __all__ = [
     "CheckReport",
     "Choice",
     "Counterexample",
+    "Diffeomorphism",
     "DrawnMetric",
     "DrawnRotationalMetric",
     "Finding",

@@ -10,15 +10,25 @@ from typing import Any
 import numpy as np
 
 from ..analysis.invariants import bianchi_residual
-from ..arrays import namespace, to_numpy
+from ..arrays import Array, namespace, to_numpy
 from ..coefficients import Order
 from ..errors import InvalidArgumentError, RiemannLNEError
 from ..grids import Grid
-from ..metrics import MetricField
+from ..metrics import MetricField, assemble
 from .checks import CheckReport, chosen, largest
+from .diffeomorphism import Diffeomorphism, moderate_map, ricci_at
 from .maps import components_of, field_on, permute, permuted_grid, shear, translate
 
-CHECKS = ("definite", "scaling", "translation", "axes", "shear", "bianchi", "libraries")
+CHECKS = (
+    "definite",
+    "scaling",
+    "translation",
+    "axes",
+    "shear",
+    "diffeomorphism",
+    "bianchi",
+    "libraries",
+)
 
 MetricSource = MetricField | Callable[..., Any]
 
@@ -31,6 +41,7 @@ def check_metric(
     checks: str | Sequence[str] | None = None,
     scale: float = 3.0,
     minimum: float = 1e-8,
+    diffeomorphism: Diffeomorphism | None = None,
 ) -> CheckReport:
     """Check a metric and its curvature by what must hold for every metric.
 
@@ -38,6 +49,8 @@ def check_metric(
     Ric(c g) = Ric(g), R(c g) = R(g)/c for c = ``scale``. "translation", "axes": curvature moves
     with the metric when the torus is shifted by whole points, or the axes change places. "shear":
     the same for x_b -> x_b + x_a, on a torus with equal sides, up to the error of the differences.
+    "diffeomorphism": Ric(F* g) = F* Ric(g) for a map F of the torus that is not linear, up to the
+    same; for a function, which is asked at the images F(x) as well.
     "bianchi": div Ric = dR/2 up to the same. "libraries": the same numbers from every array
     library that the program has imported. The error of differences is taken as the change of the
     curvature when the order is raised by 2; for a function, when the grid is made twice as fine.
@@ -55,6 +68,8 @@ def check_metric(
         Names as above; all that apply by default.
     scale, minimum : float
         As above; dimensionless.
+    diffeomorphism : Diffeomorphism, optional
+        F, such as ``diffeomorphisms(grid)`` draws; by default one that mixes all coordinates.
 
     Returns
     -------
@@ -101,6 +116,9 @@ def check_metric(
             _compare(report, f"axes {take}", turned, order, permute(ricci, take), rounding)
     if "shear" in wanted:
         _shears(report, g, order, components, ricci, 20 * error + rounding)
+    by = _map_of(metric, g.grid, diffeomorphism)
+    if "diffeomorphism" in wanted and by is not None:
+        _diffeomorphism(report, metric, g.grid, order, by, rounding)
     if "bianchi" in wanted:
         bound = 20 * error * max(_largest_wave(g, order), 1.0) + 10 * rounding / min(g.grid.spacing)
         report.add("Bianchi: |div Ric - dR/2|", bianchi_residual(g, order), bound)
@@ -213,6 +231,63 @@ def _shears(
             # A sheared wave is shorter: differences of the order see it with a larger error.
             ratio = 2.0 ** (order if isinstance(order, int) else 0)
             _compare(report, f"shear {along} by {axis}", sheared, order, expected, ratio * bound)
+
+
+def _map_of(
+    metric: MetricSource, grid: Grid, given: Diffeomorphism | None
+) -> Diffeomorphism | None:
+    """The map to pull back by; None where the metric is no function on a torus."""
+    applies = not isinstance(metric, MetricField) and grid.is_torus
+    if given is None:
+        return moderate_map(grid) if applies else None
+    if not isinstance(given, Diffeomorphism):
+        raise InvalidArgumentError(
+            f"diffeomorphism = {given!r}; give one that riemann_lne.testing.diffeomorphisms draws"
+        )
+    if not applies:
+        raise InvalidArgumentError(
+            "diffeomorphism is for a metric given as a function on a torus: the metric is asked at "
+            "the images of the points as well"
+        )
+    if (given.grid.lower, given.grid.upper) != (grid.lower, grid.upper) or not given.grid.is_torus:
+        raise InvalidArgumentError(f"diffeomorphism maps {given.grid}; the metric is on {grid}")
+    return given
+
+
+def _diffeomorphism(
+    report: CheckReport,
+    metric: Any,
+    grid: Grid,
+    order: Order,
+    by: Diffeomorphism,
+    rounding: float,
+) -> None:
+    """Ric of the metric pulled back, against Ric at the images pulled back; no interpolation."""
+
+    def components(*x: Array) -> Array:
+        return assemble(metric(*x), x[0], grid)
+
+    def pulled(*x: Array) -> Array:
+        return by.pull_back(components, *x)
+
+    x = grid.coordinates()
+    image, jacobian = by(*x), by.jacobian(*x)
+    differences = 8 if order == "fourier" else int(order)
+    # At the images, with the grid's spacing and half of it, as the grid and one twice as fine.
+    coarse, fine = (
+        np.einsum(
+            "ai...,ab...,bj...->ij...",
+            jacobian,
+            ricci_at(metric, grid, image, step, differences),
+            jacobian,
+        )
+        for step in (1.0, 0.5)
+    )
+    moved = MetricField.from_function(grid, pulled)
+    ricci = to_numpy(moved.ricci(order))
+    error = max(_difference_error(pulled, moved, order, ricci), largest(fine - coarse)[0])
+    rounding *= float(np.abs(jacobian).sum(axis=0).max()) ** 2
+    _compare(report, "diffeomorphism", moved, order, coarse, 20 * error + rounding)
 
 
 def _libraries(

@@ -6,14 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from .. import exact
-from ..arrays import Array, namespace
 from ..errors import InvalidArgumentError
 from ..exact import ExactSolution
 from ..grids import Grid
 from ._hypothesis import st
+from .diffeomorphism import Diffeomorphism
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
@@ -132,87 +130,6 @@ def exact_solutions(
         return DrawnSolution(solution, float(t), code)
 
     return build()
-
-
-@dataclass(frozen=True)
-class Diffeomorphism:
-    """x_a -> x_a + sum of one wave, one to one on the torus, or on the box with its faces kept.
-
-    Attributes
-    ----------
-    grid : Grid
-        Sides and kind of the axes.
-    waves : tuple of n tuples of n int
-        Wave numbers of the shift of every coordinate.
-    shifts : tuple of n float
-        Phases.
-    heights : tuple of n float
-        In [-1, 1]; at 1 in every entry the map is about to fold.
-    """
-
-    grid: Grid
-    waves: tuple[tuple[int, ...], ...]
-    shifts: tuple[float, ...]
-    heights: tuple[float, ...]
-
-    def __call__(self, *x: Array) -> list[Array]:
-        """Images of points, n arrays."""
-        return [xa + part[0] for xa, part in zip(x, self._parts(*x), strict=True)]
-
-    def jacobian(self, *x: Array) -> Array:
-        """J_ab = dy_a / dx_b, (n, n, *shape)."""
-        xp = namespace(*x)
-        n, rows = len(x), []
-        for a, (_, slopes) in enumerate(self._parts(*x)):
-            rows.append(xp.stack([slopes[b] + (1.0 if a == b else 0.0) for b in range(n)], axis=0))
-        return xp.stack(rows, axis=0)
-
-    def pull_back(self, metric: Callable[..., Array], *x: Array) -> Array:
-        """(F^* g)(x) = J^T g(F(x)) J for ``metric(*coordinates) -> (n, n, *shape)``."""
-        jacobian, g = self.jacobian(*x), metric(*self(*x))
-        n = len(x)
-        rows = [
-            [
-                sum(
-                    jacobian[a, i, ...] * g[a, b, ...] * jacobian[b, j, ...]
-                    for a in range(n)
-                    for b in range(n)
-                )
-                for j in range(n)
-            ]
-            for i in range(n)
-        ]
-        xp = namespace(*x)
-        return xp.stack([xp.stack(row, axis=0) for row in rows], axis=0)
-
-    def _parts(self, *x: Array) -> list[tuple[Array, list[Array]]]:
-        """Shift of every coordinate and its derivatives."""
-        xp, grid, n = namespace(*x), self.grid, len(x)
-        per = [2 * np.pi / side for side in grid.lengths]
-        angles = [(xa - low) * p for xa, low, p in zip(x, grid.lower, per, strict=True)]
-        edge, edge_slopes = xp.ones_like(x[0]), [xp.zeros_like(x[0]) for _ in range(n)]
-        for b in range(n):
-            if not grid.periodic[b]:
-                sine, cosine = xp.sin(angles[b] / 2), xp.cos(angles[b] / 2)
-                for c in range(n):
-                    edge_slopes[c] = edge_slopes[c] * sine**2
-                edge_slopes[b] = edge_slopes[b] + edge * sine * cosine * per[b]
-                edge = edge * sine**2
-        result = []
-        for a in range(n):
-            m = self.waves[a]
-            steepest = max(abs(k) * p for k, p in zip(m, per, strict=True)) + max(per)
-            height = 0.9 * self.heights[a] / (n * steepest)
-            angle: Any = self.shifts[a]
-            for k, phase in zip(m, angles, strict=True):
-                angle = angle + float(k) * phase
-            wave, slope = xp.sin(angle), xp.cos(angle)
-            slopes = [
-                height * (float(m[b]) * per[b] * slope * edge + wave * edge_slopes[b])
-                for b in range(n)
-            ]
-            result.append((height * wave * edge, slopes))
-        return result
 
 
 def diffeomorphisms(grid: Grid) -> SearchStrategy[Diffeomorphism]:

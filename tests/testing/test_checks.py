@@ -8,11 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import find, given, settings
+from hypothesis import strategies as st
 
 import riemann_lne as rl
 from riemann_lne.errors import CheckFailedError, InvalidArgumentError, UnknownNameError
 from riemann_lne.integrators import METHODS
-from riemann_lne.testing import check_corrector, check_flow, check_integrator, check_metric
+from riemann_lne.testing import (
+    check_corrector,
+    check_flow,
+    check_integrator,
+    check_metric,
+    diffeomorphisms,
+)
 
 sys.path.insert(0, str(Path(__file__).parent))
 import planted_flows
@@ -126,6 +134,53 @@ def test_metrics_of_all_kinds_pass() -> None:
         [0, 4 / (1 + x**2 + y**2) ** 2],
     ]
     assert check_metric(sphere, box)
+
+
+def wavy(x: Any, y: Any) -> Any:
+    return [[2 + 0.5 * np.cos(x) + 0.2 * np.sin(y), 0.1], [0.1, 1.0 + 0.2 * np.sin(x + y)]]
+
+
+@settings(max_examples=20)
+@given(diffeomorphisms(TORUS), st.sampled_from([4, 6, "fourier"]))
+def test_curvature_moves_with_every_change_of_coordinates(change: Any, order: Any) -> None:
+    report = check_metric(wavy, TORUS, order=order, checks="diffeomorphism", diffeomorphism=change)
+    assert len(report.findings) == 1
+
+
+def test_the_change_of_coordinates_agrees_with_the_order_of_the_differences() -> None:
+    found = {}
+    for order in (4, 6):
+        sizes = [20, 40]
+        reports = [
+            check_metric(wavy, rl.Grid.torus((n, n)), order=order, checks="diffeomorphism")
+            for n in sizes
+        ]
+        coarse, fine = (report.findings[0].value for report in reports)
+        found[order] = np.log2(coarse / fine)
+    # At 20 points the next term of the error is still seen.
+    assert found == {4: pytest.approx(4, abs=0.4), 6: pytest.approx(6, abs=0.6)}
+
+
+def test_a_function_that_is_no_tensor_field_is_seen_by_the_change_of_coordinates_alone() -> None:
+    def relative(x: Any, y: Any) -> Any:
+        wave = np.cos(x) + 0.3 * np.sin(y)
+        return [[2 + 0.5 * (wave - wave[0, 0]), 0.1], [0.1, 1.0]]
+
+    with pytest.raises(CheckFailedError) as caught:
+        check_metric(relative, TORUS)
+    assert [f.name for f in caught.value.report.failed] == ["diffeomorphism: change of Ric"]
+
+
+def test_changes_of_coordinates_that_do_not_apply_are_refused() -> None:
+    change = find(diffeomorphisms(TORUS), lambda f: True)
+    for metric, grid, by, says in (
+        (rl.flat_metric(TORUS), None, change, "function on a torus"),
+        (wavy, rl.Grid.box(0, 1, (24, 24)), change, "function on a torus"),
+        (wavy, rl.Grid.torus((24, 24), 1.0), change, "the metric is on"),
+        (wavy, TORUS, lambda x, y: (y, x), "diffeomorphisms draws"),
+    ):
+        with pytest.raises(InvalidArgumentError, match=says):
+            check_metric(metric, grid, diffeomorphism=by)  # type: ignore[arg-type]
 
 
 def test_a_function_that_is_no_metric_is_reported_with_the_place() -> None:
