@@ -236,7 +236,8 @@ def test_twenty_killed_runs_of_compare_end_the_same(jobs, kill_campaign):
     def result(folder):
         records = load_records(folder / "runs" / "records")
         assert len(records) == 4
-        assert list((folder / "runs" / "checkpoints").iterdir()) == []
+        # A killed writer's temporary file stays for a minute; it is never read.
+        assert list((folder / "runs" / "checkpoints").glob("*.npz")) == []
         assert (folder / "report" / "index.html").stat().st_size > 10_000
         assert len(json.loads((folder / "all.json").read_text())) > 0
         return comparable(records)
