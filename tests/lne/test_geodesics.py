@@ -209,7 +209,7 @@ def test_newton_and_secants_find_the_same_geodesics(monkeypatch):
 
 
 def test_work_next_to_the_boundary_is_bounded(monkeypatch):
-    """Evaluations of t, D counted: 2000 at |t|^2 = 0.9999, where secants took 200,000."""
+    """Evaluations of t, D counted: about 2000 at |t|^2 = 0.9999."""
     calls = []
     t_and_d = LNEMetric._t_and_d
 
