@@ -46,6 +46,7 @@ _WITH_HYPOTHESIS = {
     "stability_radius": "radius",
     "weight_tensors": "strategies_weights",
     "weight_vectors": "strategies",
+    "weights_by_dominance": "strategies",
 }
 
 __all__ = [
@@ -92,6 +93,7 @@ __all__ = [
     "stability_radius",
     "weight_tensors",
     "weight_vectors",
+    "weights_by_dominance",
 ]
 
 

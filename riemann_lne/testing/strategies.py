@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,13 @@ from ._hypothesis import st
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
 
-__all__ = ["grids", "near_euclidean_metrics", "spd_matrices", "weight_vectors"]
+__all__ = [
+    "grids",
+    "near_euclidean_metrics",
+    "spd_matrices",
+    "weight_vectors",
+    "weights_by_dominance",
+]
 
 _SMALLEST_AXIS = 4
 
@@ -181,23 +187,76 @@ def weight_vectors(
     ...     assert np.linalg.eigvalsh(np.eye(5) - np.outer(t, t))[0] > 0.09
     >>> metric_is_positive_definite()
     """
+    return _weights(n, norm2, tau, "norm2", lambda shares, v: np.sqrt(_squares(shares, v)))
+
+
+def weights_by_dominance(
+    n: int | SearchStrategy[int],
+    level: float | SearchStrategy[float] = 0.5,
+    tau: float = 1.0,
+) -> SearchStrategy[np.ndarray]:
+    """Weights x with a chosen max_i |t_i| sum_j |t_j|, t = tanh(tau x).
+
+    I - t t^T is strictly diagonally dominant exactly if this level is below 1, so that weights at
+    any distance from the boundary can be drawn, on either side. The level is met to rounding.
+
+    Parameters
+    ----------
+    n : int or strategy of int
+        Number of weights, at least 1.
+    level : float or strategy of float
+        0 <= level < n (dimensionless).
+    tau : float
+        The temperature, > 0, in 1 / unit of the weights.
+
+    Returns
+    -------
+    strategy of arrays (n,), float64, finite
+
+    Raises
+    ------
+    InvalidArgumentError
+        If tau is not positive and finite, or no |t_i| < 1 have this level. For drawn values it is
+        raised when the example is drawn.
+
+    Examples
+    --------
+    >>> from hypothesis import given, settings
+    >>> from riemann_lne import max_tau
+    >>> @settings(max_examples=10, database=None)
+    ... @given(weights_by_dominance(5, level=1.0, tau=2.0))
+    ... def the_limit_is_known(x):
+    ...     assert abs(max_tau(x, "diagonally-dominant") - 2.0) < 1e-9
+    >>> the_limit_is_known()
+    """
+    return _weights(n, level, tau, "level", _sizes_of_level)
+
+
+def _weights(
+    n: int | SearchStrategy[int],
+    value: float | SearchStrategy[float],
+    tau: float,
+    name: str,
+    sizes_of: Callable[[np.ndarray, float], np.ndarray],
+) -> SearchStrategy[np.ndarray]:
+    """Weights x = atanh(t) / tau, |t| from shares in [0, 1] and a value in [0, n); any signs."""
     if not (math.isfinite(tau) and tau > 0):
         raise InvalidArgumentError(f"tau = {tau}; a positive number is needed")
     sizes = _sizes(n, "n", 1)
-    if isinstance(norm2, (int, float)):
+    if isinstance(value, (int, float)):
         if isinstance(n, int):
-            _require_sphere(n, float(norm2))
-        targets: SearchStrategy[float] = st.just(float(norm2))
+            _require_below(n, float(value), name)
+        targets: SearchStrategy[float] = st.just(float(value))
     else:
-        targets = norm2
+        targets = value
 
     @st.composite
     def build(draw: DrawFn) -> np.ndarray:
         size, target = draw(sizes), float(draw(targets))
-        _require_sphere(size, target)
+        _require_below(size, target, name)
         shares = np.array(draw(st.lists(st.floats(0.0, 1.0), min_size=size, max_size=size)))
         signs = np.array(draw(st.lists(st.sampled_from([1.0, -1.0]), min_size=size, max_size=size)))
-        return np.asarray(np.arctanh(signs * np.sqrt(_squares(shares, target))) / tau)
+        return np.asarray(np.arctanh(signs * sizes_of(shares, target)) / tau)
 
     return build()
 
@@ -284,11 +343,29 @@ def _sizes(n: int | SearchStrategy[int], name: str, smallest: int) -> SearchStra
     return st.just(n)
 
 
-def _require_sphere(n: int, norm2: float) -> None:
-    if not 0 <= norm2 < n:
+def _require_below(n: int, value: float, name: str) -> None:
+    if not 0 <= value < n:
+        what = "|tanh|^2" if name == "norm2" else "max_i |t_i| sum_j |t_j|"
         raise InvalidArgumentError(
-            f"norm2 = {norm2} with {n} weights: |tanh|^2 lies in [0, {n}); choose it there"
+            f"{name} = {value} with {n} weights: {what} lies in [0, {n}); choose it there"
         )
+
+
+def _ceiling(value: float, n: int) -> float:
+    """How large t^2 may be: away from 1, where atanh would lose digits, if there is room."""
+    return max(0.999, 0.5 * (1.0 + value / n))
+
+
+def _sizes_of_level(shares: np.ndarray, level: float) -> np.ndarray:
+    """Numbers t in [0, 1) in about the ratio of the shares, with max t sum t = level."""
+    top = float(np.max(shares))
+    t = np.ones(shares.shape) if top < 1e-100 else shares / top
+    # The largest t^2 is level / sum: mix in equal numbers until the sum is large enough.
+    needed, n = level / _ceiling(level, shares.size), shares.size
+    total = float(np.sum(t))
+    if total < needed:
+        t = t + (needed - total) / (n - total) * (1.0 - t)
+    return np.asarray(t * math.sqrt(level / float(np.sum(t))))
 
 
 def _squares(shares: Sequence[float] | np.ndarray, norm2: float) -> Any:
@@ -301,8 +378,7 @@ def _squares(shares: Sequence[float] | np.ndarray, norm2: float) -> Any:
         return even
     wanted = shares / top
     wanted *= norm2 / np.sum(wanted)
-    # Stay away from 1, where atanh would lose the digits that make the norm exact.
-    ceiling = max(0.999, 0.5 * (1.0 + norm2 / shares.size))
+    ceiling = _ceiling(norm2, shares.size)
     excess = float(np.max(wanted)) - norm2 / shares.size
     room = ceiling - norm2 / shares.size
     blend = 1.0 if excess <= room else room / excess

@@ -8,10 +8,12 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from riemann_lne.errors import NotPositiveDefiniteError
 from riemann_lne.lne import HessianLNEMetric, LNEMetric, auto_tau, max_tau
+from riemann_lne.testing import weights_by_dominance
 
 numbers = st.floats(-3.0, 3.0, allow_subnormal=False).map(lambda v: 0.0 if abs(v) < 1e-6 else v)
 weights = arrays(np.float64, array_shapes(min_dims=1, max_dims=2, max_side=6), elements=numbers)
 targets = st.floats(0.02, 0.95)
+levels = st.sampled_from([1.0 - 1e-9, 1.0 + 1e-9]) | st.floats(0.0, 0.99) | st.floats(1.01, 1.99)
 
 
 def admissible(x, target):
@@ -51,15 +53,14 @@ def test_positive_definite_exactly_when_the_dense_matrix_is(x, tau):
     np.testing.assert_array_equal(metric.is_positive_definite(x), metric.norm2(x) < 1.0)
 
 
-@given(weights, st.floats(1e-2, 5.0))
-def test_diagonal_dominance_is_that_of_the_rows(x, tau):
-    metric = LNEMetric(tau)
-    g = metric.matrix(x)
-    diagonal = np.diagonal(g, axis1=-2, axis2=-1)
-    margin = diagonal - (np.sum(np.abs(g), axis=-1) - np.abs(diagonal))
-    assume(np.all(np.abs(margin) > 1e-10))
-    dominant = np.all(margin > 0.0, axis=-1)
+@given(st.data(), st.integers(2, 9), st.floats(1e-2, 5.0), st.tuples(levels, levels))
+def test_diagonal_dominance_is_that_of_the_rows_up_to_its_boundary(data, n, tau, both):
+    x = np.stack([data.draw(weights_by_dominance(n, level, tau)) for level in both])
+    metric, dominant = LNEMetric(tau), np.asarray(both) < 1.0
+    g = np.abs(metric.matrix(x))
+    rows = 2.0 * np.diagonal(g, axis1=-2, axis2=-1) > np.sum(g, axis=-1)
     np.testing.assert_array_equal(metric.is_diagonally_dominant(x), dominant)
+    np.testing.assert_array_equal(np.all(rows, axis=-1), dominant)
     assert np.all(metric.is_positive_definite(x) >= dominant)
 
 

@@ -10,9 +10,15 @@ import pytest
 from hypothesis import find, given
 from hypothesis import strategies as st
 
-from riemann_lne import Grid, MetricField
+from riemann_lne import Grid, MetricField, max_tau
 from riemann_lne.errors import InvalidArgumentError
-from riemann_lne.testing import grids, near_euclidean_metrics, spd_matrices, weight_vectors
+from riemann_lne.testing import (
+    grids,
+    near_euclidean_metrics,
+    spd_matrices,
+    weight_vectors,
+    weights_by_dominance,
+)
 
 
 @given(st.data(), st.integers(1, 6), st.floats(1e-3, 1.0), st.floats(1.0, 1e3))
@@ -45,6 +51,24 @@ def test_weight_vectors_have_the_squared_norm_asked_for(
     assert math.isclose(float(np.sum(np.tanh(tau * x) ** 2)), norm2, rel_tol=1e-10, abs_tol=1e-300)
 
 
+@given(st.data(), st.integers(2, 40), st.floats(0.0, 0.999), st.floats(0.01, 100.0))
+def test_weights_by_dominance_have_the_level_asked_for(
+    data: st.DataObject, n: int, share: float, tau: float
+) -> None:
+    t = np.abs(np.tanh(tau * data.draw(weights_by_dominance(n, share * n, tau))))
+    assert t.shape == (n,)
+    assert math.isclose(t.max() * t.sum(), share * n, rel_tol=1e-10, abs_tol=1e-300)
+
+
+@given(st.data(), st.integers(2, 20), st.floats(0.01, 100.0))
+def test_weights_on_a_boundary_have_their_limit_there(
+    data: st.DataObject, n: int, tau: float
+) -> None:
+    x = data.draw(weights_by_dominance(n, 1.0, tau))
+    assert math.isclose(max_tau(x, "diagonally-dominant"), tau, rel_tol=1e-11)
+    assert math.isclose(max_tau(data.draw(weight_vectors(n, 1.0, tau))), tau, rel_tol=1e-11)
+
+
 @given(weight_vectors(st.integers(2, 9), st.floats(0.1, 1.9)))
 def test_weight_vectors_take_strategies(x: np.ndarray) -> None:
     assert 2 <= len(x) <= 9
@@ -54,6 +78,7 @@ def test_weight_vectors_take_strategies(x: np.ndarray) -> None:
 def test_weight_vectors_have_both_signs_zeros_and_unequal_entries() -> None:
     find(weight_vectors(3, 0.5), lambda x: bool(x[0] < 0 < x[1]))
     find(weight_vectors(3, 0.5), lambda x: bool(x[0] == 0 and x[1] != 0))
+    find(weights_by_dominance(3, 0.5), lambda x: bool(x[0] == 0 and x[1] < 0))
     find(weight_vectors(4, 0.9), lambda x: bool(np.tanh(np.max(x)) ** 2 > 0.8))
     find(weight_vectors(1, 0.25), lambda x: bool(np.isclose(abs(x[0]), math.atanh(0.5))))
 
@@ -111,6 +136,9 @@ def test_grids_of_the_mixed_kind_are_mixed_and_axes_differ() -> None:
         lambda: spd_matrices(2, 1.0, math.inf),
         lambda: weight_vectors(0, 0.0),
         lambda: weight_vectors(2, 0.5, tau=0.0),
+        lambda: weights_by_dominance(2, 2.0),
+        lambda: weights_by_dominance(2, math.nan),
+        lambda: weights_by_dominance(2, 0.5, tau=-1.0),
         lambda: weight_vectors(2, 0.5, tau=math.nan),
         lambda: near_euclidean_metrics(2, 1.0),
         lambda: near_euclidean_metrics(2, -0.1),
