@@ -15,7 +15,7 @@ from riemann_lne.testing.recipes import Recipe
 from riemann_lne.testing.weight_kinds import WEIGHTS, weights_of_kind
 
 from .estimators import available_estimators, get_estimator
-from .quantization import QuantConfig, latent_parameters, quantize_
+from .quantization import QuantConfig, quantize_
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
@@ -114,14 +114,16 @@ def small_network(
         estimator=estimator,
         weight_scale=weight_scale,  # type: ignore[arg-type]  # one of the names, as checked
     )
-    quantize_(network, config)
+    filled = [layer for layer in network if isinstance(layer, (nn.Conv1d, nn.Linear))]
     with torch.no_grad():
-        for k, weight in enumerate(latent_parameters(network)):
-            values = size * weights_of_kind(weights, tuple(weight.shape), seed + k)
-            weight.copy_(torch.as_tensor(values, dtype=kind))
-        for name, p in network.named_parameters():
-            if name.endswith("bias"):
-                p.zero_()  # of their own random start: a recipe has to make the same network again
+        for k, layer in enumerate(filled):
+            values = size * weights_of_kind(weights, tuple(layer.weight.shape), seed + k)
+            layer.weight.copy_(torch.as_tensor(values, dtype=kind))
+            if layer.bias is not None:
+                layer.bias.zero_()
+    # After the weights: an estimator that learns a step begins with one that fits them. Nothing of
+    # the layers' own random start is left, a recipe has to make the same network again.
+    quantize_(network, config)
     arguments: dict[str, Any] = {
         "widths": tuple(widths),
         "convolution": convolution,

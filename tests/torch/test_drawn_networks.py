@@ -30,6 +30,13 @@ def test_they_map_forward_and_backward_and_their_code_makes_them(network: Any, s
     assert torch.equal(names["example"](x), y)
 
 
+@pytest.mark.parametrize("estimator", ["lsq", "seq"])
+def test_steps_that_are_learned_begin_the_same_each_time(estimator: str) -> None:
+    twice = [small_network((5, 2), estimator=estimator, weight_bits=2, size=0.3) for _ in range(2)]
+    first, second = ({k: v.clone() for k, v in n.state_dict().items()} for n in twice)
+    assert all(torch.equal(first[k], second[k]) for k in first)
+
+
 def test_they_come_in_all_kinds_and_shrink_to_one_layer_of_zeros() -> None:
     drawn = quantized_networks(4, 2)
     for wanted in ({"convolution": True}, {"weight_bits": 4}, {"weights": "tied"}):
