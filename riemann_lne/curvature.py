@@ -472,11 +472,11 @@ def kretschmann(
     --------
     >>> import numpy as np
     >>> from riemann_lne import Grid
-    >>> grid = Grid.box(-0.5, 0.5, (17, 17))
+    >>> grid = Grid.box(-0.5, 0.5, (33, 33))
     >>> x, y = grid.coordinates()
-    >>> v = 4 / (1 + x**2 + y**2) ** 2                      # the unit sphere: 2 R^2 / 2 = 4
+    >>> v = 4 / (1 + x**2 + y**2) ** 2                      # the unit sphere: 4 K^2 with K = 1
     >>> sphere = np.stack([np.stack([v, 0 * v]), np.stack([0 * v, v])])
-    >>> bool(np.max(np.abs(kretschmann(sphere, grid, order=8) - 4)) < 1e-3)
+    >>> bool(np.max(np.abs(kretschmann(sphere, grid, order=8) - 4)) < 1e-4)
     True
     """
     return _on_metric(components, grid, order, lambda jet: [jet.kretschmann], (), signature)
