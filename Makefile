@@ -39,7 +39,7 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@ $(VENV)/.verify
 
 $(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install -c constraints.txt -e '.[docs,verify,io,torch]'
+	$(PIP) install -c constraints.txt -e '.[docs,verify,io,strategies,torch]'
 	@touch $@
 
 verify: $(VENV)/.verify

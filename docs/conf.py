@@ -76,6 +76,7 @@ sphinx_gallery_conf = {
             "plot_first_flow.py",
             "plot_order_of_accuracy.py",
             "plot_embedding_flow.py",
+            "plot_dumbbell.py",
             "plot_perelman_lambda.py",
             "plot_lne_metric.py",
             "plot_lne_geodesics.py",

@@ -31,14 +31,10 @@ class BlockGrid(Grid):
 
     Attributes
     ----------
-    whole : Grid
-        The grid that is shared.
     start : tuple of int
         Index of the block's first point on the whole grid.
     layout : Layout
         How the grid is cut.
-    team : MPITeam
-        The processes.
     """
 
     of: Grid | None = None
@@ -58,10 +54,12 @@ class BlockGrid(Grid):
 
     @property
     def team(self) -> Team:
+        """The processes that share the grid."""
         return self._parts[2]
 
     @property
     def whole(self) -> Grid:
+        """The grid that is shared."""
         return self._parts[0]
 
     @property
