@@ -43,7 +43,10 @@ def _registries() -> Iterator[None]:
     kept: list[tuple[dict[str, Any], dict[str, Any]]] = []
     for library, (module, name) in REGISTRIES.items():
         if importlib.util.find_spec(library) is not None:
-            registry = getattr(importlib.import_module(module), name)
+            home = importlib.import_module(module)
+            if hasattr(home, "known_claims"):
+                home.known_claims()  # registers all of the package, which is imported once
+            registry = getattr(home, name)
             kept.append((registry, dict(registry)))
     yield
     for registry, content in kept:
