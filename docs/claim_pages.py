@@ -81,7 +81,7 @@ def _link(outcome: Outcome) -> str:
 
 
 def _paragraphs(outcome: Outcome) -> list[str]:
-    """What the check's docstring says after the statement."""
+    """The check's docstring after the statement."""
     paragraphs = (outcome.claim.check.__doc__ or "").strip().split("\n\n")[1:]
     return [markdown(" ".join(p.split())) for p in paragraphs]
 

@@ -156,7 +156,7 @@ class _Forced(rl.RicciFlow):
 
 
 def etdrk4_on_ricci_flow() -> None:
-    """What ETDRK4 would do with the Ricci flow, beside what it does with Ricci-DeTurck flow."""
+    """ETDRK4 on the Ricci flow, beside its work on the Ricci-DeTurck flow."""
     for shape, end in (((48, 48), 4.0), ((24, 24, 24), 1.0)):
         start = rl.perturbed_euclidean(rl.Grid.torus(shape), 0.3, modes=2)
         limit = 2.785 / rl.RicciFlow().spectral_radius(start.packed, start.grid, 4)

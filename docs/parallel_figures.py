@@ -34,7 +34,7 @@ def flops_per_point(n: int, order: int = 4) -> int:
 
 
 def plans() -> str:
-    """What a process holds, receives and computes, for RKL2 with 9 stages at order 4."""
+    """Memory, halo and arithmetic of a process, for RKL2 with 9 stages at order 4."""
     lines = [
         "| grid | processes | blocks | memory of a process | halos a right-hand side | "
         "arithmetic a step |",
@@ -52,7 +52,7 @@ def plans() -> str:
 
 
 def measured() -> str:
-    """What was measured, with the load of the machine."""
+    """The measurements, with the load of the machine."""
     if not MEASURED.exists():
         return "Nothing has been measured on this version."
     record = json.loads(MEASURED.read_text())

@@ -229,7 +229,7 @@ not of type int; the method step is missing). A minimal right one:
 
 
 def _wrong(value: Any, member: str, kinds: Any) -> str | None:
-    """What is wrong with a member of an object; None if nothing is."""
+    """The fault of an object's member, in words; None if there is none."""
     try:
         found = getattr(value, member)
     except AttributeError:

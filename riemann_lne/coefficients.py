@@ -85,7 +85,7 @@ def extrapolation_weights(points: int, distance: int) -> tuple[Fraction, ...]:
 
 @cache
 def quadrature_end_corrections(order: int) -> tuple[Fraction, ...]:
-    """What the weights of a composite rule at one end differ from 1 by, in units of the spacing.
+    """Differences from 1 of a composite rule's weights at one end, in units of the spacing.
 
     Euler-Maclaurin: the integral from 0 is h (f_0 / 2 + f_1 + ...) + sum_k B_2k / (2k)! h^2k
     f^(2k-1)(0); the derivatives are replaced by one-sided differences through the first points.

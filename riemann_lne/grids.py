@@ -210,7 +210,7 @@ class Grid:
         return tuple(not wraps for wraps in self.periodic)
 
     def frame(self, f: Array, order: int) -> Frame | None:
-        """What lies around a field (c, *shape) of a block; None on a whole grid."""
+        """Surroundings of a field (c, *shape) of a block; None on a whole grid."""
         return None
 
     def require_whole(self, what: str) -> None:

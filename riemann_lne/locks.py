@@ -245,7 +245,7 @@ def _refusal(path: Path, handle: int) -> str:
 
 
 def _read_record(handle: int) -> dict[str, str]:
-    """Who holds a lock file; what others wrote is cut and made printable."""
+    """The holder that a lock file names; text of others is cut and made printable."""
     for _ in range(20):
         try:
             os.lseek(handle, 0, os.SEEK_SET)

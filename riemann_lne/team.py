@@ -48,7 +48,7 @@ class Team:
         return value
 
     def decided(self, flag: bool) -> bool:
-        """What the first process says."""
+        """The first process's flag, on all processes."""
         return flag
 
     def go_on(self) -> None:

@@ -197,7 +197,7 @@ class SharedCheckpointFile(CheckpointFile):
         return Snapshot(record["plain"], arrays, records)
 
     def _joined(self, layout: Layout, number: int, wanted: int) -> Snapshot:
-        """What lies in the block of this process, from processes with other blocks."""
+        """Snapshot of this process's block, joined from the files of other blocks."""
         box: Box = self._grid.bounds
         plain: dict[str, Any] = {}
         arrays: dict[str, np.ndarray] = {}

@@ -55,7 +55,7 @@ class Exchange:
             if back >= 0:
                 shape = (count, *(width if d else n for d, n in
                                   zip(direction, grid.shape, strict=True)))  # fmt: skip
-                # What went in this direction lies on the opposite side of who gets it.
+                # A strip sent this way lies at the opposite side of its receiver.
                 self.strips[tuple(-d for d in direction)] = (self.points, shape)
                 size = int(np.prod(shape))
                 counts.append(size)
@@ -119,6 +119,7 @@ class BlockFrame:
         return self._strips[direction]
 
     def region(self, low: Sequence[int], high: Sequence[int]) -> Array:
+        """Values on a box of the block's indices, which may reach beyond the block."""
         grid, order = self._grid, self._order
         ends = [self._ends(axis, a, b) for axis, (a, b) in enumerate(zip(low, high, strict=True))]
         # From and to of what is not beyond a real end, deep enough to go on from beyond the end.
@@ -142,7 +143,7 @@ class BlockFrame:
         places = [slice(e[0], e[0] + b - a) for (a, b), e in zip(deep, ends, strict=True)]
         self._copy(result[(slice(None), *places)], deep)
         self._fill(result, places, ends)
-        # What was there for the ends alone is cut off again.
+        # Cut off the points that only the ends needed.
         crop = [
             slice(a - (p - e[0]), a - (p - e[0]) + b - a)
             for (p, _), e, a, b in zip(deep, ends, low, high, strict=True)

@@ -134,6 +134,7 @@ class BlockGrid(Grid):
         return self.known[key]
 
     def total(self, values: Array, order: int | None = None) -> Array:
+        """Sum over the whole grid, in an order that does not depend on how it is cut."""
         grid, layout, _ = self._parts
         n, lead = self.ndim, tuple(values.shape[: values.ndim - self.ndim])
         if order is not None:

@@ -22,7 +22,7 @@ _STAGES = 9
 
 @dataclass(frozen=True)
 class Plan:
-    """What a flow takes on each process.
+    """Memory, halo and arithmetic of a flow on each process.
 
     Attributes
     ----------

@@ -86,6 +86,7 @@ class SharedStore(MetricStore):
         events: Sequence[str],
         written: Mapping[str, Sequence[int]],
     ) -> MetricStore:
+        """The store of an earlier run, cut back to what its checkpoint has written."""
         self = cls.__new__(cls)
         self._prepare(path, grid, dtype, observed, events)
         with self._team.together(), self._errors():

@@ -76,7 +76,7 @@ class MPITeam(Team):
 
     @property
     def files(self) -> Any:
-        """What keeps checkpoints and stores of all processes together."""
+        """Checkpoints and stores of all processes together."""
         from .files import SharedFiles
 
         return SharedFiles(self)
@@ -113,7 +113,7 @@ class MPITeam(Team):
         """The largest of each of the values; NaN where one is."""
         given = np.array(values, dtype=np.float64)
         broken = np.isnan(given)
-        # What MPI makes of NaN is not said: whether there is one is reduced beside the values.
+        # MPI does not define the maximum of NaN, so flags for NaN are reduced beside the values.
         sent = np.concatenate([np.where(broken, -math.inf, given), broken])
         if self.size == 1:
             return given
@@ -214,7 +214,7 @@ class MPITeam(Team):
         return result
 
     def _report(self, error: BaseException) -> _Report:
-        """What the other processes are told of an error."""
+        """Report of an error for the other processes."""
         try:
             kind = pickle.dumps(type(error))
         except Exception:

@@ -46,7 +46,7 @@ LEVEL_PANELS = [
 
 
 def gradient(estimator, w, bits, progress, odd):
-    """What the estimator makes of G = 1, or G = sign(w)."""
+    """The estimator's gradient for G = 1, or G = sign(w)."""
     site = est.Site(bits=bits, progress=progress)
     w = w.clone().requires_grad_()
     q = est.estimate(w, estimator, site)

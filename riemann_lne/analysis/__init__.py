@@ -1,4 +1,4 @@
-"""What is measured on metrics and flows: norms, invariants, decay, blow-up, spectra, orders."""
+"""Measurements on metrics and flows: norms, invariants, decay, blow-up, spectra, orders."""
 
 from .blow_up import BlowUpFit, fit_blow_up
 from .convergence import OrderReport, check_order

@@ -1,4 +1,4 @@
-"""What every exact solution offers."""
+"""Base class of the exact solutions."""
 
 from __future__ import annotations
 

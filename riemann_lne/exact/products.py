@@ -67,7 +67,7 @@ class Product(ExactSolution):
 
     @property
     def solves(self) -> tuple[str, ...]:  # type: ignore[override]
-        """What both factors solve."""
+        """The flows that both factors solve."""
         return tuple(flow for flow in self.first.solves if flow in self.second.solves)
 
     @property

@@ -1,4 +1,4 @@
-"""What ``riemann-lne flow`` does: a configuration is built, solved, kept, drawn and summed up."""
+"""``riemann-lne flow``: a configuration is built, solved, kept, drawn and summed up."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def build_task(config: Mapping[str, Any], folder: Path, stage: Stage = ALONE) ->
     output = build_output(config["output"], folder, options["order"])
     options["t_eval"] = output_times(config["output"].get("t_eval"), span)
     flow = build_flow(config.get("flow", {}), start)
-    # What solve_flow would refuse is refused before --force removes anything.
+    # Arguments that solve_flow would refuse are refused before --force removes anything.
     y = start.metric.packed
     system = make_system(flow, start.metric, options["order"], options["boundary"], span)
     make_integrator(options["method"], system, system.start(y.copy()))

@@ -14,7 +14,7 @@ from ..io.damage import exists, read_text, table_value
 
 SECTIONS = ("grid", "start", "flow", "integrator", "output", "events", "parallel")
 
-# What may differ between a run and its resumption, since the metrics do not depend on it.
+# Settings that may differ between a run and its resumption: the metrics do not depend on them.
 _FREE = (
     "integrator.max_steps", "output.plots", "output.decay_window", "output.checkpoint", "parallel",
 )  # fmt: skip

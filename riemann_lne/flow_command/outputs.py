@@ -55,7 +55,7 @@ OBSERVABLES: dict[str, Callable[..., float]] = {
 
 @dataclass(frozen=True)
 class Output:
-    """What section [output] says.
+    """Settings of the section [output].
 
     Attributes
     ----------

@@ -20,7 +20,7 @@ from ..plotting import COLOURS, animate, plot_decay, plot_profiles, plot_scalar_
 
 @dataclass(frozen=True)
 class Subject:
-    """What is drawn: a solution, its flow, the order of the differences, the window of a fit."""
+    """Subject of a picture: a solution, its flow, the order of differences, the window of a fit."""
 
     solution: FlowSolution
     flow: Flow

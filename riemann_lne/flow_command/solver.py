@@ -108,7 +108,7 @@ def t_span(config: Mapping[str, Any]) -> tuple[float, float]:
 
 
 def integrator_options(table: Any, start: Start) -> dict[str, Any]:
-    """What section [integrator] says, by the names of ``solve_flow``."""
+    """Settings of the section [integrator], by the names of ``solve_flow``."""
     section = Section("integrator", table, _INTEGRATOR_KEYS)
     order: Order = section.get("order", 4)
     with section.errors("order"):

@@ -67,7 +67,7 @@ class Stage:
         return nullcontext()
 
     def agreed(self, flag: bool) -> bool:
-        """What the first process says."""
+        """The first process's flag, on all processes."""
         return flag
 
     def plan(self, grid: Grid, size: int | None, integrator: Mapping[str, Any]) -> list[str]:

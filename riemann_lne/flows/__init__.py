@@ -1,4 +1,4 @@
-"""What is integrated: the right-hand sides of geometric flows of a metric."""
+"""Right-hand sides of geometric flows of a metric."""
 
 from .base import (
     CompilableFlow,

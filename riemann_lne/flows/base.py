@@ -207,7 +207,7 @@ def laplacian_spectral_radius(packed: Array, grid: Grid, order: Order) -> float:
 
 
 def nyquist_symbols(grid: Grid, order: Order) -> list[float]:
-    """What g^pq, p <= q, is multiplied by in the bound above; 1 / length^2."""
+    """Factors of g^pq, p <= q, in the bound above; 1 / length^2."""
     # Bounded axes share the bound of periodic ones: with held ends the closures of order 2 to 8
     # have no eigenvalue beyond it (a test measures this).
     first, second = nyquist_bounds(order)

@@ -13,7 +13,7 @@ from ..metrics import MetricField
 
 
 def describe(value: Any) -> str:
-    """What a value is, without addresses in memory and with a checksum of the data of metrics.
+    """Description of a value, without addresses in memory, with a checksum of metrics' data.
 
     Functions are named, not looked into: two versions of one function look the same.
 

@@ -172,7 +172,7 @@ class Integrator(Protocol):
         """Largest step that is linearly stable for a spectral radius; infinite if any is."""
 
     def memory(self) -> dict[str, np.ndarray]:
-        """What later steps depend on besides the state; for checkpoints."""
+        """Memory that later steps depend on besides the state; for checkpoints."""
 
     def recall(self, memory: dict[str, np.ndarray]) -> None:
         """Take over what ``memory`` gave."""

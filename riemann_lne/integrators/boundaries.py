@@ -1,4 +1,4 @@
-"""What happens at the ends of bounded axes: held, driven by a function, reflecting or free."""
+"""Ends of bounded axes: held, driven by a function, reflecting or free."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Boundary: TypeAlias = (
     | Sequence[FaceChoice | tuple[FaceChoice, FaceChoice] | None]
     | None
 )
-"""What ``solve_flow`` takes: one choice for all ends, or one an axis, or one a face."""
+"""Argument of ``solve_flow``: one choice for all ends, or one an axis, or one a face."""
 
 Face: TypeAlias = tuple[int, int]
 _CHOICES = ("held", "free", "reflecting")
@@ -250,7 +250,7 @@ class _Driven:
         self._place = _face_slices(grid, face)
         self._where = (slice(None), *self._place)
         self._coordinates = tuple(read_only(x[self._place]) for x in coordinates)
-        # What is wrong from the start is said before the first step.
+        # Errors that the start shows are raised before the first step.
         values = self._metric(span[0])
         self._require_metric(span[0], values)
         self._require_start(span[0], values, initial[self._where], face)

@@ -37,7 +37,7 @@ class PIController:
         return max(self._smallest, min(0.9, self._safety * error ** (-1.0 / self._k)))
 
     def memory(self) -> list[float]:
-        """What later factors depend on, as plain values."""
+        """State that later factors depend on, as plain values."""
         return [self._previous, float(self._rejected)]
 
     def recall(self, memory: list[float]) -> None:

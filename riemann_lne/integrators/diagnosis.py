@@ -78,7 +78,7 @@ def too_many_steps(words: Words, t: float, max_steps: int) -> str:
 
 
 def stiffness_hint(stepper: Stepper) -> str:
-    """What to use instead of an explicit method that stability, not accuracy, held back."""
+    """Advice in place of an explicit method that stability, not accuracy, held back."""
     if stepper.limited < _MANY_STEPS or 2 * stepper.limited < stepper.accepted:
         return ""
     if stepper.integrator.name in ("rkl2", "rkg2"):

@@ -190,7 +190,7 @@ class EventWatch:
     def after(
         self, stepper: Stepper, before: State, state: State
     ) -> tuple[list[float], list[Occurrence], State | None]:
-        """What happened in a step: the values at its end, the sign changes, where it must end.
+        """Events of a step: the values at its end, the sign changes, where it must end.
 
         The values and occurrences are only taken over by ``commit``.
         """

@@ -1,4 +1,4 @@
-"""What keeps the checkpoints and stores of a run; a grid that processes share brings its own."""
+"""Checkpoints and stores of a run; a grid that processes share brings its own."""
 
 from __future__ import annotations
 

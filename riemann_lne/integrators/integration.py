@@ -276,7 +276,7 @@ class _Run:
                 self._keep(t, end.y if t == end.t or piece is None else piece(t))
 
     def result(self, system: ArraySystem) -> Integration:
-        """What the integration leaves."""
+        """The result of the integration."""
         found = self._events.found
         groups = [[o for o in found if o.index == k] for k in range(len(self._events.events))]
         return Integration(

@@ -1,4 +1,4 @@
-"""What is kept of a flow: metrics in memory, in a store or the last one alone; observed numbers."""
+"""Record of a flow: metrics in memory, in a store or the last one alone; observed numbers."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ class Recorder:
             self.disk.undo(mark.disk)
 
     def metrics(self) -> Sequence[MetricField]:
-        """What was kept; the metrics of a store are read when they are asked for."""
+        """The metrics that were kept; those of a store are read when they are asked for."""
         if self.disk is not None:
             return StoredMetrics(self.disk.path)
         return [MetricField.from_packed(self.grid, p, check=False) for p in self.kept]
@@ -157,7 +157,7 @@ class Recorder:
         return {name: columns[:, k] for k, name in enumerate(self.observe)}
 
     def memory(self) -> dict[str, Any]:
-        """What a checkpoint must say about the store."""
+        """Facts about the store for a checkpoint."""
         if self.disk is None:
             return {}
         self.disk.flush()

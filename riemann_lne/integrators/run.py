@@ -44,7 +44,7 @@ class Outputs:
 
 @dataclass(frozen=True)
 class _Arrival:
-    """What is to be recorded of a step, computed before anything of it is."""
+    """Values to be recorded of a step, all computed before the first is recorded."""
 
     state: State
     metrics: list[tuple[float, Array]]
@@ -72,7 +72,7 @@ class Run:
         recorder.journaled = file is not None
         control = stepper.control
         self._targets = outputs.targets(control.t0, control.t1)
-        # What a partial solution and a checkpoint are made of; never from amidst a step.
+        # Source of a partial solution and of a checkpoint; never from the middle of a step.
         self.state = stepper.state
         self.accepted = self.rejected = 0
         self._arrays: dict[str, Array] = {}
@@ -170,7 +170,7 @@ class Run:
         self.message = "; ".join([_REACHED, *(h for h in hints if h)])
 
     def _inspect(self, before: State, after: State) -> _Arrival:
-        """What the functions of the user say of a step, and what is to be kept of it."""
+        """Answers of the user's functions about a step, and the values to be kept of it."""
         values, occurrences, last = self.events.after(self.stepper, before, after)
         end = after if last is None else last
         times = self.outputs.times
@@ -262,7 +262,7 @@ class Run:
     # ---- checkpoints ------------------------------------------------------------------------
 
     def _snapshot(self) -> None:
-        """What the run consists of now; arrays of states are never written to again."""
+        """The whole state of the run now; arrays of states are never written to again."""
         self._arrays = {"y": self.state.y}
         if self.state.rate is not None:
             self._arrays["rate"] = self.state.rate

@@ -1,4 +1,4 @@
-"""What solve_flow returns, and how it is kept."""
+"""Result of solve_flow, and its files."""
 
 from __future__ import annotations
 

@@ -268,7 +268,7 @@ def _parameters(
 
 
 def _solution(run: Run, parameters: dict[str, Any]) -> FlowSolution:
-    """What a run leaves."""
+    """The result of a run."""
     recorder, grid = run.recorder, run.recorder.grid
     groups = [[o for o in run.events.found if o.index == k] for k in range(len(run.events.events))]
     record: dict[str, Any] = {

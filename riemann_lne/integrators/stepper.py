@@ -24,7 +24,7 @@ _LEAST_RTOL = 100
 
 @dataclass(frozen=True)
 class Control:
-    """What decides on the steps; see ``solve_flow``."""
+    """Options that decide on the steps; see ``solve_flow``."""
 
     t0: float
     t1: float

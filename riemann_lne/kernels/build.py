@@ -190,7 +190,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 @cache
 def machine() -> str:
-    """What a library for this very processor depends on, as text."""
+    """Description of this very processor, as far as a library depends on it."""
     parts = [platform.system(), platform.machine(), platform.processor()]
     try:
         # One processor of the first socket stands for all.

@@ -92,7 +92,7 @@ class Kernel:
 
     @property
     def identity(self) -> str:
-        """What results depend on to the last bit."""
+        """Text of all that changes the last bits of results."""
         return self._library.key
 
     def __repr__(self) -> str:

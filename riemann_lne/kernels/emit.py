@@ -75,7 +75,7 @@ def difference_flops(program: Program, width: int) -> int:
     """Operations of all differences at a point; mixed ones as differences of differences."""
     unit = units(2 * width)
     total = 0
-    # What a mixed difference starts from is computed once a point: the ring keeps it.
+    # A mixed difference starts from first differences, computed once a point and kept in the ring.
     for d in program.inputs:
         if d.axes:
             pure = len(d.axes) == 2 and d.axes[0] == d.axes[1]

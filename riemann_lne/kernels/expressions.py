@@ -39,7 +39,7 @@ class Node:
 
 
 class Symbol:
-    """What formulas handle in place of an array.
+    """Symbol that formulas handle in place of an array.
 
     Like an array it can be written to: ``a -= b`` changes what other names of ``a`` see, and the
     formulas count on that.

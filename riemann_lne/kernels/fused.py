@@ -21,7 +21,7 @@ from .gpu import DeviceKernel, device_kernel
 from .reductions import Terms, reductions
 
 CHOICES = ("auto", "plain", "fused")
-"""What ``solve_flow`` takes as ``kernel``."""
+"""The values of ``kernel`` in ``solve_flow``."""
 
 # On smaller grids most flows are over in the time that the first build of a kernel takes.
 LEAST_POINTS = 4096

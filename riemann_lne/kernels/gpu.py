@@ -66,7 +66,7 @@ class DeviceKernel:
 
     @property
     def identity(self) -> str:
-        """What results depend on to the last bit."""
+        """Text of all that changes the last bits of results."""
         device = self._cupy.cuda.Device()
         version = self._cupy.cuda.runtime.runtimeGetVersion()
         return digest(f"{self.source}{device.compute_capability}{version}".encode())

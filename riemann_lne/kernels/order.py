@@ -30,7 +30,7 @@ class _Term(NamedTuple):
 
     @property
     def factors(self) -> tuple[Node, ...]:
-        """What must be there before it is added: a product is one operation with the addition."""
+        """Nodes needed before it is added: a product is one operation with the addition."""
         return self.node.operands if self.node.operation == "mul" else (self.node,)
 
 

@@ -68,7 +68,7 @@ def _symbols(tape: Tape, name: str, count: int) -> list[Symbol]:
 
 
 class _Point(NamedTuple):
-    """What is computed at a point."""
+    """The quantities computed at a point."""
 
     inputs: list[str]
     """Statements that the inputs of the trees come from."""

@@ -39,7 +39,7 @@ class Units:
 
     @property
     def ratio(self) -> int:
-        """What compact second differences are multiplied by to have the unit of mixed ones."""
+        """Factor that gives compact second differences the unit of mixed ones."""
         ratio, rest = divmod(self.first**2, self.second)
         assert rest == 0, "the unit of first differences squared is a multiple of that of second"
         return ratio
@@ -64,7 +64,7 @@ def units(order: int) -> Units:
 
 @lru_cache(maxsize=64)
 def unit_factors(spacing: tuple[float, ...], order: int, dtype: str, tensor: bool) -> np.ndarray:
-    """What a kernel multiplies with: the components of a metric, then those of the result.
+    """Factors of a kernel: for the components of a metric, then for those of the result.
 
     With the geometric mean h of the spacings, s_a = h_a / h and the common denominator m of first
     differences: s_a s_b, and 1 / ((m h)^2 s_a s_b), or 1 / (m h)^2 for a scalar.

@@ -1,4 +1,4 @@
-"""What all of weight space shares: checked inputs, tau, inner products, hyperbolic functions."""
+"""Tools of all of weight space: checked inputs, tau, inner products, hyperbolic functions."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from ._common import WithTau, cosh_saturated, fit_tau, prepare, valid_times
 
 
 class GudermannianGeometry(WithTau):
-    """What `HessianLNEMetric` has by being Euclidean in the coordinates gd(tau x)/tau."""
+    """Part of `HessianLNEMetric` that rests on its Euclidean coordinates gd(tau x)/tau."""
 
     @finite_result
     def to_flat(self, x: Array, *, check: bool = True) -> Array:

@@ -16,7 +16,7 @@ _METHODS = ("exact", "weak")
 
 
 class RankOneAlgebra(WithTau):
-    """What `LNEMetric` knows about its matrix at a point, apart from derivatives."""
+    """Part of `LNEMetric` about its matrix at a point, without derivatives."""
 
     @finite_result
     def matrix(self, x: Array, *, check: bool = True) -> Array:

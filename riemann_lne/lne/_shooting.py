@@ -34,7 +34,7 @@ _ROUGH = 1e-3
 
 
 class Graph(Protocol):
-    """What shooting asks of the metric."""
+    """Members of a metric that shooting uses."""
 
     tau: Any
 

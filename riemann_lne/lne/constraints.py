@@ -275,7 +275,7 @@ class _Optimality:
         return 0.0 * _times(self._xp, self._a, self.y)
 
     def residual(self, z: Array, nu: Array) -> tuple[Array, Array]:
-        """What is left of grad Phi(z) - grad Phi(y) + shift = A^T nu, and of A z = b."""
+        """Residuals of grad Phi(z) - grad Phi(y) + shift = A^T nu, and of A z = b."""
         xp = self._xp
         turn = self._potential.gradient_difference(z, self.y) + self._shift
         dual = turn - _times(xp, xp.matrix_transpose(self._a), nu)

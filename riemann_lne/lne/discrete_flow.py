@@ -168,7 +168,7 @@ def discrete_flow_defect_of_steps(
 def defect_products(
     x: Array, steps: Sequence[Array], dk: float, dj: float, tau: Any, *, check: bool = True
 ) -> Array:
-    """What `discrete_flow_defect_of_steps` needs to know of the weights: 28 sums over a block.
+    """The 28 sums over a block of weights from which `discrete_flow_defect_of_steps` works.
 
     With u_a and p as there, the inner products of t_0, p, u_0, ..., u_4, every pair once, in the
     order of `product_terms`. Whoever holds a block in pieces adds them up.

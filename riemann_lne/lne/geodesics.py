@@ -23,7 +23,7 @@ _FIRST_STEP = 0.1
 
 
 class GeodesicGeometry(RankOneAlgebra):
-    """What `LNEMetric` does along its geodesics x'' = (sum_i D_i x'_i^2) t/s.
+    """Part of `LNEMetric` along its geodesics x'' = (sum_i D_i x'_i^2) t/s.
 
     They are integrated with an adaptive method of order 8. Weight space is the open set
     |tanh(tau x)|^2 < 1; any two of its points are joined by exactly one geodesic, which is the

@@ -48,7 +48,7 @@ def minkowski_product(a: Array, b: Array, *, check: bool = True) -> Array:
 
 
 class HypersurfaceGeometry(GeodesicGeometry):
-    """What `LNEMetric` has by being induced on the graph of f = sum_i log cosh(tau x_i)/tau.
+    """Part of `LNEMetric` that rests on the graph of f = sum_i log cosh(tau x_i)/tau.
 
     With A = diag(D), the Hessian of f, and the unit normal (t, 1)/sqrt(s), the second fundamental
     form is A/sqrt(s), and Gauss's equation in Minkowski space gives the curvature.

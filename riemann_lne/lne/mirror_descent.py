@@ -45,7 +45,7 @@ class MirrorDescentBound:
 
 @dataclass(frozen=True, eq=False)
 class MirrorDescentResult(ByValue):
-    """What a run of mirror descent gives.
+    """Result of a run of mirror descent.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class MirrorDescentResult(ByValue):
 
     @finite_result
     def bound(self, minimizer: Array) -> MirrorDescentBound:
-        """What the theory promises for f(average) - f(minimizer): see `MirrorDescentBound`.
+        """Bound of the theory for f(average) - f(minimizer): see `MirrorDescentBound`.
 
         Raises DTypeError or ShapeError for a minimizer that does not fit the points.
         """

@@ -1,4 +1,4 @@
-"""What every picture needs: matplotlib on first use, colours, the choice from a solution."""
+"""Tools of every picture: matplotlib on first use, colours, the choice from a solution."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def _width(space: Staggered, limits: tuple[float, float]) -> float:
 
 
 def _stiffness(space: Staggered, n: int) -> np.ndarray:
-    """What E is multiplied by in the bound, (N,): second differences, and the terms at a pole.
+    """Factors of E in the bound, (N,): of second differences, and of the terms at a pole.
 
     The symbol of the compact second difference is at most (sum |w| / h)^2. Near a pole b obeys
     b_xx + (n + 4) b_x / x, whose first cells are stiffer than the interior; a test compares the

@@ -84,7 +84,7 @@ def jet(space: Staggered, state: np.ndarray) -> Jet:
     K1 = E * (exponential + k - 2 * C * lam - S2 * lam * lam)
     if space.poles:
         slope = 2 * C * b + S2 * db  # A_x / S
-        # What cancels here is of the size of b; the quotient has its rounding over S^2.
+        # Terms of the size of b cancel here; the quotient has their rounding over S^2.
         rest = -2 * k * b + C * db - (exponential - 2 * b) / S2
     else:
         slope, rest = db, -exponential

@@ -320,7 +320,7 @@ class _Run:
                 "order": start.operators.order}  # fmt: skip
 
     def history(self) -> SurgeryHistory:
-        """What there is so far."""
+        """The pieces followed so far, as a result."""
         leaves = [p for p in self.pieces if p.end != "cut"]
         good = all(p.end in ("round point", "end of t_span", "neck") for p in leaves)
         ends = ", ".join(f"piece {p.index}: {p.end or 'not followed yet'}" for p in self.pieces)

@@ -292,7 +292,7 @@ def _lowest(psi: np.ndarray, j: int) -> float:
 
 
 def _on_points(values: Any, name: str, x: np.ndarray) -> np.ndarray:
-    """What a function returned: one value for each point, or one for all."""
+    """Values that a function returned, one for each point or one for all, at every point."""
     result = host_numbers(values, name)
     if result.shape not in ((), x.shape):
         raise ShapeError(f"{name} has shape {result.shape}; the points have {x.shape}")

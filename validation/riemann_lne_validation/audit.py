@@ -446,7 +446,7 @@ def run_claim(
 
 
 def _checked_evidence(claim: Claim, found: Any) -> Evidence:
-    """What a check returned, if it is Evidence."""
+    """The result of a check, if it is Evidence."""
     if not isinstance(found, Evidence):
         raise DTypeError(
             f"the check of {claim.id} returned {shown(found)}; return Evidence(Measurement(...)):\n"

@@ -248,7 +248,7 @@ def _taken(
     files: list[Path],
     terminal: Terminal,
 ) -> list[Outcome]:
-    """What an earlier run finished, and a word on what is taken and what is not."""
+    """Outcomes of an earlier run that are taken, after a word on those that are not."""
     from .records import resume
 
     if not files:

@@ -1,4 +1,4 @@
-"""What the checks of flows share: right-hand sides, derivatives of them, runs, eigenvalues."""
+"""Tools of the checks of flows: right-hand sides, derivatives of them, runs, eigenvalues."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ _PACKAGES = ("riemann_lne", "riemann_lne_torch", "riemann_lne_validation")
 
 @dataclass(frozen=True)
 class Setting:
-    """What the results of a run depend on besides the parameters of each check.
+    """Settings of a run that its results depend on, besides the parameters of each check.
 
     Attributes
     ----------
@@ -229,7 +229,7 @@ def _read_plot(data: Mapping[str, Any]) -> Plot:
 
 @dataclass(frozen=True)
 class Resumed:
-    """What a run that goes on takes from an earlier one.
+    """Outcomes that a run which goes on takes from an earlier one.
 
     Attributes
     ----------
@@ -246,7 +246,7 @@ class Resumed:
 def resume(
     path: Path, claims: Sequence[Claim], setting: Setting, overrides: Mapping[str, Any]
 ) -> Resumed:
-    """What of a results file stands for running the same checks again.
+    """Entries of a results file that stand for running the same checks again.
 
     Only results of the same source, form, backend and parameters do; and none of a check that broke
     down or was not run.

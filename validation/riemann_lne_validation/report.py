@@ -1,4 +1,4 @@
-"""What a run of the audit shows in the terminal: progress, every measurement, a table."""
+"""Terminal output of the audit: progress, every measurement, a table."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class Terminal:
         self.say(f"{len(outcomes)} claims: {', '.join(f'{n} {v}' for v, n in counts.items())}")
 
     def _details(self, outcome: Outcome) -> None:
-        """What was measured for one claim, with its numbers."""
+        """The measurements of one claim, with their numbers."""
         self.say(
             f"\n{outcome.claim.id}: {outcome.verdict}\n"
             f"  {outcome.claim.where}: {outcome.claim.statement}"

@@ -1,4 +1,4 @@
-"""What the callbacks for training frameworks share."""
+"""Checks of the callbacks for training frameworks."""
 
 from __future__ import annotations
 

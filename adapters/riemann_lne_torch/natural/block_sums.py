@@ -171,7 +171,7 @@ class Blocks:
         largest: bool,
         writes: bool,
     ) -> Tensor:
-        """What this process holds of the sums, by torch's operations."""
+        """This process's part of the sums, by torch's operations."""
         fill = -torch.inf if largest else 0.0
         wide = torch.float32 if self.device.type == "mps" else torch.float64
         total = torch.full((self.rows, width), fill, dtype=wide, device=self.device)

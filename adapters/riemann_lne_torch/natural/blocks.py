@@ -27,7 +27,7 @@ _CUT = (Shard, getattr(placement_types, "_StridedShard", Shard))
 
 @dataclass(frozen=True)
 class Local:
-    """What this process holds of a weight and its gradient, as (rows, columns), both writable.
+    """This process's part of a weight and its gradient, as (rows, columns), both writable.
 
     A row is a block, or a part of one; `write_back` brings a gradient that could not be seen as
     such without a copy back into place.

@@ -22,7 +22,7 @@ __all__ = ["LNE", "DualLNE", "FlowedLNE", "HessianLNE"]
 
 @dataclass(frozen=True)
 class _Natural(Estimator):
-    """What they have in common: tau, its choice, the blocks."""
+    """Base class with tau, its choice, and the blocks."""
 
     tau: float | str = "auto"
     target: float = 0.5

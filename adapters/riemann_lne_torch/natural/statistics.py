@@ -1,4 +1,4 @@
-"""What the corrector did to each layer."""
+"""Statistics of the corrector's work on each layer."""
 
 from __future__ import annotations
 

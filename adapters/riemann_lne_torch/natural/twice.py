@@ -20,7 +20,7 @@ from .selection import Weight
 
 
 class _Note(NamedTuple):
-    """Who corrected a gradient, from where, and the version of the tensor afterwards."""
+    """The corrector of a gradient, its caller, and the version of the tensor afterwards."""
 
     corrector: Any
     optimizer: int | None
@@ -92,7 +92,7 @@ def warn_of_second(second: Sequence[tuple[str, str]], warned: set[tuple[str, str
 
 
 def _first(weight: Weight, corrector: Any, caller: int | None) -> str | None:
-    """Who corrected the gradient before, in words; None for nobody."""
+    """The earlier corrector of the gradient, in words; None if there was none."""
     if is_natural(weight.parameter):
         return "the LNE estimator of the layer's quantiser, in the backward pass"
     gradient = weight.parameter.grad

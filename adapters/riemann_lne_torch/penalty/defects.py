@@ -104,7 +104,7 @@ class _Compiled(torch.autograd.Function):
 
 
 def _numbers(dk: float, dj: float, tau: Rows) -> tuple[Tensor, ...]:
-    """What a loop is told of every layer."""
+    """Arguments of a compiled loop for every layer."""
     c = flow_weights(dk, dj)
     return tau, torch.full_like(tau, c[2]), torch.full_like(tau, c[3])
 

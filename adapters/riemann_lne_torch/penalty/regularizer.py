@@ -518,7 +518,7 @@ class RicciFlowRegularizer:
 
 @dataclass(frozen=True, eq=False)
 class _Before:
-    """What "previous" and "update" need of the iteration before."""
+    """Values of the iteration before, for "previous" and "update"."""
 
     weights: list[Tensor]
     steps: list[list[Tensor]]

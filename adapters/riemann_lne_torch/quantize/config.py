@@ -46,7 +46,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class QuantConfig:
-    """What `quantize_` does: bits, estimator, scale, and which layers are left out.
+    """Settings of `quantize_`: bits, estimator, scale, and which layers are left out.
 
     Parameters
     ----------

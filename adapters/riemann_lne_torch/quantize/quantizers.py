@@ -39,7 +39,7 @@ ACTIVATION_SCALES = ("none", "max")
 
 
 class _Quantizer(nn.Module):
-    """What both share: bits, estimator, the progress that schedules need."""
+    """Base of both quantisers: bits, estimator, the progress that schedules need."""
 
     progress: Tensor | None
 
@@ -83,7 +83,7 @@ class _Quantizer(nn.Module):
             self.progress.fill_(value)
 
     def site(self) -> Site:
-        """What the estimator is told beside the tensor: see `Site`."""
+        """The estimator's information beside the tensor: see `Site`."""
         return Site(self.bits, 0, 0.0 if self.progress is None else self.progress)
 
     def value(self, x: Tensor) -> Tensor:
@@ -240,7 +240,7 @@ class WeightQuantizer(_Quantizer):
         return scale_factor(x, self.scale, self.channels.axis, self.channels.groups)
 
     def site(self) -> Site:
-        """What the estimator is told beside the weights."""
+        """The estimator's information beside the weights."""
         progress = 0.0 if self.progress is None else self.progress
         return Site(self.bits, self.channel_axis, progress, self.step)
 
@@ -298,7 +298,7 @@ class WeightQuantizer(_Quantizer):
         return torch.allclose(self.value(w.detach()), w.detach(), rtol=rounding, atol=0.0)
 
     def settings(self) -> tuple[Any, ...]:
-        """What must agree between layers that share one weight."""
+        """Settings that must agree between layers that share one weight."""
         by_channel = self.estimator.per_channel or self.scale == "mean-channel"
         channels = self.channels if by_channel else None
         return self.bits, repr(self.estimator), self.scale, channels

@@ -1,4 +1,4 @@
-"""What the machine can do at most: passes over memory, and multiply-add instructions."""
+"""Limits of the machine: passes over memory, and multiply-add instructions."""
 
 from __future__ import annotations
 

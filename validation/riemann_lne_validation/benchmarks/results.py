@@ -1,4 +1,4 @@
-"""What a benchmark returns, and the file that keeps it."""
+"""Result of a benchmark, and the file that keeps it."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Settings:
     say: Callable[[str], None] = lambda text: None
 
     def as_dict(self) -> dict[str, Any]:
-        """What has to be equal for results to stand in one file."""
+        """Facts that have to be equal for results to stand in one file."""
         return {"quick": self.quick, "repeats": self.repeats}
 
 

@@ -57,7 +57,7 @@ def groups(rows: Sequence[Row]) -> list[list[Row]]:
     """Rows with the same figures, together, so that a table has no empty columns."""
     found: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        # What a row is compared with may differ from row to row: that is no other table.
+        # Rows of one table may be compared with different versions.
         key = tuple(n for n in row.figures if not n.startswith(_COMPARED))
         found.setdefault(key, []).append(row)
     return list(found.values())
@@ -103,7 +103,7 @@ class Terminal:
             self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def status(self, text: str) -> None:
-        """What is being measured: on a terminal only, a log does not need it."""
+        """The name of the running measurement: on a terminal only, a log does not need it."""
         if self._console is not None and self._console.is_terminal:
             self._console.print(f"  {text}", style="dim", highlight=False, markup=False)
 

@@ -1,4 +1,4 @@
-"""What the runs of one arm came to."""
+"""Outcomes of the runs of arms."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class ArmSummary:
-    """What the runs of one arm came to. Accuracies in percentage points.
+    """Outcome of the runs of one arm. Accuracies in percentage points.
 
     The metric of a task stands for the accuracy, in the task's unit.
 

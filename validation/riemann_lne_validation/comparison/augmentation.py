@@ -19,7 +19,7 @@ PAD = 4
 
 
 class EpochPlan:
-    """What chance decides in an epoch.
+    """Random choices of an epoch.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What the harness costs: a run beside a bare training loop of the same network."""
+"""Cost of the harness: a run beside a bare training loop of the same network."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Metric:
-    """What a network is judged by.
+    """Number by which a network is judged.
 
     Attributes
     ----------

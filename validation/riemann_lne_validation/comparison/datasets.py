@@ -261,7 +261,7 @@ def load_images(
 
 
 def _read(entry: Dataset, folder: Path | None) -> tuple[Any, Any, Any, Any]:
-    """What a data set reads, checked: a user's file may hand over anything."""
+    """Checked arrays of a data set: a user's file may hand over anything."""
     if entry.needs_folder and folder is None:
         layout = LAYOUTS.get(entry.name)
         files = (

@@ -1,4 +1,4 @@
-"""What a record says about where its run took place."""
+"""Description, for records, of the machine and the libraries of a run."""
 
 from __future__ import annotations
 

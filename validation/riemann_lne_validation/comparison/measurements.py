@@ -1,4 +1,4 @@
-"""What is measured beside the accuracy: gradient-mismatch angles, sign flips, cost."""
+"""Measurements beside the accuracy: gradient-mismatch angles, sign flips, cost."""
 
 from __future__ import annotations
 
@@ -149,8 +149,8 @@ def plain_steps(arm: Arm) -> PlainSteps:
 
 def _operations(arm: Arm) -> tuple[float, float]:
     """Operations of a step, mean over a period, and of a forward pass."""
-    # What a method adds for the weights alone (MetaQuant) has its share only beside a batch of
-    # the real size; in a residual network that share is nothing.
+    # A method's operations on the weights alone (MetaQuant) have their true share only beside a
+    # batch of the real size; in a residual network that share is next to nothing.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         x, y = problem_of(arm).example()

@@ -52,7 +52,7 @@ class DoesNotApplyError(InvalidArgumentError):
 
 @dataclass
 class Context:
-    """What a method works with.
+    """Objects that a method works with.
 
     Attributes
     ----------
@@ -148,7 +148,7 @@ class Method:
         """After the step."""
 
     def gradient(self, x: Tensor, y: Tensor) -> list[Tensor]:
-        """What the optimiser is given for the latent weights, for the loss on one batch."""
+        """Gradients of the latent weights for the optimiser, from the loss on one batch."""
         self.optimizer.zero_grad()
         self.loss(self.model(x), y).backward()
         self.correct()
@@ -162,7 +162,7 @@ class Method:
         yield
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint needs beside model and optimiser."""
+        """State for a checkpoint, beside model and optimiser."""
         return {}
 
     def load_state(self, state: Mapping[str, Any]) -> None:

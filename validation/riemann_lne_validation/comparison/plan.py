@@ -105,7 +105,7 @@ class Study:
         return configured(a.arm, {k: v for k, v in taken.items() if "." not in k})
 
     def describe(self) -> str:
-        """What will be run, in a few lines."""
+        """The runs that will be made, in a few lines."""
         tuned = [a for a in self.arms if a.tried]
         tuning = sum(len(a.tried) for a in tuned) * len(self.tuning_seeds)
         final = len(self.arms) * len(self.final_seeds)

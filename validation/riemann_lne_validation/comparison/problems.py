@@ -27,7 +27,7 @@ _WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
 class Problem:
-    """What an arm trains: see `DatasetProblem` and `TaskProblem`.
+    """Object that an arm trains on: see `DatasetProblem` and `TaskProblem`.
 
     Attributes
     ----------
@@ -166,7 +166,7 @@ def problem_of(arm: Arm) -> Problem:
 
 
 def _asked(task: Task, member: str, call: Any) -> Any:
-    """What a function of a task gives; a failure names the member."""
+    """Result of a task's function; a failure names the member."""
     try:
         return call()
     except RiemannLNEError:

@@ -18,7 +18,7 @@ __all__ = ["Progress", "TerminalProgress", "TimeLeft", "duration"]
 
 
 class Progress(Protocol):
-    """What `run_arms` tells how the work goes on."""
+    """Listener to which `run_arms` reports its progress."""
 
     def begin(self, units: Sequence[Unit], found: int, jobs: int) -> None:
         """These units are to be run in so many processes; ``found`` records were there already."""
@@ -50,7 +50,7 @@ class TimeLeft:
         self.since: dict[Unit, float] = {}
 
     def running(self, fractions: Mapping[Unit, float], now: float) -> None:
-        """What runs at the time ``now``, in seconds."""
+        """The runs in progress at the time ``now``, in seconds."""
         self.fractions = dict(fractions)
         for unit in fractions:
             self.since.setdefault(unit, now)

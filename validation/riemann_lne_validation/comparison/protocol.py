@@ -1,4 +1,4 @@
-"""What an arm of a comparison is: a method with every setting that its accuracy depends on."""
+"""Arm of a comparison: a method with every setting that its accuracy depends on."""
 
 from __future__ import annotations
 

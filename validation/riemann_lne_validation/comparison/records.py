@@ -1,4 +1,4 @@
-"""What one run leaves behind: a JSON file for every arm and seed."""
+"""Record of one run: a JSON file for every arm and seed."""
 
 from __future__ import annotations
 

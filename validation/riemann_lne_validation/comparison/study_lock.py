@@ -37,7 +37,7 @@ def table_digest(table: Mapping[str, Any]) -> str:
 
 @dataclass
 class StudyLock:
-    """What the folder knows of its study.
+    """Record of the study that a folder belongs to.
 
     Attributes
     ----------

@@ -59,7 +59,7 @@ register_task(
     )
 )
 '''
-"""What is written; ``{name}`` is the name of the file."""
+"""Text of the template; ``{name}`` is the name of the file."""
 
 
 def write_template(path: str | Path) -> Path:

@@ -235,7 +235,7 @@ class Run:
             return mean_angle(given, reference(self.context, *self._probe))
 
     def _broken(self, zeros: bool = True) -> str | None:
-        """What is wrong with the weights, if anything is."""
+        """The fault of the weights, in words; None if there is none."""
         for name, p in self.context.latents.items():
             # squares: beyond their range no geometry of the weights can be computed
             if not bool(torch.isfinite(p.detach().square().sum())):

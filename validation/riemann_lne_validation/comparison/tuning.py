@@ -128,7 +128,7 @@ def candidates(arm: Arm, settings: Sequence[Mapping[str, Any]]) -> list[Candidat
 
 
 def judge(candidate: Candidate, records: Sequence[RunRecord]) -> Trial:
-    """What the runs of a candidate came to.
+    """Outcome of a candidate's runs.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What an estimator is: a value for the forward pass and a gradient for the backward pass."""
+"""Base of estimators: a value for the forward pass and a gradient for the backward pass."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Estimator:
         return quantize_tensor(w, site.bits)
 
     def transformed(self, w: Tensor, site: Site) -> Tensor:
-        """What is rounded: w itself unless the estimator transforms it first (A(w) of MetaQuant).
+        """The tensor that is rounded: w, or its transformation A(w) of MetaQuant.
 
         Shape of w, dimensionless or in the unit of w.
         """
@@ -125,7 +125,7 @@ class Estimator:
         raise NotImplementedError(f"{type(self).__name__} has no backward")
 
     def unit(self, w: Tensor, site: Site) -> Tensor | None:
-        """What the values are a multiple of, so that value/unit tells the level; None for 1.
+        """The unit of the values, of which value/unit is the level; None for 1.
 
         In the unit of w; broadcasts against it.
         """

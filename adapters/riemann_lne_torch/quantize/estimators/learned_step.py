@@ -19,7 +19,7 @@ __all__ = ["LSQ", "SEQ"]
 
 @dataclass(frozen=True)
 class _LearnedStep(Estimator):
-    """What they share: the step of each block, a parameter of the quantiser."""
+    """Base class with the step of each block, a parameter of the quantiser."""
 
     block: Block = "layer"
     scales = True
@@ -49,7 +49,7 @@ class _LearnedStep(Estimator):
         raise NotImplementedError
 
     def _largest(self, site: Site) -> float:
-        """What the gradient of the step is divided by the root of, times the weights of a block."""
+        """L of the gradient's scale 1 / sqrt(L N), N the number of weights in a block."""
         raise NotImplementedError
 
     def unit(self, w: Tensor, site: Site) -> Tensor:

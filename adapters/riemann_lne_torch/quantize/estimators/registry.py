@@ -106,7 +106,7 @@ def available_estimators() -> list[str]:
 
 
 def factories() -> dict[str, Callable[..., Estimator]]:
-    """What makes each registered estimator, by name: a class or a function of its options."""
+    """Maker of each registered estimator, by name: a class or a function of its options."""
     return dict(_REGISTRY)
 
 

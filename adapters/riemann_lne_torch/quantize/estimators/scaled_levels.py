@@ -21,7 +21,7 @@ __all__ = ["QuEST", "RMSLevels", "Ternary", "gaussian_clip"]
 
 @dataclass(frozen=True)
 class _Blockwise(Estimator):
-    """What they share: the block that has one scale."""
+    """Base class with the block that has one scale."""
 
     block: Block = "channel"
     scales = True

@@ -1,4 +1,4 @@
-"""What the optimiser wrappers share: an optimiser that holds another one."""
+"""Base of the optimiser wrappers: an optimiser that holds another one."""
 
 from __future__ import annotations
 
@@ -174,10 +174,10 @@ class OptimizerWrapper(torch.optim.Optimizer):
         self._load_own_state(own)
 
     def _before(self) -> None:
-        """What happens before the inner step."""
+        """Called before the inner step."""
 
     def _after(self) -> None:
-        """What happens after the inner step."""
+        """Called after the inner step."""
 
     def _hold_back(self, parameters: Iterable[Tensor]) -> None:
         """Give no gradient to these parameters, so that the inner optimiser passes over them."""

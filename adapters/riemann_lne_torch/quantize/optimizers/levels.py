@@ -37,7 +37,7 @@ def quantized_weights(model: nn.Module, name: str) -> dict[nn.Parameter, WeightQ
 
 
 class _Scheduled(OptimizerWrapper):
-    """What they share: the quantisers, and the fraction of the steps that are taken."""
+    """Base class with the quantisers, and the fraction of the steps that are taken."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, model: nn.Module, steps: int) -> None:
         found = quantized_weights(model, type(self).__name__)
