@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from scipy.interpolate import make_interp_spline
+from scipy.optimize import brentq
 
 from riemann_lne.errors import DamagedFileError, DTypeError, InvalidArgumentError
 from riemann_lne.plotting.revolution import pinch_ratios
@@ -48,6 +50,70 @@ def test_a_cut_leaves_smooth_capped_parts_and_nothing_else_changes():
     # The lengths of the parts add up, but for what the caps change.
     together = left.total_length() + right.total_length()
     assert together == pytest.approx(g.total_length(), abs=0.2 * cap.radius)
+
+
+def of_one_side(g, part, other):
+    """phi and psi of a part as the formulas of ``cut`` say, the pole that is kept at x = 0.
+
+    ``other`` are phi, psi, arclength and the place of the cut before it, from the same pole on.
+    """
+    phi, psi, s, cut_at, delta = other
+    before = {name: make_interp_spline(g.x, v, 5) for name, v in
+              (("phi", phi), ("psi", psi), ("s", s))}  # fmt: skip
+    end = brentq(lambda x: before["s"](x) - cut_at, g.x[0], g.x[-1])
+    x = end / np.pi * g.x[3:]  # where a spline is as exact as inside
+    chi = -np.expm1(-(((cut_at - before["s"](x)) / delta / 2) ** 8))
+    z = (part[2][-1] - part[2][3:-1]) / delta
+    want = (delta + (before["psi"](x) - delta) * chi) * np.tanh(z)
+    return end / np.pi * before["phi"](x) ** chi * before["phi"](end) ** (1 - chi), want
+
+
+def test_both_sides_of_a_cut_are_those_of_the_formula():
+    """On a neck that is not symmetric, in a coordinate that is not arclength."""
+    bare = dumbbell(200, 0.15, 0.3)
+    factor = 1 + 0.1 * np.cos(bare.x)
+    g = RotationalMetric(factor * bare.phi, factor * bare.psi)
+    left, right, cap = cut(g)
+    length, s = g.total_length(), g.arclength()
+    for part, kept, old in (
+        (left, slice(None), (g.phi, g.psi, s, cap.s, cap.radius)),
+        (right, slice(None, None, -1),
+         (g.phi[::-1], g.psi[::-1], (length - s)[::-1], length - cap.s, cap.radius)),
+    ):  # fmt: skip
+        whole, along = part.total_length(), part.arclength()
+        along = along if kept == slice(None) else (whole - along)[::-1]
+        mine = part.phi[kept], part.psi[kept], np.append(along, whole)
+        for found, want in zip(mine, of_one_side(g, mine, old), strict=False):
+            # Interpolation, and the arclength of order 4: 9e-7 is measured.
+            np.testing.assert_allclose(found[3:], want, rtol=5e-6)
+
+
+def test_of_several_necks_the_thinnest_is_cut_or_the_one_that_is_named():
+    g = RotationalMetric.from_function(
+        200,
+        lambda x: 1 + 0 * x,
+        lambda x: (
+            np.sin(x) * (0.53 + 0.47 * np.cos(4 * x)) * (1 + 0.2 * np.cos(x) * np.sin(x) ** 2)
+        ),
+    )
+    first, second = g.necks()
+    assert g.psi[second] < g.psi[first]
+    for neck, at in ((None, second), (first, first), (second, second)):
+        cap = cut(g, neck)[2]
+        assert cap.s == pytest.approx(g.arclength()[at], abs=np.pi / 200)
+        assert cap.radius == pytest.approx(g.psi[at], rel=1e-2)
+    with pytest.raises(InvalidArgumentError, match=f"the necks are at .{first}, {second}"):
+        cut(g, first + 1)
+    with pytest.raises(InvalidArgumentError, match="not on"):
+        cut(bryant_soliton(40))
+    for near in (2.55, np.pi - 2.55):  # as close to a pole as it is thin
+        close = RotationalMetric.from_function(
+            200,
+            lambda x: 1 + 0 * x,
+            lambda x, near=near: np.sin(x) * (1 - 0.7 * np.exp(-(((x - near) / 0.11) ** 2))),
+        )
+        with pytest.raises(InvalidArgumentError, match="closer than 4 radii"):
+            cut(close)
 
 
 def test_a_dumbbell_ends_as_two_round_points(history):
