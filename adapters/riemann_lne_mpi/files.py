@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from riemann_lne.grids import Grid
 from riemann_lne.integrators.checkpoint import Checkpoint, CheckpointFile
@@ -30,31 +30,11 @@ class SharedFiles(Files):
 
         return SharedCheckpointFile(plan, identity, grid)
 
-    def store(
-        self,
-        path: Path,
-        grid: Grid,
-        dtype: Any,
-        observed: Sequence[str],
-        events: Sequence[str],
-        mode: str,
-    ) -> MetricStore:
+    @property
+    def stores(self) -> type[MetricStore]:
         from .stores import SharedStore
 
-        return SharedStore(path, grid, dtype, observed, events, mode)
-
-    def resumed_store(
-        self,
-        path: Path,
-        grid: Grid,
-        dtype: Any,
-        observed: Sequence[str],
-        events: Sequence[str],
-        written: Mapping[str, Sequence[int]],
-    ) -> MetricStore:
-        from .stores import SharedStore
-
-        return SharedStore.resume(path, grid, dtype, observed, events, written)
+        return SharedStore
 
     @contextmanager
     def hold(self, path: Path, purpose: str, inside: bool = True) -> Iterator[None]:

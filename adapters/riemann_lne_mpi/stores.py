@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from riemann_lne.atomic import storage_errors
-from riemann_lne.errors import InvalidArgumentError
 from riemann_lne.grids import Grid
 from riemann_lne.io import MetricStore, reading
 from riemann_lne.io.store import KIND, checksum, chunk_slices, joined, zarr_module
@@ -53,58 +52,28 @@ class SharedStore(MetricStore):
     # While the first process makes or opens the store, which the others then open.
     _alone = True
 
-    def __init__(
-        self,
-        path: Path,
-        grid: Grid,
-        dtype: Any,
-        observed: Sequence[str],
-        events: Sequence[str] = (),
-        mode: str = "w-",
-    ) -> None:
-        self._prepare(path, grid, dtype, observed, events)
+    def _make(self, mode: str) -> None:
         with self._team.together():
-            exists = path.exists() if self._team.rank == 0 else False
-            if self._team.decided(exists) and mode == "w-":
-                raise InvalidArgumentError(
-                    f"{path} exists already; remove it, choose another name, or go on from its "
-                    "checkpoint with resume=True"
-                )
+            exists = self.path.exists() if self._team.rank == 0 else False
+            self._refuse_existing(self._team.decided(exists) and mode == "w-")
         self._team.barrier()
         with self._team.together():
             if self._team.rank == 0:
-                super().__init__(path, grid, dtype, observed, events, "w")
+                super()._make("w")
         self._open()
 
-    @classmethod
-    def resume(
-        cls,
-        path: Path,
-        grid: Grid,
-        dtype: Any,
-        observed: Sequence[str],
-        events: Sequence[str],
-        written: Mapping[str, Sequence[int]],
-    ) -> MetricStore:
-        """The store of an earlier run, cut back to what its checkpoint has written."""
-        self = cls.__new__(cls)
-        self._prepare(path, grid, dtype, observed, events)
+    def _go_on(self, written: Mapping[str, Sequence[int]]) -> None:
+        """Open the store of an earlier run, cut back to what its checkpoint has written."""
         with self._team.together(), self._errors():
             # Another number of processes may have made them.
-            array = zarr_module().open_group(path, mode="r")["packed"]
-            self._plan(grid, tuple(int(c) for c in array.chunks[2:]))
+            array = zarr_module().open_group(self.path, mode="r")["packed"]
+            self._plan(self._grid, tuple(int(c) for c in array.chunks[2:]))
             self._cut = self._chunks
         with self._team.together():
             if self._team.rank == 0:
-                first = super().resume(path, grid, dtype, observed, events, written)
-                self.__dict__.update(
-                    {k: v for k, v in first.__dict__.items() if k in ("_attributes", "_written")}
-                )
+                super()._go_on(written)
         self._open()
-        self._written = {name: list(values) for name, values in written.items()}
-        attributes = dict(self._group.attrs)
-        self._attributes |= {name: attributes[name] for name in ("format", "parameters")}
-        return self
+        self._take_over(written)
 
     def _prepare(self, path: Path, grid: Any, *rest: Any) -> None:
         self._team = grid._parts[2]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 from ..grids import Grid
 from ..io import MetricStore
@@ -22,29 +21,10 @@ class Files:
         """Writes and reads the checkpoints."""
         return CheckpointFile(plan, identity)
 
-    def store(
-        self,
-        path: Path,
-        grid: Grid,
-        dtype: Any,
-        observed: Sequence[str],
-        events: Sequence[str],
-        mode: str,
-    ) -> MetricStore:
-        """A new zarr store."""
-        return MetricStore(path, grid, dtype, observed, events, mode)
-
-    def resumed_store(
-        self,
-        path: Path,
-        grid: Grid,
-        dtype: Any,
-        observed: Sequence[str],
-        events: Sequence[str],
-        written: Mapping[str, Sequence[int]],
-    ) -> MetricStore:
-        """A zarr store that a run goes on with."""
-        return MetricStore.resume(path, grid, dtype, observed, events, written)
+    @property
+    def stores(self) -> type[MetricStore]:
+        """The class of the zarr stores: called for a new one, ``resume`` to go on with one."""
+        return MetricStore
 
     def hold(self, path: Path, purpose: str, inside: bool = True) -> AbstractContextManager[None]:
         """Own a folder or a store, see ``locks.hold``."""

@@ -72,7 +72,7 @@ class Recorder:
         """Make the store with how the flow was asked for; modes as in ``io.MetricStore``."""
         if self.path is not None:
             names = list(self.observe)
-            self.disk = files_of(self.grid).store(
+            self.disk = files_of(self.grid).stores(
                 self.path, self.grid, self._dtype, names, self._events, mode
             )
             self.disk.describe({"parameters": parameters})
@@ -183,7 +183,7 @@ class Recorder:
                 self._events,
             ) or np.dtype(stored.dtype) != np.dtype(self._dtype):
                 raise ValueError("its grid, precision or names are not those of this run")
-            self.disk = files_of(self.grid).resumed_store(
+            self.disk = files_of(self.grid).stores.resume(
                 self.path, self.grid, self._dtype, names, self._events, memory
             )
         times, values = stored.observed()

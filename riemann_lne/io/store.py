@@ -118,17 +118,7 @@ class MetricStore:
         mode: str = "w-",
     ) -> None:
         self._prepare(path, grid, dtype, observed, events)
-        zarr = zarr_module()
-        if mode == "w-" and path.exists():
-            raise InvalidArgumentError(
-                f"{path} exists already; remove it, choose another name, or go on from its "
-                "checkpoint with resume=True"
-            )
-        with reading(path, KIND), storage_errors("the store", path):
-            self._group = zarr.open_group(path, mode=mode)
-            self._make_arrays()
-            self._open_arrays()
-            self.describe({})
+        self._make(mode)
 
     def _prepare(
         self, path: Path, grid: Grid, dtype: Any, observed: Sequence[str], events: Sequence[str]
@@ -173,22 +163,48 @@ class MetricStore:
         """
         self = cls.__new__(cls)
         self._prepare(path, grid, dtype, observed, events)
+        self._go_on(written)
+        return self
+
+    def _make(self, mode: str) -> None:
+        """Make the group with its arrays."""
         zarr = zarr_module()
-        with reading(path, KIND), storage_errors("the store", path):
-            for leftover in path.rglob("*.partial"):
+        if mode == "w-":
+            self._refuse_existing(self.path.exists())
+        with reading(self.path, KIND), storage_errors("the store", self.path):
+            self._group = zarr.open_group(self.path, mode=mode)
+            self._make_arrays()
+            self._open_arrays()
+            self.describe({})
+
+    def _refuse_existing(self, exists: bool) -> None:
+        if exists:
+            raise InvalidArgumentError(
+                f"{self.path} exists already; remove it, choose another name, or go on from its "
+                "checkpoint with resume=True"
+            )
+
+    def _go_on(self, written: Mapping[str, Sequence[int]]) -> None:
+        """Open the group, and drop what does not count."""
+        zarr = zarr_module()
+        with reading(self.path, KIND), storage_errors("the store", self.path):
+            for leftover in self.path.rglob("*.partial"):
                 if _LEFTOVER.fullmatch(leftover.name):
                     leftover.unlink()  # of a killed run; this one owns the store
-            self._group = zarr.open_group(path, mode="r+")
-            attributes = dict(self._group.attrs)
-            self._attributes |= {name: attributes[name] for name in ("format", "parameters")}
+            self._group = zarr.open_group(self.path, mode="r+")
+            self._take_over(written)
             self._open_arrays()
-            self._written = {name: list(values) for name, values in written.items()}
             # First what counts, then the arrays: a run that is killed in between loses nothing.
             self.describe({})
             for name, array in self._arrays.items():
                 count = self._written[_kind_of(name)][0]
                 array.resize((count, *array.shape[1:]))
-        return self
+
+    def _take_over(self, written: Mapping[str, Sequence[int]]) -> None:
+        """Go by the attributes of the opened group, and by what counts."""
+        attributes = dict(self._group.attrs)
+        self._attributes |= {name: attributes[name] for name in ("format", "parameters")}
+        self._written = {name: list(values) for name, values in written.items()}
 
     def _make_arrays(self) -> None:
         grid = self._grid.whole
