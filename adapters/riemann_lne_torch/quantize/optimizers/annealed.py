@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from riemann_lne import checks
 from riemann_lne.errors import UnknownNameError
 
 from ..levels import check_bits
-from .base import OptimizerWrapper, quantizable_parameters
+from .base import ScheduledWrapper, float_weights
 
 __all__ = ["AnnealedLevels", "annealed"]
 
@@ -68,7 +68,7 @@ def annealed(u: Tensor, bits: int, scale: Tensor, rho: float, form: str = "parq"
     return scale * ((2.0 * t - steps) / steps)
 
 
-class AnnealedLevels(OptimizerWrapper):
+class AnnealedLevels(ScheduledWrapper):
     """PARQ and BinaryRelax: the model runs in float on weights that become discrete by and by.
 
     Latent weights u are kept beside the weights w that the model has. In a step the inner optimiser
@@ -135,19 +135,16 @@ class AnnealedLevels(OptimizerWrapper):
             raise UnknownNameError("form", form, FORMS)
         if scale not in SCALES:
             raise UnknownNameError("scale of annealed levels", scale, SCALES)
-        weights = quantizable_parameters(params) if isinstance(params, nn.Module) else params
-        super().__init__(optimizer, weights)
+        super().__init__(optimizer, float_weights(params), steps)
         self.form, self.bits, self.scale = form, check_bits(bits), scale
         self.steepness = checks.number(steepness, "steepness", above=0)
-        self.total = checks.count(steps, "steps", least=1)
-        self.steps = 0
         self._latent = [p.detach().clone() for p in self.targets]
         self._written = [p.detach().clone() for p in self.targets]
 
     @property
     def rho(self) -> float:
         """How float the weights are: 1 at the start, 0 at the end."""
-        k, p = self.steepness, min(1.0, self.steps / self.total)
+        k, p = self.steepness, self.progress
         top, bottom = _logistic(0.5 * k), _logistic(-0.5 * k)
         return (_logistic(k * (0.5 - p)) - bottom) / (top - bottom)
 
@@ -181,18 +178,8 @@ class AnnealedLevels(OptimizerWrapper):
 
     def _after(self) -> None:
         self._latent = [p.detach().clone() for p in self.targets]
-        self.steps += 1
+        super()._after()
         self._write(self.rho)
-
-    def _own_state(self) -> dict[str, Any]:
-        lists = {name: [t.clone() for t in getattr(self, name)] for name in self._kept}
-        return {"steps": self.steps, **lists}
-
-    def _load_own_state(self, state: dict[str, Any]) -> None:
-        self.steps = int(state["steps"])
-        for name in self._kept:
-            pairs = zip(state[name], getattr(self, name), strict=True)
-            setattr(self, name, [a.to(device=b.device, dtype=b.dtype).clone() for a, b in pairs])
 
 
 def _logistic(x: float) -> float:

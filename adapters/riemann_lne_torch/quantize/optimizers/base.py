@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence, Sized
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from riemann_lne import checks
 from riemann_lne.errors import InvalidArgumentError
 
 from ..config import QuantConfig
@@ -55,6 +56,30 @@ def quantizable_parameters(model: nn.Module, skip: Iterable[Any] = ()) -> list[n
             )
         found[id(weight)] = weight
     return list(found.values())
+
+
+def float_weights(params: nn.Module | Iterable[nn.Parameter]) -> Iterable[nn.Parameter]:
+    """The `quantizable_parameters` of a model; weights are passed on as they are."""
+    return quantizable_parameters(params) if isinstance(params, nn.Module) else params
+
+
+def require_quantized(weights: Sized, name: str) -> None:
+    """InvalidArgumentError of a method, if a model has given no latent weights."""
+    if not len(weights):
+        raise InvalidArgumentError(
+            f"{name} needs a quantised model; call quantize_(model, ...) first"
+        )
+
+
+def placed(saved: Sequence[Any], present: Sequence[Tensor]) -> list[Any]:
+    """Copies of the tensors of a state dict, on the devices and in the types of the present ones.
+
+    None stays None.
+    """
+    return [
+        None if a is None else a.to(device=b.device, dtype=b.dtype).clone()
+        for a, b in zip(saved, present, strict=True)
+    ]
 
 
 class OptimizerWrapper(torch.optim.Optimizer):
@@ -195,3 +220,34 @@ class OptimizerWrapper(torch.optim.Optimizer):
     def _learning_rate(self, p: Tensor) -> float:
         """The learning rate of the group that holds the parameter."""
         return float(self._group_of[id(p)]["lr"])
+
+
+class ScheduledWrapper(OptimizerWrapper):
+    """A wrapper that follows a schedule over the whole training.
+
+    Its state is the number of steps, and the lists of tensors in ``_kept``.
+    """
+
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, params: Iterable[nn.Parameter], steps: int
+    ) -> None:
+        super().__init__(optimizer, params)
+        self.total = checks.count(steps, "steps", least=1)
+        self.steps = 0
+
+    @property
+    def progress(self) -> float:
+        """Fraction of the steps that are taken, at most 1."""
+        return min(1.0, self.steps / self.total)
+
+    def _after(self) -> None:
+        self.steps += 1
+
+    def _own_state(self) -> dict[str, Any]:
+        lists = {name: [t.clone() for t in getattr(self, name)] for name in self._kept}
+        return {"steps": self.steps, **lists}
+
+    def _load_own_state(self, state: dict[str, Any]) -> None:
+        self.steps = int(state["steps"])
+        for name in self._kept:
+            setattr(self, name, placed(state[name], getattr(self, name)))

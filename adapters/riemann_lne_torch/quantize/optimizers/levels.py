@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from riemann_lne import checks
-from riemann_lne.errors import InvalidArgumentError
 
 from ..layers import latent_parameter, weight_quantizer
 from ..quantizers import WeightQuantizer
-from .base import OptimizerWrapper
+from .base import ScheduledWrapper, require_quantized
 
 __all__ = ["CAGE", "OscillationDamping", "OscillationFreezing"]
 
@@ -29,39 +29,23 @@ def quantized_weights(model: nn.Module, name: str) -> dict[nn.Parameter, WeightQ
         if quantizer is not None:
             original: Any = latent_parameter(layer)
             found[original] = quantizer
-    if not found:
-        raise InvalidArgumentError(
-            f"{name} needs a quantised model; call quantize_(model, ...) first"
-        )
+    require_quantized(found, name)
     return found
 
 
-class _Scheduled(OptimizerWrapper):
-    """Base class with the quantisers, and the fraction of the steps that are taken."""
+class _Leveled(ScheduledWrapper):
+    """A scheduled wrapper of a quantised model, with the quantiser of each weight."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, model: nn.Module, steps: int) -> None:
         found = quantized_weights(model, type(self).__name__)
-        super().__init__(optimizer, found)
+        super().__init__(optimizer, found, steps)
         self.quantizers = list(found.values())
-        self.total = checks.count(steps, "steps", least=1)
-        self.steps = 0
 
-    @property
-    def progress(self) -> float:
-        """Fraction of the steps that are taken, at most 1."""
-        return min(1.0, self.steps / self.total)
-
-    def _after(self) -> None:
-        self.steps += 1
-
-    def _own_state(self) -> dict[str, Any]:
-        return {"steps": self.steps}
-
-    def _load_own_state(self, state: dict[str, Any]) -> None:
-        self.steps = int(state["steps"])
+    def _pairs(self) -> Iterator[tuple[nn.Parameter, WeightQuantizer]]:
+        return zip(self.targets, self.quantizers, strict=True)
 
 
-class OscillationDamping(_Scheduled):
+class OscillationDamping(_Leveled):
     """Oscillation damping: a term that draws the weights to the middle of their levels.
 
     The loss gets lambda sum (Q(w) - w)^2, Q held constant, over the weights that lie between the
@@ -126,14 +110,14 @@ class OscillationDamping(_Scheduled):
         factor = self.factor
         if factor == 0.0:
             return
-        for p, quantizer in zip(self.targets, self.quantizers, strict=True):
+        for p, quantizer in self._pairs():
             if p.grad is not None:
                 q = quantizer.value(p)
                 inside = (p >= q.min()) & (p <= q.max())
                 p.grad.add_((p - q) * inside, alpha=2.0 * factor)
 
 
-class CAGE(_Scheduled):
+class CAGE(_Leveled):
     """A pull of the weights to their levels, decoupled from the gradient, as weight decay can be.
 
     After the step: w <- w - lr lambda (w - Q(w)), lr the learning rate of the group, lambda 0 for
@@ -192,9 +176,7 @@ class CAGE(_Scheduled):
     ) -> None:
         super().__init__(optimizer, model, steps)
         self.strength = checks.number(strength, "strength", least=0)
-        self.silent = checks.number(silent, "silent", least=0)
-        if self.silent > 1.0:
-            raise InvalidArgumentError(f"silent is a fraction of the steps, got {silent}")
+        self.silent = checks.number(silent, "silent, a fraction of the steps,", least=0, most=1)
 
     @property
     def factor(self) -> float:
@@ -205,13 +187,13 @@ class CAGE(_Scheduled):
 
     def _after(self) -> None:
         factor = self.factor
-        for p, quantizer in zip(self.targets, self.quantizers, strict=True):
+        for p, quantizer in self._pairs():
             if factor > 0.0:
                 p.sub_(p - quantizer.value(p), alpha=self._learning_rate(p) * factor)
         super()._after()
 
 
-class OscillationFreezing(_Scheduled):
+class OscillationFreezing(_Leveled):
     """Iterative freezing: weights that go to and fro between two levels are held in one.
 
     A weight oscillates in a step in which its level changes, in the direction opposite to its last
@@ -276,12 +258,10 @@ class OscillationFreezing(_Scheduled):
         steps: int,
     ) -> None:
         super().__init__(optimizer, model, steps)
-        self.momentum = checks.number(momentum, "momentum", above=0)
-        if self.momentum > 1.0:
-            raise InvalidArgumentError(f"momentum must be at most 1, got {momentum}")
+        self.momentum = checks.number(momentum, "momentum", above=0, most=1)
         self.threshold = checks.number(threshold, "threshold", least=0)
         self.last_threshold = checks.number(last_threshold, "last_threshold", least=0)
-        self._mean = [q.level(p) for p, q in zip(self.targets, self.quantizers, strict=True)]
+        self._mean = [q.level(p) for p, q in self._pairs()]
         self._frequency = [torch.zeros_like(p) for p in self.targets]
         self._direction = [torch.zeros_like(p) for p in self.targets]
         self._frozen = [torch.zeros_like(p, dtype=torch.bool) for p in self.targets]
@@ -301,12 +281,11 @@ class OscillationFreezing(_Scheduled):
         return self.last_threshold + (self.threshold - self.last_threshold) * share
 
     def _before(self) -> None:
-        pairs = zip(self.targets, self.quantizers, strict=True)
-        self._old = [(p.detach().clone(), q.level(p)) for p, q in pairs]
+        self._old = [(p.detach().clone(), q.level(p)) for p, q in self._pairs()]
 
     def _after(self) -> None:
         m, limit = self.momentum, self.limit
-        for i, (p, quantizer) in enumerate(zip(self.targets, self.quantizers, strict=True)):
+        for i, (p, quantizer) in enumerate(self._pairs()):
             p.copy_(torch.where(self._frozen[i], self._held[i], p))
             before, level = self._old[i]
             now = quantizer.level(p)
@@ -323,14 +302,3 @@ class OscillationFreezing(_Scheduled):
             self._mean[i].lerp_(now, m)
         self._old = []
         super()._after()
-
-    def _own_state(self) -> dict[str, Any]:
-        lists = {name: [t.clone() for t in getattr(self, name)] for name in self._kept}
-        return {**super()._own_state(), **lists}
-
-    def _load_own_state(self, state: dict[str, Any]) -> None:
-        super()._load_own_state(state)
-        for name in self._kept:
-            mine = getattr(self, name)
-            pairs = zip(state[name], mine, strict=True)
-            setattr(self, name, [a.to(device=b.device, dtype=b.dtype).clone() for a, b in pairs])

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import torch
 
 from riemann_lne import checks
-from riemann_lne.errors import InvalidArgumentError
 
 from .base import OptimizerWrapper
 
@@ -61,9 +60,7 @@ class Lookahead(OptimizerWrapper):
         groups = getattr(optimizer, "param_groups", [])
         super().__init__(optimizer, [p for group in groups for p in group["params"]])
         self.every = checks.count(every, "every", least=1)
-        self.alpha = checks.number(alpha, "alpha", above=0)
-        if self.alpha > 1.0:
-            raise InvalidArgumentError(f"alpha must be at most 1, got {alpha}")
+        self.alpha = checks.number(alpha, "alpha", above=0, most=1)
         self.steps = 0
         self._slow = [p.detach().clone() for p in self.targets]
 

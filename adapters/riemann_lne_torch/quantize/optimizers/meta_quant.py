@@ -17,7 +17,7 @@ from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 from ..levels import scaled_gradient
 from ..quantization import quantized_layers
 from ..quantizers import WeightQuantizer
-from .base import OptimizerWrapper
+from .base import OptimizerWrapper, placed, require_quantized
 
 __all__ = ["FCGrad", "MetaQuant", "MultiFC"]
 
@@ -162,10 +162,7 @@ class MetaQuant(OptimizerWrapper):
                     )
                 if module not in shared:
                     shared.append(module)
-        if not sites:
-            raise InvalidArgumentError(
-                f"{cls.__name__} needs a quantised model; call quantize_(model, ...) first"
-            )
+        require_quantized(sites, cls.__name__)
         return [quantizers for _, quantizers in sites.values()], [p for p, _ in sites.values()]
 
     def _register(self) -> None:
@@ -281,10 +278,7 @@ class MetaQuant(OptimizerWrapper):
     def _load_own_state(self, state: dict[str, Any]) -> None:
         self.meta_net.load_state_dict(state["meta_net"])
         self.meta_optimizer.load_state_dict(state["meta_optimizer"])
-        self._previous = [
-            None if g is None else g.to(device=p.device, dtype=p.dtype).clone()
-            for g, p in zip(state["gradients"], self.targets, strict=True)
-        ]
+        self._previous = placed(state["gradients"], self.targets)
 
 
 class _Past(torch.autograd.Function):

@@ -12,7 +12,7 @@ from riemann_lne import checks
 from riemann_lne.errors import InvalidArgumentError
 
 from ..levels import quantize_binary
-from .base import OptimizerWrapper, quantizable_parameters
+from .base import OptimizerWrapper, float_weights, placed
 
 __all__ = ["MirrorDescentTanh"]
 
@@ -77,8 +77,7 @@ class MirrorDescentTanh(OptimizerWrapper):
         self.start = checks.number(beta, "beta", above=0.0)
         self.growth = checks.number(growth, "growth", least=1.0)
         self.every = checks.count(every, "every", least=1)
-        weights = quantizable_parameters(params) if isinstance(params, nn.Module) else params
-        super().__init__(optimizer, weights)
+        super().__init__(optimizer, float_weights(params))
         for i, p in enumerate(self.targets):
             if not bool((p.detach().abs() < 1.0).all()):
                 raise InvalidArgumentError(
@@ -122,10 +121,7 @@ class MirrorDescentTanh(OptimizerWrapper):
 
     def _load_own_state(self, state: dict[str, Any]) -> None:
         self.steps = int(state["steps"])
-        self.dual = [
-            saved.to(device=d.device, dtype=d.dtype).clone()
-            for saved, d in zip(state["dual"], self.dual, strict=True)
-        ]
+        self.dual = placed(state["dual"], self.dual)
 
 
 def _wide(p: Tensor) -> Tensor:

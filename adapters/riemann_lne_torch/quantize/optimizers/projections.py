@@ -9,11 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from riemann_lne import checks
-from riemann_lne.errors import InvalidArgumentError
 
 from ..levels import quantize_binary
 from ..quantization import latent_parameters
-from .base import OptimizerWrapper, quantizable_parameters
+from .base import OptimizerWrapper, float_weights, require_quantized
 
 __all__ = ["BinaryConnect", "ProxQuant", "proximal_binary"]
 
@@ -68,10 +67,7 @@ class BinaryConnect(OptimizerWrapper):
         self.bound = checks.number(bound, "bound", above=0.0)
         if isinstance(params, nn.Module):
             params = latent_parameters(params)
-            if not params:
-                raise InvalidArgumentError(
-                    "BinaryConnect needs a quantised model; call quantize_(model, ...) first"
-                )
+            require_quantized(params, type(self).__name__)
         super().__init__(optimizer, params)
 
     def _after(self) -> None:
@@ -188,8 +184,7 @@ class ProxQuant(OptimizerWrapper):
             hard_after, "hard_after, a fraction of the epochs,", least=0.0, most=1.0
         )
         self.clip = checks.flag(clip, "clip")
-        weights = quantizable_parameters(params) if isinstance(params, nn.Module) else params
-        super().__init__(optimizer, weights)
+        super().__init__(optimizer, float_weights(params))
         self.steps = 0
         self.hard = False
 
