@@ -70,6 +70,10 @@ class NoClosedFormError(InvalidArgumentError, AttributeError):
     """
 
 
+class MissingMemberError(InvalidArgumentError, NotImplementedError):
+    """A class of a user lacks a method that is needed; the message shows what to write."""
+
+
 class UnknownNameError(RiemannLNEError, ValueError):
     """A name (of a method, a check, ...) is not known; the message lists the known ones."""
 

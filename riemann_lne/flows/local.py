@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..arrays import Array
 from ..coefficients import Order
+from ..errors import MissingMemberError
 from ..grids import Grid
 from ..jets import MetricJet
 from ..stencils import LocalField, evaluate
@@ -46,8 +47,14 @@ class LocalFlow:
 
         For a kernel it must be a tensor of whose terms each has two derivatives, written with +, -,
         *, / and abs.
+
+        Raises MissingMemberError if the subclass does not give it.
         """
-        raise NotImplementedError(f"{type(self).__name__} needs a method rate(self, jet)")
+        raise MissingMemberError(
+            f"{type(self).__name__} needs a method rate(self, jet); for Ricci flow it is\n"
+            "    def rate(self, jet):\n"
+            "        return [-2.0 * jet.ricci[p] for p in riemann_lne.tensors.pairs(jet.n)]"
+        )
 
     def _formula(self, n: int, metric: LocalField) -> list[Array]:
         return self.rate(MetricJet(metric, n))

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import textwrap
 import warnings
 
 import pytest
@@ -10,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from riemann_lne.errors import (  # noqa: E402
     InvalidArgumentError,
+    MissingMemberError,
     NotPositiveDefiniteError,
     ShapeError,
     UnknownNameError,
@@ -43,6 +45,7 @@ from riemann_lne_torch.estimators import (  # noqa: E402
     register_estimator,
 )
 from riemann_lne_torch.quantization import QuantConfig, quantize_, set_progress  # noqa: E402
+from riemann_lne_torch.quantize.estimators.base import example  # noqa: E402
 from riemann_lne_torch.quantize.estimators.registry import _REGISTRY  # noqa: E402
 from riemann_lne_torch.quantizers import (  # noqa: E402
     WeightQuantizer,
@@ -210,6 +213,20 @@ class TestFormulas:
         if differentiate:
             expected = autograd(standardised, w, expected)
         torch.testing.assert_close(result, expected, **TIGHT)
+
+    def test_standardized_knows_what_its_inner_estimator_knows(self):
+        with pytest.raises(InvalidArgumentError, match="needs 2 bits, got bits = 4"):
+            WeightQuantizer(4, Standardized(Ternary()))
+        layer = torch.nn.Linear(6, 4)
+        z = Standardized(LSQ()).transformed(layer.weight.detach(), Site(bits=2))
+        quantize_(layer, QuantConfig(weight_bits=2, estimator=Standardized(LSQ())))
+        step = layer.parametrizations.weight[0].step
+        torch.testing.assert_close(step.detach(), LSQ().first_step(z, Site(bits=2)))
+        grad = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
+        layer.weight.backward(grad)
+        site = Site(bits=2, step=step.detach())
+        expected = LSQ().backward_step(z, LSQ().forward(z, site), grad, site)
+        torch.testing.assert_close(step.grad, expected)
 
     def test_standardized_by_the_other_axis(self):
         w, grad = tensors(4, 6)
@@ -538,8 +555,39 @@ class TestRegistry:
 
     def test_a_missing_backward_is_said(self):
         w = torch.ones(2, requires_grad=True)
-        with pytest.raises(NotImplementedError, match="has no backward"):
-            estimate(w, Estimator()).sum().backward()
+        with pytest.raises(MissingMemberError, match="Headless has no member 'backward'") as caught:
+            estimate(w, Headless()).sum().backward()
+        assert "def backward(self, w, q, grad, site):" in str(caught.value)
+
+    def test_a_missing_member_of_a_learned_step_is_said(self):
+        class Learned(STE):
+            learned = True
+
+        with pytest.raises(InvalidArgumentError, match="has no member 'first_step'") as caught:
+            register_estimator("test-learned")(Learned)
+        assert "def backward_step(self, w, q, grad, site):" in str(caught.value)
+        layer = torch.nn.Linear(3, 2)
+        with pytest.raises(InvalidArgumentError, match=r"def first_step\(self, w, site\):"):
+            quantize_(layer, QuantConfig(estimator=Learned()))
+        w = torch.ones(2, requires_grad=True)
+        with pytest.raises(MissingMemberError, match="has no member 'backward_step'"):
+            estimate(w, Learned(), Site(step=torch.ones(1, requires_grad=True))).sum().backward()
+
+    def test_the_learned_step_that_messages_show_is_right(self):
+        class Mine(Estimator):
+            learned = True
+
+            def forward(self, w, site):
+                return site.step * torch.sign(w)
+
+        names: dict = {"torch": torch}
+        for member in ("first_step", "backward_step", "backward"):
+            exec(textwrap.dedent(example(member)), names)
+            setattr(Mine, member, names[member])
+        layer = quantize_(torch.nn.Linear(3, 2), QuantConfig(estimator=Mine()))
+        step = layer.parametrizations.weight[0].step
+        layer.weight.sum().backward()
+        torch.testing.assert_close(step.grad, (layer.weight.detach() / step.detach()).sum()[None])
 
     @pytest.mark.parametrize(
         "make",

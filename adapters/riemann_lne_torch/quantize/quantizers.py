@@ -14,6 +14,7 @@ from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 
 from .channels import Channels
 from .estimators import STE, ClippedSTE, Estimator, Site, estimate, get_estimator
+from .estimators.base import Wrapping
 from .levels import (
     SCALES,
     Scale,
@@ -107,31 +108,11 @@ class _Quantizer(nn.Module):
 
 
 @dataclass(frozen=True)
-class _ByGroup(Estimator):
+class _ByGroup(Wrapping):
     """An estimator that works by channel, on a weight whose channels do not lie along one axis."""
 
-    inner: Estimator
     channels: Channels
     per_channel = True
-
-    @property
-    def scheduled(self) -> bool:  # type: ignore[override]
-        return self.inner.scheduled
-
-    @property
-    def scales(self) -> bool:  # type: ignore[override]
-        return self.inner.scales
-
-    @property
-    def learned(self) -> bool:  # type: ignore[override]
-        return self.inner.learned
-
-    @property
-    def natural(self) -> bool:  # type: ignore[override]
-        return self.inner.natural
-
-    def admits(self, bits: int) -> bool:
-        return self.inner.admits(bits)
 
     def unit(self, w: Tensor, site: Site) -> Tensor | None:
         unit = self.inner.unit(self.channels.first(w), self._first(site))

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from riemann_lne import checks
-from riemann_lne.errors import InvalidArgumentError
+from riemann_lne.errors import InvalidArgumentError, MissingMemberError
 
 from ..levels import quantize_tensor
 
@@ -44,6 +44,30 @@ class Site:
     channel_axis: int = 0
     progress: float | Tensor = 0.0
     step: Tensor | None = None
+
+
+_EXAMPLES = {
+    "backward": ("self, w, q, grad, site", "return grad * torch.cos(w)"),
+    "first_step": ("self, w, site", "return w.abs().mean().reshape(1)"),
+    "backward_step": ("self, w, q, grad, site", "return (grad * q).sum() / site.step"),
+}
+
+
+def example(member: str) -> str:
+    """Code of a member that is right, for a class in a message."""
+    arguments, body = _EXAMPLES[member]
+    return f"        def {member}({arguments}):\n            {body}"
+
+
+def lack(kind: type, member: str) -> str:
+    """In words, that a class lacks a member of its own."""
+    learned = "" if member == "backward" else ", which an estimator with learned = True needs"
+    return f"the class {kind.__name__} has no member {member!r}{learned}"
+
+
+def _missing(estimator: Estimator, member: str) -> MissingMemberError:
+    text = f"{lack(type(estimator), member)}; write in it, for instance,\n{example(member)}"
+    return MissingMemberError(text)
 
 
 class Estimator:
@@ -121,8 +145,13 @@ class Estimator:
         grad : Tensor
             Gradient dL/dQ with respect to that value.
         site : Site
+
+        Raises
+        ------
+        MissingMemberError
+            If the subclass does not give it.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no backward")
+        raise _missing(self, "backward")
 
     def unit(self, w: Tensor, site: Site) -> Tensor | None:
         """The unit of the values, of which value/unit is the level; None for 1.
@@ -132,12 +161,54 @@ class Estimator:
         return None
 
     def first_step(self, w: Tensor, site: Site) -> Tensor:
-        """Where learned steps start, one a block; in the unit of w."""
-        raise NotImplementedError(f"{type(self).__name__} has no learned step")
+        """Where learned steps start, one a block; in the unit of w.
+
+        Raises MissingMemberError if a subclass with ``learned`` does not give it.
+        """
+        raise _missing(self, "first_step")
 
     def backward_step(self, w: Tensor, q: Tensor, grad: Tensor, site: Site) -> Tensor:
-        """Stand-in for dL/ds, shape of ``site.step``."""
-        raise NotImplementedError(f"{type(self).__name__} has no learned step")
+        """Stand-in for dL/ds, shape of ``site.step``.
+
+        Raises MissingMemberError if a subclass with ``learned`` does not give it.
+        """
+        raise _missing(self, "backward_step")
+
+
+@dataclass(frozen=True)
+class Wrapping(Estimator):
+    """An estimator around an inner one, which says what both know and need."""
+
+    inner: Estimator
+
+    @property
+    def scheduled(self) -> bool:  # type: ignore[override]
+        """As the inner estimator."""
+        return self.inner.scheduled
+
+    @property
+    def scales(self) -> bool:  # type: ignore[override]
+        """As the inner estimator."""
+        return self.inner.scales
+
+    @property
+    def natural(self) -> bool:  # type: ignore[override]
+        """As the inner estimator."""
+        return self.inner.natural
+
+    @property
+    def learned(self) -> bool:  # type: ignore[override]
+        """As the inner estimator."""
+        return self.inner.learned
+
+    @property
+    def bits_needed(self) -> str:  # type: ignore[override]
+        """As the inner estimator."""
+        return self.inner.bits_needed
+
+    def admits(self, bits: int) -> bool:
+        """As the inner estimator."""
+        return self.inner.admits(bits)
 
 
 def as_numbers(estimator: Any, *names: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -10,28 +11,19 @@ from torch import Tensor
 
 from riemann_lne import checks
 
-from .base import Estimator, Site
+from .base import Site
 from .registry import register_estimator
-from .rows import Block, checked_block, from_rows, to_rows
+from .rows import Block, Blockwise, from_rows, to_rows
 
 __all__ = ["LSQ", "SEQ"]
 
 
 @dataclass(frozen=True)
-class _LearnedStep(Estimator):
+class _LearnedStep(Blockwise):
     """Base class with the step of each block, a parameter of the quantiser."""
 
     block: Block = "layer"
-    scales = True
     learned = True
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "block", checked_block(self.block))
-
-    @property
-    def per_channel(self) -> bool:  # type: ignore[override]
-        """Whether a block lies within a channel."""
-        return self.block != "layer"
 
     def _step(self, w: Tensor, site: Site) -> Tensor:
         """|s| by row, kept away from 0."""
@@ -45,12 +37,13 @@ class _LearnedStep(Estimator):
         v = rows / s
         return s, v, *self._rounded(v, site)
 
+    @abstractmethod
     def _rounded(self, v: Tensor, site: Site) -> tuple[Tensor, Tensor]:
-        raise NotImplementedError
+        """Q/s of v = w/s, and whether the gradient passes to w."""
 
+    @abstractmethod
     def _largest(self, site: Site) -> float:
         """L of the gradient's scale 1 / sqrt(L N), N the number of weights in a block."""
-        raise NotImplementedError
 
     def unit(self, w: Tensor, site: Site) -> Tensor:
         """The step."""

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 
-from .base import Estimator
+from .base import Estimator, example, lack
 
 __all__ = ["available_estimators", "get_estimator", "register_estimator"]
 
@@ -62,11 +62,14 @@ def register_estimator(name: str) -> Callable[[Factory], Factory]:
     return decorate
 
 
-_MINIMAL = """\
-    @register_estimator("mine")
-    class Mine(Estimator):
-        def backward(self, w, q, grad, site):
-            return grad * torch.cos(w)"""
+def _minimal(kind: object = None) -> str:
+    """The code of a right estimator; with a learned step if the class says that it has one."""
+    members = [example("backward")]
+    if getattr(kind, "learned", False) is True:
+        members = ["        learned = True", example("first_step"), *members]
+        members.append(example("backward_step"))
+    head = '    @register_estimator("mine")\n    class Mine(Estimator):\n'
+    return head + "\n\n".join(members)
 
 
 def _check(name: str, factory: object) -> None:
@@ -77,18 +80,28 @@ def _check(name: str, factory: object) -> None:
     elif isinstance(factory, type):
         if not issubclass(factory, Estimator):
             problem = f"the class {factory.__name__} does not extend Estimator"
-        elif factory.backward is Estimator.backward:
-            problem = f"the class {factory.__name__} has no member 'backward'"
         else:
-            for member, arguments in (("backward", 5), ("forward", 3)):
-                try:
-                    inspect.signature(getattr(factory, member)).bind(*[None] * arguments)
-                except TypeError as error:
-                    problem = f"its member {member!r} does not take what it is given: {error}"
+            problem = _wrong_member(factory)
     if problem:
         raise InvalidArgumentError(
-            f"estimator {name!r}: {problem}. A minimal one that is right:\n{_MINIMAL}"
+            f"estimator {name!r}: {problem}. A minimal one that is right:\n{_minimal(factory)}"
         )
+
+
+def _wrong_member(kind: type[Estimator]) -> str:
+    """What is wrong with the members of a class; empty if nothing is."""
+    needed = {"backward": 5}
+    if kind.learned is True:
+        needed |= {"first_step": 3, "backward_step": 5}
+    for member, arguments in {**needed, "forward": 3}.items():
+        given = getattr(kind, member)
+        if member in needed and given is getattr(Estimator, member):
+            return lack(kind, member)
+        try:
+            inspect.signature(given).bind(*[None] * arguments)
+        except TypeError as error:
+            return f"its member {member!r} does not take what it is given: {error}"
+    return ""
 
 
 def _origin(factory: Any) -> tuple[Any, Any]:
@@ -153,6 +166,6 @@ def get_estimator(name: str | Estimator, **options: Any) -> Estimator:
     if not isinstance(made, Estimator):
         raise InvalidArgumentError(
             f"estimator {name!r}: what was registered gave {made!r:.100}, which is no Estimator. A "
-            f"minimal one that is right:\n{_MINIMAL}"
+            f"minimal one that is right:\n{_minimal()}"
         )
     return made

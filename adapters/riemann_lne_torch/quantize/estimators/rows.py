@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor
 
 from riemann_lne import checks
 from riemann_lne.errors import InvalidArgumentError, ShapeError
 
-from .base import Site
+from .base import Estimator, Site
 
-__all__ = ["checked_block", "from_rows", "to_rows"]
+__all__ = ["Blockwise", "checked_block", "from_rows", "to_rows"]
 
 Block = str | int
 _NAMES = ("layer", "channel")
@@ -56,3 +58,19 @@ def from_rows(rows: Tensor, w: Tensor, site: Site) -> Tensor:
         return rows.reshape(w.shape).to(w.dtype)
     first = w.movedim(site.channel_axis, 0)
     return rows.reshape(first.shape).movedim(0, site.channel_axis).to(w.dtype)
+
+
+@dataclass(frozen=True)
+class Blockwise(Estimator):
+    """An estimator whose scale or step belongs to a block."""
+
+    block: Block = "channel"
+    scales = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "block", checked_block(self.block))
+
+    @property
+    def per_channel(self) -> bool:  # type: ignore[override]
+        """Whether a block lies within a channel."""
+        return self.block != "layer"

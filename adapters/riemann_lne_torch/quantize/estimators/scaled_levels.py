@@ -12,32 +12,16 @@ from torch import Tensor
 from riemann_lne import checks
 from riemann_lne.errors import InvalidArgumentError
 
-from .base import Estimator, Site
+from .base import Site
 from .registry import register_estimator
-from .rows import Block, checked_block, from_rows, to_rows
+from .rows import Block, Blockwise, from_rows, to_rows
 
 __all__ = ["QuEST", "RMSLevels", "Ternary", "gaussian_clip"]
 
 
-@dataclass(frozen=True)
-class _Blockwise(Estimator):
-    """Base class with the block that has one scale."""
-
-    block: Block = "channel"
-    scales = True
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "block", checked_block(self.block))
-
-    @property
-    def per_channel(self) -> bool:  # type: ignore[override]
-        """Whether a block lies within a channel."""
-        return self.block != "layer"
-
-
 @register_estimator("ternary")
 @dataclass(frozen=True)
-class Ternary(_Blockwise):
+class Ternary(Blockwise):
     """Three levels, as in BitNet b1.58: -a, 0 and a, with a = mean|w|.
 
     Value: a clip(round(w/a), -1, 1), the mean over the layer, each output channel, or groups of
@@ -160,7 +144,7 @@ def _nearest(rows: Tensor, levels: int, clip: float) -> tuple[Tensor, Tensor]:
 
 @register_estimator("rms")
 @dataclass(frozen=True)
-class RMSLevels(_Blockwise):
+class RMSLevels(Blockwise):
     """Evenly spaced levels in +-s, s = c times the root mean square: the best for normal weights.
 
     Value: the nearest of L = 2^k levels, evenly spaced from -s to s, s = c RMS(w) of the layer,

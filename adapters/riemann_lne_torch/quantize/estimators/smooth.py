@@ -11,7 +11,7 @@ from torch import Tensor
 from riemann_lne.errors import InvalidArgumentError, ShapeError
 
 from ..levels import max_magnitude, other_axes, quantize_tensor
-from .base import Estimator, Site, as_numbers
+from .base import Estimator, Site, Wrapping, as_numbers
 from .registry import register_estimator
 from .straight_through import STE
 
@@ -92,7 +92,7 @@ def _standardize(w: Tensor, site: Site, center: bool) -> tuple[Tensor, Tensor]:
 
 @register_estimator("standardized")
 @dataclass(frozen=True)
-class Standardized(Estimator):
+class Standardized(Wrapping):
     """Another estimator on weights of unit standard deviation in each output channel.
 
     Value: Q(z^), z^ = scale (w - mean)/sd, or scale w/sd without `center`. Gradient: that of the
@@ -150,24 +150,17 @@ class Standardized(Estimator):
         if not self.scale > 0.0:
             raise InvalidArgumentError(f"scale must be greater than 0, got {self.scale}")
 
-    @property
-    def scheduled(self) -> bool:  # type: ignore[override]
-        """As the inner estimator."""
-        return self.inner.scheduled
-
-    @property
-    def scales(self) -> bool:  # type: ignore[override]
-        """As the inner estimator."""
-        return self.inner.scales
-
-    @property
-    def natural(self) -> bool:  # type: ignore[override]
-        """As the inner estimator."""
-        return self.inner.natural
-
     def unit(self, w: Tensor, site: Site) -> Tensor | None:
         """As the inner estimator."""
         return self.inner.unit(self.transformed(w, site), site)
+
+    def first_step(self, w: Tensor, site: Site) -> Tensor:
+        """As the inner estimator at z^."""
+        return self.inner.first_step(self.transformed(w, site), site)
+
+    def backward_step(self, w: Tensor, q: Tensor, grad: Tensor, site: Site) -> Tensor:
+        """As the inner estimator at z^."""
+        return self.inner.backward_step(self.transformed(w, site), q, grad, site)
 
     def forward(self, w: Tensor, site: Site) -> Tensor:
         """Value Q(z^)."""
