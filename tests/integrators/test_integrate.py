@@ -107,6 +107,21 @@ def test_order_of_every_method_on_an_orbit(method: str) -> None:
     assert abs(math.log2(errors[0] / errors[1]) - ORDERS[method]) < 0.2
 
 
+@pytest.mark.parametrize("method", ORDERS)
+def test_order_of_every_method_where_time_is_in_the_equation(method: str) -> None:
+    """The times of the stages count here; on an orbit they do not."""
+    start = [0.8, -0.3]
+    reference = solve_ivp(pendulum, (0, 2), start, "DOP853", rtol=1e-13, atol=1e-14).y[:, -1]
+    errors = []
+    for steps in (20, 40):
+        found = rl.integrate(
+            pendulum, start, (0, 2), method, [2.0], dt=2 / steps, spectral_radius=2.0
+        )
+        errors.append(np.max(np.abs(found.y[-1] - reference)))
+    assert errors[1] > 1e-11
+    assert abs(math.log2(errors[0] / errors[1]) - ORDERS[method]) < 0.2
+
+
 @pytest.mark.parametrize("method", ["tsit5", "bs32", "rkl2", "rkg2"])
 def test_error_estimates_fall_as_they_claim(method: str) -> None:
     from riemann_lne.integrators.array_system import ArraySystem
@@ -330,6 +345,50 @@ def test_events_are_located_and_end_the_integration() -> None:
     assert found.y_events[1][0][0] == pytest.approx(25 / 2 / 9.81, rel=1e-6)
 
 
+def test_a_solution_between_steps_ends_where_the_integration_did() -> None:
+    def half(t: float, y: np.ndarray) -> float:
+        return float(y[0]) - 0.5
+
+    half.terminal = True  # type: ignore[attr-defined]
+    found = rl.integrate(
+        lambda t, y: -y, [1.0], (0, 2), events=[lambda t, y: 1.0, half], dense_output=True
+    )
+    assert found.success
+    assert "event half ended" in found.message
+    assert found.sol is not None
+    assert found.sol(found.t[-1])[0] == pytest.approx(0.5, rel=1e-6)
+    assert found.sol(0.0)[0] == 1.0
+    for t in (-1e-9, found.t[-1] + 1e-9, 1.5):
+        with pytest.raises(InvalidArgumentError, match="the solution is known on"):
+            found.sol(t)
+
+
+def test_an_event_that_never_had_a_sign_change_is_told() -> None:
+    def far(t: float, y: np.ndarray) -> float:
+        return float(y[0]) + 7.0
+
+    assert "event far" in rl.integrate(lambda t, y: -y, [1.0], (0, 1), events=far).message
+
+
+def test_steps_and_evaluations_are_counted() -> None:
+    calls = []
+
+    def f(t: float, y: np.ndarray) -> np.ndarray:
+        calls.append(t)
+        return np.array([y[1], 40.0 * (1 - y[0] ** 2) * y[1] - y[0]])  # van der Pol
+
+    found = rl.integrate(f, [2.0, 0.0], (0, 15), rtol=1e-4)
+    assert found.nfev == len(calls)
+    assert found.n_accepted == len(found.t) - 1
+    assert 0 < found.n_rejected < found.n_accepted
+    # Times in between are read from the solution: no step is cut.
+    times = [0.1 * k for k in range(150)]
+    between = rl.integrate(f, [2.0, 0.0], (0, 15), t_eval=times, rtol=1e-4, dense_output=True)
+    assert between.n_accepted == found.n_accepted
+    cut = rl.integrate(f, [2.0, 0.0], (0, 15), t_eval=times, rtol=1e-4)
+    assert cut.n_accepted > found.n_accepted
+
+
 def test_steady_state_is_an_event_here_as_well() -> None:
     found = rl.integrate(lambda t, y: -y, [1.0], (0, 50), events=rl.events.SteadyState(1e-3))
     assert found.status == 1
@@ -418,6 +477,24 @@ def test_a_method_is_taken_as_an_object_and_by_a_registered_name() -> None:
     assert np.allclose(ends("heun of a test", pendulum, [0.8, -0.3], 1.0, 0.05), one, atol=1e-3)
     with pytest.raises(InvalidArgumentError, match="'rk4' is there already"):
         register_method("rk4", Ralston)
+
+
+@pytest.mark.parametrize(
+    ("name", "maker", "text"),
+    [("", Ralston, "a text"), ("  ", Ralston, "a text"), (3, Ralston, "a text"),
+     ("mine of a test", 3, "a function"), ("rkl2", Ralston, "is there already")],
+)  # fmt: skip
+def test_what_is_no_method_is_not_registered(name: Any, maker: Any, text: str) -> None:
+    before = known_methods()
+    with pytest.raises(InvalidArgumentError, match=text):
+        register_method(name, maker)
+    assert known_methods() == before
+
+
+def test_what_a_registered_function_makes_must_be_a_method() -> None:
+    register_method("nothing of a test", lambda system, y: Lacking())
+    with pytest.raises(DTypeError, match="error_exponent is missing"):
+        ends("nothing of a test", pendulum, [0.8, -0.3], 1.0, 0.05)
 
 
 class Lacking:
