@@ -284,10 +284,16 @@ class _Run:
                 state = np.array(run.y[after])
                 metrics.append(RotationalMetric.from_state(metric.operators, metric.n, state))
             t = float(piece.born + np.cumsum(steps)[-1])  # as ``Piece.t`` has it
-            end = run.message if run.status < 0 else self._state_of(metrics[-1], t)
+            if run.status < 0:
+                end = "interrupted" if run.status == -2 else run.message
+            else:
+                end = self._state_of(metrics[-1], t)
         self.steps += taken
         done = replace(piece, steps=np.array(steps), metrics=metrics, end=end)
         self.pieces[piece.index] = done
+        if run.status == -2:
+            # ``integrate`` has taken Ctrl-C; the parts that are left end with this one.
+            raise KeyboardInterrupt
         if end == "cut":
             left, right, cap = cut(metrics[-1])
             for part in (left, right):

@@ -20,6 +20,7 @@ from riemann_lne.symmetric import (
     save_history,
     solve,
 )
+from riemann_lne.symmetric.flow import RotationalFlow
 
 
 @pytest.fixture(scope="module")
@@ -192,23 +193,98 @@ def test_solutions_are_kept_in_files(tmp_path):
         RotationalSolution.load(path)
 
 
-def test_a_run_that_was_interrupted_goes_on_with_the_parts_that_are_left(history, tmp_path):
+def test_ctrl_c_ends_all_parts_and_the_one_that_it_met_is_followed_anew(
+    history, tmp_path, monkeypatch
+):
     path = tmp_path / "run.npz"
-    first = history.pieces[0]
-    children = [
-        type(p)(p.index, p.parent, p.born, np.zeros(0), p.metrics[:1], cap=p.cap)
-        for p in history.pieces[1:]
-    ]
-    stopped = type(history)(
-        [first, history.pieces[1], children[1]], False, "", 0, 0, history.parameters
-    )
-    save_history(stopped, path)
-    resumed = flow_with_surgery(
-        first.metrics[0], neck=0.1, stop=0.05, rtol=1e-4, checkpoint=path, resume=True
-    )
-    assert resumed.success
-    # To the last bit.
+    whole, begun = RotationalFlow.__call__, []
+
+    def interrupted(flow, t, state):
+        begun.append(1)
+        if len(begun) > history.nfev - 20:  # in the last part
+            raise KeyboardInterrupt
+        return whole(flow, t, state)
+
+    options = {"neck": 0.1, "stop": 0.05, "rtol": 1e-4, "checkpoint": path}
+    start = history.pieces[0].metrics[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(RotationalFlow, "__call__", interrupted)
+        run = flow_with_surgery(start, **options)
+    assert [p.end for p in run.pieces] == ["cut", "round point", "interrupted"]
+    assert not run.success
+    assert len(run.pieces[2].metrics) > 5
+    resumed = flow_with_surgery(start, resume=True, **options)
+    assert resumed.message == load_history(path).message == history.message
+    assert (resumed.nfev, resumed.n_accepted) == (history.nfev, history.n_accepted)
     assert resumed.pieces[2].metrics == history.pieces[2].metrics
+    with pytest.raises(InvalidArgumentError, match="another flow"):
+        flow_with_surgery(dumbbell(80, 0.16, 0.5, n=3), resume=True, **options)
+
+
+def test_ctrl_c_in_one_of_several_parts_ends_those_that_are_left(history, monkeypatch):
+    first = len(history.pieces[0].metrics)
+
+    def interrupted(flow, t, state, whole=RotationalFlow.__call__, seen=[]):  # noqa: B006
+        seen.append(1)
+        if len(seen) > 30:
+            raise KeyboardInterrupt
+        return whole(flow, t, state)
+
+    monkeypatch.setattr(RotationalFlow, "__call__", interrupted)
+    run = flow_with_surgery(history.pieces[0].metrics[0], neck=0.1, stop=0.05, rtol=1e-4)
+    assert [p.end for p in run.pieces] == ["interrupted"]
+    assert 1 < len(run.pieces[0].metrics) < first
+
+
+def test_no_more_necks_are_cut_than_asked_for_and_no_more_steps_are_taken():
+    start = dumbbell(64, 0.1, n=3)
+    run = flow_with_surgery(start, neck=0.3, rtol=1e-3, max_pieces=1)
+    (piece,) = run.pieces
+    assert (piece.end, run.success) == ("neck", True)
+    # A cylinder of that radius lives for r^2 / (2 (n - 1)); the time before it is the sum of steps.
+    rest = piece.metrics[-1].neck_radius() ** 2 / 4
+    np.testing.assert_allclose(piece.time_left()[[-1, 0]], [rest, rest + piece.steps.sum()])
+    few = flow_with_surgery(start, neck=0.3, rtol=1e-3, max_steps=4)
+    assert not few.success
+    assert few.n_accepted == 4
+    assert "max_steps" in few.pieces[0].end
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"numbers": lambda a: a[:-1]}, "it should hold"),
+        ({"states": lambda a: a[:-1]}, "it should hold"),
+        ({"numbers": lambda a: -a}, "not positive"),
+        ({"states": lambda a: a * np.where(np.arange(len(a)) == 2, np.nan, 1)[:, None, None]},
+         "not finite"),
+        ({"format": lambda a: a + 1}, "its format is 2"),
+        ({"record": lambda a: np.array(str(a).replace("history of", "tale of"))}, "a tale of"),
+    ],
+)  # fmt: skip
+def test_a_history_that_was_changed_is_refused(history, tmp_path, change, message):
+    path = tmp_path / "run.npz"
+    save_history(history, path)
+    with np.load(path) as file:
+        content = {name: change.get(name, lambda a: a)(file[name]) for name in file.files}
+    np.savez(path, **content)
+    with pytest.raises(DamagedFileError, match=message):
+        load_history(path)
+
+
+def test_a_solution_with_a_time_too_few_is_refused_and_lengths_are_kept(tmp_path):
+    path = tmp_path / "tube.npz"
+    tube = RotationalMetric.from_function(
+        16, lambda x: 2 + 0 * x, lambda x: 1 + 0.1 * np.cos(2 * np.pi * x / 3), 2, "cylinder", 3.0
+    )
+    solution = solve(tube, (0, 0.01), t_eval=[0, 0.01])
+    solution.save(path)
+    assert RotationalSolution.load(path).metrics == solution.metrics
+    with np.load(path) as file:
+        content = {name: file[name] for name in file.files}
+    np.savez(path, **{**content, "numbers": content["numbers"][:-1]})
+    with pytest.raises(DamagedFileError, match="1 times, 2 metrics"):
+        RotationalSolution.load(path)
 
 
 def test_the_end_of_time_and_failures_keep_what_there_is():
