@@ -61,11 +61,13 @@ def measured() -> str:
         f"{record['machine']}; {record['rounds']} rounds in turns, medians. Load of the machine "
         f"meanwhile: {record['load'][0]:.1f} to {record['load'][1]:.1f} (other work ran on it).",
         "",
-        "The ratio is how many times as fast the processes are. That of processor time per process "
-        "(waiting for the others included) says what it would be if nothing else ran."
+        "The ratio says how many times as fast the processes are as the run they are compared with. "
+        "The ratio of processor time per process (waiting for the others included) estimates it for "
+        "a machine on which nothing else runs."
         + (
-            " **The machine was busy throughout: two processes then get more of it than one. The "
-            "ratios of time are no evidence for the aims, those of processor time rough ones.**"
+            " **The machine was busy throughout, and two processes then get more of it than one. So "
+            "the ratios of time are no evidence for the aims; those of processor time are rough "
+            "evidence.**"
             if busy
             else ""
         ),
@@ -98,9 +100,9 @@ def model() -> str:
         f"**A model, not a measurement.** A right-hand side takes (points of a block) / "
         f"{rate / 1e6:.3g} million a second + (bytes of the halo) / ({band / 1e9:.3g} GB/s) + 26 "
         "messages of 5 microseconds. The first two numbers are fitted to the processor time of "
-        "a block of 96 x 192^2 points on this machine, alone and as one of two; the last is a "
-        "usual one of clusters and was not measured. One process a core. A shared memory bus, or a "
-        "network that is busy, is not in it.",
+        "a block of 96 x 192^2 points on this machine, alone and as one of two. The last is a "
+        "usual figure of clusters and was not measured. There is one process for each core. The "
+        "model leaves out a shared memory bus and a busy network.",
         "",
         "| processes | 512^3: seconds a step | efficiency | 192^3 points each: efficiency |",
         "|---|---|---|---|",
