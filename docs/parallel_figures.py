@@ -61,12 +61,12 @@ def measured() -> str:
         f"{record['machine']}; {record['rounds']} rounds in turns, medians. Load of the machine "
         f"meanwhile: {record['load'][0]:.1f} to {record['load'][1]:.1f} (other work ran on it).",
         "",
-        "The ratio says how many times as fast the processes are as the run they are compared with. "
-        "The ratio of processor time per process (waiting for the others included) estimates it for "
-        "a machine on which nothing else runs."
+        "The ratio says how many times as fast the processes are as the run they are compared "
+        "with. The ratio of processor time per process (waiting for the others included) "
+        "estimates it for a machine on which nothing else runs."
         + (
-            " **The machine was busy throughout, and two processes then get more of it than one. So "
-            "the ratios of time are no evidence for the aims; those of processor time are rough "
+            " **The machine was busy throughout, and two processes then get more of it than one. "
+            "So the ratios of time are no evidence for the aims; those of processor time are rough "
             "evidence.**"
             if busy
             else ""

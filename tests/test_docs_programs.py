@@ -31,21 +31,25 @@ PAGES = [
 
 
 # Where pages register what they define; other tests look at these.
-REGISTRIES = {
-    "numpy": ("riemann_lne.integrators.methods", "_REGISTERED"),
-    "sympy": ("riemann_lne_validation.audit", "_REGISTRY"),
-    "torch": ("riemann_lne_torch.quantize.estimators.registry", "_REGISTRY"),
-}
+REGISTRIES = [
+    ("numpy", "riemann_lne.integrators.methods", "_REGISTERED"),
+    ("sympy", "riemann_lne_validation.audit", "_REGISTRY"),
+    ("torch", "riemann_lne_torch.quantize.estimators.registry", "_REGISTRY"),
+    ("torch", "riemann_lne_validation.comparison.registered", "_DATASETS"),
+    ("torch", "riemann_lne_validation.comparison.registered", "_NETWORKS"),
+]
 
 
 @pytest.fixture(autouse=True)
 def _registries() -> Iterator[None]:
     kept: list[tuple[dict[str, Any], dict[str, Any]]] = []
-    for library, (module, name) in REGISTRIES.items():
+    for library, module, name in REGISTRIES:
         if importlib.util.find_spec(library) is not None:
             home = importlib.import_module(module)
             if hasattr(home, "known_claims"):
                 home.known_claims()  # registers all of the package, which is imported once
+            if hasattr(home, "all_datasets"):
+                home.all_datasets()
             registry = getattr(home, name)
             kept.append((registry, dict(registry)))
     yield
