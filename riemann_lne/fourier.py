@@ -14,7 +14,7 @@ from typing import Any
 
 import array_api_compat
 import numpy as np
-import scipy.fft
+import scipy
 
 from .arrays import Array, device, like, namespace, writes
 from .threads import thread_count

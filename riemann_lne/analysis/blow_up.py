@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import least_squares
+import scipy
 
 from ..checks import number
 from ..errors import InvalidArgumentError
@@ -93,7 +93,9 @@ def fit_blow_up(
         return np.stack(slopes, axis=1)
 
     start = _first_guess(left, logs)
-    fit = least_squares(residual, start, jacobian, method="lm", xtol=1e-15, ftol=1e-15, gtol=1e-15)
+    fit = scipy.optimize.least_squares(
+        residual, start, jacobian, method="lm", xtol=1e-15, ftol=1e-15, gtol=1e-15
+    )
     distance, exponent, log_amplitude = (float(v) for v in fit.x)
     if exponent <= 0 or not distance < math.log(_FARTHEST * span):
         raise InvalidArgumentError(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from ..arrays import host_numbers, require_finite
 from ..checks import number
@@ -113,7 +113,7 @@ def check_order(
         )
     if not np.ptp(np.log(h)) > 0:
         raise InvalidArgumentError(f"steps {h.tolist()} cannot be told apart by their logarithms")
-    fit = stats.linregress(np.log(h), np.log(e))
+    fit = scipy.stats.linregress(np.log(h), np.log(e))
     # SciPy gives no error for equal errors, on which the line lies exactly.
     stderr = float(fit.stderr) if h.size > 2 and np.ptp(e) > 0 else 0.0
     report = OrderReport(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from ..arrays import host_numbers, require_finite, to_numpy
 from ..checks import count, number, numbers
@@ -157,7 +157,7 @@ def _line(
         raise InvalidArgumentError(
             f"the times in the window differ by {spread:.3g}: no slope can be fitted to them"
         )
-    fit = stats.linregress((x - middle) / spread, np.log(y))
+    fit = scipy.stats.linregress((x - middle) / spread, np.log(y))
     # SciPy gives no error for equal norms, on which the line lies exactly.
     error = float(fit.stderr) if np.ptp(y) > 0 else 0.0
     slope, stderr = float(fit.slope) / spread, error / spread
@@ -188,7 +188,7 @@ def student_quantile(level: float, freedom: int) -> float:
     value = number(level, "level", above=0.0)
     if not value < 1.0:
         raise InvalidArgumentError(f"level = {level}; a number between 0 and 1 is needed")
-    return float(stats.t.ppf(0.5 + value / 2, freedom))
+    return float(scipy.stats.t.ppf(0.5 + value / 2, freedom))
 
 
 @dataclass(frozen=True)

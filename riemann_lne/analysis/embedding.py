@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import CubicSpline
+import scipy
 
 from ..arrays import namespace, to_numpy
 from ..coefficients import Order
@@ -103,7 +103,7 @@ def embedding_profile(metric: MetricField, axis: int = 0, order: Order = 4) -> E
     rise = e - dr**2
     # A pole has slope 1, and rounding puts it on either side.
     good = rise >= -1e-9 * e
-    z = CubicSpline(x, np.sqrt(np.where(rise > 0, rise, 0.0))).antiderivative()(x)
+    z = scipy.interpolate.CubicSpline(x, np.sqrt(np.where(rise > 0, rise, 0.0))).antiderivative()(x)
     return EmbeddingProfile(x, r, z - 0.5 * (z[0] + z[-1]), dr / np.sqrt(e), good)
 
 

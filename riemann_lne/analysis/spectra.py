@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, gmres
 
 from ..arrays import Array, like, to_numpy
 from ..checks import count
@@ -94,6 +93,8 @@ def lichnerowicz_spectrum(metric: MetricField, k: int = 10, order: Order = "four
 
     def solve(flat: np.ndarray) -> np.ndarray:
         flat = np.asarray(flat, dtype=float).reshape(-1)
+        from scipy.sparse.linalg import LinearOperator, gmres
+
         shifted = LinearOperator((size, size), matvec=lambda v: shift * v - apply(v), dtype=float)
         inverse = LinearOperator((size, size), matvec=precondition, dtype=float)
         solution, failed = gmres(

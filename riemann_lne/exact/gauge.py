@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
+import scipy
 
 from ..arrays import Array, host_numbers, like, namespace, require_finite
 from ..checks import count, number, numbers
@@ -186,7 +186,7 @@ def _earliest(weights: list[tuple[float, int]]) -> float:
     # The latest time at which one term alone reaches 1, and a little more for rounding: no other
     # term is larger there, and none overflows.
     low = max((w - 1e-9) / k for w, k in active)
-    return float(brentq(excess, low, 0.0))
+    return float(scipy.optimize.brentq(excess, low, 0.0))
 
 
 @dataclass(frozen=True)

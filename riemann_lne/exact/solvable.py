@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from scipy.optimize import brentq
+import scipy
 
 from ..arrays import Array, namespace
 from ..checks import number
@@ -90,7 +90,9 @@ def _stretch(solution: Sol, t: float) -> float:
     # The arctangent takes between 0 and pi / 2 times |k| away from the target.
     high = max(target, _ACCURACY)
     return float(
-        brentq(lambda c: solution._clock(c) - target, 0.0, high, xtol=1e-300, rtol=4 * _ACCURACY)
+        scipy.optimize.brentq(
+            lambda c: solution._clock(c) - target, 0.0, high, xtol=1e-300, rtol=4 * _ACCURACY
+        )
     )
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy.integrate import solve_ivp
+import scipy
 
 from ..arrays import Array, namespace
 from ..checks import number
@@ -171,8 +171,8 @@ def _history(squares: tuple[float, float, float]) -> _History:
         "max_step": _LONGEST_STEP,
         "dense_output": True,
     }
-    forward = solve_ivp(_slowed, (0.0, _END), start, **options)
-    backward = solve_ivp(_slowed, (0.0, _START), start, events=uneven, **options)
+    forward = scipy.integrate.solve_ivp(_slowed, (0.0, _END), start, **options)
+    backward = scipy.integrate.solve_ivp(_slowed, (0.0, _START), start, events=uneven, **options)
     return _History(
         float(backward.y[3, -1]),
         float(forward.y[3, -1]),

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-from scipy.optimize import brentq
+import scipy
 
 from .. import checks
 from ..arrays import Array, namespace
@@ -263,7 +263,9 @@ class EventWatch:
         tolerance = 0.1 * stepper.control.rtol + 4 * np.finfo(float).eps * (
             1 + abs(before.t) / size
         )
-        root = float(brentq(value, 0.0, 1.0, xtol=tolerance, rtol=4 * np.finfo(float).eps))
+        root = float(
+            scipy.optimize.brentq(value, 0.0, 1.0, xtol=tolerance, rtol=4 * np.finfo(float).eps)
+        )
         value(root)
         return seen[root][1]
 

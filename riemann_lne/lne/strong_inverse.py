@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.optimize import minimize
+import scipy
 
 from ..arrays import (
     Array,
@@ -239,7 +239,7 @@ def train_inverse(
         loss, slopes = _loss(unpacked(y), matrices)
         return loss, np.concatenate([a.ravel() for a in slopes])
 
-    found = minimize(
+    found = scipy.optimize.minimize(
         value,
         np.concatenate([w.ravel() for w in first]),
         jac=True,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.integrate import solve_ivp
+import scipy
 
 from .. import checks
 from ..arrays import host_numbers
@@ -70,7 +70,7 @@ def bryant_soliton(
         return [psi_s, psi_ss, n * psi_ss / psi]
 
     first = min(0.01, float(s[0]))
-    run = solve_ivp(
+    run = scipy.integrate.solve_ivp(
         slope, (first, end), _series(first, n), "DOP853", t_eval=s, rtol=1e-12, atol=1e-15
     )
     if not run.success or run.y.shape[1] != len(s):

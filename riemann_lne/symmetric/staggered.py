@@ -12,8 +12,7 @@ from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
-import scipy.sparse as sparse
-from scipy.sparse.linalg import splu
+import scipy
 
 from .. import checks
 from ..coefficients import fd_weights
@@ -103,27 +102,27 @@ class Staggered:
     # ---- the operators as sparse matrices -----------------------------------------------------
 
     @cached_property
-    def at_faces(self) -> sparse.csr_matrix:
+    def at_faces(self) -> scipy.sparse.csr_matrix:
         """(2 F, N): values on faces, below them delta f, from values in cells."""
         places = 2 * np.arange(len(self.faces))
         values = self._matrix(places, 1, 0)
-        return sparse.vstack([values, self.delta_at_faces]).tocsr()
+        return scipy.sparse.vstack([values, self.delta_at_faces]).tocsr()
 
     @cached_property
-    def delta_at_faces(self) -> sparse.csr_matrix:
+    def delta_at_faces(self) -> scipy.sparse.csr_matrix:
         """(F, N): delta f on faces; at a pole its limit."""
         slopes = self._matrix(2 * np.arange(len(self.faces)), 1, 1)
         return (self.over_s @ slopes).tocsr()
 
     @cached_property
-    def at_cells(self) -> sparse.csr_matrix:
+    def at_cells(self) -> scipy.sparse.csr_matrix:
         """(2 N, F): values in cells, below them delta f, from values on faces."""
         places = 2 * np.arange(self.points) + 1
-        slopes = sparse.diags(1 / self.S) @ self._matrix(places, 0, 1)
-        return sparse.vstack([self._matrix(places, 0, 0), slopes]).tocsr()
+        slopes = scipy.sparse.diags(1 / self.S) @ self._matrix(places, 0, 1)
+        return scipy.sparse.vstack([self._matrix(places, 0, 0), slopes]).tocsr()
 
     @cached_property
-    def over_s(self) -> sparse.csr_matrix:
+    def over_s(self) -> scipy.sparse.csr_matrix:
         """(F, F): an odd function on faces over S; at a pole the limit.
 
         By the even polynomial through the faces beside it. Another formula for the limit, of the
@@ -134,7 +133,7 @@ class Staggered:
         inverse = np.ones(count)
         regular = self.S_faces > 0
         inverse[regular] = 1 / self.S_faces[regular]
-        result = sparse.lil_matrix(sparse.diags(inverse))
+        result = scipy.sparse.lil_matrix(scipy.sparse.diags(inverse))
         nodes = tuple((j + 1) ** 2 for j in range(self.order // 2 + 1))
         weights = [float(w) for w in fd_weights(0, nodes)]
         for pole in range(self.poles):
@@ -145,13 +144,13 @@ class Staggered:
                 result[row, near] = weight * inverse[near]
         return result.tocsr()
 
-    def _matrix(self, places: np.ndarray, parity: int, derivative: int) -> sparse.csr_matrix:
+    def _matrix(self, places: np.ndarray, parity: int, derivative: int) -> scipy.sparse.csr_matrix:
         """Differences at places from nodes; both in units of half a spacing.
 
         Nodes are the odd places (cells, ``parity`` 1) or the even ones (faces, 0).
         """
         columns = self.points if parity or self.periodic else self.points + 1
-        result = sparse.lil_matrix((len(places), columns))
+        result = scipy.sparse.lil_matrix((len(places), columns))
         for row, place in enumerate(places.tolist()):
             nodes = self._nodes(place, parity)
             weights = fd_weights(derivative, tuple(node - place for node in nodes))
@@ -209,7 +208,7 @@ class Staggered:
         """(1 - width^2 h^2 d_x^2)^(-2) with parity at the poles: what varies slowly on the grid."""
         count = len(self.faces) if on_faces else self.points
         w2 = width * width
-        matrix = sparse.lil_matrix(sparse.diags(np.full(count, 1 + 2 * w2)))
+        matrix = scipy.sparse.lil_matrix(scipy.sparse.diags(np.full(count, 1 + 2 * w2)))
         for j in range(count):
             for i in (j - 1, j + 1):
                 if self.periodic:
@@ -219,7 +218,9 @@ class Staggered:
                 else:
                     i = min(max(i, 0), count - 1)
                 matrix[j, i] -= w2
-        squared = sparse.csc_matrix(matrix @ matrix)
+        from scipy.sparse.linalg import splu
+
+        squared = scipy.sparse.csc_matrix(matrix @ matrix)
         factor = splu(squared)
 
         def smooth(values: np.ndarray) -> np.ndarray:

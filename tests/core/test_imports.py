@@ -46,6 +46,17 @@ def test_importing_the_library_imports_no_optional_one() -> None:
     assert run(code).strip() == "[]"
 
 
+def test_parts_of_scipy_are_imported_where_they_are_used() -> None:
+    """Together they take longer than all the rest; scipy.stats alone, half a second."""
+    code = """
+        import sys
+        import riemann_lne
+        parts = ("fft", "integrate", "interpolate", "optimize", "sparse", "stats")
+        print([part for part in parts if f"scipy.{part}" in sys.modules])
+    """
+    assert run(code).strip() == "[]"
+
+
 def test_a_flow_on_numpy_imports_no_optional_library_either() -> None:
     code = f"""
         import sys
