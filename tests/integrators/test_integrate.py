@@ -25,12 +25,20 @@ from riemann_lne.integrators import (
     Step,
     Tableau,
     known_methods,
+    methods,
     register_method,
 )
 from tests.integrators.problems import PROBLEMS
 
 ORDERS = {"rk4": 4, "tsit5": 5, "bs32": 3, "rkl2": 2, "rkg2": 2}
 PAIRS = ("tsit5", "bs32")
+
+
+@pytest.fixture(autouse=True)
+def _unregistered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests elsewhere list the methods that are known."""
+    for name in ("_MAKERS", "_REGISTERED"):
+        monkeypatch.setattr(methods, name, dict(getattr(methods, name)))
 
 
 def test_every_method_but_that_of_fourier_space_is_looked_at_here() -> None:
@@ -109,13 +117,17 @@ def test_order_of_every_method_on_an_orbit(method: str) -> None:
 
 @pytest.mark.parametrize("method", ORDERS)
 def test_order_of_every_method_where_time_is_in_the_equation(method: str) -> None:
-    """The times of the stages count here; on an orbit they do not."""
+    """The times of the stages count here; on an orbit they do not.
+
+    With three stages a stabilised method has one time in between: the bound asks for more.
+    """
+    radius = 300.0 if method in ("rkl2", "rkg2") else 2.0
     start = [0.8, -0.3]
     reference = solve_ivp(pendulum, (0, 2), start, "DOP853", rtol=1e-13, atol=1e-14).y[:, -1]
     errors = []
     for steps in (20, 40):
         found = rl.integrate(
-            pendulum, start, (0, 2), method, [2.0], dt=2 / steps, spectral_radius=2.0
+            pendulum, start, (0, 2), method, [2.0], dt=2 / steps, spectral_radius=radius
         )
         errors.append(np.max(np.abs(found.y[-1] - reference)))
     assert errors[1] > 1e-11
@@ -227,9 +239,7 @@ def test_rkg2_is_monotone_at_held_ends_where_rkl2_is_not(stages: int) -> None:
 
 @pytest.mark.parametrize("kind", ["RKL2", "RKG2"])
 def test_both_are_monotone_without_ends(kind: str) -> None:
-    import riemann_lne.integrators as methods
-
-    chosen: Any = getattr(methods, kind)
+    chosen: Any = getattr(rl.integrators, kind)
 
     def f(t: float, u: np.ndarray) -> np.ndarray:
         return np.roll(u, 1) + np.roll(u, -1) - 2 * u
