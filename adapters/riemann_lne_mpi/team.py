@@ -173,7 +173,7 @@ class MPITeam(Team):
         try:
             yield
             self.barrier()
-        except BaseException as error:
+        except BaseException as error:  # Ctrl-C and SystemExit too: the others must not wait
             agreed = self._agreed(error)
             if agreed is error:
                 raise
@@ -215,12 +215,17 @@ class MPITeam(Team):
 
     def _report(self, error: BaseException) -> _Report:
         """Report of an error for the other processes."""
+        # Nothing that goes wrong here may keep this process from the meeting: the others wait.
         try:
             kind = pickle.dumps(type(error))
-        except Exception:
+        except Exception:  # a class inside a function, or with a metaclass of its own
             kind = pickle.dumps(OtherProcessError)
+        try:
+            text = str(error)
+        except Exception:  # the class has a __str__ that fails
+            text = type(error).__name__
         notes = tuple(str(n) for n in getattr(error, "__notes__", ()))
-        return kind, str(error), notes, self.place
+        return kind, text, notes, self.place
 
 
 def _remade(report: _Report, where: str) -> BaseException:
@@ -229,7 +234,7 @@ def _remade(report: _Report, where: str) -> BaseException:
     message = f"{where}{place}: {text}"
     try:
         result = pickle.loads(kind)(message)
-    except Exception:
+    except Exception:  # the class is not known here, or takes other arguments than a text
         result = OtherProcessError(message)
     for note in notes:
         result.add_note(note)

@@ -70,6 +70,54 @@ def no_metric() -> Any:
         return rl.MetricField.from_function(rlm.distribute(rl.Grid.torus((24, 24))), function)
 
 
+def raised_by_one(error: BaseException) -> str:
+    """What all of them raise where one process raises this."""
+    try:
+        with TEAM.together():
+            if TEAM.rank == LAST:
+                error.add_note("a note")
+                raise error
+    except BaseException as found:
+        return f"{type(found).__name__}: {found} ({', '.join(found.__notes__)})"
+    return "went on"
+
+
+def class_inside() -> str:
+    class InsideError(Exception):
+        pass
+
+    return raised_by_one(InsideError("of a function"))
+
+
+class TwoArgumentsError(Exception):
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(f"{one} {two}")
+
+
+def other_constructor() -> str:
+    return raised_by_one(TwoArgumentsError("one", "two"))
+
+
+class NoTextError(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+def no_text() -> str:
+    try:
+        return raised_by_one(NoTextError())
+    except ValueError:  # the text of what is raised here fails as well
+        return "NoText"
+
+
+def ctrl_c() -> str:
+    return raised_by_one(KeyboardInterrupt("of one"))
+
+
+def end_of_one() -> str:
+    return raised_by_one(SystemExit(3))
+
+
 def other_arguments() -> Any:
     return rlm.solve_flow(start(), FLOW, (0, 1 + TEAM.rank), "rkl2")
 
