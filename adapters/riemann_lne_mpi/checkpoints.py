@@ -85,22 +85,15 @@ class SharedCheckpointFile(CheckpointFile):
     def begin(self) -> None:
         with self._team.together():
             if self._team.rank == 0:
-                if exists(self._commit) or any(exists(self.owned / g) for g in GENERATIONS):
-                    raise InvalidArgumentError(
-                        f"{self.owned} holds the checkpoint of an earlier run; pass resume=True to "
-                        "go on with it, remove it, or choose another path"
-                    )
+                self._refuse_earlier(self.owned, (COMMIT, *GENERATIONS))
                 # Of a run that was killed before its first checkpoint counted.
                 remove_sets(self.owned)
         with self._team.together():
             super().begin()
 
-    def due(self, steps: int) -> bool:
-        plan = self.plan
-        if plan.steps is not None and steps - self._written_steps >= plan.steps:
-            return True
+    def _passed(self, seconds: float) -> bool:
         # Clocks differ: that of the first process decides.
-        return plan.seconds is not None and self._team.decided(super().due(steps))
+        return self._team.decided(super()._passed(seconds))
 
     def write(
         self,

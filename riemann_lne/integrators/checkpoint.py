@@ -143,21 +143,30 @@ class CheckpointFile:
 
     def begin(self) -> None:
         """Prepare the folder for a new run; one that holds another run's work is left alone."""
-        if any(exists(self.folder / name) for name in GENERATIONS):
-            raise InvalidArgumentError(
-                f"{self.folder} holds the checkpoint of an earlier run; pass resume=True to go on "
-                "with it, remove it, or choose another path"
-            )
+        self._refuse_earlier(self.folder)
         with storage_errors("the checkpoint", self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._journal.begin()
+
+    @staticmethod
+    def _refuse_earlier(folder: Path, marks: Sequence[str] = GENERATIONS) -> None:
+        """InvalidArgumentError if a folder has a file that marks another run's work."""
+        if any(exists(folder / name) for name in marks):
+            raise InvalidArgumentError(
+                f"{folder} holds the checkpoint of an earlier run; pass resume=True to go on with "
+                "it, remove it, or choose another path"
+            )
 
     def due(self, steps: int) -> bool:
         """Whether it is time after so many accepted steps."""
         plan = self.plan
         if plan.steps is not None and steps - self._written_steps >= plan.steps:
             return True
-        return plan.seconds is not None and time.monotonic() - self._written_at >= plan.seconds
+        return plan.seconds is not None and self._passed(plan.seconds)
+
+    def _passed(self, seconds: float) -> bool:
+        """Whether a time has passed since the last checkpoint."""
+        return time.monotonic() - self._written_at >= seconds
 
     def write(
         self,

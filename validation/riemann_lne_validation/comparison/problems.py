@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -165,15 +165,21 @@ def problem_of(arm: Arm) -> Problem:
     return DatasetProblem(arm, entry, find_network(arm.model))
 
 
-def _asked(task: Task, member: str, call: Any) -> Any:
-    """Result of a task's function; a failure names the member."""
+def _attempted(call: Callable[[], Any], refusal: Callable[[str], Exception]) -> Any:
+    """Result of a function of the user's; a failure is told in words by an error of ours."""
     try:
         return call()
     except RiemannLNEError:
         raise
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise ContractError("Task", task.name, member, f"fails ({reason})") from error
+        raise refusal(" ".join(f"{type(error).__name__}: {error}".split())[:300]) from error
+
+
+def _asked(task: Task, member: str, call: Any) -> Any:
+    """Result of a task's function; a failure names the member."""
+    return _attempted(
+        call, lambda reason: ContractError("Task", task.name, member, f"fails ({reason})")
+    )
 
 
 def _require_module(kind: str, name: str, member: str, model: object) -> None:
@@ -276,19 +282,16 @@ def check_problem(arm: Arm, folder: Path | None) -> None:
 
 
 def _tried(kind: str, name: str, member: str, call: Any) -> Any:
-    try:
-        return call()
-    except RiemannLNEError:
-        raise
-    except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    def refusal(reason: str) -> Exception:
         if kind == "Dataset":
-            raise ShapeError(
+            return ShapeError(
                 f"dataset {name!r}: its network does not take its samples, or its {member} "
                 f"fails on two of them ({reason}); choose another --model, or correct the file"
-            ) from error
+            )
         what = f"fails on the first two training items ({reason})"
-        raise ContractError(kind, name, member, what) from error
+        return ContractError(kind, name, member, what)
+
+    return _attempted(call, refusal)
 
 
 def _check_labels(arm: Arm, output: Tensor, samples: Samples) -> None:

@@ -44,28 +44,18 @@ register_dataset(
         summary="8 x 8 images of scikit-learn, 1797 of them; no download",
     )
 )
-register_dataset(
-    Dataset(
-        name="cifar10",
-        shape=(3, 32, 32),
-        classes=10,
-        read=_cifar("cifar10"),
-        defaults=_CIFAR,
-        needs_folder=True,
-        summary="60,000 colour images in 10 classes, from --data",
+for _classes in (10, 100):
+    register_dataset(
+        Dataset(
+            name=f"cifar{_classes}",
+            shape=(3, 32, 32),
+            classes=_classes,
+            read=_cifar(f"cifar{_classes}"),
+            defaults=_CIFAR,
+            needs_folder=True,
+            summary=f"60,000 colour images in {_classes} classes, from --data",
+        )
     )
-)
-register_dataset(
-    Dataset(
-        name="cifar100",
-        shape=(3, 32, 32),
-        classes=100,
-        read=_cifar("cifar100"),
-        defaults=_CIFAR,
-        needs_folder=True,
-        summary="60,000 colour images in 100 classes, from --data",
-    )
-)
 
 
 def _mnist1d(folder: Path | None) -> Any:
