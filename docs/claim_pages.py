@@ -18,11 +18,11 @@ from riemann_lne_validation.audit import (
     parameters_of,
     register_certificate,
 )
-from riemann_lne_validation.causes import CAUSES
+from riemann_lne_validation.audit.causes import CAUSES
+from riemann_lne_validation.audit.page import command_for, render
+from riemann_lne_validation.audit.records import Setting, outcome_of, read_json
+from riemann_lne_validation.audit.report import labelled, remarks, short
 from riemann_lne_validation.certificates import provable, write
-from riemann_lne_validation.page import command_for, render
-from riemann_lne_validation.records import Setting, outcome_of, read_json
-from riemann_lne_validation.report import labelled, remarks, short
 
 RECORDED = Path(__file__).parent / "audit" / "results.json"
 

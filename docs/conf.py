@@ -142,7 +142,7 @@ def write_comparisons(app: Any) -> None:
 
 def write_benchmarks(app: Any) -> None:
     """The recorded benchmarks as tables and plots: no number of that page is typed."""
-    from riemann_lne_validation.benchmarks.page import write_pages
+    from riemann_lne_benchmarks.page import write_pages
 
     folder = GENERATED / "benchmarks"
     images = folder.relative_to(HERE).as_posix()

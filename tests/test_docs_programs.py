@@ -33,7 +33,7 @@ PAGES = [
 # Where pages register what they define; other tests look at these.
 REGISTRIES = [
     ("numpy", "riemann_lne.integrators.methods", "_REGISTERED"),
-    ("sympy", "riemann_lne_validation.audit", "_REGISTRY"),
+    ("sympy", "riemann_lne_validation.audit.frame", "_REGISTRY"),
     ("torch", "riemann_lne_torch.quantize.estimators.registry", "_REGISTRY"),
     ("torch", "riemann_lne_validation.comparison.registered", "_DATASETS"),
     ("torch", "riemann_lne_validation.comparison.registered", "_NETWORKS"),

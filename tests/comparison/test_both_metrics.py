@@ -14,7 +14,7 @@ from riemann_lne_validation.comparison.paired import correct, pair
 from riemann_lne_validation.comparison.protocol import Arm
 from riemann_lne_validation.comparison.stored import read_summary
 from riemann_lne_validation.comparison.summary import summarise
-from riemann_lne_validation.stored_json import seal
+from riemann_lne_validation.lab.stored_json import seal
 
 SEEDS = range(9)
 

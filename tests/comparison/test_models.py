@@ -12,7 +12,7 @@ from riemann_lne_validation.comparison.models import (
     quantize_model,
 )
 from riemann_lne_validation.comparison.protocol import Arm
-from riemann_lne_validation.networks import cifar_resnet, edge_layers, mlp
+from riemann_lne_validation.lab.networks import cifar_resnet, edge_layers, mlp
 
 
 def arm(**settings):

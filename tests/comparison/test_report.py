@@ -13,7 +13,7 @@ from riemann_lne_validation.comparison import report, tables
 from riemann_lne_validation.comparison.protocol import Arm
 from riemann_lne_validation.comparison.stored import read_summary
 from riemann_lne_validation.comparison.summary import Summary, summarise
-from riemann_lne_validation.stored_json import seal
+from riemann_lne_validation.lab.stored_json import seal
 
 
 @pytest.fixture

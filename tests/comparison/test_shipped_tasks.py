@@ -22,7 +22,7 @@ from riemann_lne_validation.comparison.problems import check_problem, problem_of
 from riemann_lne_validation.comparison.protocol import default_arm
 from riemann_lne_validation.comparison.summary import summarise
 from riemann_lne_validation.comparison.training import Run
-from riemann_lne_validation.networks import cnn1d
+from riemann_lne_validation.lab.networks import cnn1d
 
 # Of the first signal and the first labels, recorded when the recipe was written down anew.
 FIRST = [0.859109, -0.210014, -1.108202]

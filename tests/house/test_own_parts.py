@@ -248,7 +248,7 @@ def claim_file(folder: Path, id: str, tolerance: float = 0.05) -> Path:
 
 @pytest.fixture(autouse=True)
 def _registry_as_it_was() -> Any:
-    audit = pytest.importorskip("riemann_lne_validation.audit")
+    audit = pytest.importorskip("riemann_lne_validation.audit.frame")
     before, files = audit.known_claims(), dict(audit._FILES)
     yield
     audit._REGISTRY.clear()
@@ -282,9 +282,9 @@ def test_a_claim_is_one_function_in_a_file_given_to_verify(tmp_path: Path) -> No
 
 
 def test_a_claim_of_a_user_runs_in_processes_of_its_own(tmp_path: Path) -> None:
-    from riemann_lne_validation.audit import load_claims
-    from riemann_lne_validation.records import Setting
-    from riemann_lne_validation.running import run_claims
+    from riemann_lne_validation.audit.frame import load_claims
+    from riemann_lne_validation.audit.records import Setting
+    from riemann_lne_validation.audit.running import run_claims
 
     path = claim_file(tmp_path, "sphere-elsewhere")
     (claim,) = load_claims([path])
@@ -315,7 +315,7 @@ def test_files_without_a_right_claim_are_refused(
 
 
 def test_the_example_of_the_message_is_right(tmp_path: Path) -> None:
-    from riemann_lne_validation.audit import _MINIMAL_FILE, load_claims, run_claim
+    from riemann_lne_validation.audit.frame import _MINIMAL_FILE, load_claims, run_claim
 
     path = tmp_path / "example.py"
     path.write_text(textwrap.dedent(_MINIMAL_FILE), encoding="utf-8")
@@ -324,7 +324,7 @@ def test_the_example_of_the_message_is_right(tmp_path: Path) -> None:
 
 
 def test_a_check_that_returns_something_else_is_told_what_to_return(tmp_path: Path) -> None:
-    from riemann_lne_validation.audit import load_claims, run_claim
+    from riemann_lne_validation.audit.frame import load_claims, run_claim
 
     path = claim_file(tmp_path, "a-number")
     path.write_text(path.read_text().replace("return Evidence(found)", "return error"))
@@ -337,7 +337,7 @@ def test_a_check_that_returns_something_else_is_told_what_to_return(tmp_path: Pa
 
 def test_a_name_of_the_library_cannot_be_taken(tmp_path: Path) -> None:
     from riemann_lne.errors import InvalidArgumentError
-    from riemann_lne_validation.audit import known_claims, load_claims
+    from riemann_lne_validation.audit.frame import known_claims, load_claims
 
     path = claim_file(tmp_path, "weak-inverse")
     before = known_claims()

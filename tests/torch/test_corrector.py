@@ -19,6 +19,7 @@ from riemann_lne.errors import (  # noqa: E402
 )
 from riemann_lne.lne.pieces import PieceSums  # noqa: E402
 from riemann_lne.testing import check_corrector  # noqa: E402
+from riemann_lne_benchmarks.torch_training import allocated_peak  # noqa: E402
 from riemann_lne_torch import (  # noqa: E402
     LNECorrector,
     QuantConfig,
@@ -26,7 +27,6 @@ from riemann_lne_torch import (  # noqa: E402
 )
 from riemann_lne_torch.natural import blocks, grouped  # noqa: E402
 from riemann_lne_torch.natural.tau import Follower  # noqa: E402
-from riemann_lne_validation.benchmarks.torch_training import allocated_peak  # noqa: E402
 
 nn = torch.nn
 

@@ -12,33 +12,33 @@ import numpy as np
 import pytest
 
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
-from riemann_lne_validation.benchmarks import list_benchmarks, run_benchmarks, runner, weights
-from riemann_lne_validation.benchmarks.environment import available_bytes, environment
-from riemann_lne_validation.benchmarks.formula import Rolled, Sliced, deturck_form
-from riemann_lne_validation.benchmarks.gpu import bench_gpu
-from riemann_lne_validation.benchmarks.lab import (
+from riemann_lne_benchmarks import list_benchmarks, run_benchmarks, runner, weights
+from riemann_lne_benchmarks.environment import available_bytes, environment
+from riemann_lne_benchmarks.formula import Rolled, Sliced, deturck_form
+from riemann_lne_benchmarks.gpu import bench_gpu
+from riemann_lne_benchmarks.lab import (
     Laboratory,
     NotMeasuredError,
     laboratories,
     relative_difference,
     take_turns,
 )
-from riemann_lne_validation.benchmarks.page import write_pages
-from riemann_lne_validation.benchmarks.peer_comparison import FASTER, check_pointwise
-from riemann_lne_validation.benchmarks.requirements import TARGETS, judge
-from riemann_lne_validation.benchmarks.results import Record, Result, Row, Settings
-from riemann_lne_validation.benchmarks.right_hand_side import (
+from riemann_lne_benchmarks.page import write_pages
+from riemann_lne_benchmarks.peer_comparison import FASTER, check_pointwise
+from riemann_lne_benchmarks.requirements import TARGETS, judge
+from riemann_lne_benchmarks.results import Record, Result, Row, Settings
+from riemann_lne_benchmarks.right_hand_side import (
     Comparison,
     compare,
     problem,
     rounding,
 )
-from riemann_lne_validation.benchmarks.roofline import below_roof
-from riemann_lne_validation.benchmarks.samples import Samples, interleaved, ratio, statistics
-from riemann_lne_validation.benchmarks.starting import CASES
-from riemann_lne_validation.benchmarks.tables import Terminal, groups, markdown, table
-from riemann_lne_validation.benchmarks.versions import make_task
-from riemann_lne_validation.benchmarks.work_precision import quickest
+from riemann_lne_benchmarks.roofline import below_roof
+from riemann_lne_benchmarks.samples import Samples, interleaved, ratio, statistics
+from riemann_lne_benchmarks.starting import CASES
+from riemann_lne_benchmarks.tables import Terminal, groups, markdown, table
+from riemann_lne_benchmarks.versions import make_task
+from riemann_lne_benchmarks.work_precision import quickest
 
 SETTINGS = Settings(quick=True, repeats=3, peer_python="")
 
@@ -81,7 +81,7 @@ class TestPeers:
         task = problem(shape, order=order)
         reference = make_task("plain", task)
         expected = reference.result(reference.call())
-        from riemann_lne_validation.benchmarks.versions import start_metric
+        from riemann_lne_benchmarks.versions import start_metric
 
         metric = start_metric(task)
         packed, spacing = metric.packed, metric.grid.spacing

@@ -6,13 +6,13 @@ import riemann_lne.curvature as curvature_module
 import riemann_lne.flows.ricci as ricci_module
 import riemann_lne.integrators.pullback as pullback_module
 from riemann_lne.tensors import pairs
-from riemann_lne_validation.audit import Verdict, known_claims, run_claim
-from riemann_lne_validation.claims import (
+from riemann_lne_validation.audit.claims import (
     section_4_bounds,
     section_4_convergence,
     section_a_continuation,
     section_a_stability,
 )
+from riemann_lne_validation.audit.frame import Verdict, known_claims, run_claim
 
 # Smaller than --quick: what is tested is that faults are noticed.
 SMALL = {
@@ -124,7 +124,7 @@ def test_a_diffeomorphism_that_runs_the_wrong_way_is_noticed(monkeypatch):
 
 
 def test_a_speed_that_is_too_small_breaks_the_bound(monkeypatch):
-    from riemann_lne_validation.claims import section_a_continuation as module
+    from riemann_lne_validation.audit.claims import section_a_continuation as module
 
     right = module.rate
     monkeypatch.setattr(module, "rate", lambda *a: 0.5 * right(*a))

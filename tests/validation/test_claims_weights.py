@@ -8,8 +8,7 @@ import pytest
 from riemann_lne import HessianLNEMetric, LNEMetric
 from riemann_lne.lne import LNEPotential, Simplex
 from riemann_lne_validation import steepest, timing
-from riemann_lne_validation.audit import Verdict, known_claims, run_claim
-from riemann_lne_validation.claims import (
+from riemann_lne_validation.audit.claims import (
     section_2,
     section_3_descent,
     section_3_divergence,
@@ -19,6 +18,7 @@ from riemann_lne_validation.claims import (
     section_6,
     section_6_cost,
 )
+from riemann_lne_validation.audit.frame import Verdict, known_claims, run_claim
 
 # Smaller than --quick: what is tested is that a fault is noticed.
 SMALL = {

@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 
 import pytest
 
+from riemann_lne_validation.audit.records import plain
+from riemann_lne_validation.audit.report import short
 from riemann_lne_validation.commands import parse_settings
-from riemann_lne_validation.records import plain
-from riemann_lne_validation.report import short
 
 
 def run(*arguments, cwd=None):

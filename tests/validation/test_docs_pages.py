@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from riemann_lne_validation.audit import judge, known_claims
-from riemann_lne_validation.records import Setting, evidence_of, plain
+from riemann_lne_validation.audit.frame import judge, known_claims
+from riemann_lne_validation.audit.records import Setting, evidence_of, plain
 
 ROOT = Path(__file__).parents[2]
 RECORDS = {r["id"]: r for r in json.loads((ROOT / "docs/audit/results.json").read_text())}

@@ -11,8 +11,8 @@ import io
 import pytest
 
 from riemann_lne.checks import printable
-from riemann_lne_validation.evidence import Line, Plot
-from riemann_lne_validation.page import _e, render
+from riemann_lne_validation.audit.evidence import Line, Plot
+from riemann_lne_validation.audit.page import _e, render
 
 HOSTILE = [
     r"$\frac{$",

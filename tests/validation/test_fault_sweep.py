@@ -3,7 +3,7 @@
 import pytest
 
 from riemann_lne_validation import faults
-from riemann_lne_validation.audit import Verdict
+from riemann_lne_validation.audit.frame import Verdict
 
 HOLDS, FAILS, CONDITIONS = (str(v) for v in (Verdict.HOLDS, Verdict.FAILS, Verdict.CONDITIONS))
 
@@ -43,7 +43,7 @@ def test_a_fault_is_inside_its_child_alone_and_is_noticed():
 
 
 # Every so-manyth fault of each module: minutes. The whole sweep is `python -m
-# riemann_lne_validation.faults`, whose results are in docs/audit-faults.md.
+# riemann_lne_validation.audit.faults`, whose results are in docs/audit-faults.md.
 WEIGHTS = [m for m in faults.MODULES if m.startswith("lne.")]
 FLOWS = [m for m in faults.MODULES if not m.startswith("lne.")]
 OF_WEIGHTS = (

@@ -9,7 +9,7 @@ import pytest
 
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 from riemann_lne_validation import audit
-from riemann_lne_validation.audit import (
+from riemann_lne_validation.audit.frame import (
     Claim,
     Evidence,
     Measurement,
@@ -18,7 +18,7 @@ from riemann_lne_validation.audit import (
     judge,
     run_claim,
 )
-from riemann_lne_validation.records import Setting, as_record, evidence_of, outcome_of
+from riemann_lne_validation.audit.records import Setting, as_record, evidence_of, outcome_of
 
 
 def measurement(error, tolerance=1.0, uncertainty=0.0):

@@ -18,8 +18,8 @@ import pytest
 
 from riemann_lne.errors import FolderInUseError
 from riemann_lne.locks import hold
-from riemann_lne_validation.folders import owned, require_writable
-from riemann_lne_validation.workers import worker_pool
+from riemann_lne_validation.lab.folders import owned, require_writable
+from riemann_lne_validation.lab.workers import worker_pool
 
 VERIFY = ["verify", "--only", "natural-gradient", "--jobs", "1"]
 COMPARE = ["compare", "--methods", "ste", "--seeds", "2", "--epochs", "1", "--jobs", "1"]
@@ -134,7 +134,7 @@ PARENT = """
 import sys
 sys.path.insert(0, {folder!r})
 from test_owned_places import report_and_wait
-from riemann_lne_validation.workers import worker_pool
+from riemann_lne_validation.lab.workers import worker_pool
 if __name__ == "__main__":
     with worker_pool(1) as pool:
         pool.submit(report_and_wait, sys.argv[1]).result()

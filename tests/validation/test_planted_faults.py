@@ -15,7 +15,7 @@ from riemann_lne.analysis import decay, norms
 from riemann_lne.grids import Grid
 from riemann_lne.integrators import etd
 from riemann_lne.lne import discrete_flow
-from riemann_lne_validation.audit import Verdict, known_claims, run_claim
+from riemann_lne_validation.audit.frame import Verdict, known_claims, run_claim
 
 SMALL = {
     "exponential-decay-torus": {"modes_2d": ((1, 0),), "modes_3d": (), "modes_4d": ()},

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from riemann_lne_validation import audit
-from riemann_lne_validation.audit import (
+from riemann_lne_validation.audit.frame import (
     Evidence,
     Line,
     Measurement,
@@ -17,8 +17,8 @@ from riemann_lne_validation.audit import (
     Verdict,
     known_claims,
 )
-from riemann_lne_validation.page import command_for, write_html
-from riemann_lne_validation.records import Setting
+from riemann_lne_validation.audit.page import command_for, write_html
+from riemann_lne_validation.audit.records import Setting
 
 PHONE = {"width": 390, "height": 844, "phone": True}
 VIEWS = {"desk": {}, "dark": {"dark": True}, "phone": PHONE, "dark phone": {**PHONE, "dark": True}}

@@ -12,7 +12,7 @@ import pytest
 
 from riemann_lne.errors import InvalidArgumentError
 from riemann_lne_validation import records, running
-from riemann_lne_validation.audit import (
+from riemann_lne_validation.audit.frame import (
     Evidence,
     Line,
     Measurement,
@@ -22,8 +22,8 @@ from riemann_lne_validation.audit import (
     known_claims,
     run_claim,
 )
-from riemann_lne_validation.records import Setting, evidence_of, resume, write_json
-from riemann_lne_validation.stored_json import seal, unseal
+from riemann_lne_validation.audit.records import Setting, evidence_of, resume, write_json
+from riemann_lne_validation.lab.stored_json import seal, unseal
 
 # Three that are done at once, and one that takes seconds, in which the run can be interrupted.
 CLAIMS = ["mirror-map-convexity", "lne-ricci-flat", "weak-inverse", "coercivity"]

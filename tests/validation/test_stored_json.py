@@ -11,8 +11,8 @@ import random
 import pytest
 
 from riemann_lne.errors import InvalidArgumentError, RiemannLNEError, StorageError
-from riemann_lne_validation.benchmarks.results import Record
-from riemann_lne_validation.stored_json import parse_json, read_json, reading, seal, unseal
+from riemann_lne_benchmarks.results import Record
+from riemann_lne_validation.lab.stored_json import parse_json, read_json, reading, seal, unseal
 
 CONTENT = {
     "schema": 2,

@@ -9,8 +9,8 @@ import pytest
 import riemann_lne.flows.ricci as ricci_module
 import riemann_lne.stencils as stencils
 from riemann_lne import HessianLNEMetric, LNEMetric
-from riemann_lne_validation.audit import Verdict, known_claims, run_claim
-from riemann_lne_validation.claims import section_3, section_4, section_5
+from riemann_lne_validation.audit.claims import section_3, section_4, section_5
+from riemann_lne_validation.audit.frame import Verdict, known_claims, run_claim
 
 PINNED = json.loads((Path(__file__).parent / "pinned_verdicts.json").read_text())
 VERDICTS = {id: Verdict(text) for id, text in PINNED.items()}
@@ -119,7 +119,7 @@ def test_the_same_seed_gives_the_same_numbers():
 
 def test_checks_run_on_torch_arrays():
     pytest.importorskip("torch")
-    from riemann_lne_validation.backends import Backend
+    from riemann_lne_validation.audit.backends import Backend
 
     claim = known_claims()["exponential-decay-torus"]
     overrides = SMALL[claim.id]

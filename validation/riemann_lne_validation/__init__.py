@@ -4,6 +4,6 @@ Source: J. Chen et al., "Learning Discretized Neural Networks under Ricci Flow",
 (version 3; JMLR 25, 2024). Numbers of equations and theorems are those of that version.
 """
 
-from .audit import Claim, Evidence, Measurement, Verdict, known_claims, run_claim
+from .audit.frame import Claim, Evidence, Measurement, Verdict, known_claims, run_claim
 
 __all__ = ["Claim", "Evidence", "Measurement", "Verdict", "known_claims", "run_claim"]

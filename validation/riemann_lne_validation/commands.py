@@ -8,15 +8,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from riemann_lne.errors import InvalidArgumentError
+from riemann_lne.errors import InvalidArgumentError, MissingDependencyError
 
-from .audit import Claim, Outcome, Verdict, load_claims, parameters_of, select
-from .backends import Backend
-from .folders import owned
+from .audit.backends import Backend
+from .audit.frame import Claim, Outcome, Verdict, load_claims, parameters_of, select
+from .lab.folders import owned
 
 if TYPE_CHECKING:
-    from .records import Setting
-    from .report import Terminal
+    from .audit.records import Setting
+    from .audit.report import Terminal
 
 
 def verify(commands: Any) -> None:
@@ -120,7 +120,16 @@ def compare(commands: Any) -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    from .benchmarks import list_benchmarks, run_benchmarks
+    try:
+        from riemann_lne_benchmarks import list_benchmarks, run_benchmarks
+    except ModuleNotFoundError as error:
+        if error.name != "riemann_lne_benchmarks":
+            raise
+        raise MissingDependencyError(
+            "the benchmarks are in the source distribution, not in the installed package: unpack "
+            "what `pip download --no-deps --no-binary :all: riemann-lne` brings, and run "
+            "`make bench` there"
+        ) from error
 
     if arguments.list:
         list_benchmarks()
@@ -137,8 +146,8 @@ def _bench(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from .page import require_plots
-    from .report import Terminal
+    from .audit.page import require_plots
+    from .audit.report import Terminal
 
     mine = load_claims(arguments.claims)
     claims = select(arguments.only) if arguments.only or not mine else mine
@@ -167,9 +176,9 @@ def _run_and_keep(
     proofs: Path | None,
 ) -> int:
     """Run what is not done, keep it as it comes, and print it; the exit code."""
-    from .page import write_html
-    from .records import Setting, write_json
-    from .running import run_claims
+    from .audit.page import write_html
+    from .audit.records import Setting, write_json
+    from .audit.running import run_claims
 
     setting = Setting(arguments.full, arguments.backend)
     files = _results_files(arguments)
@@ -249,7 +258,7 @@ def _taken(
     terminal: Terminal,
 ) -> list[Outcome]:
     """Outcomes of an earlier run that are taken, after a word on those that are not."""
-    from .records import resume
+    from .audit.records import resume
 
     if not files:
         raise InvalidArgumentError(

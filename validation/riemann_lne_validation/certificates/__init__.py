@@ -23,8 +23,8 @@ from pathlib import Path
 from riemann_lne.errors import InvalidArgumentError, MissingDependencyError
 from riemann_lne.io import write_atomically
 
-from ..audit import Outcome, register_certificate
-from ..evidence import Verdict
+from ..audit.evidence import Verdict
+from ..audit.frame import Outcome, register_certificate
 from . import discrete_flow, divergences, flows, metric
 from .parts import Certificate
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from ..evidence import Verdict
+from ..audit.evidence import Verdict
 from .parts import Certificate, Part, table, total
 from .spaces import EQ_16, SIZES, at, eq_16, named, rational
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from ..evidence import Verdict
+from ..audit.evidence import Verdict
 from .parts import Certificate, Part, table, total
 from .spaces import SIZES, at, divergence, named, rational
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from fractions import Fraction
 from itertools import combinations_with_replacement, product
 
-from ..evidence import Verdict
+from ..audit.evidence import Verdict
 from .parts import Certificate, Part, Text, identity, table, total
 
 _WAVE = {"s": "2*w/(1 + w**2)", "c": "(1 - w**2)/(1 + w**2)"}

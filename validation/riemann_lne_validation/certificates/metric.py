@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from ..evidence import Verdict
+from ..audit.evidence import Verdict
 from .parts import Certificate, Part, identity, table, total
 from .spaces import SIZES, at, eq_16, multiple, named
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from ..evidence import Verdict
+from ..audit.evidence import Verdict
 
 Text = Any
 """An expression such as "t1*(1 - t2**2)/s", a number, or nested lists of them."""

@@ -15,7 +15,7 @@ from typing import Any
 from riemann_lne.checks import printable
 from riemann_lne.errors import InvalidArgumentError, MissingDependencyError, UnknownNameError
 
-from ..folders import owned
+from ..lab.folders import owned
 from .config import Comparison, arm_of, load_config, seeds_of
 from .protocol import OPTIMIZERS, SPLITS, STARTS, Arm
 from .registered import load_task_files

@@ -10,7 +10,7 @@ from typing import Any
 
 from riemann_lne.errors import InvalidArgumentError, StorageError, UnknownNameError
 
-from ..stored_json import check_values
+from ..lab.stored_json import check_values
 from .protocol import Arm, default_arm
 
 __all__ = ["Comparison", "load_config"]

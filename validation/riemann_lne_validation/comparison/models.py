@@ -12,7 +12,7 @@ from riemann_lne_torch import Estimator, QuantConfig, quantize_
 from riemann_lne_torch.natural.selection import find_weights
 from riemann_lne_torch.quantize.layers import is_quantized, weight_quantizer
 
-from ..networks import edge_layers
+from ..lab.networks import edge_layers
 from .problems import problem_of
 from .protocol import Arm
 

@@ -12,7 +12,7 @@ from typing import Any
 from riemann_lne.errors import InvalidArgumentError, StorageError
 from riemann_lne.io import storage_errors, write_atomically
 
-from ..stored_json import read_json, reading, seal, unseal
+from ..lab.stored_json import read_json, reading, seal, unseal
 from .image_hits import ImageHits
 from .protocol import Arm
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 
-from ..user_files import fingerprint, run_file
+from ..lab.user_files import fingerprint, run_file
 from .contracts import ContractError, Dataset, Metric, Network, Task
 
 __all__ = [

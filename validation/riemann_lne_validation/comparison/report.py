@@ -14,7 +14,7 @@ from riemann_lne import __version__
 from riemann_lne.checks import printable
 from riemann_lne.io import storage_errors, write_atomically
 
-from ..stored_json import seal
+from ..lab.stored_json import seal
 from . import plots
 from .arms import ArmSummary
 from .page import PAGE

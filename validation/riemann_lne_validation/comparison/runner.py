@@ -25,7 +25,7 @@ from riemann_lne.errors import (
 from riemann_lne.io import storage_errors
 from riemann_lne.locks import hold
 
-from ..workers import interrupts_stay_here, worker_pool
+from ..lab.workers import interrupts_stay_here, worker_pool
 from .checkpoints import save_tree
 from .datasets import Samples
 from .environment import environment

@@ -126,14 +126,14 @@ register_task(
 def _mlp(shape: tuple[int, ...], classes: int, width: int, depth: int) -> Any:
     import math
 
-    from ..networks import mlp
+    from ..lab.networks import mlp
 
     return mlp(math.prod(shape), classes, width, depth)
 
 
 def _resnet(layers: int) -> Any:
     def build(shape: tuple[int, ...], classes: int, width: int, depth: int) -> Any:
-        from ..networks import cifar_resnet
+        from ..lab.networks import cifar_resnet
 
         return cifar_resnet(layers, classes, width, shape[0])
 
@@ -146,7 +146,7 @@ register_network(
 
 
 def _cnn1d(shape: tuple[int, ...], classes: int, width: int, depth: int) -> Any:
-    from ..networks import cnn1d
+    from ..lab.networks import cnn1d
 
     return cnn1d(shape[0], shape[1], classes, width)
 

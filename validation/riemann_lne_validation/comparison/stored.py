@@ -8,7 +8,7 @@ from typing import Any
 
 from riemann_lne.errors import InvalidArgumentError
 
-from ..stored_json import read_json, reading, unseal
+from ..lab.stored_json import read_json, reading, unseal
 from .arms import ArmSummary, Curve
 from .contracts import Measure
 from .identical import Same

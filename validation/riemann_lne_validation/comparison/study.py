@@ -153,13 +153,13 @@ def _earlier(folder: Path, trials: Sequence[Trial]) -> tuple[dict[str, Any], ...
 
 def _check_methods(arms: Sequence[Arm]) -> None:
     """Refuse a method, or an option of it, that does not exist: now, not after the tuning."""
-    from .methods import get_method  # imports torch
+    from .methods import get_method
 
     for arm in arms:
         get_method(arm.method, arm.options).check(arm)
 
 
 def _run_arms(*arguments: Any, **options: Any) -> list[RunRecord]:
-    from .runner import run_arms  # imports torch
+    from .runner import run_arms
 
     return run_arms(*arguments, **options)

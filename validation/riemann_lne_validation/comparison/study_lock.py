@@ -13,7 +13,7 @@ from typing import Any
 from riemann_lne.errors import InvalidArgumentError, RiemannLNEError
 from riemann_lne.io import storage_errors, write_atomically
 
-from ..stored_json import read_json, reading, seal, unseal
+from ..lab.stored_json import read_json, reading, seal, unseal
 
 NAME = "study.lock.json"
 _ADVICE = "restore it from a copy, or use another folder; the records of the runs are still good"

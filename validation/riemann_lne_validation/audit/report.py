@@ -1,0 +1,156 @@
+"""Terminal output of the audit: progress, every measurement, a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from riemann_lne.checks import printable
+from riemann_lne.errors import MissingDependencyError
+
+from .causes import CAUSES
+from .frame import Claim, Evidence, Measurement, Outcome, Verdict
+
+_COLOURS = {
+    Verdict.HOLDS: "green",
+    Verdict.CONDITIONS: "yellow",
+    Verdict.FAILS: "red",
+    Verdict.UNRESOLVED: "magenta",
+    Verdict.NOT_RUN: "dim",
+    Verdict.ERROR: "bold red",
+}
+
+
+def short(value: Any, entries: int = 3) -> str:
+    """A number, list or dict in a few characters."""
+    if isinstance(value, Mapping):
+        parts = [f"{k}: {short(v)}" for k, v in list(value.items())[:entries]]
+        return ", ".join(parts) + (", ..." if len(value) > entries else "")
+    if isinstance(value, (list, tuple)):
+        parts = [short(v) for v in value[:entries]]
+        return "[" + ", ".join(parts) + (", ..." if len(value) > entries else "") + "]"
+    if isinstance(value, (bool, str, int, np.integer)):
+        return str(value)
+    return f"{float(value):.5g}"
+
+
+def first_sentence(text: str, most: int = 110) -> str:
+    """The beginning of a statement: its first sentence, or as much of it as has room."""
+    sentence = text.split(". ")[0].split(": ")[0].rstrip(".")
+    if len(sentence) <= most:
+        return sentence
+    return sentence[:most].rsplit(" ", 1)[0] + " ..."
+
+
+def labelled(evidence: Evidence) -> list[tuple[str, Measurement]]:
+    """All measurements of a check, each with the part it plays."""
+    condition = [("with the condition", evidence.condition)] if evidence.condition else []
+    return [
+        ("as the paper states it", evidence.claim),
+        *condition,
+        *(("also", m) for m in evidence.also),
+        *(("resolution", m) for m in evidence.resolution),
+        *(("guard: a known answer", m) for m in evidence.guard),
+    ]
+
+
+def remarks(outcome: Outcome) -> list[tuple[str, str]]:
+    """Texts that belong to a verdict besides the measurements, each with its heading."""
+    claim = outcome.claim
+    found = []
+    if claim.repaired:
+        found.append(("Repaired in the paper's favour", claim.repaired))
+    if outcome.cause:
+        found.append((f"Root cause ({outcome.cause})", CAUSES[outcome.cause]))
+    if outcome.certificate:
+        found.append(("Proved", f"certificate {outcome.certificate}"))
+    return found
+
+
+class Terminal:
+    """Prints the audit; needs rich (extra ``verify``)."""
+
+    def __init__(self) -> None:
+        try:
+            from rich.console import Console
+        except ImportError as error:
+            raise MissingDependencyError("rich", "verify", "riemann-lne verify") from error
+        self._console = Console()
+
+    def say(self, text: str) -> None:
+        """One line."""
+        self._console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
+
+    def list(self, claims: Sequence[Claim]) -> None:
+        """The claims and the parameters that --set takes."""
+        for claim in claims:
+            self.say(f"{claim.id}  ({claim.where})\n    {claim.statement}")
+            settings = ", ".join(f"{k}={v!r}" for k, v in claim.quick.items())
+            self.say(f"    parameters: {settings}")
+
+    @contextmanager
+    def progress(self, count: int, done: int = 0) -> Iterator[Callable[[Outcome], None]]:
+        """A bar on a terminal, and a line for every check that is done."""
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
+
+        columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=self._console, transient=True) as bar:
+            task = bar.add_task("", total=count, completed=done)
+
+            def advance(outcome: Outcome) -> None:
+                line = f"{outcome.claim.id:32s} {outcome.verdict:22s} {outcome.seconds:6.1f} s"
+                bar.console.print(printable(line), highlight=False, markup=False)
+                bar.advance(task)
+
+            yield advance
+
+    def table(self, outcomes: Sequence[Outcome], details: bool = False) -> None:
+        """The verdicts in one table, with their counts; before it every measurement, if wanted.
+
+        A check that broke down, or was not run, is told of in any case.
+        """
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title="Theorem audit", title_justify="left")
+        table.add_column("claim", no_wrap=True)
+        table.add_column("verdict", no_wrap=True)
+        table.add_column("statement", ratio=1)
+        for outcome in outcomes:
+            table.add_row(
+                Text(printable(outcome.claim.id)),
+                Text.assemble(
+                    (printable(outcome.verdict), _COLOURS[outcome.verdict]),
+                    " (proved)" if outcome.certificate else "",
+                ),
+                Text(printable(first_sentence(outcome.claim.statement))),
+            )
+        for outcome in outcomes:
+            if details or outcome.problem:
+                self._details(outcome)
+        self._console.print(table)
+        counts = Counter(outcome.verdict for outcome in outcomes)
+        self.say(f"{len(outcomes)} claims: {', '.join(f'{n} {v}' for v, n in counts.items())}")
+
+    def _details(self, outcome: Outcome) -> None:
+        """The measurements of one claim, with their numbers."""
+        self.say(
+            f"\n{outcome.claim.id}: {outcome.verdict}\n"
+            f"  {outcome.claim.where}: {outcome.claim.statement}"
+        )
+        if outcome.problem:
+            words = {Verdict.ERROR: "crashed", Verdict.NOT_RUN: "not run"}
+            word = words.get(outcome.verdict, "could not be measured")
+            self.say(f"  {word}:\n{outcome.problem}")
+        for heading, text in remarks(outcome):
+            self.say(f"  {heading}: {text}")
+        for kind, m in labelled(outcome.evidence) if outcome.evidence else []:
+            mark = "yes" if m.true else "no "
+            self.say(
+                f"    {mark} {kind}: {m.statement}\n          measured {short(m.measured)}; "
+                f"predicted {short(m.predicted)}; error {m.error:.2g}, tolerance {m.tolerance:.2g}"
+            )
