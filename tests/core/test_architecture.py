@@ -108,3 +108,61 @@ def test_a_room_of_the_adapter_imports_only_from_rooms_before_it(room):
 def test_import_paths_that_users_know_still_work(old, name):
     pytest.importorskip("torch", reason="the extra 'torch' is not installed")
     assert hasattr(importlib.import_module(f"riemann_lne_torch.{old}"), name)
+
+
+# ---- the validation -------------------------------------------------------------------------
+
+VALIDATION = ROOT.parent / "validation" / "riemann_lne_validation"
+VALIDATION_ROOMS = ["lab", "audit", "certificates", "comparison", "commands"]
+INSIDE_AUDIT = [{"backends", "causes", "evidence"}, {"instruments"}, {"guards", "frame"}]
+
+
+def arrows(path, top):
+    """Modules, as tuples of names below ``top``, that one of its files imports."""
+    here = path.relative_to(top).parts
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and 0 < node.level <= len(here):
+            base = here[: len(here) - node.level]
+            if node.module:
+                yield (*base, *node.module.split("."))
+            else:
+                yield from ((*base, alias.name) for alias in node.names)
+
+
+def validation_files():
+    return [p for p in sorted(VALIDATION.rglob("*.py")) if p.parent != VALIDATION]
+
+
+def test_a_room_of_the_validation_imports_only_from_rooms_before_it():
+    joined = set()
+    for path in validation_files():
+        own = path.relative_to(VALIDATION).parts[0]
+        for target in arrows(path, VALIDATION):
+            other = target[0]
+            if other != own:
+                place = f"{path.relative_to(VALIDATION)} imports {'.'.join(target)}"
+                assert VALIDATION_ROOMS.index(other) < VALIDATION_ROOMS.index(own), place
+                joined.add((own, other))
+    assert len(joined) <= 14
+
+
+def test_inside_the_audit_arrows_point_down():
+    audit = VALIDATION / "audit"
+    level = {name: i for i, names in enumerate(INSIDE_AUDIT) for name in names}
+    for path in sorted(audit.rglob("*.py")):
+        own = path.relative_to(audit).parts[0].removesuffix(".py")
+        for target in arrows(path, audit):
+            if own in level and target and target[0] != own:
+                # The frame imports all claims, but only when it is asked for them.
+                if (own, target[0]) == ("frame", "claims"):
+                    continue
+                place = f"audit/{path.relative_to(audit)} imports {'.'.join(target)}"
+                assert target[0] in level, place
+                assert level[target[0]] < level[own], place
+
+
+def test_benchmarks_and_pages_stay_out_of_the_wheel():
+    text = (ROOT.parent / "pyproject.toml").read_text(encoding="utf-8")
+    packages = next(line for line in text.splitlines() if line.startswith("packages = ["))
+    assert "benchmarks" not in packages
+    assert "docs" not in packages

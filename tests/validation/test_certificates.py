@@ -15,7 +15,8 @@ import pytest
 from riemann_lne import LNEMetric
 from riemann_lne.errors import MissingDependencyError
 from riemann_lne.lne import discrete_flow_defect
-from riemann_lne_validation import audit, certificates
+from riemann_lne_validation import certificates
+from riemann_lne_validation.audit import frame as audit
 from riemann_lne_validation.audit.frame import Evidence, Measurement, Outcome, Verdict, known_claims
 from riemann_lne_validation.certificates import checker
 from riemann_lne_validation.certificates.discrete_flow import ricci_at

@@ -7,7 +7,6 @@ import pytest
 
 from riemann_lne import HessianLNEMetric, LNEMetric
 from riemann_lne.lne import LNEPotential, Simplex
-from riemann_lne_validation import steepest, timing
 from riemann_lne_validation.audit.claims import (
     section_2,
     section_3_descent,
@@ -19,6 +18,8 @@ from riemann_lne_validation.audit.claims import (
     section_6_cost,
 )
 from riemann_lne_validation.audit.frame import Verdict, known_claims, run_claim
+from riemann_lne_validation.audit.instruments import steepest
+from riemann_lne_validation.lab import timing
 
 # Smaller than --quick: what is tested is that a fault is noticed.
 SMALL = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from riemann_lne_validation import faults
+from riemann_lne_validation.audit import faults
 from riemann_lne_validation.audit.frame import Verdict
 
 HOLDS, FAILS, CONDITIONS = (str(v) for v in (Verdict.HOLDS, Verdict.FAILS, Verdict.CONDITIONS))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
-from riemann_lne_validation import audit
+from riemann_lne_validation.audit import frame as audit
 from riemann_lne_validation.audit.frame import (
     Claim,
     Evidence,

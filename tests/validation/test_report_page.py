@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from riemann_lne_validation import audit
+from riemann_lne_validation.audit import frame as audit
 from riemann_lne_validation.audit.frame import (
     Evidence,
     Line,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from riemann_lne.errors import InvalidArgumentError
-from riemann_lne_validation import records, running
+from riemann_lne_validation.audit import records, running
 from riemann_lne_validation.audit.frame import (
     Evidence,
     Line,

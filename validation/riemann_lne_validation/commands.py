@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from riemann_lne.errors import InvalidArgumentError, MissingDependencyError
+from riemann_lne.errors import InvalidArgumentError
 
 from .audit.backends import Backend
 from .audit.frame import Claim, Outcome, Verdict, load_claims, parameters_of, select
@@ -125,7 +125,7 @@ def _bench(arguments: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         if error.name != "riemann_lne_benchmarks":
             raise
-        raise MissingDependencyError(
+        raise InvalidArgumentError(
             "the benchmarks are in the source distribution, not in the installed package: unpack "
             "what `pip download --no-deps --no-binary :all: riemann-lne` brings, and run "
             "`make bench` there"

@@ -278,7 +278,12 @@ def options_of(name: str) -> dict[str, Any]:
 def _load() -> None:
     """Import the modules that register methods."""
     global by_estimator
-    from . import methods_estimator
+    from . import (
+        methods_estimator,
+        methods_geometry,  # noqa: F401
+        methods_levels,  # noqa: F401
+        methods_optimizer,  # noqa: F401
+    )
 
     by_estimator = methods_estimator
 

@@ -1,0 +1,6 @@
+"""Old place of ``riemann_lne_validation.audit.faults``: ``python -m`` finds it here too."""
+
+from .audit.faults import main
+
+if __name__ == "__main__":
+    main()
