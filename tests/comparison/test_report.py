@@ -245,3 +245,37 @@ def test_a_summary_of_nothing_but_diverged_runs(fake_run):
     s = summarise([fake_run(Arm("STE", "ste", epochs=4), i, 0.9) for i in range(4)] + runs[4:])
     assert tables.comparison_rows(s)[0][-1] == "undecided"  # four seeds: p is at least 2/16
     assert "more seeds are needed" in s.sentences[0]
+
+
+def test_the_page_answers_first_then_shows_figures_and_tables(summary):
+    page = Page()
+    text = report.render(summary)
+    page.feed(text)
+    words = " ".join(" ".join(page.text).split())
+    places = [words.index(x) for x in (*summary.answers, summary.setting, summary.floor_line)]
+    assert places == sorted(places)
+    assert places[-1] < words.index("Paired differences over seeds") < words.index("adjusted p")
+    for part in ("network", "12 or 60 epochs", "8 seeds", "epochs of plain training"):
+        assert part in summary.setting
+
+
+def test_every_cell_of_a_narrow_page_has_the_name_of_its_column(summary):
+    text = report.render(summary)
+    rows = re.findall(r"<tr>(<td.*?)</tr>", text)
+    named = [re.findall(r"data-name=\"([^\"]*)\"", row) for row in rows]
+    assert ["reference", "metric", "primary"] in [names[:3] for names in named]
+    assert "td[data-name]::before" in text
+
+
+def test_answers_say_which_way_a_difference_goes(fake_run):
+    """For a metric of which less is better too."""
+    arms = Arm("STE", "ste", epochs=4), Arm("up", "dorefa", epochs=4), Arm("same", "ede", epochs=4)
+    shift = {"STE": 0.0, "up": 0.05, "same": 0.0}
+    runs = [fake_run(a, s, 0.5 + shift[a.label], noise=0.01) for a in arms for s in range(8)]
+    better, null = summarise(runs, reference="STE").answers
+    assert better.startswith("up does better than STE, by ")
+    assert null.startswith("No difference found between STE and same: one of ")
+    (worse, _) = summarise(runs, reference="up").answers
+    assert worse.startswith("STE does worse than up, by ")
+    low, high = map(float, re.search(r"\(([\d.]+) to ([\d.]+)\)", worse).groups())
+    assert 0 < low < high

@@ -27,13 +27,23 @@ pre, code { overflow-wrap: anywhere; white-space: pre-wrap; font-size: .85rem; }
   white-space: nowrap; }
 .v-helps { background: #2e7d32; } .v-harms { background: #b3261e; } .v-null { background: #5f6368; }
 .v-undecided { background: #6a1b9a; }
+summary { cursor: pointer; }
+@media (max-width: 44rem) { /* a phone: every row as a card, and no sideways scrolling */
+  table, tbody, tr, td { display: block; } thead { display: none; }
+  tr { border: 1px solid var(--line); margin: .5rem 0; padding: .25rem .5rem; }
+  td { border: 0; padding: .1rem 0; overflow-wrap: anywhere; }
+  td:empty { display: none; }
+  td.number { text-align: left; white-space: normal; }
+  td:first-child { font-weight: bold; }
+  td[data-name]::before { content: attr(data-name) ": "; opacity: .7; }
+}
 </style></head><body>
 <h1>$title</h1>
-<p>$counts</p>
-<ul class="result">$sentences</ul>
-<ul>$notes</ul>
-
+<ul class="result">$answers</ul>
+<p>$setting</p>
 <p>$floor</p>
+<p>$counts</p>
+<ul>$notes</ul>
 
 <h2>Differences</h2>
 <figure>$forest
@@ -41,6 +51,7 @@ pre, code { overflow-wrap: anywhere; white-space: pre-wrap; font-size: .85rem; }
 the corrected level, which holds for all comparisons of its family at once. Green and red: different
 from zero by Holm's test, which is a little less strict than the thin interval. Bold: primary
 comparisons.</figcaption></figure>
+<details><summary>The same in figures</summary><ul>$sentences</ul></details>
 <p>$family</p>
 
 <h2>Result against cost</h2>
@@ -56,12 +67,7 @@ standard
 deviation.</figcaption></figure>
 
 <h2>Arms</h2>
-<div class="wide narrow"><table><thead><tr><th></th><th>arm</th><th>runs</th><th>last, $column</th>
-<th>sd</th>
-<th>final, $column</th><th>sd</th><th>spread</th><th>flips, %</th><th>angle, deg</th><th>cost</th>
-<th>start</th><th>seconds</th></tr></thead><tbody>
 $arms
-</tbody></table></div>
 <p>last: mean $measure ($better is better) of the last 10 epochs of a run, or of the last
 quarter where that is less.
 final: of the last epoch. sd: standard deviation over seeds (ddof 1). spread: standard deviation
@@ -75,15 +81,7 @@ run's
 training.</p>
 
 <h2>Comparisons</h2>
-<div class="wide"><table><thead><tr><th>arm</th><th>reference</th><th>metric</th>
-<th>primary</th><th>adjusted p</th>
-<th>of all</th><th>with the metric</th><th>cost ratio</th><th>difference</th><th>sd</th>
-<th>Student 95 %</th><th>bootstrap 95 %</th><th>seeds and images 95 %</th>
-<th>simultaneous</th><th>p</th><th>adjusted p</th><th>p, sign flip</th><th>adjusted</th>
-<th>resolves</th><th>power .8</th>
-</tr></thead><tbody>
 $comparisons
-</tbody></table></div>
 <p>$unit. Adjusted p: Holm, within the primary comparisons, and over all of them.
 with the metric: "changes" where the verdict is another one in the other metric. cost ratio: cost of
 the arm over that of its reference. Student and bootstrap: over seeds, for these test images; seeds
@@ -95,21 +93,14 @@ none.</p>
 <h3>Remarks</h3><ul>$remarks</ul>
 
 <h2>Every configuration that was tried</h2>
-<div class="wide"><table><thead><tr><th>arm</th><th>settings</th><th></th><th>validation, %</th>
-<th>sd</th><th>runs</th><th>cost</th></tr></thead><tbody>
 $tuning
-</tbody></table></div>
 
 <h2>Settings</h2>
-<div class="wide"><table><tbody>
 $settings
-</tbody></table></div>
 <details><summary>The study as it was fixed</summary><pre>$study</pre></details>
 
 <h2>Environment</h2>
-<div class="wide"><table><tbody>
 $environment
-</tbody></table></div>
 <p>riemann-lne $version. Repeat: <code>$command</code></p>
 </body></html>
 """

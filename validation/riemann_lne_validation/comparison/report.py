@@ -116,8 +116,10 @@ def render(summary: Summary) -> str:
     """The page as text."""
     return Template(PAGE).substitute(
         title=_e(summary.title),
-        notes="".join(f"<li>{_e(n)}</li>" for n in summary.notes),
-        sentences="".join(_sentence(summary, s) for s in summary.sentences),
+        notes=_items(summary.notes),
+        answers=_items(summary.answers) or "<li>nothing was compared</li>",
+        setting=_e(summary.setting),
+        sentences=_items(summary.sentences),
         family=_e(
             " ".join(
                 [family_line(summary), changing_line(summary), *(s.line for s in summary.same)]
@@ -138,7 +140,7 @@ def render(summary: Summary) -> str:
         settings=_settings(summary),
         remarks=_remarks(summary),
         study=_e(json.dumps(summary.study, indent=1)) if summary.study else "no study file",
-        environment=_rows([k, json.dumps(v)] for k, v in summary.environment.items()),
+        environment=_table([k, json.dumps(v)] for k, v in summary.environment.items()),
         command=_e(summary.command or "not recorded"),
         version=_e(__version__),
     )
@@ -157,8 +159,8 @@ def _e(text: Any) -> str:
     return html.escape(printable(text))
 
 
-def _sentence(summary: Summary, sentence: str) -> str:
-    return f"<li>{_e(sentence)}</li>"
+def _items(lines: Iterable[str]) -> str:
+    return "".join(f"<li>{_e(line)}</li>" for line in lines)
 
 
 def _counts_line(summary: Summary) -> str:
@@ -172,17 +174,33 @@ def _counts_line(summary: Summary) -> str:
     return text + "."
 
 
-def _rows(rows: Iterable[Sequence[Any]], numbers_from: int = 99) -> str:
-    """Table rows; cells from this column on are numbers. A cell may be ready markup."""
+def _table(
+    rows: Iterable[Sequence[Any]],
+    names: Sequence[str] = (),
+    numbers_from: int = 99,
+    css: str = "wide",
+) -> str:
+    """A table; cells from this column on are numbers. A cell may be ready markup.
+
+    On a narrow screen the name of a column stands beside each of its cells.
+    """
     parts = []
     for row in rows:
-        cells = [
-            f"<td{' class=number' if i >= numbers_from else ''}>"
-            f"{cell if isinstance(cell, _Markup) else _e(cell)}</td>"
-            for i, cell in enumerate(row)
-        ]
+        cells = []
+        for i, cell in enumerate(row):
+            kind = " class=number" if i >= numbers_from else ""
+            name = f' data-name="{_e(names[i])}"' if 0 < i < len(names) and names[i] else ""
+            text = cell if isinstance(cell, _Markup) else _e(cell)
+            cells.append(f"<td{kind}{name}>{text}</td>")
         parts.append(f"<tr>{''.join(cells)}</tr>")
-    return "\n".join(parts)
+    if not parts:
+        return ""
+    head = "".join(f"<th>{_e(name)}</th>" for name in names)
+    body = "\n".join(parts)
+    return (
+        f'<div class="{css}"><table>{f"<thead><tr>{head}</tr></thead>" if head else ""}<tbody>\n'
+        f"{body}\n</tbody></table></div>"
+    )
 
 
 class _Markup(str):
@@ -205,7 +223,12 @@ def _arms(summary: Summary) -> str:
         ])  # fmt: skip
     for label, reason in summary.skipped.items():
         rows.append(["", label, f"skipped: {reason}", *["-"] * 10])
-    return _rows(rows, 2)
+    column = summary.measure.column
+    names = (
+        "", "arm", "runs", f"last, {column}", "sd", f"final, {column}", "sd", "spread", "flips, %",
+        "angle, deg", "cost", "start", "seconds",
+    )  # fmt: skip
+    return _table(rows, names, 2, "wide narrow")
 
 
 def _comparisons(summary: Summary) -> str:
@@ -230,7 +253,12 @@ def _comparisons(summary: Summary) -> str:
                 number(found.p_sign_flip, ".2g"), number(found.adjusted_sign_flip, ".2g"),
                 number(found.resolves, form), number(found.detectable, form),
             ])  # fmt: skip
-    return _rows(rows, 7)
+    columns = (
+        "arm", "reference", "metric", "primary", "adjusted p", "of all", "with the metric",
+        "cost ratio", "difference", "sd", "Student 95 %", "bootstrap 95 %", "seeds and images 95 %",
+        "simultaneous", "p", "adjusted p", "p, sign flip", "adjusted", "resolves", "power .8",
+    )  # fmt: skip
+    return _table(rows, columns, 7)
 
 
 def _remarks(summary: Summary) -> str:
@@ -258,7 +286,8 @@ def _tuning(summary: Summary) -> str:
             number(t["validation_mean"]), number(t["validation_standard_deviation"]),
             f"{len(t['seeds'])}{lost}", number(t["cost"], ".4g"),
         ])  # fmt: skip
-    return _rows(rows, 3) or "<tr><td>nothing was tuned</td></tr>"
+    names = ("arm", "settings", "", "validation, %", "sd", "runs", "cost")
+    return _table(rows, names, 3) or "<p>Nothing was tuned.</p>"
 
 
 def _settings_text(settings: Mapping[str, Any]) -> str:
@@ -273,4 +302,4 @@ def _settings(summary: Summary) -> str:
     rows = [[a.label, _settings_text({n: t.get(n, "") for n in names if n not in shared})]
             for a, t in zip(summary.arms, tables, strict=True)]  # fmt: skip
     rows.append(["all arms", _settings_text({n: tables[0].get(n, "") for n in shared})])
-    return _rows(rows)
+    return _table(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from .noise import LAST_BIT, NOT_MEASURED, Floor, noise_floor
 from .paired import Paired, correct, pair
 from .records import RunRecord
 from .registered import metric_of
-from .wording import result, short_result
+from .wording import answers, result, short_result
 
 #: What is compared: mean accuracy of the last epochs of a run, or that of the last one alone.
 METRICS = ("last", "final")
@@ -132,6 +132,38 @@ class Summary:
         primary = [c for c in self.comparisons if c.primary]
         return [self.sentence(c) for c in primary or self.comparisons]
 
+    @property
+    def answers(self) -> list[str]:
+        """The same results in plain words, those that differ first."""
+        chosen = [c for c in self.comparisons if c.primary] or self.comparisons
+        return answers([(c.arm, c.reference, c.both(self.metric)[0]) for c in chosen], self.measure)
+
+    @property
+    def setting(self) -> str:
+        """Data set, network, bits, epochs, optimiser, seeds and cost, in words.
+
+        A setting that differs between arms is given as the values that it has.
+        """
+        arms = [a.arm for a in self.arms]
+
+        def told(values: Iterable[str]) -> str:
+            return " or ".join(dict.fromkeys(values))
+
+        def span(values: Iterable[float]) -> str:
+            low, high = min(found := list(values)), max(found)
+            one, two = f"{low:.3g}", f"{high:.3g}"
+            return one if one == two else f"{one} to {two}"
+
+        return (
+            f"{told(a.dataset for a in arms)}, network {told(a.model for a in arms)}; weights of "
+            f"{told(bits(a.weight_bits) for a in arms)}, activations of "
+            f"{told(bits(a.activation_bits) for a in arms)}; {told(str(a.epochs) for a in arms)} "
+            f"epochs of {told(a.optimizer for a in arms)} at a rate of "
+            f"{span(a.learning_rate for a in arms)}; {span(len(a.seeds) for a in self.arms)} "
+            f"seeds. One run costs {span(a.cost for a in self.arms)} epochs of plain training and "
+            f"took {span(a.seconds for a in self.arms)} s."
+        )
+
     def sentence(self, comparison: Comparison) -> str:
         """The result of a comparison in both metrics, in words that follow from the numbers."""
         found, other = comparison.both(self.metric)
@@ -150,6 +182,17 @@ class Summary:
             return text  # one epoch is both metrics
         changed = "; the verdict changes with the metric" if comparison.changes(self.metric) else ""
         return f"{text}. {second.capitalize()}: {short_result(other, self.measure)}{changed}"
+
+
+def bits(count: int | None) -> str:
+    """Number of bits in words; None are floating-point numbers.
+
+    >>> bits(1), bits(4), bits(None)
+    ('1 bit', '4 bits', 'floats')
+    """
+    if count is None:
+        return "floats"
+    return "1 bit" if count == 1 else f"{count} bits"
 
 
 def summarise(

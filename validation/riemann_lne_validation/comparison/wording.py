@@ -2,12 +2,64 @@
 
 from __future__ import annotations
 
-from .contracts import Measure
-from .paired import UNDECIDED, Paired
+from collections.abc import Sequence
 
-__all__ = ["result", "short_result"]
+from .contracts import Measure
+from .paired import HELPS, NULL, UNDECIDED, Paired
+
+__all__ = ["answers", "result", "short_result"]
 
 _POINTS = Measure()
+
+
+def answers(results: Sequence[tuple[str, str, Paired]], measure: Measure = _POINTS) -> list[str]:
+    """Results of (arm, reference, comparison) in plain words, those that differ first.
+
+    Arms that are not told from the same reference share a line. It ends with the true difference
+    that a study of this size finds four times in five, the largest of these arms.
+
+    Examples
+    --------
+    >>> from riemann_lne_validation.comparison.paired import correct, pair
+    >>> runs = pair({i: 90.0 + i % 3 for i in range(9)}, {i: 90.0 for i in range(9)})
+    >>> same = pair({i: 90.0 + (-1) ** i for i in range(8)}, {i: 90.0 for i in range(8)})
+    >>> found = correct([runs, same, same])
+    >>> for line in answers(list(zip(("mine", "EDE", "RDFS"), ("STE",) * 3, found))):
+    ...     print(line)
+    mine does better than STE, by 1.00 points (0.33 to 1.67).
+    No difference found between STE and EDE, RDFS: one of 1.55 points would have been seen in four \
+of five studies like this one.
+    """
+    told, nulls, lost = [], dict[str, list[tuple[str, Paired]]](), []
+    for arm, reference, found in results:
+        if found.verdict == NULL:
+            nulls.setdefault(reference, []).append((arm, found))
+        elif found.verdict == UNDECIDED or found.description is None or found.student is None:
+            lost.append(f"{arm} against {reference} is not decided: too few pairs finished.")
+        else:
+            low, high = found.student.low, found.student.high
+            if high < 0:
+                low, high = -high, -low
+            told.append(
+                f"{arm} does {'better' if found.verdict == HELPS else 'worse'} than {reference}, "
+                f"by {_with_unit(abs(found.description.mean), measure)} "
+                f"({measure.text(low)} to {measure.text(high)})."
+            )
+    for reference, pairs in nulls.items():
+        arms = ", ".join(arm for arm, _ in pairs)
+        text = f"No difference found between {reference} and {arms}"
+        seen = [found.detectable for _, found in pairs if found.detectable is not None]
+        if seen:
+            text += (
+                f": one of {_with_unit(max(seen), measure)} would have been seen in four of five "
+                "studies like this one"
+            )
+        told.append(f"{text}.")
+    return told + lost
+
+
+def _with_unit(value: float, measure: Measure) -> str:
+    return f"{measure.text(value)} {measure.unit}".rstrip()
 
 
 def short_result(found: Paired, measure: Measure = _POINTS) -> str:
