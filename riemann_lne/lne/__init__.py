@@ -22,6 +22,7 @@ from .mirror_descent import (
 from .potentials import EuclideanPotential, LNEPotential, NegativeEntropy, Potential
 from .ricci import LNERicci
 from .scale import auto_tau, max_tau
+from .shifted import ShiftedLNEMetric
 from .strong_inverse import InverseNetwork, StrongInverse, strong_inverse, train_inverse
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "MirrorDescentResult",
     "NegativeEntropy",
     "Potential",
+    "ShiftedLNEMetric",
     "Simplex",
     "StrongInverse",
     "auto_tau",

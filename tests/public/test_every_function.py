@@ -31,6 +31,7 @@ P = np.full(3, 1 / 3)
 SPHERE = exact.round_sphere(2).field(0.0, rl.Grid.box(-0.5, 0.5, (8, 8)))
 BENT = exact.periodic_sausage((1, 0)).field(0.5, rl.Grid.torus((12, 12)))
 ENTROPY, LNE = rl.NegativeEntropy(), rl.LNEPotential(1.0)
+SHIFTED = rl.ShiftedLNEMetric(1.0, 0.5)
 FLOWED, METRIC, HESSIAN = rl.FlowedLNEMetric(1.0, 0.1), rl.LNEMetric(1.0), rl.HessianLNEMetric(1.0)
 
 
@@ -270,6 +271,21 @@ TABLE = {
     "lne.FlowedLNEMetric.finish": [
         (lambda a: FLOWED.finish(X, a, FLOWED.curvature_sums(X), (0.1, 0.1, 0.1, 0.1, 0.1)), Y)
     ],
+    "lne.ShiftedLNEMetric": [
+        (lambda a: rl.ShiftedLNEMetric(a, 0.1).solve(X, Y), 0.5),
+        (lambda a: rl.ShiftedLNEMetric(0.5, a).solve(X, Y), 0.1),
+    ],
+    "lne.ShiftedLNEMetric.matrix": [(SHIFTED.matrix, X)],
+    "lne.ShiftedLNEMetric.apply": [
+        (lambda a: SHIFTED.apply(a, Y), X),
+        (lambda a: SHIFTED.apply(X, a), Y),
+    ],
+    "lne.ShiftedLNEMetric.solve": [
+        (lambda a: SHIFTED.solve(a, Y), X),
+        (lambda a: SHIFTED.solve(X, a), Y),
+    ],
+    "lne.ShiftedLNEMetric.solve_sums": [(lambda a: SHIFTED.solve_sums(a, Y), X)],
+    "lne.ShiftedLNEMetric.finish": [(lambda a: SHIFTED.finish(X, a, 0.1), Y)],
     "lne.LNERicci.apply": [(METRIC.ricci(X).apply, Y)],
     **of("lne.LNEPotential", potential_methods(LNE)),
     **of("lne.EuclideanPotential", potential_methods(rl.EuclideanPotential())),

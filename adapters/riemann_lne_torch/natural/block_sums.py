@@ -11,7 +11,17 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from .blocks import Local, open_values, open_weight, piece_limit, shard_groups
+from .blocks import (
+    Curvature,
+    Local,
+    block_of,
+    by_row,
+    joins,
+    open_values,
+    open_weight,
+    piece_limit,
+    shard_groups,
+)
 from .compiled import open_compiled
 from .selection import Weight
 
@@ -61,24 +71,30 @@ class Blocks:
     def __init__(
         self,
         weights: Sequence[Weight],
-        block: str,
+        block: Any,
         kernel: str = "plain",
         opened: Sequence[Local] | None = None,
+        steps: str = "apart",
+        curvature: Sequence[Curvature | None] | None = None,
     ) -> None:
-        self.block = block
+        self.block, self.steps = block, steps
         self.whole = block == "network"
         self.limit = piece_limit(weights)
         self.layers: list[Layer] = []
         start = 0
         if opened is None:
-            opened = [open_weight(weight, block) for weight in weights]
+            thirds = [None] * len(weights) if curvature is None else curvature
+            opened = [
+                open_weight(weight, block, steps, third)
+                for weight, third in zip(weights, thirds, strict=True)
+            ]
         for weight, local in zip(weights, opened, strict=True):
             span = slice(start, start + int(local.weight.shape[0]))
-            groups = () if block == "channel" else tuple(shard_groups(weight))
+            groups = () if by_row(weight, block) else tuple(shard_groups(weight))
             self.layers.append(Layer(weight, local, span, groups))
             start = span.stop
         self.rows = start
-        self._cuts: dict[int, list[tuple[slice, Tensor, Tensor]]] = {}
+        self._cuts: dict[int, list[tuple[slice, tuple[Tensor, ...]]]] = {}
         self.layout = tuple((layer.name, layer.rows) for layer in self.layers)
         self.device = self.layers[0].local.weight.device
         names, arrays = [w.name for w in weights], [(o.weight, o.gradient) for o in opened]
@@ -102,19 +118,31 @@ class Blocks:
 
     def sizes(self) -> Rows:
         """Number of weights in the block of every row."""
-        totals = [layer.weight.parameter.numel() for layer in self.layers]
+        totals = [self._size(layer.weight) for layer in self.layers]
         count = torch.empty(self.rows, dtype=torch.float64)
         for layer, total in zip(self.layers, totals, strict=True):
             size = sum(totals) if self.whole else total
-            if self.block == "channel":
-                size //= layer.weight.channels.count(layer.weight.parameter.shape)
+            if by_row(layer.weight, self.block):
+                size //= self._row_total(layer.weight)
             count[layer.span] = size
         return count
+
+    def _size(self, weight: Weight) -> int:
+        """Numbers in all blocks of a weight, on all processes."""
+        own = weight.parameter.numel()
+        return own + (weight.step.numel() if joins(weight, self.steps) else 0)  # type: ignore[union-attr]
+
+    def _row_total(self, weight: Weight) -> int:
+        """Blocks of a weight on all processes."""
+        own = block_of(weight, self.block)
+        shape = weight.parameter.shape
+        return weight.channels.count(shape) if own == "channel" else shape.numel() // int(own)
 
     def row_name(self, row: int) -> str:
         """The layer, and the channel if it has several rows, for messages."""
         layer = next(la for la in self.layers if la.span.start <= row < la.span.stop)
-        channel = f", channel {row - layer.span.start}" if layer.rows > 1 else ""
+        kind = "channel" if block_of(layer.weight, self.block) == "channel" else "group"
+        channel = f", {kind} {row - layer.span.start}" if layer.rows > 1 else ""
         return f"layer {layer.name!r}{channel}"
 
     def collect(
@@ -127,6 +155,7 @@ class Blocks:
         largest: bool = False,
         whole: bool | None = None,
         writes: bool = False,
+        third: bool = False,
     ) -> Tensor:
         """Sums (or maxima) over every block: (rows, width), float64, on the host.
 
@@ -149,11 +178,13 @@ class Blocks:
         writes : bool
             Whether the function writes to the gradients: it then gets them as they are, and not
             copies in double precision.
+        third : bool
+            Whether the function takes the curvature after x and v.
         """
         if fast is not None and self.compiled is not None:
             total = self.compiled.sums(fast.compiled, *known)
         else:
-            total = self._collect(function, known, fast, width, held, largest, writes)
+            total = self._collect(function, known, fast, width, held, largest, writes, third)
         self._add_over_processes(total, largest)
         total = total.cpu().double()
         if self.whole if whole is None else whole:
@@ -170,6 +201,7 @@ class Blocks:
         held: int,
         largest: bool,
         writes: bool,
+        third: bool,
     ) -> Tensor:
         """This process's part of the sums, by torch's operations."""
         fill = -torch.inf if largest else 0.0
@@ -185,11 +217,12 @@ class Blocks:
                 total.index_add_(0, index.to(self.device), fast.grouped(xs, vs, *values).to(total))
             return total
         held = max(held, 3)  # the core's functions hold up to three
-        for rows, x, v in self.pieces(self.held(held) if copied else held):
+        for rows, arrays in self.pieces(self.held(held) if copied else held):
+            arrays = arrays if third else arrays[:2]
             if copied:
-                x, v = x.double(), v.double()
-            values = [at_rows(k, rows, x) for k in known]
-            sums = torch.stack(list(function(x, v, *values)), -1).to(total)
+                arrays = tuple(a.double() for a in arrays)
+            values = [at_rows(k, rows, arrays[0]) for k in known]
+            sums = torch.stack(list(function(*arrays, *values)), -1).to(total)
             total[rows] = torch.maximum(total[rows], sums) if largest else total[rows] + sums
         return total
 
@@ -203,16 +236,16 @@ class Blocks:
         # not by their total: of a sharded layer this process may hold two channels or none
         return all(layer.rows == 1 for layer in self.layers)
 
-    def pieces(self, held: int) -> list[tuple[slice, Tensor, Tensor]]:
-        """Rows, weights and gradients of every piece."""
+    def pieces(self, held: int) -> list[tuple[slice, tuple[Tensor, ...]]]:
+        """Rows of every piece, and its weights, gradients and curvature if there is one."""
         return self._cut(self.limit // held)
 
-    def _cut(self, longest: int) -> list[tuple[slice, Tensor, Tensor]]:
+    def _cut(self, longest: int) -> list[tuple[slice, tuple[Tensor, ...]]]:
         if longest not in self._cuts:
             self._cuts[longest] = [
-                (slice(layer.span.start + part.start, layer.span.start + part.stop), x, v)
+                (slice(layer.span.start + part.start, layer.span.start + part.stop), arrays)
                 for layer in self.layers
-                for part, x, v in layer.local.pieces(max(longest, 1))
+                for part, arrays in layer.local.pieces(max(longest, 1))
             ]
         return self._cuts[longest]
 
@@ -223,7 +256,7 @@ class Blocks:
         vs: list[Tensor] = []
         size = 0
         limit = max(self.limit // held, 1)
-        for part, x, v in self.pieces(held):
+        for part, (x, v, *_) in self.pieces(held):
             other = xs and (x.dtype is not xs[0].dtype or x.device != xs[0].device)
             if other or (xs and size + x.numel() > limit):
                 yield rows, xs, vs
@@ -236,13 +269,14 @@ class Blocks:
             yield rows, xs, vs
 
     def combine(self, table: list[list[float]], added: int) -> list[list[float]]:
-        """Values of every layer, from all processes that hold channels of it.
+        """Values of every layer, from all processes that hold channels or groups of it.
 
         The first columns are added, of the others the largest is taken: one collective a mesh.
         """
         meshes: dict[tuple[Any, ...], list[int]] = {}
         for index, layer in enumerate(self.layers):
-            if groups := tuple(shard_groups(layer.weight)):
+            groups = tuple(shard_groups(layer.weight))
+            if groups and by_row(layer.weight, self.block):
                 meshes.setdefault(groups, []).append(index)
         for groups, places in meshes.items():
             part = torch.tensor([table[i] for i in places], dtype=torch.float64).to(self.device)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from . import grouped
 from .block_sums import Blocks, Rows, at_rows
-from .metrics import RankOne
+from .metrics import RankOne, Shifted
 
 
 def update(blocks: Blocks, finite: Rows, finish: Any, *known: Rows, held: int = 3) -> None:
@@ -28,7 +28,7 @@ def update(blocks: Blocks, finite: Rows, finish: Any, *known: Rows, held: int = 
     held : int
         Arrays of a piece's size that it takes.
     """
-    for rows, x, v in blocks.pieces(blocks.held(held)):
+    for rows, (x, v, *_) in blocks.pieces(blocks.held(held)):
         _update_piece(rows, x, v, finite, finish, known, blocks.wide)
 
 
@@ -58,6 +58,36 @@ def measured_update(
 
     held = blocks.held(held + 5)
     return blocks.collect(change, position, width=3, held=held, whole=False, writes=True)
+
+
+def shifted_update(
+    blocks: Blocks, finite: Rows, method: Shifted, *known: Rows, keep: float | None
+) -> Tensor:
+    """New gradients by `Shifted.finish` in the finite rows; the sums of `measured_update`.
+
+    With ``keep`` the curvature becomes keep D + (1 - keep) v^2 with the gradient v from before.
+    """
+    position = torch.arange(blocks.rows, dtype=torch.float64)
+
+    def change(x: Tensor, v: Tensor, curvature: Tensor, row: Any) -> tuple[Tensor, ...]:
+        start = int(row) if isinstance(row, float) else int(row[0])
+        rows = slice(start, start + x.shape[0])
+        here = finite[rows]
+        before = v.clone()
+        if bool(here.any()):
+            arrays = [a.double() for a in (x, v, curvature)] if blocks.wide else [x, v, curvature]
+            new = method.finish(*arrays, *(at_rows(k, rows, arrays[0]) for k in known)).to(v.dtype)
+            square = before.to(curvature.dtype).square()
+            mask = here.to(v.device)[:, None]
+            if keep is not None:
+                running = curvature.lerp(square, 1.0 - keep)
+                curvature.copy_(torch.where(mask, running, curvature))
+            v.copy_(torch.where(mask, new, v))
+        return _change_sums(before, v)
+
+    held = blocks.held(method.held + 4)
+    options = {"width": 3, "held": held, "whole": False, "writes": True, "third": True}
+    return blocks.collect(change, position, **options)
 
 
 def angle_and_change(square: float, along: float, change: float) -> tuple[float, float]:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor, Replicate, Shard, placement_types
 
-from riemann_lne.errors import DTypeError, InvalidArgumentError
+from riemann_lne import checks
+from riemann_lne.errors import DTypeError, InvalidArgumentError, ShapeError, UnknownNameError
 
-from ..quantize.channels import Channels
 from .selection import Weight
 
-BLOCKS = ("layer", "channel", "network", "weight")
+BLOCKS = ("layer", "channel", "network", "weight", "quantizer")
+STEPS = ("apart", "together")
 
 # A piece is at most this many numbers: a few MiB of temporaries, whatever the layer's size.
 _LARGEST_PIECE = 1 << 18
@@ -25,41 +26,82 @@ _SMALLEST_PIECE = 1 << 12
 _CUT = (Shard, getattr(placement_types, "_StridedShard", Shard))
 
 
+class Curvature(NamedTuple):
+    """The running curvature along each weight of a layer, and along its learned steps."""
+
+    weight: Tensor
+    step: Tensor | None
+
+
+def checked_block(block: Any) -> Any:
+    """A name of `BLOCKS`, or the number of weights of a group.
+
+    Raises
+    ------
+    UnknownNameError, InvalidArgumentError
+        If it is neither.
+    """
+    if isinstance(block, str):
+        if block not in BLOCKS:
+            raise UnknownNameError("block", block, BLOCKS)
+        return block
+    return checks.count(block, "block, the number of weights of a group,", least=1)
+
+
+def block_of(weight: Weight, block: Any) -> Any:
+    """What one block of a weight spans: that of its quantiser's scale or step for "quantizer"."""
+    return weight.own_block if block == "quantizer" else block
+
+
+def by_row(weight: Weight, block: Any) -> bool:
+    """Whether a weight has several blocks: its output channels, or groups of them."""
+    own = block_of(weight, block)
+    return own == "channel" or not isinstance(own, str)
+
+
 @dataclass(frozen=True)
 class Local:
     """This process's part of a weight and its gradient, as (rows, columns), both writable.
 
-    A row is a block, or a part of one; `write_back` brings a gradient that could not be seen as
-    such without a copy back into place.
+    A row is a block, or a part of one; `write_back` brings arrays that could not be seen as
+    such without a copy back into place. ``curvature`` is a third array of the same shape.
     """
 
     weight: Tensor
     gradient: Tensor
-    target: Tensor | None = None
+    curvature: Tensor | None = None
+    returns: tuple[Callable[[], Any], ...] = ()
+
+    @property
+    def arrays(self) -> tuple[Tensor, ...]:
+        """The arrays that a piece is cut from."""
+        three = (self.weight, self.gradient, self.curvature)
+        return tuple(a for a in three if a is not None)
 
     def write_back(self) -> None:
-        if self.target is not None:
-            self.target.copy_(self.gradient.view(self.target.shape))
+        for bring in self.returns:
+            bring()
 
-    def pieces(self, limit: int) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        """Rows that a piece covers, and its weights and gradients.
+    def pieces(self, limit: int) -> Iterator[tuple[slice, tuple[Tensor, ...]]]:
+        """Rows that a piece covers, and its weights, gradients and curvature if there is one.
 
         Whole rows where they are short; else parts of one row.
         """
         rows, columns = self.weight.shape
+        arrays = self.arrays
         if not self.weight.numel():  # a process may hold nothing of a sharded layer
             return
         if columns <= limit:
             step = max(1, limit // max(columns, 1))
             for start in range(0, rows, step):
                 part = slice(start, min(start + step, rows))
-                yield part, self.weight[part], self.gradient[part]
+                yield part, tuple(a[part] for a in arrays)
             return
         for row in range(rows):
             for start in range(0, columns, limit):
                 part = slice(row, row + 1)
                 columns_part = slice(start, start + limit)
-                yield part, self.weight[part, columns_part], self.gradient[part, columns_part]
+                yield part, tuple(a[part, columns_part] for a in arrays)
 
 
 def piece_limit(weights: Sequence[Weight]) -> int:
@@ -68,8 +110,13 @@ def piece_limit(weights: Sequence[Weight]) -> int:
     return min(max(3 * largest // 4, _SMALLEST_PIECE), _LARGEST_PIECE)
 
 
-def open_weight(weight: Weight, block: str) -> Local:
-    """This process's part of a weight and of its gradient as rows: one a channel, or one in all.
+def open_weight(
+    weight: Weight, block: Any, steps: str = "apart", curvature: Curvature | None = None
+) -> Local:
+    """This process's part of a weight and of its gradient as rows: one a block.
+
+    With ``steps="together"`` a row ends with the learned steps of its weights: copies, which
+    `Local.write_back` brings back.
 
     Raises
     ------
@@ -91,8 +138,27 @@ def open_weight(weight: Weight, block: str) -> Local:
             f"layer {weight.name!r}: its gradient is not sharded as the parameter is; call "
             "the corrector after the backward pass has reduced the gradients"
         )
-    channels = weight.channels if block == "channel" else None
-    return _rows(_local(parameter), _local(gradient.detach()), channels)
+    own = block_of(weight, block)
+    opened = [_Opened(weight, own, parameter), _Opened(weight, own, gradient.detach(), True)]
+    if curvature is not None:
+        opened.append(_Opened(weight, own, curvature.weight, True))
+    if joins(weight, steps):
+        assert weight.step is not None
+        assert weight.step.grad is not None
+        opened[0].join(weight.step.detach())
+        opened[1].join(weight.step.grad.detach())
+        if curvature is not None:
+            assert curvature.step is not None
+            opened[2].join(curvature.step)
+    returns = [bring for o in opened for bring in o.returns]
+    third = opened[2].rows if curvature is not None else None
+    return Local(opened[0].rows, opened[1].rows, third, tuple(returns))
+
+
+def joins(weight: Weight, steps: str) -> bool:
+    """Whether the learned step of a weight belongs to its blocks now: it needs a gradient."""
+    step = weight.step
+    return steps == "together" and step is not None and step.grad is not None
 
 
 def open_values(weight: Weight) -> Local:
@@ -101,35 +167,81 @@ def open_values(weight: Weight) -> Local:
     return Local(values, values)
 
 
-def _rows(parameter: Tensor, gradient: Tensor, channels: Channels | None) -> Local:
-    """The weights and gradients of each channel as a row; of the whole tensor without channels."""
-    first, rows = min(parameter.ndim, 1), 1
-    if channels is not None:
-        rows = channels.count(parameter.shape)
-        (parameter, first), (gradient, _) = channels.view(parameter), channels.view(gradient)
-    target: Tensor | None = None
-    # In memory order of the weight, so that channels-last layers need no copy either.
-    strides = parameter.stride()
-    inner = sorted(range(first, parameter.ndim), key=lambda axis: -strides[axis])
-    order = [*range(first), *inner]
-    w, g = parameter.permute(order), gradient.permute(order)
-    if not g.is_contiguous():
-        target = g
-    columns = parameter.numel() // max(rows, 1)
-    return Local(
-        w.reshape(rows, columns),
-        g.reshape(rows, columns) if target is None else g.contiguous().view(rows, columns),
-        target,
-    )
+class _Opened:
+    """The blocks of an array of a weight's shape as rows, and the ways back of what is a copy."""
+
+    def __init__(
+        self, weight: Weight, block: Any, array: Tensor, written: bool = False
+    ) -> None:
+        local, channels = _local(array), weight.channels
+        self.written = written
+        self.returns: list[Callable[[], Any]] = []
+        place = _local(weight.parameter)
+        rows = 1
+        if not isinstance(block, str):
+            # in the order in which quantisers count groups
+            count = channels.count(place.shape)
+            target, _ = channels.view(local)
+            rows = count * _groups(weight, block, place.numel() // max(count, 1))
+            order, first = list(range(target.ndim)), target.ndim
+        elif block == "channel":
+            rows = channels.count(place.shape)
+            (target, first), (like, _) = channels.view(local), channels.view(place)
+            order = _memory_order(like, first)
+        else:
+            target, first = local, min(local.ndim, 1)
+            order = _memory_order(place, first)
+        target = target.permute(order)
+        columns = local.numel() // max(rows, 1)
+        self.rows = target.reshape(rows, columns)
+        if written and not target.is_contiguous():
+            self.rows = target.contiguous().view(rows, columns)
+            self._back(target, self.rows)
+
+    def join(self, step: Tensor) -> None:
+        """End every row with the steps that belong to it."""
+        rows, before = len(self.rows), self.rows
+        ends = step.reshape(rows, -1).to(before.dtype)
+        self.rows = torch.cat([before, ends], 1)
+        if self.written:
+            joined, width = self.rows, before.shape[1]
+            # before the array itself goes back, which may be a copy too
+            self.returns.insert(0, lambda: before.copy_(joined[:, :width]))
+            self.returns.append(lambda: step.copy_(joined[:, width:].reshape(step.shape)))
+
+    def _back(self, target: Tensor, rows: Tensor) -> None:
+        self.returns.append(lambda: target.copy_(rows.view(target.shape)))
+
+
+def _memory_order(like: Tensor, first: int) -> list[int]:
+    """The axes in memory order, so that channels-last layers need no copy either."""
+    strides = like.stride()
+    inner = sorted(range(first, like.ndim), key=lambda axis: -strides[axis])
+    return [*range(first), *inner]
+
+
+def _groups(weight: Weight, block: int, columns: int) -> int:
+    """Number of groups in a channel."""
+    if columns % block:
+        raise ShapeError(
+            f"layer {weight.name!r}: a channel has {columns} weights, which groups of {block} do "
+            "not divide; take another group, or block='channel'"
+        )
+    return columns // block
 
 
 def _local(tensor: Tensor) -> Tensor:
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def row_count(weight: Weight, block: str) -> int:
+def row_count(weight: Weight, block: Any) -> int:
     """Number of rows that this process holds of a weight, or of which it holds a part."""
-    return int(_local(weight.parameter).shape[weight.channel_axis]) if block == "channel" else 1
+    if not by_row(weight, block):
+        return 1
+    own, shape = block_of(weight, block), _local(weight.parameter).shape
+    if own == "channel":
+        return int(shape[weight.channel_axis]) * weight.channels.groups
+    return int(shape.numel()) // int(own)
 
 
 def shard_groups(weight: Weight) -> list[Any]:
@@ -141,16 +253,36 @@ def shard_groups(weight: Weight) -> list[Any]:
     return [mesh.get_group(axis) for axis, p in enumerate(placements) if isinstance(p, _CUT)]
 
 
-def require_layout(weight: Weight, block: str) -> None:
-    """Refuse sharded parameters whose blocks cannot be added up from the processes' parts.
+def require_layout(weight: Weight, block: Any, steps: str = "apart") -> None:
+    """Refuse groups that divide no channel, and blocks that processes' parts do not add up to.
 
     Raises
     ------
     InvalidArgumentError
         If a parameter is neither cut nor whole on the processes of a mesh (partial sums), or
-        channels are cut by the sharding. Names the layer.
+        channels are cut by the sharding; or learned steps are to be joined to sharded weights,
+        or to blocks smaller than theirs. Names the layer.
+    ShapeError
+        If groups do not divide a channel.
     """
     parameter = weight.parameter
+    own = block_of(weight, block)
+    count = weight.channels.count(parameter.shape)
+    rows = count if own == "channel" else 1
+    if not isinstance(own, str):
+        rows = count * _groups(weight, own, parameter.numel() // max(count, 1))
+    if steps == "together" and weight.step is not None:
+        if isinstance(parameter, DTensor):
+            raise InvalidArgumentError(
+                f"layer {weight.name!r}: its weight is sharded, and so is its learned step, which "
+                "cannot be joined to it; take steps='apart'"
+            )
+        if own == "weight" or weight.step.numel() % rows:
+            raise InvalidArgumentError(
+                f"layer {weight.name!r} has {weight.step.numel()} learned steps and {rows} blocks "
+                f"of the corrector (block={own!r}): a step cannot be divided. Take "
+                "block='quantizer' or 'layer', or steps='apart'"
+            )
     if not isinstance(parameter, DTensor):
         return
     for placement in parameter.placements:
@@ -162,7 +294,7 @@ def require_layout(weight: Weight, block: str) -> None:
             )
     axes = {p.dim for p in parameter.placements if isinstance(p, _CUT)}
     place = weight.channels
-    if block == "channel" and (axes - {place.axis} or (axes and place.groups > 1)):
+    if by_row(weight, block) and (axes - {place.axis} or (axes and place.groups > 1)):
         raise InvalidArgumentError(
             f"layer {weight.name!r}: sharded along axes {sorted(axes)}, which cuts its output "
             f"channels (axis {place.axis}); use block='layer'"

@@ -18,17 +18,20 @@ from riemann_lne.errors import (
 
 from . import grouped
 from .block_sums import Blocks, Fast, Rows, on_host
-from .block_updates import measured_update, rank_one_update, update
-from .blocks import BLOCKS, require_layout, row_count
+from .block_updates import measured_update, rank_one_update, shifted_update, update
+from .blocks import STEPS, checked_block, require_layout, row_count
 from .compiled import CHOICES
+from .curvature import RunningCurvature
 from .hooks import Attachment, Caller, attach, held_weights, innermost, select_weights
 from .metrics import (
+    CURVATURES,
     INVERSES,
     METRICS,
     NEAR_ONE,
     Diagonal,
     Flowed,
     RankOne,
+    Shifted,
     Weightwise,
     flow_step,
 )
@@ -65,11 +68,13 @@ class LNECorrector:
         Wanted |t|^2 for "auto" (and "rescale"), between 0 and 1.
     inverse : {"exact", "weak"}
         Of Eq. 16; the paper trains with the weak one.
-    block : {"layer", "channel", "network", "weight"}
-        What one metric spans: a layer (the paper), each output channel, all layers together (which
-        one optimiser must hold then, if it is attached to), or each weight by itself, where Eq. 16
-        is sech^2(tau w) and positive definite for every tau. With tau="auto" and blocks of one
-        weight the exact correction is a factor 1/(1 - target): give a number there.
+    block : {"layer", "channel", "network", "weight", "quantizer"} or int
+        What one metric spans: a layer (the paper), each output channel, groups of so many weights
+        of a channel, what has one scale or step in the layer's quantiser (a layer, channel or
+        group), all layers together (which one optimiser must hold then, if it is attached to), or
+        each weight by itself, where Eq. 16 is sech^2(tau w) and positive definite for every tau.
+        With tau="auto" and blocks of one weight the exact correction is a factor 1/(1 - target):
+        give a number there.
     metric : {"lne", "hessian", "dual", "flowed"}
         Eq. 16; the Hessian metric of the LNE potential, v' = cosh^2(tau w) v; its dual,
         v' = sech^2(tau w) v; Eq. 16 after one step of its own Ricci flow
@@ -93,6 +98,25 @@ class LNECorrector:
         torch's own operations, which take three times as long. "auto" compiles from 4096 weights
         on, if all are float32 or all float64 and there is a C compiler; "fused" raises an error
         where it cannot.
+    steps : {"apart", "together"}
+        Of quantisers with learned steps (`LSQ`, `SEQ`): "together" makes a block's steps
+        coordinates of its metric beside its weights, in the same unit, t = tanh(tau (w, s)), and
+        corrects their gradients with those of the weights. A step must lie in one block. Steps
+        without a gradient stay out.
+    curvature : {"none", "fisher", "hutchinson"}
+        Add the loss's curvature D to the metric (metric="lne", exact inverse), which becomes
+        k (I + diag(d) - t t^T), d = max(D, 0)/(damping mean(D)) over the block,
+        k = damping/(1 + damping): equal curvature gives I - k t t^T. D holds one number a weight:
+        running means of the squared gradients, from the steps before, or of the Hessian's
+        diagonal by `observe_curvature_`. The solve is O(n); on the host it is made of torch's
+        operations.
+    damping : float
+        Above 0; large: Eq. 16 alone. With "fisher" a weight of the mean curvature is moved as
+        without, one of none (1 + 1/damping) times as far.
+    keep : float
+        From 0 to below 1: what stays of D at each new value.
+    seed : int
+        Of the random signs of "hutchinson".
 
     Attributes
     ----------
@@ -150,7 +174,7 @@ class LNECorrector:
         target: float = 0.5,
         *,
         inverse: str = "exact",
-        block: str = "layer",
+        block: str | int = "layer",
         metric: str = "lne",
         select: Select = None,
         on_indefinite: str = "rescale",
@@ -158,13 +182,20 @@ class LNECorrector:
         largest_factor: float = 10.0,
         statistics: bool = True,
         kernel: str = "auto",
+        steps: str = "apart",
+        curvature: str = "none",
+        damping: float = 1.0,
+        keep: float = 0.99,
+        seed: int = 0,
     ) -> None:
+        block = checked_block(block)
         for kind, value, known in (
             ("inverse", inverse, INVERSES),
-            ("block", block, BLOCKS),
             ("metric", metric, METRICS),
             ("on_indefinite", on_indefinite, _ON_INDEFINITE),
             ("kernel", kernel, CHOICES),
+            ("steps", steps, STEPS),
+            ("curvature", curvature, CURVATURES),
         ):
             if value not in known:
                 raise UnknownNameError(kind, value, known)
@@ -175,11 +206,33 @@ class LNECorrector:
             raise InvalidArgumentError(
                 f"the weak inverse belongs to metric='lne'; metric={metric!r} has only 'exact'"
             )
+        self.damping = checks.number(damping, "damping", above=0.0)
+        keep = checks.number(keep, "keep", least=0.0, below=1.0)
+        if curvature != "none" and (metric, inverse) != ("lne", "exact"):
+            raise InvalidArgumentError(
+                "the curvature of the loss is added to metric='lne' with its exact inverse; got "
+                f"metric={metric!r}, inverse={inverse!r}"
+            )
+        if curvature != "none" and block == "weight":
+            raise InvalidArgumentError(
+                "the curvature counts relative to its mean over a block, and blocks of one weight "
+                "have no other; take block='layer', 'channel', 'network', 'quantizer' or a number"
+            )
         self.weights = find_weights(model_or_parameters, select)
         if isinstance(model_or_parameters, nn.Module):
             refuse_natural_estimators(model_or_parameters, self.weights)
         for weight in self.weights:
-            require_layout(weight, block)
+            require_layout(weight, block, steps)
+        if steps == "together" and all(w.step is None for w in self.weights):
+            raise InvalidArgumentError(
+                "steps='together' joins learned steps to their weights, and no selected layer has "
+                "one: quantise with an estimator such as 'lsq' or 'seq', or leave steps at 'apart'"
+            )
+        self.steps, self.curvature, self.keep = steps, curvature, keep
+        self.seed = checks.count(seed, "seed", least=0)
+        self._running: RunningCurvature | None = None
+        if curvature != "none":
+            self._running = RunningCurvature(self.weights, steps == "together", keep, self.seed)
         self._given = {w.name: given_tau(tau, w.name) for w in self.weights}
         self.tau, self.inverse, self.block = plain_tau(tau), inverse, block
         self.metric, self.on_indefinite = metric, on_indefinite
@@ -284,8 +337,12 @@ class LNECorrector:
             return
         optimizer = None if self.caller is None else self.caller.optimizer
         second = find_second(weights, self, optimizer)
-        blocks = Blocks(weights, self.block, self.kernel)
-        if self._diagonal:
+        running = self._running
+        known = None if running is None else running.of(weights)
+        blocks = Blocks(weights, self.block, self.kernel, steps=self.steps, curvature=known)
+        if running is not None:
+            self._correct_shifted(blocks)
+        elif self._diagonal:
             self._correct_diagonal(blocks)
         elif self.metric == "lne":
             self._correct_rank_one(blocks)
@@ -296,14 +353,55 @@ class LNECorrector:
         note_corrected(weights, self, optimizer)
         warn_of_second(second, self._warned)
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def observe_curvature_(self, loss: Tensor) -> None:
+        """Take the Hessian's diagonal of this loss into the running curvature, by one random probe.
+
+        With ``curvature="hutchinson"``: call it before ``loss.backward()``, whose graph it leaves,
+        every few steps. It costs about two backward passes. Nothing of gradients or weights is
+        changed; the random signs come from a generator of the corrector, which `state_dict` keeps.
+
+        Parameters
+        ----------
+        loss : Tensor
+            One number, with its graph.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If the corrector has another ``curvature``, the loss has no graph, or a weight is
+            sharded.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from riemann_lne_torch import LNECorrector, quantize_
+        >>> _ = torch.manual_seed(0)
+        >>> model = quantize_(torch.nn.Linear(4, 2))
+        >>> corrector = LNECorrector(model, curvature="hutchinson")
+        >>> loss = model(torch.randn(3, 4)).square().mean()
+        >>> corrector.observe_curvature_(loss)
+        >>> loss.backward()
+        >>> corrector.correct_()
+        """
+        if self._running is None or self.curvature != "hutchinson":
+            raise InvalidArgumentError(
+                f"observe_curvature_ is for curvature='hutchinson', and this corrector has "
+                f"curvature={self.curvature!r}"
+            )
+        self._running.observe(loss)
+
     def state_dict(self) -> dict[str, Any]:
-        """Options, and the followed tau of every layer, as plain values and tensors.
+        """Options, the followed tau and the running curvature of every layer: values and tensors.
 
         Tau is NaN where none has been followed yet: so the state of a fresh corrector has the form
         of any other, as `torch.distributed.checkpoint` needs it.
         """
         rows = {w.name: row_count(w, self.block) for w in self.weights if self._follows(w.name)}
-        return {"options": self._options(), **self._follower.state_dict(rows)}
+        state = {"options": self._options(), **self._follower.state_dict(rows)}
+        if self._running is not None:
+            state["curvature"] = self._running.state_dict()
+        return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up the followed tau of a `state_dict`.
@@ -325,6 +423,8 @@ class LNECorrector:
             raise InvalidArgumentError(
                 f"the state holds layers that are not corrected here: {', '.join(unknown)}"
             )
+        if self._running is not None:
+            self._running.load_state_dict(state["curvature"])
         self._follower.load_state_dict(state)
 
     # -- inside -----------------------------------------------------------------------------------
@@ -345,12 +445,17 @@ class LNECorrector:
         if self._given[name] is None:
             return True
         rescales = self.on_indefinite == "rescale" and self.inverse == "exact"
+        rescales = rescales or self._running is not None
         return self.metric == "flowed" or (self.metric == "lne" and rescales)
 
     def _options(self) -> dict[str, Any]:
         names = ("tau", "target", "inverse", "block", "metric", "on_indefinite")
         options = {name: getattr(self, name) for name in names}
         options.update(flow_time=self.flow_time, largest_factor=self.largest_factor)
+        if self.steps != "apart":  # states of earlier versions know nothing of it
+            options.update(steps=self.steps)
+        if self.curvature != "none":
+            options.update(curvature=self.curvature, damping=self.damping, keep=self.keep)
         return options
 
     def _with_gradients(self, weights: Sequence[Weight]) -> list[Weight]:
@@ -416,7 +521,9 @@ class LNECorrector:
         bad = (total[:, 0] >= 1.0) & ~auto
         if not bool(bad.any()) or self.inverse == "weak":
             return tau, total, bad
-        rescales = self.on_indefinite == "rescale" or self.metric == "flowed"
+        # the others have no weak inverse
+        weak = self.metric == "lne" and self._running is None
+        rescales = self.on_indefinite == "rescale" or not weak
         self._tell_indefinite(blocks, tau, total[:, 0], bad, rescales)
         if rescales:
             tau = self._follow(blocks, tau, bad)
@@ -460,6 +567,23 @@ class LNECorrector:
         condition = torch.where(blocks.sizes() > 1.0, condition, 1.0)
         change = RankOne.change(total, coefficient)
         self._report(blocks, tau, total[:, 0], condition, change, bad, finite)
+
+    def _correct_shifted(self, blocks: Blocks) -> None:
+        method, fisher = Shifted(self.damping), self.curvature == "fisher"
+        total = blocks.collect(Shifted.total, width=1, held=2, third=True)[:, 0]
+        factors = method.factors(total / blocks.sizes())
+
+        def sums(tau: Rows) -> Tensor:
+            return blocks.collect(
+                method.sums, tau, *factors, width=4, held=method.held, third=True
+            )
+
+        tau, first, bad = self._definite(blocks, sums)
+        finite = torch.isfinite(first).all(-1)
+        known = (tau, *factors, first[:, 2] / (1.0 - first[:, 1]))
+        keep = self.keep if fisher else None
+        change = shifted_update(blocks, finite, method, *known, keep=keep)
+        self._report(blocks, tau, first[:, 0], None, change, bad, finite)
 
     def _correct_flowed(self, blocks: Blocks) -> None:
         count = blocks.sizes()

@@ -11,11 +11,18 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from riemann_lne.lne import FlowedLNEMetric, HessianLNEMetric, LNEMetric, auto_tau
+from riemann_lne.lne import (
+    FlowedLNEMetric,
+    HessianLNEMetric,
+    LNEMetric,
+    ShiftedLNEMetric,
+    auto_tau,
+)
 from riemann_lne.lne.pieces import PieceSums, inverse_coefficient
 
 METRICS = ("lne", "hessian", "dual", "flowed")
 INVERSES = ("exact", "weak")
+CURVATURES = ("none", "fisher", "hutchinson")
 
 NEAR_ONE = 0.6
 """Above this |t|^2 sums are taken in double precision: the exact inverse divides by 1 - |t|^2."""
@@ -73,6 +80,63 @@ class Flowed:
     def finish(x: Tensor, v: Tensor, tau: Any, time: Any, *known: Any) -> Tensor:
         first = (known[0], known[1], known[2])
         return FlowedLNEMetric(tau, time).finish(x, v, first, tuple(known[3:]), check=False)
+
+
+class Shifted:
+    """Eq. 16 and the running curvature of the loss: k (I + diag(d) - t t^T), one round of sums.
+
+    Of a block with the mean curvature m, d = max(D, 0)/(damping m) and k = damping/(1 + damping),
+    so that equal curvature gives I - k t t^T: the size of a step stays. Where no curvature is known
+    yet (m = 0) it counts as equal.
+
+    Parameters
+    ----------
+    damping : float
+    """
+
+    held: ClassVar[int] = 6
+    """Arrays of a piece's size that its functions take."""
+
+    def __init__(self, damping: float) -> None:
+        self.damping = damping
+
+    @staticmethod
+    def total(x: Tensor, v: Tensor, curvature: Tensor) -> tuple[Tensor]:
+        """The sum of the curvature, without what is negative."""
+        return (curvature.clamp(min=0.0).sum(-1),)
+
+    def factors(self, mean: Tensor) -> tuple[Tensor, Tensor]:
+        """The f and the constant of every row with d = f max(D, 0) + constant."""
+        known = mean > 0.0
+        factor = 1.0 / (self.damping * torch.where(known, mean, 1.0))
+        return torch.where(known, factor, 0.0), torch.where(known, 0.0, 1.0 / self.damping)
+
+    @staticmethod
+    def _metric(curvature: Tensor, tau: Any, factor: Any, constant: Any) -> ShiftedLNEMetric:
+        if isinstance(factor, Tensor):
+            factor, constant = factor[..., None], constant[..., None]
+        shift = curvature.clamp(min=0.0) * factor + constant
+        return ShiftedLNEMetric(tau, shift, check=False)
+
+    def sums(
+        self, x: Tensor, v: Tensor, curvature: Tensor, tau: Any, factor: Any, constant: Any
+    ) -> tuple[Tensor, ...]:
+        """See `ShiftedLNEMetric.solve_sums`."""
+        return self._metric(curvature, tau, factor, constant).solve_sums(x, v, check=False)
+
+    def finish(
+        self,
+        x: Tensor,
+        v: Tensor,
+        curvature: Tensor,
+        tau: Any,
+        factor: Any,
+        constant: Any,
+        coefficient: Any,
+    ) -> Tensor:
+        """The new gradient of a piece."""
+        metric = self._metric(curvature, tau, factor, constant)
+        return (1.0 + 1.0 / self.damping) * metric.finish(x, v, coefficient, check=False)
 
 
 class Diagonal:

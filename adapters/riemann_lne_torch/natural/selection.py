@@ -15,7 +15,12 @@ from torch import Tensor, nn
 from riemann_lne.errors import DTypeError, InvalidArgumentError, ShapeError
 
 from ..quantize.channels import Channels
-from ..quantize.layers import is_quantized, latent_parameter, layer_channels
+from ..quantize.layers import (
+    is_quantized,
+    latent_parameter,
+    layer_channels,
+    weight_quantizer,
+)
 from ..quantize.leftover import float_weights
 
 Select: TypeAlias = str | Sequence[str] | Callable[[str, nn.Module], bool] | None
@@ -40,11 +45,17 @@ _FLAT = (
 
 @dataclass(frozen=True, eq=False)
 class Weight:
-    """A latent weight: its layer's name, the parameter, and where its output channels lie."""
+    """A latent weight: its layer's name, the parameter, and where its output channels lie.
+
+    ``step`` is the parameter of a quantiser with learned steps, ``own_block`` what has one step or
+    scale there: "layer", "channel", or the number of weights of a group.
+    """
 
     name: str
     parameter: Tensor
     channels: Channels = field(default_factory=Channels)
+    step: Tensor | None = None
+    own_block: Any = "layer"
 
     @property
     def channel_axis(self) -> int:
@@ -125,7 +136,11 @@ def _from_model(model: nn.Module, select: Select) -> Iterator[Weight]:
             assert parameter is not None
             none = False
             chosen.append(module)
-            yield Weight(name or "weight", parameter, layer_channels(module, parameter))
+            quantizer = weight_quantizer(module)
+            step = None if quantizer is None else quantizer.step
+            own = "layer" if quantizer is None else quantizer.block
+            channels = layer_channels(module, parameter)
+            yield Weight(name or "weight", parameter, channels, step, own)
     if isinstance(select, str) and select == "all" and not none:
         _report_left_out(model, chosen)
     if none:

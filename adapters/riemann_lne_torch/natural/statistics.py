@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .block_sums import Blocks, Rows
 from .block_updates import angle_and_change
+from .blocks import by_row
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,8 @@ def of_layers(
         counts = (len(used), sum(bad[span]), whole[span].count(False))
         ends = (max(norms[span], default=0.0), max(conditions[span], default=1.0))
         table.append([*sums, sum(used), *counts, *ends])
-    if blocks.block == "channel":  # other channels of a layer may lie on other processes
+    if any(by_row(layer.weight, blocks.block) for layer in blocks.layers):
+        # other channels of a layer may lie on other processes
         table = blocks.combine(table, added=7)
     statistics = {}
     for layer, row in zip(blocks.layers, table, strict=True):

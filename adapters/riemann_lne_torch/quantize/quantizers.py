@@ -209,6 +209,22 @@ class WeightQuantizer(_Quantizer):
         """Axis of the output channels."""
         return self.channels.axis
 
+    @property
+    def block(self) -> str | int:
+        """What has one scale or step: "layer", "channel", or the number of weights of a group.
+
+        >>> from riemann_lne_torch.quantizers import WeightQuantizer
+        >>> WeightQuantizer(2, "rms").block, WeightQuantizer(1, "ste", "mean").block
+        ('channel', 'layer')
+        """
+        inner = self.estimator
+        while isinstance(inner, _ByGroup):
+            inner = inner.inner
+        own = getattr(inner, "block", None) if inner.scales or inner.learned else None
+        if own is not None:
+            return own
+        return "channel" if inner.per_channel or self.scale == "mean-channel" else "layer"
+
     @torch.no_grad()
     def level(self, w: Tensor) -> Tensor:
         """The discrete values without their scale: equal numbers are one level."""

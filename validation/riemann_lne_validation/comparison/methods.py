@@ -135,11 +135,15 @@ class Method:
         self.optimizer.zero_grad()
         output = self.model(x)
         loss = self.loss(output, y)
-        loss.backward()
+        self.backward(loss)
         self.correct()
         self.optimizer.step()
         self.after_step()
         return loss.detach(), output.detach()
+
+    def backward(self, loss: Tensor) -> None:
+        """The gradient of the loss."""
+        loss.backward()  # type: ignore[no-untyped-call]
 
     def correct(self) -> None:
         """Between the backward pass and the step."""
@@ -167,6 +171,27 @@ class Method:
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take up such a state."""
+
+
+def check_inner(name: str, arm: Arm) -> None:
+    """Refuse an estimator that a method is to work with, where it does not know the arm's bits.
+
+    Raises
+    ------
+    DoesNotApplyError
+        If it does not, or is a natural gradient itself.
+    """
+    made = get_estimator(name)
+    if not made.admits(arm.weight_bits):
+        raise DoesNotApplyError(
+            f"arm {arm.label!r}: estimator {name!r} {made.bits_needed}, and the arm has "
+            f"weight_bits = {arm.weight_bits}"
+        )
+    if made.natural and arm.method.startswith("lne"):
+        raise DoesNotApplyError(
+            f"arm {arm.label!r}: estimator {name!r} is a natural gradient itself, which "
+            f"{arm.method!r} would correct a second time"
+        )
 
 
 Kind = TypeVar("Kind", bound=type[Method])

@@ -10,9 +10,22 @@ import torch
 from torch import Tensor
 
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
-from riemann_lne_torch import LNECorrector, RicciFlowRegularizer, algorithm_2_step
+from riemann_lne_torch import (
+    Estimator,
+    LNECorrector,
+    RicciFlowRegularizer,
+    algorithm_2_step,
+    get_estimator,
+)
 
-from .methods import KINDS, Context, DoesNotApplyError, Method, register_method
+from .methods import (
+    KINDS,
+    Context,
+    DoesNotApplyError,
+    Method,
+    check_inner,
+    register_method,
+)
 from .problems import problem_of
 from .protocol import Arm
 
@@ -58,15 +71,39 @@ class NaturalGradient(Method):
 
     metric: str = "lne"
     inverse: str = "exact"
-    block: str = "layer"
+    block: str | int = "layer"
     target: float = 0.5
     tau: float | str = "auto"
     flow_time: float = 0.5
     largest_factor: float = 10.0
+    inner: str = "ste"
+    steps: str = "apart"
+
+    def estimator(self) -> Estimator:
+        """The quantiser and gradient that are corrected, by the name of an estimator."""
+        return get_estimator(self.inner)
+
+    def check(self, arm: Arm) -> None:
+        """The inner estimator must know the bits, and have a step where that is to be joined."""
+        check_inner(self.inner, arm)
+        if self.steps == "together" and not self.estimator().learned:
+            raise DoesNotApplyError(
+                f"arm {arm.label!r}: steps = 'together' joins learned steps to the weights, and "
+                f"estimator {self.inner!r} has none; take inner = 'lsq' or 'seq'"
+            )
+
+    def _options(self) -> dict[str, Any]:
+        """Further options of the corrector."""
+        return {}
 
     def begin(self, context: Context) -> None:
         """Make the corrector."""
         super().begin(context)
+        if context.hosted and self.inner != "ste":
+            raise DoesNotApplyError(
+                f"arm {context.arm.label!r}: another library quantises this model, with its own "
+                f"gradient; inner = {self.inner!r} has nothing to act on there"
+            )
         self.corrector = LNECorrector(
             context.model,
             self.tau,
@@ -77,6 +114,8 @@ class NaturalGradient(Method):
             flow_time=self.flow_time,
             largest_factor=self.largest_factor,
             statistics=False,
+            steps=self.steps,
+            **self._options(),
         )
 
     def correct(self) -> None:
@@ -90,6 +129,80 @@ class NaturalGradient(Method):
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take up the followed tau."""
         self.corrector.load_state_dict(state["corrector"])
+
+
+@register_method(
+    "lne-fisher",
+    "LNE metric plus a running diagonal Fisher matrix of the loss: cheap, one vector more.",
+    metric="lne",
+    inverse="exact",
+    flow_time=0.5,
+    largest_factor=10.0,
+)
+@dataclass
+class FisherNaturalGradient(NaturalGradient):
+    """Corrected by the LNE metric plus the running mean of squared gradients on its diagonal."""
+
+    curvature: ClassVar[str] = "fisher"
+
+    damping: float = 1.0
+    keep: float = 0.99
+
+    def _options(self) -> dict[str, Any]:
+        return {"curvature": self.curvature, "damping": self.damping, "keep": self.keep}
+
+    def gradient(self, x: Tensor, y: Tensor) -> list[Tensor]:
+        """As without curvature; the running means stay as they are."""
+        before = self.corrector.state_dict()
+        try:
+            return super().gradient(x, y)
+        finally:
+            self.corrector.load_state_dict(before)
+
+
+@register_method(
+    "lne-hutchinson",
+    "LNE metric plus a running diagonal of the loss's Hessian, by a random probe now and then.",
+    metric="lne",
+    inverse="exact",
+    flow_time=0.5,
+    largest_factor=10.0,
+)
+@dataclass
+class HessianNaturalGradient(FisherNaturalGradient):
+    """Corrected by the LNE metric plus Hutchinson's estimate of the Hessian's diagonal.
+
+    A probe costs about two backward passes and is taken at every ``every``-th step, counted from
+    the start of an epoch.
+    """
+
+    hosted: ClassVar[bool] = False  # their gradients cannot be differentiated again
+    curvature: ClassVar[str] = "hutchinson"
+
+    keep: float = 0.9
+    every: int = 10
+
+    def check(self, arm: Arm) -> None:
+        """A whole number of steps."""
+        super().check(arm)
+        if isinstance(self.every, bool) or not isinstance(self.every, int) or self.every < 1:
+            raise InvalidArgumentError(f"every must be an integer of at least 1, got {self.every}")
+
+    @property
+    def period(self) -> int:
+        """One probe in so many steps."""
+        return self.every
+
+    def begin_epoch(self) -> None:
+        """Count from the start of the epoch, as a resumed run does."""
+        self.calls = 0
+
+    def backward(self, loss: Tensor) -> None:
+        """A probe where one is due, then the gradient."""
+        if self.calls % self.every == 0:
+            self.corrector.observe_curvature_(loss)
+        self.calls += 1
+        super().backward(loss)
 
 
 class _NoCorrection:

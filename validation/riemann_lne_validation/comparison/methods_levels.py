@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from torch import Tensor
+
+from riemann_lne.errors import UnknownNameError
 from riemann_lne_torch import (
     CAGE,
     AnnealedLevels,
     Estimator,
+    LNECorrector,
     Lookahead,
     OscillationDamping,
     OscillationFreezing,
     get_estimator,
 )
 
-from .methods import KINDS, Context, DoesNotApplyError, Method, register_method
+from .methods import KINDS, Context, Method, check_inner, register_method
 from .protocol import Arm
+
+
+CORRECTORS: dict[str, dict[str, Any] | None] = {
+    "none": None,
+    "lne-exact": {},
+    "lne-weak": {"inverse": "weak"},
+    "lne-flowed": {"metric": "flowed"},
+    "lne-fisher": {"curvature": "fisher"},
+}
+"""Options of `LNECorrector` for the option ``corrector``: the methods of these names, at defaults."""
 
 
 @dataclass
@@ -28,25 +42,49 @@ class _AroundStep(Method):
     kind: ClassVar[str] = KINDS[5]
 
     inner: str = "ste"
+    corrector: str = "none"
 
     def estimator(self) -> Estimator:
         """The estimator by its name."""
         return get_estimator(self.inner)
 
     def check(self, arm: Arm) -> None:
-        """The estimator must know the number of bits."""
-        made = get_estimator(self.inner)
-        if not made.admits(arm.weight_bits):
-            raise DoesNotApplyError(
-                f"arm {arm.label!r}: estimator {self.inner!r} {made.bits_needed}, and the arm has "
-                f"weight_bits = {arm.weight_bits}"
-            )
+        """The estimator must know the number of bits; the corrector must be known."""
+        check_inner(self.inner, arm)
+        if self.corrector not in CORRECTORS:
+            raise UnknownNameError("corrector", self.corrector, CORRECTORS)
 
     def begin(self, context: Context) -> None:
         """Wrap the optimiser."""
         steps = context.epochs * context.steps_per_epoch
         context.optimizer = self._wrapped(context, steps)
         super().begin(context)
+        options = CORRECTORS[self.corrector]
+        self._corrector: LNECorrector | None = None
+        if options is not None:
+            self._corrector = LNECorrector(context.model, statistics=False, **options)
+
+    def correct(self) -> None:
+        """The correction, of the loss's gradient alone: before the wrapper adds to it."""
+        if self._corrector is not None:
+            self._corrector.correct_()
+
+    def gradient(self, x: Tensor, y: Tensor) -> list[Tensor]:
+        """The corrector's running means stay as they are."""
+        before = self.state()
+        try:
+            return super().gradient(x, y)
+        finally:
+            self.load_state(before)
+
+    def state(self) -> dict[str, Any]:
+        """That of the corrector."""
+        return {} if self._corrector is None else {"corrector": self._corrector.state_dict()}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take it up."""
+        if self._corrector is not None:
+            self._corrector.load_state_dict(state["corrector"])
 
     def _wrapped(self, context: Context, steps: int) -> Any:
         raise NotImplementedError
