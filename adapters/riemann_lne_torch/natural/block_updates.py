@@ -86,8 +86,9 @@ def shifted_update(
         return _change_sums(before, v)
 
     held = blocks.held(method.held + 4)
-    options = {"width": 3, "held": held, "whole": False, "writes": True, "third": True}
-    return blocks.collect(change, position, **options)
+    return blocks.collect(
+        change, position, width=3, held=held, whole=False, writes=True, third=True
+    )
 
 
 def angle_and_change(square: float, along: float, change: float) -> tuple[float, float]:

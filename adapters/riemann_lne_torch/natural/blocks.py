@@ -170,9 +170,7 @@ def open_values(weight: Weight) -> Local:
 class _Opened:
     """The blocks of an array of a weight's shape as rows, and the ways back of what is a copy."""
 
-    def __init__(
-        self, weight: Weight, block: Any, array: Tensor, written: bool = False
-    ) -> None:
+    def __init__(self, weight: Weight, block: Any, array: Tensor, written: bool = False) -> None:
         local, channels = _local(array), weight.channels
         self.written = written
         self.returns: list[Callable[[], Any]] = []

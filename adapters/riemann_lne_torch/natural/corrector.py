@@ -574,9 +574,7 @@ class LNECorrector:
         factors = method.factors(total / blocks.sizes())
 
         def sums(tau: Rows) -> Tensor:
-            return blocks.collect(
-                method.sums, tau, *factors, width=4, held=method.held, third=True
-            )
+            return blocks.collect(method.sums, tau, *factors, width=4, held=method.held, third=True)
 
         tau, first, bad = self._definite(blocks, sums)
         finite = torch.isfinite(first).all(-1)

@@ -24,7 +24,6 @@ from riemann_lne_torch import (
 from .methods import KINDS, Context, Method, check_inner, register_method
 from .protocol import Arm
 
-
 CORRECTORS: dict[str, dict[str, Any] | None] = {
     "none": None,
     "lne-exact": {},
@@ -32,7 +31,7 @@ CORRECTORS: dict[str, dict[str, Any] | None] = {
     "lne-flowed": {"metric": "flowed"},
     "lne-fisher": {"curvature": "fisher"},
 }
-"""Options of `LNECorrector` for the option ``corrector``: the methods of these names, at defaults."""
+"""Options of `LNECorrector` for each value of ``corrector``: those methods at their defaults."""
 
 
 @dataclass
