@@ -15,6 +15,8 @@ from .checks import CheckReport, Finding
 from .closed import perturbed_sphere
 from .corrector_checks import check_corrector
 from .diffeomorphism import Diffeomorphism
+from .evolutions import Evolution, Refinable, Run, WithLimit, WithRate
+from .evolutions_closed import RotationalEvolution
 from .flow_checks import check_flow
 from .integrator_checks import check_integrator
 from .kinds import KINDS, Kind, applicable_kinds
@@ -34,6 +36,7 @@ _WITH_HYPOTHESIS = {
     "check_stability": "searching",
     "exact_solutions": "strategies_exact",
     "diffeomorphisms": "strategies_exact",
+    "drawn_from": "strategies_own",
     "dumbbells": "strategies_closed",
     "find_counterexample": "search",
     "gradients": "strategies_weights",
@@ -57,15 +60,21 @@ __all__ = [
     "Diffeomorphism",
     "DrawnMetric",
     "DrawnRotationalMetric",
+    "Evolution",
     "Finding",
     "GridBracket",
     "Kind",
     "RadiusReport",
     "Reals",
     "Recipe",
+    "Refinable",
+    "RotationalEvolution",
+    "Run",
     "StabilityReport",
     "TrainingLimits",
     "Whole",
+    "WithLimit",
+    "WithRate",
     "applicable_kinds",
     "check_corrector",
     "check_flow",
@@ -74,6 +83,7 @@ __all__ = [
     "check_stability",
     "check_training_stability",
     "diffeomorphisms",
+    "drawn_from",
     "dumbbells",
     "exact_solutions",
     "find_counterexample",

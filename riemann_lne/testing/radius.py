@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import shown
 from ..errors import InvalidArgumentError
 from ..flows.base import Flow
-from ..grids import Grid
 from ..metrics import MetricField
 from ._hypothesis import hypothesis
+from .evolutions import Evolution
 from .kinds import Kind, applicable_kinds, find_kind
 from .perturbed import perturbation_recipe
-from .recipes import DrawnMetric, Recipe, drawn
-from .searching import require_background
-from .sizes import Norm, perturbation_size, require_bound
-from .stability import Expectation, Experiment, refined_background
-from .strategies_metric import as_background
+from .recipes import Recipe, rebuilt
+from .searching import as_state, require_background
+from .sizes import Norm, require_bound
+from .stability import Expectation, experiment, points_of
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class GridBracket:
     Attributes
     ----------
     shape : tuple of int
-        Points along the axes.
+        Points along the axes; () where nothing is known of them.
     holds_up_to, fails_from : float
         Largest size that held, smallest that failed (infinite if none did).
     ended_at : float
@@ -58,7 +58,7 @@ class RadiusReport:
     holds_up_to, fails_from : float
         The property held at the one for every direction tried, and failed at the other for the
         worst; ``fails_from`` is infinite if it held as far as metrics go. In the unit of the norm.
-    worst : DrawnMetric
+    worst : DrawnMetric or another state with a recipe
         The start at ``fails_from`` (at ``holds_up_to`` if nothing fails), which prints as code.
     reason : str
         How it failed, or why the search ended.
@@ -70,7 +70,7 @@ class RadiusReport:
 
     holds_up_to: float
     fails_from: float
-    worst: DrawnMetric
+    worst: Any
     reason: str
     by_grid: tuple[GridBracket, ...]
     directions: int
@@ -107,9 +107,9 @@ class RadiusReport:
 
 
 def stability_radius(
-    background: MetricField | Grid | int,
-    flow: Flow,
-    norm: Norm = "sup",
+    background: Any,
+    flow: Flow | Evolution,
+    norm: Norm | None = None,
     direction: str | Kind | Sequence[str | Kind] | Any | None = None,
     *,
     until: float,
@@ -135,8 +135,9 @@ def stability_radius(
     background, flow, norm, until, expect, limit, growth, order, solve
         As for ``check_stability``.
     direction : str, Kind, sequence of these, strategy, or None
-        Kinds of perturbations; or a strategy of starts with recipes, such as ``perturbations``; all
-        kinds by default.
+        Kinds of perturbations; or a strategy of starts with recipes that have a ``size``, such as
+        ``perturbations``, ``rotational_spheres`` or ``drawn_from``; all kinds by default. States
+        that are no metrics on grids need a strategy.
     largest : float
         Where to stop, in the unit of the norm.
     rtol : float
@@ -144,7 +145,8 @@ def stability_radius(
     directions : int
         How many to draw.
     refine : int
-        How often the grid is made twice as fine to bracket the worst direction again.
+        How often the grid is made twice as fine to bracket the worst direction again, if the
+        evolution can be refined.
 
     Returns
     -------
@@ -169,44 +171,50 @@ def stability_radius(
             f"largest = {largest}, rtol = {rtol}, directions = {directions}; a positive size, a "
             "relative width in (0, 1) and at least one direction are needed"
         )
-    base, begun = as_background(background), time.perf_counter()
-    require_bound(norm, base, largest)
-    test = Experiment(base, flow, until, norm, expect, limit, growth, order, solve)
+    base, begun = as_state(background), time.perf_counter()
+    test = experiment(base, flow, until, norm, expect, limit, growth, order, solve)
+    if isinstance(base, MetricField):
+        require_bound(test.norm or "sup", base, largest)
     require_background(test)
-    recipes = _directions(base, norm, direction, directions, float(largest), seed)
-    count = 0
+    recipes = _directions(base, test.norm, direction, directions, float(largest), seed)
+    count, grids = 0, [test]
 
-    def attempt(recipe: Recipe, size: float, experiment: Experiment) -> _Attempt:
+    def attempt(recipe: Recipe, size: float) -> _Attempt:
+        """The direction at a size, on the finest of the grids so far."""
         nonlocal count
         count += 1
-        start = drawn(recipe.with_arguments(size=size, background=experiment.background))
-        met = perturbation_size(start, experiment.background, norm, order)
-        report = experiment.judge(start)
-        solution = report.solution
-        ended = math.inf if solution.success else float(solution.t[-1])
+        start = rebuilt(recipe.with_arguments(size=size))
+        for coarser in grids[:-1]:
+            start = coarser.evolution.refine(start)
+        met, report = grids[-1].size(start), grids[-1].judge(start)
+        ended = math.inf if report.solution.success else float(report.solution.t[-1])
         return _Attempt(not report.holds, met, report.reason, ended)
 
     low, worst, reached, first = float(largest), recipes[0], 0.0, _Attempt(False, math.inf)
     for recipe in recipes:
-        tried = attempt(recipe, min(low, largest), test)
+        tried = attempt(recipe, min(low, largest))
         reached = max(reached, tried.met)
         if tried.failed:
-            low, first = _bisected(partial(attempt, recipe, experiment=test), tried, rtol)
+            low, first = _bisected(partial(attempt, recipe), tried, rtol)
             worst = recipe
     reason = first.reason or "no direction failed"
     if not first.failed:
         low = reached
         if reached < 0.999 * largest:
             reason += f"; metrics end at {reached:.4g} in this norm along these directions"
-    start = drawn(worst.with_arguments(size=first.met if first.failed else low))
-    by_grid = [GridBracket(base.grid.shape, low, first.met, first.ended)]
+    start = rebuilt(worst.with_arguments(size=first.met if first.failed else low))
+    by_grid = [GridBracket(points_of(base), low, first.met, first.ended)]
     for _ in range(int(refine) if first.failed else 0):
-        test = replace(test, background=refined_background(test.background))
-        tried = attempt(worst, min(2 * first.met, largest), test)
+        finer = grids[-1].finer()
+        if finer is None:
+            break
+        grids.append(finer)
+        tried = attempt(worst, min(2 * first.met, largest))
         ends = (tried.met, _Attempt(False, math.inf))
         if tried.failed:
-            ends = _bisected(partial(attempt, worst, experiment=test), tried, rtol)
-        by_grid.append(GridBracket(test.background.grid.shape, ends[0], ends[1].met, ends[1].ended))
+            ends = _bisected(partial(attempt, worst), tried, rtol)
+        shape = points_of(finer.background)
+        by_grid.append(GridBracket(shape, ends[0], ends[1].met, ends[1].ended))
     return RadiusReport(
         low,
         first.met,
@@ -245,11 +253,16 @@ def _bisected(
 
 
 def _directions(
-    base: MetricField, norm: Norm, direction: Any, count: int, largest: float, seed: int
+    base: Any, norm: Any, direction: Any, count: int, largest: float, seed: int
 ) -> list[Recipe]:
     """Recipes whose size is yet to be set."""
     if isinstance(direction, hypothesis.strategies.SearchStrategy):
-        return _drawn_recipes(direction, count, seed)
+        return _drawn_recipes(direction, base, count, seed)
+    if not isinstance(base, MetricField):
+        raise InvalidArgumentError(
+            f"direction = {shown(direction)}, for the background {shown(base)}; give a strategy of "
+            "starts with recipes that have a size, such as rotational_spheres(size)"
+        )
     given = [direction] if isinstance(direction, (str, Kind)) else direction
     kinds = applicable_kinds(base) if given is None else [find_kind(k) for k in given]
     rng = np.random.default_rng(seed)
@@ -261,8 +274,10 @@ def _directions(
     return result
 
 
-def _drawn_recipes(strategy: Any, count: int, seed: int) -> list[Recipe]:
+def _drawn_recipes(strategy: Any, base: Any, count: int, seed: int) -> list[Recipe]:
     found: list[Recipe] = []
+    on_a_grid = isinstance(base, MetricField)
+    needed = {"size", "background"} if on_a_grid else {"size"}
 
     @hypothesis.seed(seed)
     @hypothesis.settings(
@@ -275,12 +290,13 @@ def _drawn_recipes(strategy: Any, count: int, seed: int) -> list[Recipe]:
     @hypothesis.given(strategy)
     def collect(example: Any) -> None:
         recipe = getattr(example, "recipe", None)
-        if not isinstance(recipe, Recipe) or not {"size", "background"} <= set(recipe.arguments):
+        if not isinstance(recipe, Recipe) or not needed <= set(recipe.arguments):
             raise InvalidArgumentError(
                 f"the strategy draws {type(example).__name__} without a recipe that has a size; "
-                "give riemann_lne.testing.perturbations(...) or names of kinds"
+                "give riemann_lne.testing.perturbations(...) or names of kinds, or drawn_from(...) "
+                "with a range named size"
             )
-        found.append(recipe)
+        found.append(recipe.with_arguments(background=base) if on_a_grid else recipe)
 
     collect()
     return found

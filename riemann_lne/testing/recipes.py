@@ -116,20 +116,27 @@ class DrawnRotationalMetric(RotationalMetric):
         return self.recipe.code
 
 
-def rebuilt(recipe: Recipe) -> DrawnMetric | DrawnRotationalMetric:
-    """Build the metric of a recipe, of whichever kind, and attach the recipe.
+def rebuilt(recipe: Recipe) -> Any:
+    """Build the example of a recipe, of whichever kind, and attach the recipe.
 
     Raises
     ------
     InvalidArgumentError
-        If the recipe makes no metric.
+        If the recipe makes something that carries no attributes, such as a number.
     """
-    metric = recipe.build()
-    return (
-        _rotational(metric, recipe)
-        if isinstance(metric, RotationalMetric)
-        else _field(metric, recipe)
-    )
+    example = recipe.build()
+    if isinstance(example, RotationalMetric):
+        return _rotational(example, recipe)
+    if isinstance(example, MetricField):
+        return _field(example, recipe)
+    try:
+        example.recipe = recipe
+    except AttributeError as error:
+        raise InvalidArgumentError(
+            f"{recipe.code} makes a {type(example).__name__}, which cannot carry its recipe; give "
+            "a function that returns an object of a class without __slots__ or frozen fields"
+        ) from error
+    return example
 
 
 def drawn(recipe: Recipe) -> DrawnMetric:

@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..checks import count
+from ..checks import count, shown
 from ..errors import CheckFailedError, InvalidArgumentError
 from ..flows.base import Flow
 from ..grids import Grid
 from ..metrics import MetricField
+from .evolutions import Evolution
 from .kinds import Kind
-from .search import Counterexample, find_counterexample, is_metric
+from .search import Counterexample, find_counterexample, is_like
 from .sizes import Norm
-from .stability import Expectation, Experiment, StabilityReport, confirm
+from .stability import Expectation, Experiment, StabilityReport, confirm, experiment
 from .strategies_metric import as_background, perturbations
 
 
@@ -26,14 +27,14 @@ class StabilityResult:
     ----------
     worst : StabilityReport
         Of the start that came nearest to missing the expectation.
-    example : MetricField
+    example : MetricField, RotationalMetric, ...
         That start.
     evaluations : int
         Flows that were run.
     """
 
     worst: StabilityReport
-    example: MetricField
+    example: Any
     evaluations: int
 
     def __str__(self) -> str:
@@ -41,12 +42,12 @@ class StabilityResult:
 
 
 def check_stability(
-    background: MetricField | Grid | int,
-    flow: Flow,
+    background: Any,
+    flow: Flow | Evolution,
     perturbed: Any = 0.1,
     *,
     until: float,
-    norm: Norm = "sup",
+    norm: Norm | None = None,
     expect: Expectation = "converges",
     kinds: Sequence[str | Kind] | None = None,
     limit: Any = "auto",
@@ -72,26 +73,32 @@ def check_stability(
 
     Parameters
     ----------
-    background : MetricField, Grid or int
+    background : MetricField, Grid or int; RotationalMetric; or any state
         gbar; see ``perturbations``.
-    flow : Flow
-    perturbed : float or strategy of metrics
-        Largest size of the perturbations, or a strategy of starts.
+    flow : Flow or Evolution
+        A flow of metrics on grids; ``RotationalEvolution()`` (or ``RicciFlow()``,
+        ``NormalizedRicciFlow()``) for a RotationalMetric; for other states an object with the
+        methods of ``Evolution``.
+    perturbed : float or strategy of states
+        Largest size of the perturbations, or a strategy of starts. States that are no metrics on
+        grids need a strategy, such as ``rotational_spheres`` or ``drawn_from``.
     until : float
         End of the flow, in length^2.
     norm : str, tuple or callable
-        See ``perturbation_size``.
+        See ``perturbation_size``; "sup" by default. For states that are no metrics on grids a
+        function (state, background) -> float, by default the evolution's own distance.
     expect : str or callable
         As above.
     kinds : sequence of str or Kind, optional
         Of perturbations.
     limit : {"auto", "mean", "background", "last"} or callable
         The limit to which distances are taken: the mean of the last metric ("auto": on tori with a
-        constant background), the background, the last metric, or a function of the solution.
+        constant background; the round sphere of the same volume for a RotationalMetric), the
+        background, the last metric, or a function of the solution.
     growth : float
         For "bounded".
     order, solve
-        Order of the differences; further arguments of ``solve_flow``.
+        Order of the differences; further arguments of ``solve_flow``; for metrics on grids alone.
     draws, local : int
         Starts to draw; further ones for a local search if none of them fails.
     seed : int
@@ -119,18 +126,14 @@ def check_stability(
     True
     """
     count(draws, "draws", least=1)
-    base = as_background(background)
-    test = Experiment(base, flow, until, norm, expect, limit, growth, order, solve)
+    base = as_state(background)
+    test = experiment(base, flow, until, norm, expect, limit, growth, order, solve)
     require_background(test)
-    strategy = (
-        perturbations(base, float(perturbed), norm, kinds)
-        if isinstance(perturbed, (int, float))
-        else perturbed
-    )
-    reports: list[tuple[StabilityReport, MetricField]] = []
+    strategy = strategy_of_starts(base, perturbed, test.norm, kinds)
+    reports: list[tuple[StabilityReport, Any]] = []
 
     def judged(start: Any) -> StabilityReport:
-        report = test.judge(is_metric(start, strategy))
+        report = test.judge(is_like(start, base, strategy))
         reports.append((report, start))
         return report
 
@@ -139,6 +142,31 @@ def check_stability(
         worst, example = max(reports, key=lambda pair: pair[0].excess)
         return StabilityResult(worst, example, len(reports))
     raise failure(test, found, refine)
+
+
+def as_state(background: Any) -> Any:
+    """A background as a state: grids and dimensions stand for flat metrics."""
+    return as_background(background) if isinstance(background, (Grid, int)) else background
+
+
+def strategy_of_starts(base: Any, perturbed: Any, norm: Any, kinds: Any) -> Any:
+    """The strategy as given, or that of perturbations of a size.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a size or kinds are given for states of which no perturbations are known.
+    """
+    sized = isinstance(perturbed, (int, float))
+    if isinstance(base, MetricField):
+        return perturbations(base, float(perturbed), norm, kinds) if sized else perturbed
+    if sized or kinds is not None:
+        raise InvalidArgumentError(
+            f"perturbed = {shown(perturbed)}, kinds = {shown(kinds)}, for the background "
+            f"{shown(base)}; give a strategy of starts: rotational_spheres(size, points=...) for "
+            "spheres, drawn_from(function, ...) for states of a class of yours"
+        )
+    return perturbed
 
 
 def require_background(test: Experiment) -> None:

@@ -1,33 +1,34 @@
-"""One start, flowed and judged: existence, distance to the limit, rate, growth on the way."""
+"""One start, evolved and judged: existence, distance to the limit, rate, growth on the way."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..analysis.decay import fit_decay_rate, predicted_decay_rates
-from ..arrays import like, to_numpy
-from ..errors import (
-    CheckFailedError,
-    InvalidArgumentError,
-    KernelUnavailableError,
-    RiemannLNEError,
-    UnknownNameError,
-)
-from ..flows.base import Flow
-from ..grids import Grid
-from ..integrators import FlowSolution, solve_flow
+from .. import checks
+from ..analysis.decay import fit_decay_rate
+from ..checks import shown
+from ..errors import CheckFailedError, InvalidArgumentError, RiemannLNEError, UnknownNameError
+from ..flows import Flow, NormalizedRicciFlow, RicciFlow
 from ..metrics import MetricField
-from .kinds import resampled
-from .recipes import DrawnMetric, drawn, recipe_of
-from .sizes import Norm, perturbation_size
+from ..symmetric import RotationalMetric
+from .evolutions import (
+    Evolution,
+    GridEvolution,
+    Refinable,
+    WithLimit,
+    WithRate,
+    require_evolution,
+    require_run,
+)
+from .evolutions_closed import RotationalEvolution
+from .sizes import Norm
 
-Expectation: TypeAlias = str | Callable[[FlowSolution], Any]
+Expectation: TypeAlias = str | Callable[[Any], Any]
 
 EXPECTATIONS = ("exists", "bounded", "converges", "decays")
 
@@ -60,8 +61,8 @@ class StabilityReport:
         Of 95 %.
     predicted_rate : float or None
         The slowest rate of the linearised flow about the limit, on a torus.
-    solution : FlowSolution
-        The run.
+    solution : FlowSolution, RotationalSolution, ...
+        The run, as the evolution returned it.
     """
 
     holds: bool
@@ -73,7 +74,7 @@ class StabilityReport:
     rate: float | None
     rate_interval: tuple[float, float] | None
     predicted_rate: float | None
-    solution: FlowSolution
+    solution: Any
 
     def __bool__(self) -> bool:
         return self.holds
@@ -81,123 +82,110 @@ class StabilityReport:
 
 @dataclass(frozen=True)
 class Experiment:
-    """Everything but the start: what is flowed, for how long, and what is expected of it."""
+    """Everything but the start: what is evolved, for how long, and what is expected of it."""
 
-    background: MetricField
-    flow: Flow
+    background: Any
+    evolution: Any
     until: float
-    norm: Norm = "sup"
+    norm: Norm | None = None
     expect: Expectation = "converges"
-    limit: str | Callable[[FlowSolution], MetricField] = "auto"
+    limit: str | Callable[[Any], Any] = "auto"
     growth: float = 1.0
-    order: Any = 4
-    solve: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.until) and self.until > 0):
-            raise InvalidArgumentError(f"until = {self.until}; a positive time is needed")
+        checks.number(self.until, "until", above=0)
+        checks.number(self.growth, "growth", above=0)
         if not callable(self.expect) and self.expect not in EXPECTATIONS:
             raise UnknownNameError("expectation", self.expect, EXPECTATIONS)
         if not callable(self.limit) and self.limit not in ("auto", "mean", "background", "last"):
             raise UnknownNameError("limit", self.limit, ("auto", "mean", "background", "last"))
 
-    def run(self, start: MetricField) -> FlowSolution:
-        """The flow of a start, at times that are dense early; with ``solve`` given options."""
-        options: dict[str, Any] = {
-            "method": self._method(),
-            "order": self.order,
-            "rtol": 1e-4 * self.scale(start),
-            "atol": 0.0,
-            "dense_output": True,
-            "max_steps": 5000,
-            "t_eval": self.until * np.linspace(0.0, 1.0, _SAMPLES + 1) ** 2,
-            **(self.solve or {}),
-        }
-        span = (0.0, self.until)
-        if "kernel" not in options:
-            # Compiled right-hand sides pay on small grids too, where thousands of flows are run.
-            with suppress(KernelUnavailableError):
-                return solve_flow(start, self.flow, span, kernel="fused", **options)
-        return solve_flow(start, self.flow, span, **options)
+    def run(self, start: Any) -> Any:
+        """The run of a start, at times that are dense early.
 
-    def scale(self, start: MetricField) -> float:
-        """The size against which errors of the steps are measured, relative to g itself.
-
-        A tiny perturbation needs stricter steps, but not where the background itself moves.
+        Raises
+        ------
+        InvalidArgumentError
+            If the evolution breaks off with an error instead of saying so in its run.
         """
-        base = self.background
-        speed = np.abs(to_numpy(self.flow.rhs(0.0, base.packed, base.grid, self.order))).max()
-        moves = self.until * float(speed) / float(np.abs(to_numpy(base.packed)).max())
-        return min(max(perturbation_size(start, base), moves, 1e-8), 0.1)
-
-    def _method(self) -> str:
-        if not getattr(self.flow, "parabolic", False):
-            return "tsit5"
-        # On a torus "auto" treats the linear part exactly, at twice the cost. RKL2 damps waves that
-        # have fallen below its tolerance as its long steps please: a rate fitted to them, or what
-        # is left at the end, says nothing of the flow.
-        return "auto" if self.expect in ("decays", "converges") else "rkl2"
-
-    def judge(self, start: MetricField) -> StabilityReport:
-        """Flow a start and judge it."""
-        size = perturbation_size(start, self.background, self.norm, self.order)
+        times = self.until * np.linspace(0.0, 1.0, _SAMPLES + 1) ** 2
         try:
-            solution = self.run(start)
-        except RiemannLNEError as error:
-            raise InvalidArgumentError(f"the flow refuses the start {start!r}: {error}") from error
-        sizes = [
-            perturbation_size(m, self.background, self.norm, self.order) for m in solution.metrics
-        ]
+            run = self.evolution.solve(start, times)
+        except Exception as error:
+            kind = "" if isinstance(error, RiemannLNEError) else f"{type(error).__name__}: "
+            raise InvalidArgumentError(
+                f"the flow refuses the start {shown(start)}: {kind}{error}; give a flow that takes "
+                "every start of the strategy, or a strategy of starts that it takes"
+            ) from error
+        return require_run(run, self.evolution)
+
+    def size(self, state: Any) -> float:
+        """Size of the perturbation in the norm asked for, or the evolution's own distance."""
+        if isinstance(self.evolution, GridEvolution):
+            return self.evolution.size(state, self.background, self.norm or "sup")
+        measure = self.norm if callable(self.norm) else self.evolution.distance
+        return float(measure(state, self.background))
+
+    def finer(self) -> Experiment | None:
+        """The experiment with a better resolution; None where the evolution has none."""
+        if not isinstance(self.evolution, Refinable):
+            return None
+        return replace(
+            self,
+            background=self.evolution.refine(self.background),
+            evolution=self.evolution.finer(),
+        )
+
+    def judge(self, start: Any) -> StabilityReport:
+        """Evolve a start and judge the run."""
+        size = self.size(start)
+        run = self.run(start)
         # Without the start: a search has to see how fast each start decays.
-        growth = max(sizes[1:], default=size) / size if size > _FLOOR else 0.0
-        if not solution.success:
-            reason = f"ended at t = {solution.t[-1]:.4g} of {self.until:.4g}: {solution.message}"
-            excess = 1.0 + (self.until - float(solution.t[-1])) / self.until
+        sizes = [self.size(state) for state in list(run.metrics)[1:]]
+        growth = max(sizes, default=size) / size if size > _FLOOR else 0.0
+        if not run.success:
+            reason = f"ended at t = {run.t[-1]:.4g} of {self.until:.4g}: {run.message}"
+            excess = 1.0 + (self.until - float(run.t[-1])) / self.until
             return StabilityReport(
-                False, excess, reason, size, growth, math.inf, None, None, None, solution
+                False, excess, reason, size, growth, math.inf, None, None, None, run
             )
-        limit = self._limit(solution)
-        distances = np.array([m.l2_distance(limit) for m in solution.metrics])
-        rate, interval = _rate(np.asarray(solution.t), distances)
-        predicted = self._predicted(limit)
+        limit = self._limit(run)
+        distances = np.array([float(self.evolution.distance(m, limit)) for m in run.metrics])
+        rate, interval = _rate(np.asarray(run.t), distances)
+        known = self.evolution.predicted_rate if isinstance(self.evolution, WithRate) else None
+        predicted = None if known is None else known(limit)
         if predicted is None and self.expect == "decays":
             raise InvalidArgumentError(
-                f"no rate of decay is predicted for {limit!r}: it is known for constant limits, on "
-                'tori and on boxes with held ends; expect "converges" there'
+                f"no rate of decay is predicted for {shown(limit)}: it is known for constant "
+                "limits, on tori and on boxes with held ends, and for round spheres; expect "
+                '"converges" there, or give an evolution with a method predicted_rate'
             )
         top = float(distances.max())
         final = float(distances[-1]) / top if top > _FLOOR else 0.0
         excess, reason = self._excess(
-            solution, size, growth, final, float(distances[-1]), rate, interval, predicted
+            run, size, growth, final, float(distances[-1]), rate, interval, predicted
         )
         return StabilityReport(
-            not excess > 0, excess, reason, size, growth, final, rate, interval, predicted, solution
+            not excess > 0, excess, reason, size, growth, final, rate, interval, predicted, run
         )
 
-    def _limit(self, solution: FlowSolution) -> MetricField:
+    def _limit(self, run: Any) -> Any:
         if callable(self.limit):
-            return self.limit(solution)
-        name = self.limit
-        if name == "auto":
-            constant = np.ptp(_flat(self.background), axis=1).max() == 0
-            name = "mean" if constant and self.background.grid.is_torus else "background"
-        if name == "background":
+            return self.limit(run)
+        if self.limit == "mean" and not isinstance(run.metrics[-1], MetricField):
+            raise InvalidArgumentError(
+                f'limit = "mean", for states {shown(run.metrics[-1])}; only metrics on grids have '
+                'a mean: give "background", "last" or a function of the run'
+            )
+        if self.limit == "auto" and isinstance(self.evolution, WithLimit):
+            return self.evolution.limit(run)
+        if self.limit in ("auto", "background"):
             return self.background
-        return solution[-1].mean() if name == "mean" else solution[-1]
-
-    def _predicted(self, limit: MetricField) -> float | None:
-        """The slowest rate of the linearised flow, where it is known."""
-        held = limit.grid.is_torus or (self.solve or {}).get("boundary") in (None, "held")
-        if not held or np.ptp(_flat(limit), axis=1).max() > 1e-9:
-            return None
-        try:
-            return float(predicted_decay_rates(limit)[0].rate)
-        except InvalidArgumentError:
-            return None
+        return run.metrics[-1].mean() if self.limit == "mean" else run.metrics[-1]
 
     def _excess(
         self,
-        solution: FlowSolution,
+        run: Any,
         size: float,
         growth: float,
         final: float,
@@ -208,13 +196,14 @@ class Experiment:
     ) -> tuple[float, str]:
         """By how much the expectation is missed, and the sentence for it."""
         if callable(self.expect):
-            return violation(self.expect, solution)
+            return violation(self.expect, run)
         if self.expect == "exists":
             return -1.0, f"exists until t = {self.until:.4g}"
         if self.expect == "bounded":
             # Rounding and the error of the steps, in units of the start.
             slack = 1e-6 + (1e-9 / size if size > 0 else 0.0)
-            text = f"largest {self.norm} size on the way is {growth:.6g} times that at the start"
+            name = "" if self.norm is None else f" {self.norm}"
+            text = f"largest{name} size on the way is {growth:.6g} times that at the start"
             return growth / self.growth - 1.0 - slack, f"{text}; bound {self.growth:.6g}"
         if self.expect == "converges":
             expected = (
@@ -229,11 +218,6 @@ class Experiment:
         # One in a hundred for the nonlinear part that is still there.
         text = f"rate {rate:.5g} in [{interval[0]:.5g}, {interval[1]:.5g}], slowest {predicted:.5g}"
         return (0.99 * predicted - interval[1]) / predicted, text
-
-
-def _flat(metric: MetricField) -> np.ndarray:
-    values = to_numpy(metric.packed)
-    return np.asarray(values.reshape(values.shape[0], -1))
 
 
 def _rate(t: np.ndarray, d: np.ndarray) -> tuple[float | None, tuple[float, float] | None]:
@@ -273,17 +257,55 @@ def violation(property: Callable[[Any], Any], example: Any) -> tuple[float, str]
     return value, f"the property is {value:.6g}"
 
 
+def experiment(
+    background: Any,
+    flow: Any,
+    until: float,
+    norm: Norm | None = None,
+    expect: Expectation = "converges",
+    limit: Any = "auto",
+    growth: float = 1.0,
+    order: Any = 4,
+    solve: Mapping[str, Any] | None = None,
+) -> Experiment:
+    """The experiment for a background of whichever kind; see ``check_stability``.
+
+    Raises
+    ------
+    DTypeError
+        If the flow is none for states like the background.
+    InvalidArgumentError, UnknownNameError
+        If arguments make no sense.
+    """
+    if isinstance(background, MetricField):
+        # What is left at the end matters to these two alone.
+        lasting = expect in ("decays", "converges")
+        evolution: Any = GridEvolution(background, flow, order, solve, lasting)
+        return Experiment(background, evolution, until, norm or "sup", expect, limit, growth)
+    if solve is not None or isinstance(norm, (str, tuple)):
+        what, value = ("solve", solve) if solve is not None else ("norm", norm)
+        raise InvalidArgumentError(
+            f"{what} = {shown(value)}, for states {shown(background)}; it is for metrics on "
+            "grids: give options to the evolution, and as norm a function (state, background)"
+        )
+    if isinstance(background, RotationalMetric) and type(flow) in (RicciFlow, NormalizedRicciFlow):
+        evolution = RotationalEvolution(normalized=isinstance(flow, NormalizedRicciFlow))
+    else:
+        evolution = require_evolution(flow, background)
+    return Experiment(background, evolution, until, norm, expect, limit, growth)
+
+
 def judge_stability(
-    start: MetricField,
-    background: MetricField,
-    flow: Flow,
+    start: Any,
+    background: Any,
+    flow: Flow | Evolution,
     *,
     until: float,
-    norm: Norm = "sup",
+    norm: Norm | None = None,
     expect: Expectation = "converges",
     **options: Any,
 ) -> StabilityReport:
-    """Flow one start and judge it; see ``check_stability`` for the arguments.
+    """Evolve one start and judge it; see ``check_stability`` for the arguments.
 
     Examples
     --------
@@ -295,76 +317,44 @@ def judge_stability(
     >>> report.holds
     True
     """
-    return Experiment(background, flow, until, norm, expect, **options).judge(start)
+    return experiment(background, flow, until, norm, expect, **options).judge(start)
 
 
-def refined_grid(grid: Grid) -> Grid:
-    """Twice as many points along closed axes, 2 N - 1 along bounded ones (the old points stay)."""
-    shape = tuple(2 * s if w else 2 * s - 1 for s, w in zip(grid.shape, grid.periodic, strict=True))
-    return Grid(shape, grid.lower, grid.upper, grid.periodic)
-
-
-def refined_background(background: MetricField) -> MetricField:
-    """The background on the finer grid: built anew from its recipe, else interpolated."""
-    grid = refined_grid(background.grid)
-    values = to_numpy(background.packed)
-    shell = MetricField.from_packed(
-        grid, like(np.ones((values.shape[0], *grid.shape)), background.packed), check=False
-    )
-    if np.ptp(_flat(background), axis=1).max() == 0:
-        first = _flat(background)[:, 0].reshape(-1, *(1,) * background.n)
-        fine = np.broadcast_to(first, (values.shape[0], *grid.shape)).copy()
-    else:
-        fine = resampled(values, shell)
-    return MetricField.from_packed(grid, like(fine, background.packed))
-
-
-def refined_start(start: MetricField, background: MetricField) -> MetricField:
-    """The start on the refined background's grid, by its recipe where it has one."""
-    recipe = recipe_of(start)
-    if recipe is not None and "background" in recipe.arguments:
-        return drawn(recipe.with_arguments(background=background))
-    fine = resampled(to_numpy(start.packed), background)
-    return MetricField.from_packed(background.grid, like(fine, start.packed))
-
-
-def confirm(experiment: Experiment, report: StabilityReport, start: MetricField) -> str:
-    """Repeat a failure on a finer grid with stricter steps; the sentence for the message.
+def confirm(test: Experiment, report: StabilityReport, start: Any) -> str:
+    """Repeat a failure with a better resolution; the sentence for the message.
 
     Raises
     ------
     UnresolvedFailureError
         If the failure goes away: it was one of resolution.
     """
-    background = refined_background(experiment.background)
-    solve = {"rtol": 1e-6 * experiment.scale(start), "atol": 0.0, **(experiment.solve or {})}
-    if "dt" in solve:
-        solve["dt"] = solve["dt"] / 4
-    finer = Experiment(
-        background,
-        experiment.flow,
-        experiment.until,
-        experiment.norm,
-        experiment.expect,
-        experiment.limit,
-        experiment.growth,
-        experiment.order,
-        solve,
-    )
-    again = finer.judge(refined_start(start, background))
+    finer = test.finer()
+    if finer is None:
+        return "by nothing: this evolution has no method refine"
+    fine = test.evolution.refine(start)
+    again = finer.judge(fine)
+    here, there = (resolution(state) for state in (start, fine))
     if again.holds:
         raise UnresolvedFailureError(
-            f"failed on the grid {experiment.background.grid.shape} ({report.reason}), but not on "
-            f"{background.grid.shape} with stricter steps ({again.reason}): the failure is one of "
-            "resolution; refine the background's grid"
+            f"failed on {here} ({report.reason}), but not on {there} with stricter steps "
+            f"({again.reason}): the failure is one of resolution; refine the background's grid"
         )
-    return f"on the grid {background.grid.shape} with stricter steps: {again.reason}"
+    return f"on {there} with stricter steps: {again.reason}"
+
+
+def points_of(state: Any) -> tuple[int, ...]:
+    """Points along the axes of a state; () where nothing is known of them."""
+    if isinstance(state, MetricField):
+        return state.grid.shape
+    points = getattr(state, "points", None)
+    return (points,) if isinstance(points, int) else ()
+
+
+def resolution(state: Any) -> str:
+    """The grid of a state, for a message."""
+    points = points_of(state)
+    return f"the grid {points}" if points else "its grid"
 
 
 class UnresolvedFailureError(CheckFailedError):
     """A failure that a finer grid or shorter steps remove: the resolution's, not the flow's."""
-
-
-def describe_start(start: MetricField) -> str:
-    """A start as code where it has a recipe."""
-    return start.recipe.script if isinstance(start, DrawnMetric) else repr(start)

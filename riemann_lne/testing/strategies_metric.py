@@ -79,8 +79,7 @@ def perturbations(
         raise InvalidArgumentError("kinds is empty; name at least one kind of perturbation")
 
     @st.composite
-    def build(draw: DrawFn) -> DrawnMetric:
-        kind = families[0] if len(families) == 1 else draw(st.sampled_from(families))
+    def build(draw: DrawFn, kind: Kind) -> DrawnMetric:
         spaces = kind.parameters(base)
         parameters = {name: draw(strategy_of(space)) for name, space in spaces.items()}
         amount = float(size) if fixed_size else draw(st.floats(0.0, float(size)))
@@ -91,7 +90,8 @@ def perturbations(
             del ranges["size"]
         return drawn(replace(recipe, ranges=ranges))
 
-    return build()
+    # Alternatives that a search can draw from apart; they shrink towards the first.
+    return st.one_of(*(build(kind) for kind in families))
 
 
 def as_background(background: MetricField | Grid | int) -> MetricField:
