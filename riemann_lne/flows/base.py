@@ -78,6 +78,24 @@ class PullableFlow(Flow, Protocol):
         """The gauged flow by way of which it is integrated; None for the flow as it stands."""
 
 
+@runtime_checkable
+class WeaklyParabolicFlow(Flow, Protocol):
+    """A flow that damps waves or leaves them alone, as Ricci flow leaves changes of coordinates.
+
+    The eigenvalues of its linear part are real and not positive up to terms of lower order, so that
+    stabilised methods can be used, though it may not be parabolic on every component.
+    """
+
+    @property
+    def weakly_parabolic(self) -> bool:
+        """Whether it is one; flows that are made of another one are as that one is."""
+
+
+def is_weakly_parabolic(flow: Flow) -> bool:
+    """Whether a flow says of itself that it is weakly parabolic."""
+    return isinstance(flow, WeaklyParabolicFlow) and bool(flow.weakly_parabolic)
+
+
 def gauge_of(flow: Flow) -> GaugedFlow | None:
     """The gauged flow by way of which a flow is integrated, if there is one."""
     return flow.deturck if isinstance(flow, PullableFlow) else None

@@ -82,6 +82,7 @@ class RicciFlow:
     """
 
     parabolic = False
+    weakly_parabolic = True
 
     def __init__(
         self, gauge: str | None = None, background: MetricField | BackgroundFunction | None = None

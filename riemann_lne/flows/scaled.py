@@ -14,6 +14,7 @@ from .base import (
     Flow,
     FlowCompiler,
     gauge_of,
+    is_weakly_parabolic,
     require_exactly,
     require_flow,
 )
@@ -60,6 +61,11 @@ class ScaledFlow:
     def parabolic(self) -> bool:
         """As the flow that is scaled: c g is of order zero."""
         return self.flow.parabolic
+
+    @property
+    def weakly_parabolic(self) -> bool:
+        """As the flow that is scaled."""
+        return is_weakly_parabolic(self.flow)
 
     def factor(self, t: float) -> float:
         """The factor c at a time."""
@@ -127,6 +133,11 @@ class NormalizedRicciFlow:
     def parabolic(self) -> bool:
         """As the flow that is normalised."""
         return self.flow.parabolic
+
+    @property
+    def weakly_parabolic(self) -> bool:
+        """As the flow that is normalised."""
+        return is_weakly_parabolic(self.flow)
 
     @property
     def deturck(self) -> NormalizedRicciFlow | None:

@@ -60,7 +60,6 @@ class ArraySystem:
 
     words = _WORDS
     team = ALONE
-    usual_method = "tsit5"
 
     def __init__(
         self,
@@ -75,6 +74,10 @@ class ArraySystem:
         self._dtype = like.dtype
         self._radius = radius
         self._estimate = None if radius is not None else SpectralRadiusEstimate(self)
+
+    def usual_method(self, y: Array, tolerance: float | None) -> str:
+        """Nothing is known of the function: no stabilised method."""
+        return "tsit5"
 
     def __call__(self, t: float, y: Array) -> Array:
         """The right-hand side."""

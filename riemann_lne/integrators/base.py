@@ -79,9 +79,8 @@ class System(Protocol):
     def words(self) -> Words:
         """The words in which messages speak of the system."""
 
-    @property
-    def usual_method(self) -> str:
-        """The name of the method that "auto" stands for."""
+    def usual_method(self, y: Array, tolerance: float | None) -> str:
+        """The name of the method that "auto" stands for, from a start; None: steps are given."""
 
     def __call__(self, t: float, y: Array) -> Array:
         """The right-hand side, an array that shares no memory with ``y``."""

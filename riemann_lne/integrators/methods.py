@@ -78,8 +78,12 @@ def _without_arguments(kind: type[Any]) -> Maker:
     return lambda system, y: kind()
 
 
-def make_integrator(method: str | Integrator, system: System, y: Array) -> Integrator:
+def make_integrator(
+    method: str | Integrator, system: System, y: Array, tolerance: float | None = None
+) -> Integrator:
     """The integrator of a name, set up for a system and its start; or the object given.
+
+    ``tolerance`` is that of adapted steps, for the choice that "auto" makes.
 
     Raises
     ------
@@ -91,7 +95,7 @@ def make_integrator(method: str | Integrator, system: System, y: Array) -> Integ
     if not isinstance(method, str):
         return require_integrator(method)
     if method == "auto":
-        method = system.usual_method
+        method = system.usual_method(y, tolerance)
     if method not in _MAKERS:
         raise UnknownNameError("method", method, known_methods())
     return require_integrator(_MAKERS[method](system, y))

@@ -73,9 +73,11 @@ def solve_flow(
         "rk4" (classical, no error estimate), "tsit5" and "bs32" (embedded pairs), "rkl2"
         (stabilised, for stiff grids and any boundary), "rkg2" (stabilised, without overshoot at
         held ends, for steps a third shorter), "etdrk4" (Fourier space, torus, Ricci-DeTurck
-        flow). "auto": "etdrk4" where it applies, else "rkl2" for Ricci-DeTurck flow and "tsit5"
-        for other flows. Or a name given to ``integrators.register_method``, or an object with the
-        members of ``integrators.Integrator``.
+        flow). "auto": "etdrk4" where it applies, else "rkl2" for Ricci-DeTurck flow, and for Ricci
+        flow where stability asks for many more steps than the tolerance (at the usual one: for
+        more than 300); "tsit5" for other flows. Or a name given to
+        ``integrators.register_method``, or an object with the members of
+        ``integrators.Integrator``.
     t_eval : sequence of float, optional
         Times at which the metric is kept; steps are cut to end on them (but see
         ``dense_output``). By default every step is
@@ -187,7 +189,8 @@ def solve_flow(
     control = make_control(t0, t1, dt, rtol, atol, max_steps, metric.packed)
     system = make_system(flow, metric, order, boundary, (t0, t1), kernel)
     y = system.start(namespace(metric.packed).asarray(detached(metric.packed), copy=True))
-    integrator = make_integrator(method, system, y)
+    tolerance = control.rtol + control.atol if control.dt is None else None
+    integrator = make_integrator(method, system, y, tolerance)
     watch = EventWatch(events)
     recorder = Recorder(metric.grid, to_numpy(y).dtype, store, observe, observe_at, watch.names)
     parameters = _parameters(control, system, integrator, times, dense_output)

@@ -16,6 +16,7 @@ from riemann_lne import (
     MetricField,
     RicciDeTurckFlow,
     RicciFlow,
+    ScaledFlow,
     flat_metric,
     perturbed_euclidean,
     solve_flow,
@@ -52,6 +53,21 @@ def bumpy() -> MetricField:
 )
 def test_auto_chooses_what_applies(grid: Grid, flow: Any, name: str) -> None:
     assert solve_flow(flat_metric(grid), flow, (0, 1e-3)).method == name
+
+
+@pytest.mark.parametrize("wrap", [lambda flow: flow, lambda flow: ScaledFlow(flow, 0.0)])
+def test_auto_leaves_an_explicit_method_where_stability_binds_its_steps(wrap: Any) -> None:
+    g = perturbed_euclidean(Grid.torus((16, 16)), 0.1, seed=1)
+    flow, options = wrap(RicciFlow()), {"t_eval": [15.0], "rtol": 1e-4}
+    chosen = solve_flow(g, flow, (0, 15.0), **options)
+    explicit = solve_flow(g, flow, (0, 15.0), "tsit5", **options)
+    assert (chosen.method, "stiff" in chosen.message) == ("rkl2", False)
+    assert 3 * chosen.nfev < explicit.nfev
+    difference = abs(chosen[-1].components - explicit[-1].components).max()
+    assert difference < 1e-3  # ten times the tolerance of a step
+    # A step that the user gives is kept, and so is the method for a tolerance out of reach of rkl2.
+    for kept in ({"dt": 1e-3}, {"rtol": 1e-12, "atol": 0.0, "t_eval": [0.02]}):
+        assert solve_flow(g, flow, (0, 0.02), **kept).method == "tsit5"
 
 
 def test_auto_chooses_an_explicit_method_for_flows_it_does_not_know(pointwise: Any) -> None:
