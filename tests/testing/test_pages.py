@@ -21,10 +21,17 @@ def test_the_search_of_the_page_finds_a_counterexample(
 
 
 def test_the_test_of_the_page_on_closed_manifolds_runs() -> None:
-    (program,) = (block for block in BLOCKS if "rotational_spheres" in block)
+    (program,) = (block for block in BLOCKS if "near_round_spheres" in block)
     names: dict[str, object] = {}
     exec(compile(program, "testing.md", "exec"), names)
     names["test_near_round_spheres_become_round"]()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("name", ["RotationalEvolution", "Overdamped"])
+def test_the_searches_of_the_page_run(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (program,) = (block for block in BLOCKS if f"{name}()" in block)
+    exec(compile(program, "testing.md", "exec"), {})
+    assert "held for" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["metric", "flow", "training"])
