@@ -24,6 +24,7 @@ from .analysis import (
     total_scalar_curvature,
     volume,
 )
+from .atlas import Atlas
 from .errors import RiemannLNEError
 from .flows import NormalizedRicciFlow, RicciDeTurckFlow, RicciFlow, ScaledFlow
 from .grids import Grid
@@ -57,6 +58,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AffineSet",
+    "Atlas",
     "Box",
     "Checkpoint",
     "EuclideanPotential",

@@ -216,6 +216,20 @@ class Grid:
     def require_whole(self, what: str) -> None:
         """Raise InvalidArgumentError on a block of a larger grid, for what needs all of it."""
 
+    def pieces(self) -> Sequence[tuple[slice, Grid]]:
+        """The rows and grids of the patches of an atlas; none where there is one chart."""
+        return ()
+
+    def joined(self, values: Array) -> Array:
+        """A scalar (1, *shape) or packed tensor as computed on each patch, one field of an atlas.
+
+        The values that are given may be used up.
+        """
+        return values
+
+    def require_one_chart(self, what: str) -> None:
+        """Raise InvalidArgumentError on an atlas, for what follows coordinates."""
+
     def checksum(self, values: np.ndarray) -> int:
         """CRC-32 of the bytes of a field, that of all blocks together."""
         return zlib.crc32(np.ascontiguousarray(values).tobytes())

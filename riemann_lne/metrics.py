@@ -156,7 +156,7 @@ class MetricField:
         return read_only(unpack(self._packed, self.n))
 
     def __repr__(self) -> str:
-        kind = "torus" if self._grid.is_torus else "grid"
+        kind = "torus" if self._grid.is_torus else "sphere" if self._grid.pieces() else "grid"
         kind += f" of signature {self.signature}" if self._negative else ""
         return f"MetricField({self.n}-D {kind} {self._grid.whole.shape}, {self._packed.dtype})"
 

@@ -383,13 +383,27 @@ LocalFormula: TypeAlias = Callable[..., Sequence[Array]]
 
 
 def evaluate(
-    formula: LocalFormula, fields: tuple[Array, ...], grid: Grid, order: Order, count: int
+    formula: LocalFormula,
+    fields: tuple[Array, ...],
+    grid: Grid,
+    order: Order,
+    count: int,
+    tensor: bool = True,
 ) -> Array:
     """Apply a formula in the values and derivatives of fields all over the grid, tile by tile.
 
     ``formula`` returns ``count`` arrays over the tile; the result is (count, *shape). Working by
-    tiles bounds the memory that derivatives and temporaries take.
+    tiles bounds the memory that derivatives and temporaries take. With ``tensor`` one array is a
+    scalar and n (n + 1) / 2 are a packed symmetric tensor, of which an atlas makes one field.
     """
+    pieces = grid.pieces()
+    if pieces:
+        parts = [
+            evaluate(formula, tuple(f[:, rows, ...] for f in fields), patch, order, count)
+            for rows, patch in pieces
+        ]
+        joined = namespace(*fields).concat(parts, axis=1)
+        return grid.joined(joined) if tensor else joined
     thin = _thin_axes(fields, grid, order)
     if thin:
         wide = tuple(int(order) + 1 if a in thin else size for a, size in enumerate(grid.shape))
@@ -437,5 +451,5 @@ def _derivatives(field: Array, grid: Grid, order: Order, which: list[tuple[int, 
         blocks = [local.first(*at) if len(at) == 1 else local.second(*at) for at in which]
         return [block[c, ...] for block in blocks for c in range(count)]
 
-    flat = evaluate(formula, (packed,), grid, order, len(which) * count)
+    flat = evaluate(formula, (packed,), grid, order, len(which) * count, tensor=False)
     return xp.reshape(flat, (len(which), *shape))

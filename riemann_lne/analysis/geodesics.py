@@ -105,6 +105,7 @@ def geodesic(
     if order == "fourier":
         raise InvalidArgumentError("order = 'fourier'; geodesics take the order 2, 4, 6 or 8")
     grid, n = metric.grid, metric.n
+    grid.require_one_chart("geodesic")
     x, v = _points(start, "start", n), _points(velocity, "velocity", n)
     if x.shape != v.shape:
         raise ShapeError(f"start has shape {x.shape}, velocity {v.shape}; give the same for both")

@@ -65,16 +65,18 @@ def total_scalar_curvature(metric: MetricField, order: Order = 4) -> float:
 
 @of_metric
 def euler_characteristic(metric: MetricField, order: Order = 4) -> float:
-    """(integral of R dA) / (4 pi) on a 2-D torus: 0 up to the error of the differences.
+    """(integral of R dA) / (4 pi) of a closed surface, up to the error of the differences:
+
+    0 on a 2-D torus, 2 on the sphere (``Atlas.sphere``).
 
     Raises
     ------
     InvalidArgumentError
-        If the grid is not a 2-D torus: with a boundary its geodesic curvature would count as well.
+        If the grid is neither: with a boundary its geodesic curvature would count as well.
     """
-    if not (metric.n == 2 and metric.grid.is_torus):
+    if not (metric.n == 2 and (metric.grid.is_torus or metric.grid.pieces())):
         raise InvalidArgumentError(
-            f"the Euler characteristic is taken on 2-D tori; this is {metric!r}: use "
+            f"the Euler characteristic is taken on 2-D tori and spheres; this is {metric!r}: use "
             "total_scalar_curvature for the integral of R alone"
         )
     return total_scalar_curvature(metric, order) / (4 * math.pi)

@@ -8,6 +8,7 @@ from .base import ExactSolution
 from .gauge import gauge_family, linear_mode
 from .homogeneous import cigar, hyperbolic, nil, round_sphere
 from .products import flat, product
+from .projective import projective_sphere
 from .sausage import periodic_sausage, rosenau
 from .solvable import sol
 from .su2 import berger
@@ -23,6 +24,7 @@ __all__ = [
     "nil",
     "periodic_sausage",
     "product",
+    "projective_sphere",
     "rosenau",
     "round_sphere",
     "sol",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, cast
 
 import numpy as np
 
 from ..arrays import Array, namespace, require_finite, require_real_floating
+from ..atlas import Atlas
 from ..checks import count, number
 from ..errors import InvalidArgumentError, NoClosedFormError, ShapeError
 from ..finite import finite_result
@@ -80,8 +81,20 @@ class ExactSolution(ABC):
     def field(
         self, t: float, grid: Grid, xp: Any = np, dtype: Any = None, device: Any = None
     ) -> MetricField:
-        """The metric at a time as a MetricField on a grid, in the array library ``xp``."""
+        """The metric at a time as a MetricField on a grid, in the array library ``xp``.
+
+        Solutions on spheres are there on an ``Atlas`` as well: those that have ``ambient``.
+        """
+        if isinstance(grid, Atlas):
+            self._require_on_sphere(grid)
+            return grid.metric(partial(self.ambient, number(t, "t")), xp, dtype, device)
         return MetricField(grid, self.metric(t, *grid.coordinates(xp, dtype, device)))
+
+    def _require_on_sphere(self, atlas: Atlas) -> None:
+        if not hasattr(self, "ambient"):
+            raise NoClosedFormError(f"{type(self).__name__} is no metric on a sphere")
+        if self.n != atlas.ndim:
+            raise ShapeError(f"{type(self).__name__} is {self.n}-dimensional, not on {atlas!r}")
 
     @abstractmethod
     def _components(self, t: float, *x: Array) -> Any:
@@ -114,6 +127,8 @@ class ExactSolution(ABC):
 
 
 _FORMULAS = ("scalar_curvature", "ricci")
+# A solution on a sphere also has ``ambient``, (t, *X) -> rows of a symmetric tensor of R^(n+1) that
+# induces its metric on the unit sphere.
 
 
 def _formula(function: Callable[..., Array]) -> Callable[..., Array]:

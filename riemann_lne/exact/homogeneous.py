@@ -53,6 +53,11 @@ class RoundSphere(ExactSolution):
         # By what is left of time: positive, and exact close to the end.
         return 2 * (self.n - 1) * (self.singular_time - t)
 
+    def ambient(self, t: float, *x: Array) -> Any:
+        """r(t)^2 times the identity of R^(n+1), which induces the metric on the unit sphere."""
+        self._check_time(t)
+        return conformal(self.squared_radius(t), self.n + 1)
+
     def _components(self, t: float, *x: Array) -> Any:
         return conformal(4 * self.squared_radius(t) / (1 + _square(x)) ** 2, self.n)
 

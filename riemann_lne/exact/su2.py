@@ -77,6 +77,19 @@ class Berger(ExactSolution):
     def _components(self, t: float, *x: Array) -> Any:
         return _in_angles(self.lengths(t), *x)
 
+    def ambient(self, t: float, *x: Array) -> Any:
+        """Rows of A F1 F1^T + B F2 F2^T + C F3 F3^T, F_i = X e_i in the unit quaternions X.
+
+        The metric as a tensor of R^4, of which the sphere is the unit one.
+        """
+        w, i, j, k = x
+        frame = ((-i, w, k, -j), (-j, -k, w, i), (-k, j, -i, w))
+        lengths = self.lengths(t)
+        return [
+            [sum(s * f[a] * f[b] for s, f in zip(lengths, frame, strict=True)) for b in range(4)]
+            for a in range(4)
+        ]
+
     def scalar_curvature(self, t: float, *x: Array) -> Array:
         """The sum of Ric(F_i, F_i) / g(F_i, F_i), shape of the coordinates; 1 / length^2."""
         squares = self.lengths(t)

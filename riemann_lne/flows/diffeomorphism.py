@@ -10,6 +10,7 @@ import numpy as np
 from ..arrays import Array, device, like, namespace, total
 from ..coefficients import Order
 from ..grids import Grid
+from ..interpolation import lagrange
 from ..stencils import gradient, pad
 from ..tensors import pairs
 
@@ -84,26 +85,10 @@ def _cells(
         base = xp.floor(place)
         if not grid.periodic[axis]:
             base = xp.clip(base, 0, size - 2)
-        weights.append(_lagrange(place - base, points))
+        weights.append(lagrange(place - base, points))
         whole = xp.astype(base, xp.int64)
         bases.append(whole % size if grid.periodic[axis] else whole)
     return bases, weights
-
-
-def _lagrange(theta: Array, points: int) -> list[Array]:
-    """Weights of the values at -points/2 + 1, ..., points/2 for theta in [0, 1]."""
-    nodes = range(1 - points // 2, points // 2 + 1)
-    xp = namespace(theta)
-    result = []
-    for j in nodes:
-        scale = 1.0
-        weight = xp.ones_like(theta)
-        for m in nodes:
-            if m != j:
-                weight = weight * (theta - float(m))
-                scale *= j - m
-        result.append(weight * (1.0 / scale))
-    return result
 
 
 def _gathered(padded: Array, bases: list[Array], weights: list[list[Array]]) -> Array:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from ..arrays import Array, device, namespace
+from ..atlas import Atlas
 from ..coefficients import Order
 from ..curvature import (
     background_field,
@@ -43,6 +44,17 @@ def deturck_rate(n: int, metric: LocalField, background: LocalField | None = Non
     v, dv = background_field(jet, MetricJet(background, n))
     part = lie_derivative_tensor(jet.g, jet.d, v, dv, n)
     return [a - b for a, b in zip(flat, part, strict=True)]
+
+
+def require_background(flow: Any, grid: Grid) -> None:
+    """Raise InvalidArgumentError for the flat DeTurck background on a sphere, which has none."""
+    while hasattr(flow, "flow"):
+        flow = flow.flow
+    if isinstance(flow, RicciDeTurckFlow) and flow.background is None and isinstance(grid, Atlas):
+        raise InvalidArgumentError(
+            "a sphere has no flat DeTurck background: write "
+            "RicciDeTurckFlow(background=metric.grid.round())"
+        )
 
 
 class RicciFlow:
@@ -183,6 +195,7 @@ class RicciDeTurckFlow:
     def packed_background(self, t: float, packed: Array, grid: Grid) -> Array | None:
         """The background at a time, packed, in the library and precision of the metric."""
         if self.background is None:
+            require_background(self, grid)
             return None
         if isinstance(self.background, MetricField):
             if self.background.grid != grid:

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from ..arrays import Array, device, first_true, namespace, put, read_only, total
+from ..atlas import Atlas
 from ..coefficients import fd_weights
 from ..errors import (
     InvalidArgumentError,
@@ -17,7 +18,7 @@ from ..errors import (
     UnknownNameError,
 )
 from ..grids import Grid
-from ..metrics import assemble
+from ..metrics import MetricField, assemble
 from ..stencils import reflection_signs
 from ..tensors import (
     is_positive_definite,
@@ -135,6 +136,11 @@ class BoundaryConditions:
     def __init__(
         self, boundary: Boundary, grid: Grid, initial: Array, span: tuple[float, float]
     ) -> None:
+        self._atlas = grid if isinstance(grid, Atlas) else None
+        if self._atlas is not None:
+            self.grid, self.choices = grid, {}
+            self._conditions: list[_FaceCondition] = [_Seam(self._atlas, boundary, initial)]
+            return
         self.choices = choices(boundary, grid)
         mirrors = [face for face, choice in self.choices.items() if choice == "reflecting"]
         self.grid = grid.with_mirrors(mirrors) if mirrors else grid
@@ -143,7 +149,7 @@ class BoundaryConditions:
         mirrors = [face for face in mirrors if face in here]
         coordinates = grid.coordinates(namespace(initial), initial.dtype, device(initial))
         # Where faces meet, what is prescribed wins over what follows from a symmetry.
-        self._conditions: list[_FaceCondition] = [_Mirror(grid, face, initial) for face in mirrors]
+        self._conditions = [_Mirror(grid, face, initial) for face in mirrors]
         self._conditions += [_Held(grid, face, initial) for face, c in here.items() if c == "held"]
         self._conditions += [
             _Driven(grid, face, coordinates, choice, initial, span)
@@ -167,6 +173,36 @@ class BoundaryConditions:
         for condition in self._conditions:
             y = condition.set_values(t, y)
         return y
+
+    def start(self, y: Array) -> Array:
+        """The state that a metric is the start of; of an atlas with the fringe that follows."""
+        return y if self._atlas is None else self._atlas.transition.fill(y)
+
+    def moving_part(self, y: Array) -> Array:
+        """The packed metric as explicit steps are limited by it: of an atlas the moving points."""
+        return y if self._atlas is None else self._atlas.transition.moving_part(y)
+
+
+class _Seam:
+    """The fringe of each patch of an atlas follows the other patch.
+
+    Interpolation is linear: with the rates interpolated, all stages of a method are as if the
+    states were.
+    """
+
+    def __init__(self, atlas: Atlas, boundary: Boundary, initial: Array) -> None:
+        if boundary is not None:
+            raise InvalidArgumentError(
+                f"boundary = {boundary!r}, but a sphere has no boundary: leave it out"
+            )
+        atlas.require_one_metric(MetricField.from_packed(atlas, initial, check=False))
+        self._transition = atlas.transition
+
+    def set_rate(self, t: float, rate: Array) -> Array:
+        return self._transition.fill(rate)
+
+    def set_values(self, t: float, y: Array) -> Array:
+        return self._transition.fill(y)
 
 
 def _face_slices(grid: Grid, face: Face) -> tuple[slice, ...]:

@@ -38,6 +38,7 @@ class PulledBackFlow(SemiDiscreteFlow):
         kernel: str = "plain",
     ) -> None:
         grid.require_whole(f"{asked!r}, which interpolates along moving points,")
+        grid.require_one_chart(f"{asked!r}, which interpolates along moving points,")
         super().__init__(gauged, grid, order, boundary, initial, span, kernel)
         self.asked, self._gauged = asked, gauged
         wrong = {face: c for face, c in self.boundary.choices.items() if c != "reflecting"}

@@ -11,6 +11,7 @@ import numpy as np
 from ..arrays import Array, guarded, like, namespace, writes
 from ..coefficients import Order
 from ..flows.base import FastFlow, Flow, is_weakly_parabolic
+from ..flows.ricci import require_background
 from ..fourier import irfftn, rfftn
 from ..grids import Grid
 from ..kernels.fused import choose
@@ -81,6 +82,7 @@ class SemiDiscreteFlow:
         self.order, self.plain_grid = order, grid
         self.asked, self._span = flow, span
         self.nfev = 0
+        require_background(flow, grid)
         self.boundary = BoundaryConditions(boundary, grid, initial, span)
         self.grid = self.boundary.grid
         self.flow, self.kernel = choose(kernel, flow, self.grid, order, initial)
@@ -135,8 +137,8 @@ class SemiDiscreteFlow:
         return self.boundary.set_rate(t, rate)
 
     def start(self, packed: Array) -> Array:
-        """The state that a metric is the start of."""
-        return packed
+        """The state that a metric is the start of; the one given is used up."""
+        return self.boundary.start(packed)
 
     def metric_part(self, y: Array) -> Array:
         """The packed metric that is integrated, a view of the state."""
@@ -156,7 +158,8 @@ class SemiDiscreteFlow:
 
     def spectral_radius(self, t: float, y: Array) -> float:
         """Bound of the spectral radius at a state."""
-        return self.flow.spectral_radius(self.metric_part(y), self.grid, self.order)
+        moving = self.boundary.moving_part(self.metric_part(y))
+        return self.flow.spectral_radius(moving, self.grid, self.order)
 
     def limiting_radius(self, t: float, y: Array) -> float:
         """The same: explicit steps are kept below the limit that it sets."""

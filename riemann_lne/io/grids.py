@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..atlas import Atlas
 from ..checks import count, flag, numbers
 from ..grids import Grid
 from .damage import field
@@ -12,7 +13,10 @@ from .damage import field
 def grid_record(grid: Grid) -> dict[str, Any]:
     """A grid as plain values."""
     names = ("shape", "lower", "upper", "periodic")
-    return {name: list(getattr(grid, name)) for name in names}
+    record: dict[str, Any] = {name: list(getattr(grid, name)) for name in names}
+    if isinstance(grid, Atlas):
+        record["atlas"] = grid.order
+    return record
 
 
 def grid_from_record(record: dict[str, Any]) -> Grid:
@@ -26,6 +30,12 @@ def grid_from_record(record: dict[str, Any]) -> Grid:
     shape = [count(v, "shape", least=2) for v in field(record, "shape", _list)]
     lower, upper = (numbers(field(record, name, _list), name) for name in ("lower", "upper"))
     periodic = [flag(v, "periodic") for v in field(record, "periodic", _list)]
+    if "atlas" in record:
+        order = count(record["atlas"], "atlas", least=2)
+        atlas = Atlas.sphere(len(shape), shape[-1], -lower[0], order)
+        if grid_record(atlas) != record:
+            raise ValueError("its grid is no atlas of a sphere")
+        return atlas
     return Grid(tuple(shape), tuple(lower), tuple(upper), tuple(periodic))
 
 

@@ -54,6 +54,7 @@ def plot_scalar_curvature(
         Without matplotlib.
     """
     metric, t = metric_and_time(what, index, time)
+    metric.grid.require_one_chart("a map of a metric")
     axes = metric.grid.axes()
     places = _places(metric, fixed)
     free = [a for a in range(metric.n) if a not in places]

@@ -25,6 +25,7 @@ SPACE = {
     # psi, on which the metric depends by cos(2 psi), needs the most.
     "left-invariant on SU(2)": (exact.berger(1.0, 0.7, 0.5), 0.03, ("p/2", 9, "p"), (32, 40, 48)),
     "sphere": (exact.round_sphere(2), 0.2, ("p", "p"), (25, 33, 41)),
+    "projective sphere": (exact.projective_sphere(2), 0.1, ("p", "p"), (33, 41, 49)),
     "hyperbolic": (exact.hyperbolic(2), 0.2, (10, "p"), (25, 33, 41)),
     "cigar": (exact.cigar(), 0.1, ("p", "p"), (41, 49, 65)),
     "sphere x line": (

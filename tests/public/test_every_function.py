@@ -30,6 +30,8 @@ T = np.linspace(0.0, 1.0, 9)
 P = np.full(3, 1 / 3)
 SPHERE = exact.round_sphere(2).field(0.0, rl.Grid.box(-0.5, 0.5, (8, 8)))
 BENT = exact.periodic_sausage((1, 0)).field(0.5, rl.Grid.torus((12, 12)))
+ATLAS = rl.Atlas.sphere(2, 20)
+ON_ATLAS = 0.1 * ATLAS.sphere_points()[0]
 ENTROPY, LNE = rl.NegativeEntropy(), rl.LNEPotential(1.0)
 SHIFTED = rl.ShiftedLNEMetric(1.0, 0.5)
 FLOWED, METRIC, HESSIAN = rl.FlowedLNEMetric(1.0, 0.1), rl.LNEMetric(1.0), rl.HessianLNEMetric(1.0)
@@ -144,6 +146,29 @@ TABLE = {
     "Grid.integrate": [(GRID.integrate, F), (lambda a: GRID.integrate(F, a), 4)],
     "Grid.quadrature_weights": [(GRID.quadrature_weights, 4)],
     "Grid.require_stencil": [(GRID.require_stencil, 4)],
+    "Atlas": [
+        (lambda a: rl.Atlas((40, 20), (a, a), ATLAS.upper, (False, False)), ATLAS.lower[0]),
+    ],
+    "Atlas.sphere": [
+        (lambda a: rl.Atlas.sphere(a, 20).spacing, 2),
+        (lambda a: rl.Atlas.sphere(2, a).spacing, 20),
+        (lambda a: rl.Atlas.sphere(2, 20, a).spacing, 2.0),
+        (lambda a: rl.Atlas.sphere(2, 20, order=a).spacing, 4),
+    ],
+    "Atlas.integrate": [(ATLAS.integrate, ON_ATLAS)],
+    "Atlas.metric": [
+        (lambda a: ATLAS.metric(lambda x, y, z: a), np.eye(3)[:, :, None, None] + 0.0 * ON_ATLAS),
+        (lambda a: ATLAS.metric(lambda x, y, z: [[a, 0, 0], [0, 1, 0], [0, 0, 1]]), 1 + ON_ATLAS),
+        (lambda a: ATLAS.metric(lambda x, y, z: [[a, 0, 0], [0, 1, 0], [0, 0, 1]]), 2.0),
+    ],
+    "Atlas.induced": [
+        (lambda a: ATLAS.induced(lambda x, y, z: [[a, 0, 0], [0, 1, 0], [0, 0, 1]]), 2.0),
+    ],
+    "Atlas.round": [(lambda a: ATLAS.round(a), 1.0)],
+    "Atlas.split": of_metric(ATLAS.split, ATLAS.round()),
+    "Atlas.mismatch": of_metric(ATLAS.mismatch, ATLAS.round()),
+    "Atlas.require_one_metric": of_metric(ATLAS.require_one_metric, ATLAS.round()),
+    "Atlas.require_stencil": [(ATLAS.require_stencil, 4)],
     "MetricField": [(lambda a: rl.MetricField(GRID, a), G)],
     "MetricField.from_function": [
         (lambda a: rl.MetricField.from_function(GRID, lambda x, y: a), G),
@@ -372,6 +397,7 @@ SOLUTIONS = {
     "nil": (exact.nil, [], 0.1),
     "periodic_sausage": (lambda m, n: exact.periodic_sausage((1, m), n), [1, 2], 0.5),
     "product": (lambda r: exact.product(exact.round_sphere(2, r), exact.flat(1)), [1.0], 0.1),
+    "projective_sphere": (exact.projective_sphere, [2, 0.3, 1], 0.1),
     "rosenau": (exact.rosenau, [], -0.5),
     "round_sphere": (exact.round_sphere, [2, 1.0], 0.1),
     "sol": (exact.sol, [1.0, 0.3], 0.1),
@@ -485,8 +511,12 @@ ELSEWHERE = {
 MEANT = {"lne.max_tau", "lne.quantize_levels"}
 # The core asks them of a grid, with arguments of its own; riemann_lne_mpi answers for a block.
 ELSEWHERE |= {f"Grid.{name}" for name in (
-    "checksum", "frame", "open_axes", "require_whole", "total", "touches", "transform",
+    "checksum", "frame", "joined", "open_axes", "pieces", "require_one_chart", "require_whole",
+    "total", "touches", "transform",
 )}  # fmt: skip
+ELSEWHERE |= {name.replace("Grid", "Atlas") for name in ELSEWHERE if name.startswith("Grid.")}
+ELSEWHERE |= {"Atlas.torus", "Atlas.box", "Atlas.sphere_points", "Atlas.with_mirrors",
+              "Atlas.quadrature_weights"}  # fmt: skip
 # Their arguments are checked where the metric was made.
 NO_ARGUMENTS = {"inverse", "volume_element", "christoffel", "riemann", "ricci", "scalar_curvature",
                 "einstein", "mean", "axes", "coordinates", "wavevectors", "sectional_curvatures",
@@ -539,7 +569,7 @@ def test_an_error_of_the_family_or_a_finite_result(name, complaints):
                 call,
                 base,
                 name in MEANT or name.endswith(".raised"),
-                name == "Grid.integrate",
+                name in ("Grid.integrate", "Atlas.integrate"),
             )
         )
     }
