@@ -366,6 +366,90 @@ def conformance_problems() -> None:
         )
 
 
+def conformance_orders() -> None:
+    """Order and stability interval of every one-step method, as nodepy finds them.
+
+    The tableau is read off the integrator itself: the rate of the k-th call is the k-th unit vector
+    of a large space, so that the state of every call is a row of the matrix A.
+    """
+    from nodepy import rk
+
+    from riemann_lne.integrators import RKG2, RKL2
+
+    methods: dict[str, Any] = {"rk4": "rk4", "tsit5": "tsit5", "bs32": "bs32"}
+    for s in (3, 5, 9):
+        methods[f"rkl2, {s} stages"] = RKL2(stages=s)
+        methods[f"rkg2, {s} stages"] = RKG2(stages=s)
+    size = 16
+    for name, method in methods.items():
+        states: list[np.ndarray] = []
+
+        def rate(t: float, y: np.ndarray, states: list[np.ndarray] = states) -> np.ndarray:
+            states.append(np.array(y))
+            return np.eye(size)[len(states) - 1]
+
+        end = rl.integrate(rate, np.zeros(size), (0, 1), method, [1.0], dt=1.0).y[-1]
+        stages = len(states)
+        found = rk.ExplicitRungeKuttaMethod(np.array(states)[:, :stages], end[:stages])
+        order, interval = found.order(tol=1e-12), found.real_stability_interval()
+        print(f"| {name} | {stages} | {order} | {interval:.2f} |")
+
+
+def conformance_diffrax() -> None:
+    """Allen-Cahn and Burgers by diffrax, for the table of `conformance_work`."""
+    import diffrax
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    np_ = jax.numpy
+    n = 256
+    h = 2 * np.pi / n
+    x = h * np.arange(n)
+
+    def second(u: Any) -> Any:
+        return (np_.roll(u, 1) + np_.roll(u, -1) - 2 * u) / h**2
+
+    def allen_cahn(t: float, u: Any, args: Any) -> Any:
+        return 0.02 * second(u) + u - u**3
+
+    def burgers(t: float, u: Any, args: Any) -> Any:
+        flux = u * u / 2
+        return 0.03 * second(u) - (np_.roll(flux, -1) - np_.roll(flux, 1)) / (2 * h)
+
+    for name, f, start, end in (
+        ("Allen-Cahn", allen_cahn, 0.5 * np.sin(x) + 0.3 * np.cos(3 * x), 8.0),
+        ("Burgers", burgers, np.sin(x), 2.0),
+    ):
+
+        def solve(
+            solver: Any, tolerance: float, f: Any = f, start: Any = start, end: Any = end
+        ) -> Any:
+            return diffrax.diffeqsolve(
+                diffrax.ODETerm(f),
+                solver,
+                0.0,
+                end,
+                None,
+                np_.asarray(start),
+                stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance),
+                max_steps=100_000,
+            )
+
+        best = np.asarray(solve(diffrax.Kvaerno5(), 1e-11).ys[0])
+        for label, solver in (("Tsit5", diffrax.Tsit5()), ("Kvaerno5", diffrax.Kvaerno5())):
+            for tolerance in (1e-3, 1e-6):
+                run = jax.jit(lambda s=solver, r=tolerance: solve(s, r))
+                run()  # compile
+                begun = time.process_time()
+                found = run()
+                values = np.asarray(found.ys[0])
+                spent = time.process_time() - begun
+                steps = int(found.stats["num_steps"])
+                error = largest(values - best)
+                row = f"| {name} | diffrax {label} | {tolerance:g} | {steps} steps | {error:.1e}"
+                print(f"{row} | {spent:.2f} |")
+
+
 def conformance_work() -> None:
     """Allen-Cahn and Burgers, 256 points: evaluations and errors, beside SciPy."""
     from scipy.integrate import solve_ivp
@@ -480,6 +564,8 @@ ALL: dict[str, Callable[[], None]] = {
         methods,
         held_ends,
         conformance_problems,
+        conformance_orders,
+        conformance_diffrax,
         conformance_work,
         conformance_curvature,
         precision,
