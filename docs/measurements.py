@@ -1,4 +1,4 @@
-"""The numbers of the pages design-decisions.md, integrators.md and exact.md.
+"""The numbers of the pages design-decisions, integrators, exact and closed-surfaces.
 
 Run ``python docs/measurements.py [NAME ...]``. It reaches into private parts of the library to
 measure what it does *not* do; it is no example of its use.
@@ -10,6 +10,7 @@ import math
 import sys
 import time
 import tracemalloc
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import riemann_lne as rl
-from riemann_lne import stencils
+from riemann_lne import conformal, stencils
 from riemann_lne.flows.base import Flow
 from riemann_lne.integrators import RKG2, RKL2, semidiscrete, solve
 
@@ -552,6 +553,79 @@ def conformance_curvature() -> None:
             print(f"| {name}, {n}-D, {points}^{n} points | {digits:.1f} |")
 
 
+def harmonics() -> None:
+    """Spherical harmonics by matrix products, and by ducc0 where it is installed."""
+    try:
+        import ducc0
+    except ImportError:
+        ducc0 = None
+
+    def least(f: Callable[[], Any]) -> float:
+        times = []
+        for _ in range(9):
+            start = time.process_time()
+            for _ in range(5):
+                f()
+            times.append((time.process_time() - start) / 5)
+        return min(times)
+
+    print("| lmax | grid | two syntheses and one analysis, ms | by ducc0 | table, MB | error |")
+    for lmax in (16, 32, 64, 128):
+        sphere = conformal.Sphere(lmax)
+        c = np.random.default_rng(0).standard_normal((2, 2, lmax + 1, lmax + 1))
+        c *= np.tril(np.ones((lmax + 1, lmax + 1)))
+        c[:, 1, :, 0] = 0
+        values = sphere.synthesis(c)
+        error = largest(sphere.analysis(values[0]) - c[0])
+
+        def ours(c: Any = c, sphere: Any = sphere) -> None:
+            sphere.analysis(sphere.synthesis(c)[0])
+
+        theirs = "-"
+        if ducc0 is not None:
+            alm = np.ones((1, (lmax + 1) * (lmax + 2) // 2), dtype=complex)
+            options = {"spin": 0, "lmax": lmax, "geometry": "GL", "nthreads": 1}
+            size = {"ntheta": sphere.shape[0], "nphi": sphere.shape[1]}
+
+            def other(alm: Any = alm, options: Any = options, size: Any = size) -> None:
+                for _ in range(2):
+                    field = ducc0.sht.synthesis_2d(alm=alm, **options, **size)
+                ducc0.sht.analysis_2d(map=field, **options)
+
+            theirs = f"{1e3 * least(other):.2g}"
+        print(f"| {lmax} | {sphere.shape[0]} x {sphere.shape[1]} | {1e3 * least(ours):.2g} | "
+              f"{theirs} | {12e-6 * lmax**3:.2g} | {error:.0e} |")  # fmt: skip
+
+
+def closed_surfaces() -> None:
+    """King and Rosenau's solution about an oblique axis: errors in space and in time."""
+    axis = (1.0, -2.0, 0.7)
+    for lmax in (8, 12, 16, 20):
+        sphere = conformal.Sphere(lmax)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            start, end = (conformal.king_rosenau(sphere, t, axis) for t in (-1.5, -1.0))
+        found = conformal.solve(start, (-1.5, -1.0), method="tsit5", rtol=1e-12, t_eval=[-1.0])[-1]
+        print(f"| {lmax} | {largest(found.curvature() / end.curvature() - 1):.1e} |")
+    sphere = conformal.Sphere(32)
+    start, end = (conformal.king_rosenau(sphere, t, axis) for t in (-2.0, -0.2))
+    for method, rtol in (("etdrk4", 1e-4), ("etdrk4", 1e-6), ("etdrk4", 1e-8), ("rkl2", 1e-4),
+                         ("rkl2", 1e-6), ("tsit5", 1e-6)):  # fmt: skip
+        begun = time.process_time()
+        flow = conformal.solve(start, (-2.0, -0.2), method=method, rtol=rtol, t_eval=[-0.2])
+        took = time.process_time() - begun
+        print(f"| {method} | {rtol:g} | {flow.nfev} | {largest(flow[-1].u - end.u):.1e} | "
+              f"{took:.2g} |")  # fmt: skip
+    sphere = conformal.Sphere(12)
+    for degree in (2, 3, 4, 6, 8):
+        c, rate = np.zeros((2, 13, 13)), degree * (degree + 1) - 2
+        c[1, degree, 1] = 1e-5
+        g = conformal.ConformalMetric.from_coefficients(sphere, c)
+        flow = conformal.solve(g, (0, 2 / rate), normalized=True, t_eval=[0, 2 / rate], rtol=1e-9)
+        k = [sphere.analysis(g.curvature())[1, degree, 1] for g in flow]
+        print(f"| {degree} | {rate} | {math.log(k[0] / k[1]) / 2 * rate:.6f} |")
+
+
 ALL: dict[str, Callable[[], None]] = {
     f.__name__: f
     for f in (
@@ -573,6 +647,8 @@ ALL: dict[str, Callable[[], None]] = {
         checkpoints,
         streaming,
         exact_solutions,
+        harmonics,
+        closed_surfaces,
     )
 }
 

@@ -1,6 +1,6 @@
 """Ricci flow of metric fields on grids, and the LNE geometry of weight space."""
 
-from . import analysis, curvature, exact, plotting, symmetric
+from . import analysis, conformal, curvature, exact, plotting, symmetric
 from .analysis import (
     bianchi_residual,
     check_order,
@@ -82,6 +82,7 @@ __all__ = [
     "auto_tau",
     "bianchi_residual",
     "check_order",
+    "conformal",
     "curvature",
     "curvature_max",
     "discrete_flow_defect",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..arrays import Array, namespace
+from ..checks import number
 from ..errors import InvalidArgumentError
 from ..grids import Grid
 from .base import ExactSolution, conformal, dimension, wave_vector
@@ -135,6 +136,30 @@ class Rosenau(ExactSolution):
     def ricci(self, t: float, *x: Array) -> Array:
         """R g_ij / 2, (2, 2, *shape); 1 / length^2."""
         return 0.5 * self.scalar_curvature(t, *x) * self.metric(t, *x)
+
+    def sphere_factor(self, t: float, sine_squared: Array) -> Array:
+        """The metric over that of the unit sphere, to which both ends of the cylinder close up.
+
+        4 sinh(-t) / (2 + sin^2 (cosh t - 1)) at the angle from the axis with cos = tanh(x / 2).
+
+        Parameters
+        ----------
+        t : float
+            Time, -600 <= t < 0.
+        sine_squared : array
+            sin^2 of the angle, in [0, 1].
+
+        Raises
+        ------
+        InvalidArgumentError
+            If t is not in this range: beyond, cosh t overflows.
+        """
+        tau = -number(t, "t")
+        if not 0 < tau <= 600:
+            raise InvalidArgumentError(f"t = {t}; the sphere is given for -600 <= t < 0")
+        # cosh - 1 without cancellation close to the end of the solution.
+        bulge = 2 * math.sinh(tau / 2) ** 2
+        return 4 * math.sinh(tau) / (2 + sine_squared * bulge)
 
     def grid(self, points: int) -> Grid:
         """Cylinder [-2, 2] x [0, 4 pi), bounded in x and periodic in theta."""

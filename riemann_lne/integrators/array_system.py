@@ -17,6 +17,7 @@ from ..arrays import (
     like,
     namespace,
     read_only,
+    to_numpy,
 )
 from ..errors import DTypeError, ShapeError
 from ..stencils import tile_points, tile_slices
@@ -146,6 +147,15 @@ class ArraySystem:
             return self._estimate.latest
         return self.spectral_radius(t, y)
 
+    def memory(self, y: Array) -> dict[str, np.ndarray]:
+        """Memory of the estimate of the spectral radius at a state; for checkpoints."""
+        return {} if self._estimate is None else self._estimate.memory(y)
+
+    def recall(self, memory: dict[str, np.ndarray], y: Array) -> None:
+        """Take over what ``memory`` gave."""
+        if self._estimate is not None and memory:
+            self._estimate.recall(memory, y)
+
     def settle(self, t: float, y: Array) -> Array:
         """The state as it is."""
         return y
@@ -250,6 +260,20 @@ class SpectralRadiusEstimate:
         if wanted:
             self.latest, self._age = self._iterate(t, y), 0
         return self.latest
+
+    def memory(self, y: Array) -> dict[str, np.ndarray]:
+        """What later estimates depend on, at a state; nothing before the first one."""
+        if self._vector is None:
+            return {}
+        numbers = np.array([self.latest, self._age, float(self._at is y)])
+        return {"vector": to_numpy(self._vector), "numbers": numbers}
+
+    def recall(self, memory: dict[str, np.ndarray], y: Array) -> None:
+        """Take over what ``memory`` gave at the same state."""
+        self._vector = like(memory["vector"], y)
+        latest, age, here = memory["numbers"].tolist()
+        self.latest, self._age = latest, int(age)
+        self._at = y if here else None
 
     def _iterate(self, t: float, y: Array) -> float:
         xp = namespace(y)

@@ -11,6 +11,7 @@ libraries whose arrays can be written to.
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
 import numpy as np
 
@@ -31,8 +32,18 @@ __all__ = ["ETDRK4", "advance", "etdrk4_coefficients"]
 _LARGEST_DRIFT = 0.1
 
 
-def advance(method: ETDRK4, system: System, t: float, v: Array, n_v: Array, dt: float) -> Array:
-    """One step in Fourier space, from the state v and its nonlinear part (Cox & Matthews, 26-29).
+class Splitting(Protocol):
+    """A part L of the right-hand side that is integrated exactly, and the rest."""
+
+    def weights(self, dt: float, v: Array) -> tuple[Array, ...]:
+        """The coefficients e^(L dt / 2), Q, f2 and f3 of ``etdrk4_coefficients``."""
+
+    def nonlinear(self, system: System, t: float, v: Array) -> Array:
+        """The right-hand side less L v."""
+
+
+def advance(method: Splitting, system: System, t: float, v: Array, n_v: Array, dt: float) -> Array:
+    """One step where L is diagonal, from a state v and its nonlinear part (Cox & Matthews, 26-29).
 
     With e_half = e^(L dt / 2), N the transform of the right-hand side less L v, and the
     coefficients of ``etdrk4_coefficients``, in which those of N(a) and N(b) are f2 each.

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from os import PathLike
 from typing import Any
 
 import numpy as np
 
 from .. import checks
 from ..arrays import Array, namespace
-from ..errors import DTypeError, InvalidArgumentError
+from ..errors import DTypeError, InvalidArgumentError, StorageError
+from ..locks import hold
 from .array_system import ArraySystem, Radius, RightHandSide, start_of
 from .base import Integrator, State, StepError
+from .checkpoint import Checkpoint
 from .dense import Interpolant
 from .diagnosis import stiffness_hint
-from .events import EventWatch
+from .events import EventWatch, Occurrence
+from .integration_file import IntegrationFile, plan_of, run_identity
 from .methods import make_integrator
-from .progress import progress_bar
+from .progress import progress_bar, uninterrupted
 from .solution import as_times
 from .stepper import Stepper, make_control
 
@@ -88,6 +93,8 @@ def integrate(
     | None = None,
     dense_output: bool = False,
     valid: Callable[[Array], Any] | None = None,
+    checkpoint: str | PathLike[str] | Checkpoint | None = None,
+    resume: bool = False,
     progress: bool = False,
     max_steps: int = 100_000,
 ) -> Integration:
@@ -134,6 +141,12 @@ def integrate(
     valid : callable, optional
         y -> bool. Under error control, a step to a state that is not valid is taken again, shorter;
         an equal step to one ends the integration.
+    checkpoint : path or Checkpoint, optional
+        A folder that holds at every moment what a killed run needs to go on, as in ``solve_flow``.
+        Not with ``dense_output``.
+    resume : bool
+        Go on from the checkpoint, if there is one; all other arguments must be as they were. The
+        result is then the same to the last bit as that of a run without a stop.
     progress : bool
         Show a progress bar on a terminal (needs rich, extra ``verify``).
     max_steps : int
@@ -152,6 +165,8 @@ def integrate(
     DTypeError
         If y0 holds no real floating-point numbers, ``rhs`` or an event is no function, or
         ``method`` lacks a member of ``Integrator``.
+    StorageError, DamagedFileError
+        If the checkpoint cannot be written or read, or another run uses it.
 
     Examples
     --------
@@ -178,6 +193,7 @@ def integrate(
         raise DTypeError(f"valid = {checks.shown(valid)}; give a function y -> bool")
     checks.flag(dense_output, "dense_output")
     checks.flag(progress, "progress")
+    plan = plan_of(checkpoint, checks.flag(resume, "resume"), dense_output)
     t0, t1, times = as_times(t_span, t_eval, "for times that fall, integrate t -> -t")
     y, shape = start_of(y0)
     control = make_control(t0, t1, dt, rtol, atol, max_steps, y)
@@ -191,9 +207,17 @@ def integrate(
             "steps at its stability limit"
         )
     stepper = Stepper(system, integrator, control, y)
-    run = _Run(stepper, EventWatch(events, "y"), times, dense_output)
-    with progress_bar(progress, t0, t1) as report:
-        run.go(report)
+    watch = EventWatch(events, "y")
+    file = None
+    if plan is not None:
+        identity = run_identity(rhs, y, integrator, control, times, watch)
+        file = IntegrationFile(plan, identity, system, stepper, watch)
+    run = _Run(stepper, watch, times, dense_output, file)
+    with ExitStack() as stack:
+        if file is not None:
+            stack.enter_context(hold(file.folder, "the checkpoint of an integration", inside=True))
+            stack.callback(file.close)
+        run.go(stack.enter_context(progress_bar(progress, t0, t1)), resume)
     return run.result(system)
 
 
@@ -209,39 +233,90 @@ class _Run:
     """One integration: the loop over steps, and what is kept."""
 
     def __init__(
-        self, stepper: Stepper, events: EventWatch, times: list[float] | None, dense: bool
+        self,
+        stepper: Stepper,
+        events: EventWatch,
+        times: list[float] | None,
+        dense: bool,
+        file: IntegrationFile | None = None,
     ) -> None:
         self._stepper, self._events, self._times = stepper, events, times
+        self._file = file
         self._pieces: list[Interpolant] | None = [] if dense else None
         self._ends: list[float] = []
         self._t: list[float] = []
         self._y: list[Array] = []
         self._status, self._message = 0, ""
-        self._last = stepper.state
+        self._last, self._begun = stepper.state, False
 
-    def go(self, report: Callable[[float], None]) -> None:
+    def go(self, report: Callable[[float], None], resume: bool = False) -> None:
         """Integrate to the end, or to where it ends."""
+        if not (resume and self._resume()):
+            if self._file is not None:
+                self._file.begin()
+        elif self._message:
+            return  # it had come to its end
         try:
             # Overflow is what an unstable step does: it is found by the check of the result.
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 self._march(report)
         except StepError as failure:
             self._status, self._message = -1, str(failure)
+        except StorageError as error:
+            # What was computed is not lost for want of space.
+            self._status, self._message, self._file = -1, str(error), None
         except KeyboardInterrupt:
             self._status = -2
             self._message = f"interrupted after t = {self._last.t:.6g}; what was kept is usable"
-        if not self._t or (self._status != 0 and self._t[-1] < self._last.t):
-            self._keep(self._last.t, self._last.y)
+        self._close()
+
+    def _close(self) -> None:
+        """Keep the last state, and write the last checkpoint.
+
+        The last state of a run that failed is for its result alone: the run that goes on from the
+        checkpoint does not keep it.
+        """
+        failed, ended = self._status < 0, (self._status, self._message)
+        try:
+            if failed and self._file is not None:
+                self._file.save(ended)
+                self._file = None
+            if not self._t or (self._status != 0 and self._t[-1] < self._last.t):
+                self._keep(self._last.t, self._last.y)
+            if self._file is not None:
+                self._file.save(ended)
+        except StorageError as error:
+            self._status, self._message = -1, f"{self._message}; {error}"
 
     def _keep(self, t: float, y: Array) -> None:
         self._t.append(t)
         self._y.append(y)
+        if self._file is not None:
+            self._file.keep(t, y)
+
+    def _resume(self) -> bool:
+        """Take everything over from the checkpoint; False if there is none."""
+        assert self._file is not None
+
+        def keep(t: float, y: Array) -> None:
+            self._t.append(t)
+            self._y.append(y)
+
+        found, ended = self._file.recall(keep)
+        if ended is not None:
+            self._status, self._message = ended
+        self._last, self._begun = self._stepper.state, found
+        return found
 
     def _march(self, report: Callable[[float], None]) -> None:
         stepper, control = self._stepper, self._stepper.control
-        self._events.start(stepper)
-        if self._times is None or self._times[0] == control.t0:
-            self._keep(control.t0, stepper.state.y)
+        if not self._begun:
+            self._events.start(stepper)
+            if self._times is None or self._times[0] == control.t0:
+                self._keep(control.t0, stepper.state.y)
+            if self._file is not None:
+                self._file.commit()
+                self._file.save()
         inner = [] if self._times is None or self._pieces is not None else self._times
         for target in [t for t in inner if control.t0 < t < control.t1] + [control.t1]:
             while stepper.state.t < target:
@@ -249,9 +324,7 @@ class _Run:
                 after = stepper.advance(target)
                 values, occurrences, last = self._events.after(stepper, before, after)
                 end = after if last is None else last
-                self._take(before, after, end)
-                self._events.commit(values, occurrences)
-                self._last = end
+                self._arrive(before, after, end, values, occurrences)
                 report(end.t)
                 if last is not None:
                     name = self._events.names[occurrences[-1].index]
@@ -260,6 +333,28 @@ class _Run:
                     return
         hints = (self._events.never(), stiffness_hint(stepper))
         self._message = "; ".join(["reached the end of t_span", *(h for h in hints if h)])
+
+    def _arrive(
+        self,
+        before: State,
+        after: State,
+        end: State,
+        values: list[float],
+        occurrences: list[Occurrence],
+    ) -> None:
+        """Take a step over, whole: Ctrl-C waits until it is."""
+        file = self._file
+        if file is None:
+            self._take(before, after, end)
+            self._events.commit(values, occurrences)
+            self._last = end
+            return
+        with uninterrupted():
+            self._take(before, after, end)
+            self._events.commit(values, occurrences)
+            self._last = end
+            file.commit()
+            file.save_if_due()
 
     def _take(self, before: State, after: State, end: State) -> None:
         """Keep what is asked for of a step."""

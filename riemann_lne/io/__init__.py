@@ -11,10 +11,12 @@ from .damage import reading
 from .grids import grid_from_record, grid_record
 from .journal import Journal
 from .npz import NpzReader
+from .states import existing, field_value, npz_path, read_stored_states, write_stored_states
 from .store import MetricStore
 from .stored import StoredMetrics
 
 __all__ = [
-    "Journal", "MetricStore", "NpzReader", "StoredMetrics", "grid_from_record", "grid_record",
-    "reading", "storage_errors", "write_atomically",
+    "Journal", "MetricStore", "NpzReader", "StoredMetrics", "existing", "field_value",
+    "grid_from_record", "grid_record", "npz_path", "read_stored_states", "reading",
+    "storage_errors", "write_atomically", "write_stored_states",
 ]  # fmt: skip

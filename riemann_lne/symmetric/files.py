@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -12,13 +11,9 @@ from typing import Any
 import numpy as np
 
 from .. import checks
-from ..errors import InvalidArgumentError
-from ..io import NpzReader, storage_errors, write_atomically
-from ..io.damage import table_value
+from ..io import npz_path, read_stored_states, write_stored_states
 from .metric import RotationalMetric
 from .staggered import Staggered
-
-_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -59,18 +54,10 @@ def write_states(
     space = metrics[0].operators
     whole = {
         **record,
-        "kind": kind,
         "space": [space.space, space.points, space.length, space.order],
         "n": metrics[0].n,
     }
-    content: dict[str, Any] = {
-        "format": np.int64(_FORMAT),
-        "record": np.array(json.dumps(whole)),
-        "states": np.stack([m.state for m in metrics]),
-        "numbers": np.asarray(numbers, dtype=float),
-    }
-    with storage_errors(f"the {kind}", target):
-        write_atomically(target, lambda file: np.savez_compressed(file, **content))
+    write_stored_states(target, kind, whole, [m.state for m in metrics], numbers)
 
 
 def read_states(path: Path, kind: str) -> Stored:
@@ -78,43 +65,10 @@ def read_states(path: Path, kind: str) -> Stored:
 
     Raises ValueError or KeyError where the file is not what it should be.
     """
-    with NpzReader(path) as file:
-        file.require(["format", "record", "states", "numbers"])
-        file.expect("format", "iu", ())
-        version = int(file.read("format")[()])
-        if version != _FORMAT:
-            raise ValueError(f"its format is {version}, this version reads {_FORMAT}")
-        record = table_value(json.loads(file.text("record")))
-        if record["kind"] != kind:
-            raise ValueError(f"it is a {record['kind']}, not a {kind}")
-        name, points, length, order = record["space"]
-        space = Staggered(name, points, None if name == "sphere" else length, order)
-        file.expect("states", "f", (None, 2, points))
-        file.expect("numbers", "f", (None,))
-        states, numbers = file.read("states"), file.read("numbers")
-    if not (np.all(np.isfinite(states)) and np.all(np.isfinite(numbers)) and len(states)):
-        raise ValueError("its states or times are not finite, or there are none")
+    record, states, numbers = read_stored_states(path, kind)
+    name, points, length, order = record["space"]
+    space = Staggered(name, points, None if name == "sphere" else length, order)
+    if states.shape[1:] != (2, points):
+        raise ValueError(f"its states have the shape {states.shape[1:]}, not {(2, points)}")
     n = checks.count(record["n"], "n", least=1)
     return Stored(record, [RotationalMetric.from_state(space, n, y) for y in states], numbers)
-
-
-def existing(path: str | PathLike[str]) -> Path:
-    """The path of a file that is there.
-
-    Raises
-    ------
-    FileNotFoundError, InvalidArgumentError
-        If there is no such file, or its name does not end in .npz.
-    """
-    source = npz_path(path)
-    if not source.exists():
-        raise FileNotFoundError(f"there is no file {source}")
-    return source
-
-
-def npz_path(path: str | PathLike[str]) -> Path:
-    """A path that ends in .npz, or InvalidArgumentError."""
-    place = checks.path(path, "path")
-    if place.suffix != ".npz":
-        raise InvalidArgumentError(f"path = {place}; give a file that ends in .npz")
-    return place

@@ -14,6 +14,7 @@ import scipy
 from .. import checks
 from ..arrays import host_numbers
 from ..errors import ConvergenceError, InvalidArgumentError
+from ..exact import rosenau
 from ..finite import finite_result
 from .metric import RotationalMetric
 from .staggered import Staggered
@@ -115,14 +116,10 @@ def king_rosenau(points: int, t: float, order: int = 4) -> RotationalMetric:
     >>> round(king_rosenau(40, -1e-4).roundness(), 3)
     1.0
     """
-    tau = -checks.number(t, "t")
-    if not 0 < tau <= 600:
-        raise InvalidArgumentError(f"t = {t}; the solution is given for -600 <= t < 0")
+    t = checks.number(t, "t")
 
     def phi(x: np.ndarray) -> np.ndarray:
-        # cosh - 1 without cancellation close to the end of the solution.
-        bulge = 2 * math.sinh(tau / 2) ** 2
-        return np.asarray(2 * np.sqrt(math.sinh(tau) / (2 + np.sin(x) ** 2 * bulge)))
+        return np.asarray(np.sqrt(rosenau().sphere_factor(t, np.sin(x) ** 2)))
 
     return RotationalMetric.from_function(
         points, phi, lambda x: phi(x) * np.sin(np.minimum(x, math.pi - x)), 1, order=order

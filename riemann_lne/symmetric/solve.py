@@ -13,9 +13,10 @@ import numpy as np
 from .. import checks
 from ..errors import DTypeError, InvalidArgumentError
 from ..integrators import Integration, integrate
-from ..io import reading
+from ..integrators.object_events import ObjectEvent, object_events
+from ..io import existing, field_value, reading
 from ..io.damage import table_value
-from .files import existing, read_states, write_states
+from .files import read_states, write_states
 from .flow import RotationalFlow
 from .metric import RotationalMetric
 
@@ -180,13 +181,16 @@ def solve(
     """
     if not isinstance(metric, RotationalMetric):
         raise DTypeError(f"metric is {checks.shown(metric)}; give a RotationalMetric")
-    given = _events(events)
+
+    def field_of(state: np.ndarray) -> RotationalMetric:
+        return RotationalMetric.from_state(metric.operators, metric.n, np.asarray(state))
+
+    given = object_events(events, field_of)
     require_resolved(metric)
     tolerance = checks.number(rtol, "rtol", above=0)
     name = "rkl2" if method == "auto" else method
     flow = RotationalFlow(metric.operators, metric.n, gauge, normalized)
-    watches = [_of_state(event, metric) for event in given]
-    watches.append(_of_state(_Unresolved(), metric))
+    watches: list[Any] = [*given, ObjectEvent(_Unresolved(), field_of)]
     # U and b are logarithms: their absolute errors are the relative ones of psi and phi, whatever
     # the unit of length.
     run = integrate(
@@ -252,37 +256,6 @@ def require_resolved(metric: RotationalMetric) -> None:
             f"metric on more points (at least {int(2 * coarse * metric.points) + 1}), or closer "
             "ones where it is curved"
         )
-
-
-def field_value(record: dict[str, Any], name: str, kind: type) -> Any:
-    """A plain value of a record; ValueError if it is of another type."""
-    if type(record[name]) is not kind:
-        raise ValueError(f"its {name} is not of type {kind.__name__}")
-    return record[name]
-
-
-def _events(events: Event | Sequence[Event] | None) -> list[Event]:
-    """The events as a list."""
-    if events is None:
-        return []
-    result = list(events) if isinstance(events, Sequence) else [events]
-    for event in result:
-        if not callable(event):
-            raise DTypeError(f"event {checks.shown(event)} is no function (t, metric) -> float")
-    return result
-
-
-def _of_state(event: Event, like: RotationalMetric) -> Callable[[float, np.ndarray], float]:
-    """An event of the metric as an event of the state."""
-
-    def watch(t: float, state: np.ndarray) -> float:
-        return event(t, RotationalMetric.from_state(like.operators, like.n, state))
-
-    watch.__name__ = getattr(event, "__name__", type(event).__name__)
-    for attribute in ("terminal", "direction"):
-        if hasattr(event, attribute):
-            setattr(watch, attribute, getattr(event, attribute))
-    return watch
 
 
 class _Unresolved:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from .. import checks
-from ..io import reading
-from .files import Stored, existing, read_states, write_states
+from ..io import existing, reading
+from .files import Stored, read_states, write_states
 from .history import Piece, SurgeryHistory
 from .surgery import Cap
 

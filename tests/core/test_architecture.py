@@ -26,7 +26,7 @@ LAYERS = [
     {"flows", "exact", "io"},
     {"kernels"},
     {"integrators"},
-    {"analysis", "symmetric"},
+    {"analysis", "conformal", "symmetric"},
     {"plotting"},
     {"flow_command"},
     {"testing", "cli"},

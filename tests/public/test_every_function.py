@@ -1,9 +1,9 @@
 """Every public function, given every kind of wrong array and number: an error or finite numbers.
 
 The table below has an entry for each public name; a new one without an entry fails. Looked at: the
-package, its rooms lne, analysis, exact, curvature, events, plotting, symmetric, and all public
-methods of the classes there. The variants are in conftest.py. Not here: solve_flow's own arguments,
-stores and checkpoints, which are looked at in tests/flows.
+package, its rooms lne, analysis, conformal, exact, curvature, events, plotting, symmetric, and all
+public methods of the classes there. The variants are in conftest.py. Not here: solve_flow's own
+arguments, stores and checkpoints, which are looked at in tests/flows.
 """
 
 import dataclasses
@@ -491,6 +491,51 @@ TABLE |= {
         (lambda a: rl.symmetric.flow_with_surgery(BALL, t_end=1e-3, stop=a).nfev, 0.1),
     ],
 }  # fmt: skip
+GLOBE = rl.conformal.Sphere(4)
+EVEN = rl.conformal.round_sphere(GLOBE)
+DOUGHNUT = rl.conformal.Torus(rl.Grid.torus((9, 9)))
+
+
+def measures(metric):
+    """The numbers that a conformal metric gives."""
+    return [metric.u, metric.curvature(), metric.area(), metric.tail(),
+            metric.distance_to_constant_curvature()]  # fmt: skip
+
+
+TABLE |= {
+    "conformal.Sphere": [(lambda a: rl.conformal.Sphere(a).shape, 4)],
+    "conformal.Torus": [
+        (lambda a: rl.conformal.Torus(DOUGHNUT.grid, a).area, np.array([[2.0, 0.5], [0.5, 1.0]])),
+    ],
+    "conformal.ConformalMetric": [
+        (lambda a: measures(rl.conformal.ConformalMetric(GLOBE, a)), np.full(GLOBE.shape, 0.5)),
+        (lambda a: measures(rl.conformal.ConformalMetric(DOUGHNUT, a)), np.full((9, 9), 0.5)),
+    ],
+    "conformal.ConformalMetric.from_function": [
+        (lambda a: measures(
+            rl.conformal.ConformalMetric.from_function(GLOBE, lambda x, y, z: a)
+        ), np.full(GLOBE.shape, 0.5)),
+        (lambda a: measures(
+            rl.conformal.ConformalMetric.from_function(GLOBE, lambda x, y, z: a)
+        ), 0.5),
+    ],
+    "conformal.ConformalMetric.integral": [(EVEN.integral, np.ones(GLOBE.shape))],
+    "conformal.round_sphere": [
+        (lambda a: measures(rl.conformal.round_sphere(GLOBE, a)), 1.0),
+        (lambda a: measures(rl.conformal.round_sphere(GLOBE, 1.0, a)), np.zeros(3)),
+    ],
+    "conformal.king_rosenau": [
+        (lambda a: measures(rl.conformal.king_rosenau(rl.conformal.Sphere(16), a)), -1e-3),
+        (lambda a: measures(rl.conformal.king_rosenau(GLOBE, -1e-3, a)), np.ones(3)),
+    ],
+    "conformal.uniformize": of_metric(
+        lambda g: measures(rl.conformal.uniformize(g).metric), rl.flat_metric(rl.Grid.torus((9, 9)))
+    ),
+    "conformal.solve": [
+        (lambda a: rl.conformal.solve(EVEN, (0, 1e-3), rtol=a, dt=1e-3).t, 1e-6),
+        (lambda a: rl.conformal.solve(EVEN, (0, 1e-3), t_eval=[a]).t, 1e-3),
+    ],
+}  # fmt: skip
 # No array and no number comes in: names, results that functions return, things of other tests.
 ELSEWHERE = {
     "Checkpoint", "FlowSolution", "Integration", "solve_flow", "events", "NormalizedRicciFlow",
@@ -505,7 +550,11 @@ ELSEWHERE = {
     "symmetric.RotationalSolution",
     "symmetric.SurgeryHistory", "symmetric.Piece", "symmetric.Cap", "symmetric.cut",
     "symmetric.load_history", "symmetric.save_history",
-    "symmetric.RotationalMetric.from_state",
+    "symmetric.RotationalMetric.from_state", "conformal.ConformalSolution",
+    "conformal.Uniformization", "conformal.ConformalMetric.from_coefficients",
+    "conformal.ConformalMetric.field",
+    "conformal.Sphere.analysis", "conformal.Sphere.synthesis", "conformal.Sphere.mean",
+    "conformal.Torus.analysis", "conformal.Torus.synthesis", "conformal.Torus.mean",
 }  # fmt: skip
 # Results that may be infinite or NaN by what their docstrings say.
 MEANT = {"lne.max_tau", "lne.quantize_levels"}
@@ -523,13 +572,15 @@ NO_ARGUMENTS = {"inverse", "volume_element", "christoffel", "riemann", "ricci", 
                 "pole_curvature", "psi_s", "arclength", "total_length", "volume",
                 "mean_scalar_curvature", "necks", "bumps", "neck_radius", "resolution",
                 "largest_curvature", "roundness", "require_riemannian",
-                "kretschmann", "weyl"}  # fmt: skip
+                "kretschmann", "weyl", "area", "curvature", "mean_curvature", "tail", "entropy",
+                "total_curvature", "distance_to_constant_curvature", "extinction_time",
+                "record"}  # fmt: skip
 
 
 def public_names():
     """Qualified names of all public functions, classes and methods."""
     rooms = {"analysis": analysis, "curvature": curvature, "exact": exact, "lne": lne}
-    rooms |= {"plotting": rl.plotting, "symmetric": rl.symmetric}
+    rooms |= {"plotting": rl.plotting, "symmetric": rl.symmetric, "conformal": rl.conformal}
     known = {id(getattr(module, n)) for module in rooms.values() for n in module.__all__}
     places = [("", rl, rl.__all__)] + [(f"{k}.", m, m.__all__) for k, m in rooms.items()]
     for prefix, module, names in places:
