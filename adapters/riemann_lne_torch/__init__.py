@@ -3,6 +3,7 @@
 from . import estimators, optimizers, quantization, quantizers
 from .estimators import *  # noqa: F403
 from .natural.corrector import LNECorrector
+from .natural.curvature import hessian_traces
 from .natural.statistics import LayerStatistics
 from .optimizers import *  # noqa: F403
 from .penalty.algorithms import StepResult, algorithm_1_step, algorithm_2_step
@@ -20,6 +21,7 @@ __all__ = [
     "StepResult",
     "algorithm_1_step",
     "algorithm_2_step",
+    "hessian_traces",
     "register_channel_axis",
     "translate",
     *estimators.__all__,

@@ -42,12 +42,16 @@ LEVEL_PANELS = [
     (est.QuEST("layer", ternary=True), "QuEST, ternary", 2),
     (est.LSQ(), "LSQ", 2),
     (est.SEQ(), "SEQ", 2),
+    (est.Hestia("layer"), "Hestia", 2),
+    (est.Hestia("layer", ternary=True), "Hestia, ternary", 2),
+    (est.ReinMax("layer", sample=False), "ReinMax", 2),
+    (est.ReinMax("layer", ternary=True, sample=False), "ReinMax, ternary", 2),
 ]
 
 
 def gradient(estimator, w, bits, progress, odd):
     """The estimator's gradient for G = 1, or G = sign(w)."""
-    site = est.Site(bits=bits, progress=progress)
+    site = est.Site(bits=bits, progress=progress, training=True)
     w = w.clone().requires_grad_()
     q = est.estimate(w, estimator, site)
     q.backward(torch.sign(w.detach()) if odd else torch.ones_like(w))
@@ -91,12 +95,13 @@ def draw():
 def draw_levels():
     """Value and gradient of the quantisers, on axes of the same range."""
     w = torch.linspace(-2.0, 2.0, 801, dtype=torch.float64)
-    figure, axes = plt.subplots(2, 4, figsize=(11.0, 5.2), sharex=True, sharey=True)
+    figure, axes = plt.subplots(3, 4, figsize=(11.0, 7.6), sharex=True, sharey=True)
     for (estimator, title, bits), ax in zip(LEVEL_PANELS, axes.flat, strict=True):
         ax.set_title(title, fontsize=9.5, color=INK, loc="left")
-        value, slope = gradient(estimator, w, bits, 0.5, False)
-        ax.plot(w, value, color=MUTED, lw=1.3, drawstyle="steps-mid")
-        ax.plot(w, slope, color=SHADES[1], lw=2.0)
+        for progress in (0.0, 0.5, 1.0) if estimator.scheduled else (0.5,):
+            value, slope = gradient(estimator, w, bits, progress, False)
+            ax.plot(w, value, color=MUTED, lw=1.3, drawstyle="steps-mid")
+            ax.plot(w, slope, color=SHADES[round(2 * progress)], lw=2.0)
         ax.set_ylim(-2.6, 2.6)
         ax.set_xlim(-2.0, 2.0)
         ax.grid(color=RULE, lw=0.7)
@@ -110,7 +115,7 @@ def draw_levels():
         plt.Line2D([], [], color=SHADES[1], lw=2.0, label="gradient (G = 1)"),
     ]
     figure.legend(handles=lines, loc="upper center", ncols=2, frameon=False, fontsize=9)
-    figure.tight_layout(rect=(0, 0, 1, 0.94))
+    figure.tight_layout(rect=(0, 0, 1, 0.955))
     return figure
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from riemann_lne import checks
 from riemann_lne.errors import InvalidArgumentError
 
 from .blocks import Curvature
-from .selection import Weight
+from .selection import Select, Weight, find_weights
 
 _STEP = ".step"
 
@@ -135,6 +136,54 @@ class RunningCurvature:
             known.weight.copy_(state[name])
             if known.step is not None:
                 known.step.copy_(state[name + _STEP])
+
+
+def hessian_traces(
+    model: nn.Module, loss: Tensor, probes: int = 8, seed: int = 0, select: Select = None
+) -> dict[str, float]:
+    """The mean curvature of a loss along the weights of each layer: tr H/n, by random probes.
+
+    Hutchinson's estimate, the mean of z . (H z)/n over random signs z. Of quantised layers H is the
+    Hessian by Q where the estimator is straight through. A measure of how sensitive a layer is to
+    rounding, for instance for `Hestia`'s ``delay``.
+
+    Parameters
+    ----------
+    model : nn.Module
+    loss : Tensor
+        One number, with its graph, which is kept.
+    probes : int
+        At least 1; each costs about a backward pass or two.
+    seed : int
+    select : None, "all", name patterns, or callable
+        As for `LNECorrector`.
+
+    Returns
+    -------
+    dict from layer name to float
+        In the unit of the loss over that of the weights squared.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the loss has no graph, no layer is selected, or a weight is sharded.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from riemann_lne_torch import hessian_traces
+    >>> layer = torch.nn.Linear(2, 1, bias=False)
+    >>> hessian_traces(layer, 3.0 * layer.weight.square().sum(), select="all")
+    {'weight': 6.0}
+    """
+    weights = find_weights(model, select)
+    totals = dict.fromkeys((w.name for w in weights), 0.0)
+    running = RunningCurvature(weights, False, 0.0, checks.count(seed, "seed", least=0))
+    for _ in range(checks.count(probes, "probes", least=1)):
+        running.observe(loss)
+        for weight, known in zip(weights, running.of(weights), strict=True):
+            totals[weight.name] += float(known.weight.mean()) / probes
+    return totals
 
 
 def _zeros(like: Tensor) -> Tensor:

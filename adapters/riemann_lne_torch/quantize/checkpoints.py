@@ -16,6 +16,7 @@ LATENT = "parametrizations.weight.original"
 _WEIGHT_PROGRESS = "parametrizations.weight.0.progress"
 _INPUT_PROGRESS = f"{INPUT}.progress"
 _STEP = "parametrizations.weight.0.step"
+_RANGE = f"{INPUT}.range"
 
 
 def accept_checkpoint(
@@ -24,8 +25,9 @@ def accept_checkpoint(
     """Bring the entries of one layer into the form that the layer has, before they are read.
 
     The latent weight is called ``weight`` where weights are float. The progress of a schedule
-    stays as it is where the checkpoint has none, and is left out where no schedule asks for it. A
-    learned step starts from the weights of the checkpoint where that has none.
+    stays as it is where the checkpoint has none, and is left out where no schedule asks for it;
+    so does the range of an input. A learned step starts from the weights of the checkpoint where
+    that has none.
     """
     quantizer = weight_quantizer(layer)
     names = (f"{prefix}weight", f"{prefix}{LATENT}")
@@ -40,6 +42,11 @@ def accept_checkpoint(
         if isinstance(like, torch.Tensor):  # where it would have started with these weights
             first = quantizer.estimator.first_step(like, quantizer.site())
             state_dict[prefix + _STEP] = first.to(step.dtype)
+    kept = getattr(getattr(layer, INPUT, None), "range", None)
+    if kept is None:
+        state_dict.pop(prefix + _RANGE, None)
+    else:
+        state_dict.setdefault(prefix + _RANGE, kept.detach().clone())
     places = ((quantizer, _WEIGHT_PROGRESS), (getattr(layer, INPUT, None), _INPUT_PROGRESS))
     for part, name in places:
         key = prefix + name

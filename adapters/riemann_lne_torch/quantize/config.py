@@ -42,6 +42,7 @@ class Settings:
     activation_scale: Scale
     channel_axis: int | None
     activation_input: str | Sequence[str] | None
+    activation_range: str = "batch"
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,9 @@ class QuantConfig:
     activation_estimator : Estimator, str or None
         None: see `ActivationQuantizer`.
     activation_scale : {"none", "max"}
+    activation_range : {"batch", "running", "learned"}
+        Range of quantised inputs: of each batch, a running mean of training, or a trained
+        parameter: see `ActivationQuantizer`.
     layers : tuple of types
         What is quantised; Conv1d to 3d, their transposed forms, Linear and Embedding, subclasses
         included.
@@ -115,6 +119,7 @@ class QuantConfig:
     layers: tuple[type[nn.Module], ...] = QUANTIZABLE
     channel_axis: int | None = None
     activation_input: str | Sequence[str] | None = None
+    activation_range: str = "batch"
 
     def __post_init__(self) -> None:
         if self.weight_bits is None and self.activation_bits is None:
@@ -203,6 +208,7 @@ class QuantConfig:
             self.activation_scale,
             self.channel_axis,
             self.activation_input,
+            self.activation_range,
         )
         for pattern, changes in self.overrides.items():
             if _matches(name, pattern, {}):

@@ -61,7 +61,7 @@ def quantize_binary(w: Tensor) -> Tensor:
     return cast(Tensor, sign_levels(w, torch))
 
 
-def quantize_uniform(w: Tensor, bits: int) -> Tensor:
+def quantize_uniform(w: Tensor, bits: int, largest: float | None = None) -> Tensor:
     """Qk(w) = 2/(2^k - 1) round[(2^k - 1)(w/(2 max|w|) + 1/2)] - 1: 2^k levels on [-1, 1].
 
     The levels are evenly spaced and both ends are included; max is over the tensor. Ties go to
@@ -75,6 +75,8 @@ def quantize_uniform(w: Tensor, bits: int) -> Tensor:
         Real floating point. Half precision is computed in float32 and rounded once.
     bits : int
         k, from 2 to 16.
+    largest : float, optional
+        In place of max|w|, above 0; no element may be larger.
 
     Returns
     -------
@@ -102,11 +104,11 @@ def quantize_uniform(w: Tensor, bits: int) -> Tensor:
     check_bits(bits)
     if bits == 1:
         raise InvalidArgumentError("Eq. 38 is for 2 bits or more; one bit is quantize_binary")
-    levels: Tensor = even_levels(_normalized(w), bits, torch)
+    levels: Tensor = even_levels(_normalized(w, largest), bits, torch)
     return levels.to(w.dtype)
 
 
-def quantize_tensor(w: Tensor, bits: int) -> Tensor:
+def quantize_tensor(w: Tensor, bits: int, largest: float | None = None) -> Tensor:
     """Q1(w) for one bit, Qk(w) for more: see `quantize_binary` and `quantize_uniform`.
 
     Dimensionless, shape of w. Raises InvalidArgumentError for bits that are not an integer from
@@ -122,7 +124,7 @@ def quantize_tensor(w: Tensor, bits: int) -> Tensor:
     tensor([-1.0000, -0.3333,  0.3333])
     """
     check_bits(bits)
-    return quantize_binary(w) if bits == 1 else quantize_uniform(w, bits)
+    return quantize_binary(w) if bits == 1 else quantize_uniform(w, bits, largest)
 
 
 def scale_factor(
@@ -212,9 +214,9 @@ def max_magnitude(w: Tensor) -> Tensor:
     return torch.where(largest == 0.0, 1.0, largest)
 
 
-def _normalized(w: Tensor) -> Tensor:
+def _normalized(w: Tensor, largest: float | None) -> Tensor:
     """Ratio w/max|w|, in [-1, 1]; zeros for a tensor of zeros."""
-    return _wide(w) / max_magnitude(w)
+    return _wide(w) / (max_magnitude(w) if largest is None else largest)
 
 
 def _wide(w: Tensor) -> Tensor:

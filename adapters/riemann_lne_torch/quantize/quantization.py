@@ -55,7 +55,8 @@ def quantize_(model: nn.Module, config: QuantConfig | None = None) -> nn.Module:
     stays the latent weight. In the state dict it is called ``parametrizations.weight.original``
     in place of ``weight``; a float checkpoint, with ``weight``, loads too. Estimators with a
     schedule add ``parametrizations.weight.0.progress`` (and ``activation_quantizer.progress``),
-    those with a learned step the parameter ``parametrizations.weight.0.step``.
+    those with a learned step the parameter ``parametrizations.weight.0.step``, and ranges of
+    inputs that are kept ``activation_quantizer.range``, a parameter if it is learned.
     In the order of ``model.parameters()``, by which state dicts of optimisers number them, a
     layer's weight now comes after its bias, until `dequantize_` or `finalize_`.
 
@@ -220,6 +221,7 @@ def _prepare(name: str, layer: Any, settings: Settings) -> _Planned:
                 check_bits(settings.activation_bits, "activation_bits: "),
                 settings.activation_estimator,
                 settings.activation_scale,
+                settings.activation_range,
             )
     except RiemannLNEError as error:
         kind = type(error) if type(error) in (DTypeError, ShapeError) else InvalidArgumentError
@@ -512,6 +514,8 @@ def finalize_(model: nn.Module, *, packed: bool = False) -> nn.Module:
     values: dict[int, nn.Parameter] = {}
     codes: dict[int, tuple[Tensor, PackedWeight]] = {}
     for name, layer in layers.items():
+        if hasattr(layer, INPUT):
+            getattr(layer, INPUT).require_range(f"layer {name!r}: ")
         quantizer = weight_quantizer(layer)
         if quantizer is not None:
             original: Any = layer.parametrizations.weight.original  # type: ignore[union-attr]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from riemann_lne import checks
@@ -37,6 +39,7 @@ __all__ = [
 ]
 
 ACTIVATION_SCALES = ("none", "max")
+ACTIVATION_RANGES = ("batch", "running", "learned")
 
 
 class _Quantizer(nn.Module):
@@ -83,9 +86,10 @@ class _Quantizer(nn.Module):
         if self.progress is not None:
             self.progress.fill_(value)
 
-    def site(self) -> Site:
+    def site(self, training: bool = False) -> Site:
         """The estimator's information beside the tensor: see `Site`."""
-        return Site(self.bits, 0, 0.0 if self.progress is None else self.progress)
+        progress = 0.0 if self.progress is None else self.progress
+        return Site(self.bits, 0, progress, None, training)
 
     def value(self, x: Tensor) -> Tensor:
         """The discrete values of x, without a gradient."""
@@ -100,7 +104,7 @@ class _Quantizer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The discrete values of x, with the estimator's gradient; shape and type of x."""
-        return scaled(estimate(x, self.estimator, self.site()), self.factor(x))
+        return scaled(estimate(x, self.estimator, self.site(self.training)), self.factor(x))
 
     def extra_repr(self) -> str:
         """Bits, estimator and scale."""
@@ -236,10 +240,10 @@ class WeightQuantizer(_Quantizer):
         """The factor a of the levels, with one value a channel for ``"mean-channel"``."""
         return scale_factor(x, self.scale, self.channels.axis, self.channels.groups)
 
-    def site(self) -> Site:
+    def site(self, training: bool = False) -> Site:
         """The estimator's information beside the weights."""
         progress = 0.0 if self.progress is None else self.progress
-        return Site(self.bits, self.channel_axis, progress, self.step)
+        return Site(self.bits, self.channel_axis, progress, self.step, training)
 
     def start_step(self, w: Tensor) -> None:
         """Make the parameter ``step`` of an estimator with a learned step, from the weights."""
@@ -302,7 +306,13 @@ class WeightQuantizer(_Quantizer):
 
 
 class ActivationQuantizer(_Quantizer):
-    """Quantiser of the input of a layer: a Q(x), the maximum taken over each batch.
+    """Quantiser of the input of a layer: a Q(x), over the range of a batch or one that is kept.
+
+    With a range r that is kept, running or learned, the value is Q(u), u = clip(x/r, -1, 1), the
+    levels of Q evenly spaced in [-1, 1], times r for scale "max". The gradient is the estimator's
+    at u, and zero outside of the range. A learned r gets the derivative of the value: for the
+    straight-through estimator and scale "max" dL/dr = sum G (Q(u) - u in range, Q(u) outside)
+    over sqrt(N L), N the numbers of one sample and L = (2^k - 1)/2, as `LSQ` scales it.
 
     Parameters
     ----------
@@ -312,20 +322,30 @@ class ActivationQuantizer(_Quantizer):
         By default the clipped straight-through estimator for one bit, Eq. 25, and the plain one
         for more: Qk is scaled to the largest input and clips nothing.
     scale : {"none", "max"}
-        ``"none"``: levels on [-1, 1] as in Eq. 38. ``"max"``: times max|x|, so that the values
-        keep their size.
+        ``"none"``: levels on [-1, 1] as in Eq. 38. ``"max"``: times max|x| (or r), so that the
+        values keep their size.
+    range : {"batch", "running", "learned"}
+        ``"batch"``: max|x| of the tensor at hand. ``"running"``: r is a running mean of max|x| over
+        the batches of training, r <- r + momentum (max|x| - r), a buffer. ``"learned"``: r is a
+        parameter; it starts at max|x| of the first batch of training.
+    momentum : float
+        Of ``"running"``, above 0, at most 1.
 
     Raises
     ------
     InvalidArgumentError
-        If bits is not an integer from 1 to 16.
+        If bits is not an integer from 1 to 16, the estimator has a scale of its own and a range is
+        to be kept, or momentum is out of range.
     UnknownNameError
-        If the estimator or the scale is not known.
+        If the estimator, the scale or the range is not known.
 
     Notes
     -----
-    The maximum is that of the tensor at hand: for more than one bit the result for one sample
-    depends on the others of its batch, in evaluation too.
+    With ``"batch"`` and more than one bit the result for one sample depends on the others of its
+    batch, in evaluation too. A range that is kept does not: before the first batch of training it
+    is that of the tensor at hand. Under DistributedDataParallel a running range is that of
+    process 0, which broadcasts its buffers, as for batch norm; a learned one starts at the largest
+    of all processes, and is averaged as any parameter.
 
     References
     ----------
@@ -337,14 +357,24 @@ class ActivationQuantizer(_Quantizer):
     >>> from riemann_lne_torch.quantizers import ActivationQuantizer
     >>> ActivationQuantizer(2, scale="max")(torch.tensor([0.2, 1.8, 3.0]))
     tensor([1., 1., 3.])
+    >>> quantizer = ActivationQuantizer(2, scale="max", range="running")
+    >>> _ = quantizer(torch.tensor([0.0, 3.0]))  # in training: r = 3
+    >>> quantizer.eval()(torch.tensor([0.2, 1.8, 6.0]))
+    tensor([1., 1., 3.])
     """
+
+    range: Tensor | None
 
     def __init__(
         self,
         bits: int = 1,
         estimator: Estimator | str | None = None,
         scale: Scale = "none",
+        range: str = "batch",
+        momentum: float = 0.1,
     ) -> None:
+        if range not in ACTIVATION_RANGES:
+            raise UnknownNameError("range of activations", range, ACTIVATION_RANGES)
         if scale not in ACTIVATION_SCALES:
             raise UnknownNameError("scale of activations", scale, ACTIVATION_SCALES)
         if estimator is None:
@@ -355,6 +385,19 @@ class ActivationQuantizer(_Quantizer):
                 f"{self.estimator!r} learns a step from the weights of a layer, and an input has "
                 "none; take another activation_estimator"
             )
+        if self.estimator.scales and range != "batch":
+            raise InvalidArgumentError(
+                f"{self.estimator!r} has a scale of its own, and range={range!r} gives it another; "
+                "take another activation_estimator, or activation_range='batch'"
+            )
+        self.kind, self.momentum = range, checks.number(momentum, "momentum", above=0, most=1)
+        # not a scalar, which FSDP2 does not shard; 0 until the first batch of training
+        start = torch.zeros(1, device="cpu")
+        self.register_buffer("range", start if range == "running" else None)
+        if range == "learned":
+            del self._buffers["range"]
+            self.register_parameter("range", nn.Parameter(start))
+        self.started = False
         self.frozen = False
         self.arguments: tuple[tuple[str, int | None], ...] | None = (("input", 0),)
         self.reached = False
@@ -367,4 +410,68 @@ class ActivationQuantizer(_Quantizer):
         if x.numel() == 0:
             require_floating(x)
             return x.detach() if self.frozen else x
+        if self.range is not None:
+            return self._in_range(x)
         return self.value(x) if self.frozen else super().forward(x)
+
+    def require_range(self, where: str = "") -> None:
+        """Refuse a kept range that no batch has set yet: InvalidArgumentError."""
+        if self.range is not None and not bool(self.range > 0.0):
+            raise InvalidArgumentError(
+                f"{where}the range of its input is not known yet (activation_range={self.kind!r}): "
+                "run a batch through the model in training mode first"
+            )
+
+    def _in_range(self, x: Tensor) -> Tensor:
+        require_floating(x)
+        if self.training and not self.frozen:
+            self._observe(x)
+        r = self._present(x)
+        u = (x / r).clamp(-1.0, 1.0)
+        if self.frozen:
+            with torch.no_grad():
+                q = self.estimator.forward(u, self._unit_site(False))
+        else:
+            q = estimate(u, self.estimator, self._unit_site(self.training))
+        result = q * r if self.scale == "max" else q
+        return result.detach() if self.frozen else result
+
+    def _unit_site(self, training: bool) -> Site:
+        progress = 0.0 if self.progress is None else self.progress
+        return Site(self.bits, 0, progress, None, training, 1.0)
+
+    def _present(self, x: Tensor) -> Tensor:
+        """The range for this tensor, in its type."""
+        r = self.range
+        assert r is not None
+        if self.frozen:
+            return r.detach().to(x.dtype)
+        largest = x.detach().abs().max().to(r.dtype)
+        largest = torch.where(largest > 0.0, largest, 1.0)
+        if self.kind == "learned":
+            # the size of its gradient, as LSQ's: the value stays what it is
+            share = 1.0 / math.sqrt(x[:1].numel() * (2**self.bits - 1) / 2.0)
+            r = r * share + (r - r * share).detach()
+            r = r.abs().clamp(min=torch.finfo(r.dtype).tiny)
+            return torch.where(self.range.detach() == 0.0, largest, r).to(x.dtype)
+        # a copy: the next batch writes to the buffer, and the backward pass needs this one
+        return torch.where(r > 0.0, r, largest).to(x.dtype)
+
+    @torch.no_grad()
+    def _observe(self, x: Tensor) -> None:
+        """Take a batch of training into the range."""
+        r = self.range
+        assert r is not None
+        if self.kind == "running":
+            largest = x.abs().max().to(r.dtype)
+            new = torch.where(r > 0.0, torch.lerp(r, largest.expand(1), self.momentum), largest)
+            r.copy_(torch.where(torch.isfinite(largest), new, r))
+        elif not self.started:
+            self.started = bool(r != 0.0)  # a checkpoint was loaded
+            if not self.started:
+                largest = x.abs().max().to(r.dtype).reshape(1)
+                if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+                    dist.all_reduce(largest, op=dist.ReduceOp.MAX)
+                if bool(torch.isfinite(largest) & (largest > 0.0)):
+                    r.copy_(largest)
+                    self.started = True

@@ -17,7 +17,7 @@ from riemann_lne.errors import InvalidArgumentError, MissingDependencyError, Unk
 
 from ..lab.folders import owned
 from .config import Comparison, arm_of, load_config, seeds_of
-from .protocol import OPTIMIZERS, SPLITS, STARTS, Arm
+from .protocol import ACTIVATION_RANGES, OPTIMIZERS, SPLITS, STARTS, Arm
 from .registered import load_task_files
 from .task_template import write_template
 
@@ -26,7 +26,7 @@ __all__ = ["add_arguments", "comparison_of", "run"]
 # Arguments that are settings of every arm.
 _SETTINGS = (
     "dataset", "model", "epochs", "optimizer", "learning_rate", "weight_decay", "batch_size",
-    "weight_bits", "activation_bits", "subset", "split", "start",
+    "weight_bits", "activation_bits", "activation_range", "subset", "split", "start",
 )  # fmt: skip
 
 
@@ -61,6 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--batch-size", type=int, metavar="N")
     what.add_argument("--weight-bits", type=int, metavar="K", help="1 by default")
     what.add_argument("--activation-bits", type=int, metavar="K", help="floats by default")
+    what.add_argument(
+        "--activation-range", choices=ACTIVATION_RANGES, help="of activations: batch (default), ..."
+    )
     what.add_argument("--subset", type=int, metavar="N", help="a fixed part of the training images")
     what.add_argument("--split", choices=SPLITS, help="images of the accuracy (default: test)")
     what.add_argument("--start", choices=STARTS)

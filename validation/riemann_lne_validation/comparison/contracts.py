@@ -19,8 +19,8 @@ __all__ = ["ACCURACY", "ContractError", "Dataset", "Measure", "Metric", "Network
 # Settings of an arm that a data set or a task may give defaults for.
 SETTINGS = (
     "epochs", "batch_size", "augmentation", "optimizer", "learning_rate", "momentum",
-    "weight_decay", "weight_bits", "activation_bits", "weight_scale", "quantize_first",
-    "quantize_last", "reestimate_norms", "angle_every", "width", "depth",
+    "weight_decay", "weight_bits", "activation_bits", "activation_range", "weight_scale",
+    "quantize_first", "quantize_last", "reestimate_norms", "angle_every", "width", "depth",
 )  # fmt: skip
 
 MINIMAL = {

@@ -81,6 +81,7 @@ def quantize_model(
     config = QuantConfig(
         weight_bits=bits,
         activation_bits=arm.activation_bits,
+        activation_range=arm.activation_range,
         skip=skip,
         overrides=overrides,
         **settings,

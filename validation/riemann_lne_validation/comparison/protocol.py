@@ -30,6 +30,7 @@ STARTS = ("scratch", "fine-tune")
 AUGMENTATIONS = ("none", "standard")
 TRAIN_PARTS = ("train", "train+validation")
 WEIGHT_SCALES = ("none", "mean", "mean-channel", "max")
+ACTIVATION_RANGES = ("batch", "running", "learned")
 
 # The learning rate if nothing else is said.
 _RATES = {"sgd": 0.1, "adam": 0.01}
@@ -94,6 +95,9 @@ class Arm:
         The gradient-mismatch angle is measured in every so many epochs, and the last; 0: never.
     angle_reference : {"float", "flip"}
         See `measurements`.
+    activation_range : {"batch", "running", "learned"}
+        Range of quantised activations, as in `riemann_lne_torch.QuantConfig`. Not written down
+        where it is "batch", as before there were others.
     file : str
         Fingerprint of the user's files that dataset, model or method come from; found by itself.
         Empty, and not written down, where all three are the package's own.
@@ -137,6 +141,7 @@ class Arm:
     reestimate_norms: bool = False
     angle_every: int = 5
     angle_reference: str = "float"
+    activation_range: str = "batch"
     file: str = ""
 
     def __post_init__(self) -> None:
@@ -153,6 +158,7 @@ class Arm:
             ("split", SPLITS),
             ("train_on", TRAIN_PARTS),
             ("weight_scale", WEIGHT_SCALES),
+            ("activation_range", ACTIVATION_RANGES),
             ("optimizer", OPTIMIZERS),
             ("augmentation", AUGMENTATIONS),
             ("start", STARTS),
@@ -220,6 +226,8 @@ class Arm:
         table = asdict(self)
         if not self.file:  # as before there were files of users: fingerprints stay what they were
             del table["file"]
+        if self.activation_range == "batch":
+            del table["activation_range"]
         return table
 
     @classmethod

@@ -6,6 +6,7 @@ from .periodic import RDFS, StackedSigmoid
 from .registry import available_estimators, get_estimator, register_estimator
 from .scaled_levels import QuEST, RMSLevels, Ternary
 from .smooth import EDE, DoReFa, ReSTE, Standardized
+from .softmax import Hestia, ReinMax
 from .straight_through import BWN, EWGS, STE, ClippedSTE
 
 __all__ = [
@@ -19,9 +20,11 @@ __all__ = [
     "ClippedSTE",
     "DoReFa",
     "Estimator",
+    "Hestia",
     "QuEST",
     "RMSLevels",
     "ReSTE",
+    "ReinMax",
     "Site",
     "StackedSigmoid",
     "Standardized",

@@ -13,7 +13,7 @@ from torch.autograd import forward_ad
 from riemann_lne import checks
 from riemann_lne.errors import InvalidArgumentError, MissingMemberError
 
-from ..levels import quantize_tensor
+from ..levels import max_magnitude, quantize_tensor
 
 __all__ = ["Estimator", "Site", "estimate"]
 
@@ -32,6 +32,10 @@ class Site:
         Fraction of the training that is done, 0 to 1; schedules depend on it.
     step : Tensor, optional
         The learned steps of the blocks, for estimators that have them.
+    training : bool
+        Whether this is a forward pass of training, for estimators whose value differs there.
+    largest : float, optional
+        In place of max|w|, where the range of the numbers is known: inputs of a fixed range.
 
     Examples
     --------
@@ -44,6 +48,8 @@ class Site:
     channel_axis: int = 0
     progress: float | Tensor = 0.0
     step: Tensor | None = None
+    training: bool = False
+    largest: float | None = None
 
 
 _EXAMPLES = {
@@ -124,7 +130,7 @@ class Estimator:
 
     def forward(self, w: Tensor, site: Site) -> Tensor:
         """Value Q(w), shape of w: Q1 or Qk of Eq. 37 and 38 unless a subclass says otherwise."""
-        return quantize_tensor(w, site.bits)
+        return quantize_tensor(w, site.bits, site.largest)
 
     def transformed(self, w: Tensor, site: Site) -> Tensor:
         """The tensor that is rounded: w, or its transformation A(w) of MetaQuant.
@@ -211,6 +217,12 @@ class Wrapping(Estimator):
         return self.inner.admits(bits)
 
 
+def largest(w: Tensor, site: Site) -> Tensor:
+    """The largest |w|, 1 for zeros, held constant; the site's own where it has one."""
+    known = max_magnitude(w) if site.largest is None else torch.full_like(w.sum(), site.largest)
+    return known.to(w.dtype)
+
+
 def as_numbers(estimator: Any, *names: str) -> None:
     """Options of a frozen dataclass that are numbers, as plain Python ones.
 
@@ -252,7 +264,7 @@ def _at(site: Site, progress: Tensor | None, step: Tensor | None) -> Site:
     if progress is None and step is None:
         return site
     time = site.progress if progress is None else progress
-    return Site(site.bits, site.channel_axis, time, step)
+    return Site(site.bits, site.channel_axis, time, step, site.training, site.largest)
 
 
 def _refuse_tangent(w: Tensor) -> None:
@@ -305,7 +317,8 @@ def estimate(w: Tensor, estimator: Estimator, site: Site | None = None) -> Tenso
     if not torch.compiler.is_compiling():
         _refuse_tangent(w)
     progress = site.progress if isinstance(site.progress, Tensor) else None
-    plain = Site(site.bits, site.channel_axis, 0.0 if progress is not None else site.progress)
+    time = 0.0 if progress is not None else site.progress
+    plain = Site(site.bits, site.channel_axis, time, None, site.training, site.largest)
     result: Tensor = _Estimate.apply(  # type: ignore[no-untyped-call]
         w, progress, site.step, estimator, plain
     )

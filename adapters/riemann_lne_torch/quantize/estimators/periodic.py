@@ -10,8 +10,7 @@ from torch import Tensor
 
 from riemann_lne.errors import InvalidArgumentError
 
-from ..levels import max_magnitude
-from .base import Estimator, Site, as_numbers
+from .base import Estimator, Site, as_numbers, largest
 from .registry import register_estimator
 
 __all__ = ["RDFS", "StackedSigmoid"]
@@ -19,7 +18,7 @@ __all__ = ["RDFS", "StackedSigmoid"]
 
 def _position(w: Tensor, site: Site) -> Tensor:
     """Weights in units of the distance of two levels: level number i lies at i, from 0."""
-    return (2**site.bits - 1) * (0.5 * w / max_magnitude(w).to(w.dtype) + 0.5)
+    return (2**site.bits - 1) * (0.5 * w / largest(w, site) + 0.5)
 
 
 @register_estimator("rdfs")

@@ -12,7 +12,7 @@ from torch import Tensor
 from riemann_lne import checks
 from riemann_lne.errors import InvalidArgumentError
 
-from .base import Site
+from .base import Site, as_numbers
 from .registry import register_estimator
 from .rows import Block, Blockwise, from_rows, to_rows
 
@@ -239,6 +239,8 @@ class QuEST(RMSLevels):
     ----------
     block : "layer", "channel" or int
     ternary : bool
+    trust : float
+        T in units of half the distance of two levels, above 0; infinity: `RMSLevels`.
     hadamard : int
         Size of the rotated blocks, a power of two; 0 or 1: no rotation. Where it does not divide a
         row, the largest power of two that does is taken.
@@ -266,9 +268,13 @@ class QuEST(RMSLevels):
     """
 
     hadamard: int = 0
+    trust: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        as_numbers(self, "trust")
+        if not self.trust > 0.0:
+            raise InvalidArgumentError(f"trust must be above 0, got {self.trust}")
         size = checks.count(self.hadamard, "hadamard", least=0)
         if size & (size - 1):
             raise InvalidArgumentError(f"hadamard must be a power of two or 0, got {size}")
@@ -305,7 +311,8 @@ class QuEST(RMSLevels):
         rows = self._rotated(to_rows(w, site, self.block))
         s, value = self._of_rows(rows, site)
         # half a step is met exactly between two levels: rounding must not decide there
-        trust = s / (self._levels(site) - 1) * (1.0 + 8.0 * torch.finfo(rows.dtype).eps)
+        trust = self.trust * s / (self._levels(site) - 1)
+        trust = trust * (1.0 + 8.0 * torch.finfo(rows.dtype).eps)
         kept = (value - rows).abs() <= trust
         g = self._rotated(to_rows(grad, site, self.block))
         return from_rows(self._rotated(g * kept), w, site)

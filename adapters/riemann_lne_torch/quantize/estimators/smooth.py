@@ -10,8 +10,8 @@ from torch import Tensor
 
 from riemann_lne.errors import InvalidArgumentError, ShapeError
 
-from ..levels import max_magnitude, other_axes, quantize_tensor
-from .base import Estimator, Site, Wrapping, as_numbers
+from ..levels import other_axes, quantize_tensor
+from .base import Estimator, Site, Wrapping, as_numbers, largest
 from .registry import register_estimator
 from .straight_through import STE
 
@@ -47,17 +47,23 @@ class DoReFa(Estimator):
 
     def forward(self, w: Tensor, site: Site) -> Tensor:
         """Value Qk(tanh w)."""
-        return quantize_tensor(torch.tanh(w), site.bits)
+        squeezed = None if site.largest is None else math.tanh(site.largest)
+        return quantize_tensor(torch.tanh(w), site.bits, squeezed)
 
     def transformed(self, w: Tensor, site: Site) -> Tensor:
         """tanh(w)/(2 max|tanh w|) + 1/2, in [0, 1]."""
         t = torch.tanh(w)
-        return 0.5 * t / max_magnitude(t).to(w.dtype) + 0.5
+        return 0.5 * t / self._largest(t, site) + 0.5
 
     def backward(self, w: Tensor, q: Tensor, grad: Tensor, site: Site) -> Tensor:
         """G (1 - tanh^2 w)/max|tanh w|."""
         t = torch.tanh(w)
-        return grad * (1.0 - t * t) / max_magnitude(t).to(w.dtype)
+        return grad * (1.0 - t * t) / self._largest(t, site)
+
+    @staticmethod
+    def _largest(t: Tensor, site: Site) -> Tensor | float:
+        """max|tanh w|."""
+        return largest(t, site) if site.largest is None else math.tanh(site.largest)
 
 
 def _as_tensor(progress: float | Tensor) -> Tensor:

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 
-from ..levels import max_magnitude, quantize_tensor, scale_factor, scaled, scaled_gradient
-from .base import Estimator, Site, as_numbers
+from ..levels import quantize_tensor, scale_factor, scaled, scaled_gradient
+from .base import Estimator, Site, as_numbers, largest
 from .registry import register_estimator
 
 __all__ = ["BWN", "EWGS", "STE", "ClippedSTE"]
@@ -199,5 +199,5 @@ class EWGS(Estimator):
 
     def backward(self, w: Tensor, q: Tensor, grad: Tensor, site: Site) -> Tensor:
         """G (1 + delta sign(G) (x - x_q)), written with x - x_q = (w/max|w| - Q)/2."""
-        gap = 0.5 * (w / max_magnitude(w).to(w.dtype) - q)
+        gap = 0.5 * (w / largest(w, site) - q)
         return grad + self.delta * grad.abs() * gap
