@@ -451,9 +451,10 @@ class ActivationQuantizer(_Quantizer):
         if self.kind == "learned":
             # the size of its gradient, as LSQ's: the value stays what it is
             share = 1.0 / math.sqrt(x[:1].numel() * (2**self.bits - 1) / 2.0)
+            unknown = r.detach() == 0.0
             r = r * share + (r - r * share).detach()
             r = r.abs().clamp(min=torch.finfo(r.dtype).tiny)
-            return torch.where(self.range.detach() == 0.0, largest, r).to(x.dtype)
+            return torch.where(unknown, largest, r).to(x.dtype)
         # a copy: the next batch writes to the buffer, and the backward pass needs this one
         return torch.where(r > 0.0, r, largest).to(x.dtype)
 
