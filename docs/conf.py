@@ -77,6 +77,7 @@ sphinx_gallery_conf = {
             "plot_order_of_accuracy.py",
             "plot_embedding_flow.py",
             "plot_dumbbell.py",
+            "plot_round_sphere.py",
             "plot_perelman_lambda.py",
             "plot_lne_metric.py",
             "plot_lne_geodesics.py",
