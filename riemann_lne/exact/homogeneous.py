@@ -228,46 +228,66 @@ def cigar() -> Cigar:
 class Nil(ExactSolution):
     """See ``nil``."""
 
+    a: float
+    b: float
+    c: float
+
     n = 3
     solves = ("ricci", "ricci-deturck")
-    t_min = -1 / 3
 
-    def _scales(self, t: float) -> tuple[float, float]:
-        """A = (1 + 3 t)^(1/3) and B = 1 / A."""
-        a = (3 * (t - self.t_min)) ** (1 / 3)
-        return a, 1 / a
+    @property
+    def t_min(self) -> float:  # type: ignore[override]
+        """-a b / (3 c)."""
+        return -(self.a * self.b / self.c) / 3
+
+    def _scales(self, t: float) -> tuple[float, float, float]:
+        """A = a f, B = b f, C = c / f, f = (1 + 3 c t / (a b))^(1/3)."""
+        # By the time since the start: positive, and exact close to it.
+        f = (3 * (self.c / (self.a * self.b)) * (t - self.t_min)) ** (1 / 3)
+        return self.a * f, self.b * f, self.c / f
 
     def _components(self, t: float, *x: Array) -> Any:
-        a, b = self._scales(t)
-        return _left_invariant(a, b, x[0])
+        return _left_invariant(*self._scales(t), x[0])
 
     def scalar_curvature(self, t: float, *x: Array) -> Array:
-        """-B / (2 A^2), shape of the coordinates; 1 / length^2."""
-        a, b = self._scales(t)
-        return namespace(*x).full_like(x[0], -b / (2 * a**2))
+        """-C / (2 A B), shape of the coordinates; 1 / length^2."""
+        a, b, c = self._scales(t)
+        return namespace(*x).full_like(x[0], -(c / a / b) / 2)
 
     def ricci(self, t: float, *x: Array) -> Array:
-        """-B / (2 A) (dx^2 + dy^2) + B^2 / (2 A^2) (dz - x dy)^2, (3, 3, *shape); 1 / length^2."""
-        a, b = self._scales(t)
-        return stacked(_left_invariant(-b / (2 * a), b**2 / (2 * a**2), x[0]), x[0])
+        """(C / (2 A B)) (-A dx^2 - B dy^2 + C (dz - x dy)^2), (3, 3, *shape); 1 / length^2."""
+        a, b, c = self._scales(t)
+        half = (c / a / b) / 2
+        return stacked(_left_invariant(-half * a, -half * b, half * c, x[0]), x[0])
 
     def grid(self, points: int) -> Grid:
         """Box [-1/2, 1/2]^3."""
         return Grid.box(-0.5, 0.5, (points,) * 3)
 
 
-def _left_invariant(a: float, b: float, x: Array) -> list[list[Any]]:
-    """Rows of a (dx^2 + dy^2) + b (dz - x dy)^2."""
-    return [[a, 0.0, 0.0], [0.0, a + b * x**2, -b * x], [0.0, -b * x, b]]
+def _left_invariant(a: float, b: float, c: float, x: Array) -> list[list[Any]]:
+    """Rows of a dx^2 + b dy^2 + c (dz - x dy)^2."""
+    return [[a, 0.0, 0.0], [0.0, b + c * x**2, -c * x], [0.0, -c * x, c]]
 
 
-def nil() -> Nil:
-    """Left-invariant metric on the Heisenberg group, collapsing along its fibres:
+def nil(a: float = 1.0, b: float = 1.0, c: float = 1.0) -> Nil:
+    """Left-invariant metrics on the Heisenberg group, collapsing along their fibres:
 
-    (1 + 3t)^(1/3) (dx^2 + dy^2) + (1 + 3t)^(-1/3) (dz - x dy)^2, t > -1/3.
+    f (a dx^2 + b dy^2) + (c / f) (dz - x dy)^2, f = (1 + 3 c t / (a b))^(1/3), t > -a b / (3 c).
 
     Solves Ricci and Ricci-DeTurck flow (its DeTurck field vanishes). Quadratic in x, so that
-    second-order differences are exact.
+    second-order differences are exact. Every diagonal left-invariant metric of the group is of
+    this form (Isenberg & Jackson, J. Differential Geom. 35 (1992) 723).
+
+    Parameters
+    ----------
+    a, b, c : float
+        The metric at t = 0, positive, dimensionless.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If one is not positive and finite, or not between 1e-50 and 1e50.
 
     Examples
     --------
@@ -275,4 +295,9 @@ def nil() -> Nil:
     >>> bool(abs(g.scalar_curvature(order=2) + 0.5).max() < 1e-12)
     True
     """
-    return Nil()
+    values = number(a, "a", above=0.0), number(b, "b", above=0.0), number(c, "c", above=0.0)
+    if not all(1e-50 < value < 1e50 for value in values):
+        raise InvalidArgumentError(
+            f"a, b, c = {values}; numbers between 1e-50 and 1e50 are needed"
+        )
+    return Nil(*values)

@@ -4,7 +4,7 @@ On S^(n+1), R^(n+1) and S^n x S^1, for any n >= 1: curvature up to the poles, Ri
 that follow the geometry, neckpinches, surgery.
 """
 
-from .examples import dumbbell, round_sphere
+from .examples import corseted_sphere, dumbbell, odd_sines, random_sphere, round_sphere
 from .history import Piece, SurgeryHistory, flow_with_surgery
 from .metric import RotationalMetric
 from .solutions import bryant_soliton, king_rosenau, neckpinch_profile
@@ -20,12 +20,15 @@ __all__ = [
     "RotationalSolution",
     "SurgeryHistory",
     "bryant_soliton",
+    "corseted_sphere",
     "cut",
     "dumbbell",
     "flow_with_surgery",
     "king_rosenau",
     "load_history",
     "neckpinch_profile",
+    "odd_sines",
+    "random_sphere",
     "round_sphere",
     "save_history",
     "solve",

@@ -100,7 +100,7 @@ class RotationalFlow:
         if self.gauge == "deturck":
             return np.asarray(j.E_faces * H)
         w = j.E_faces * (H - self._smooth_h(H))
-        return np.asarray(w + self._rate(j) * (space.over_s @ self.displacement(j, K0)))
+        return np.asarray(w + self._rate(j) * space.divided(self.displacement(j, K0)))
 
     def _rate(self, j: Jet) -> float:
         return _RATE * float(np.abs(j.K1).max())

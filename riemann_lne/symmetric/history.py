@@ -12,15 +12,12 @@ import numpy as np
 
 from .. import checks
 from ..errors import DTypeError, InvalidArgumentError
-from ..integrators import integrate
 from .flow import RotationalFlow
 from .metric import RotationalMetric
 from .solve import require_resolved
+from .stretch import Pace
 from .surgery import Cap, cut
 
-# A stretch of the flow, from whose start time is counted anew, in units of 1 / (n largest
-# curvature): a cylinder or sphere of that curvature does not vanish within it.
-_STRETCH = 0.35
 _ROUND = 0.99
 # A part that is not round when it has shrunk so far beyond ``stop`` is given up.
 _GIVE_UP = 1e-4
@@ -260,29 +257,21 @@ class _Run:
         """Follow a part to its end, and add its children if it is cut."""
         metrics, steps, end = [piece.metrics[0]], [], ""
         flow = RotationalFlow(metrics[0].operators, metrics[0].n, self.options["gauge"])
+        pace = Pace(flow, self.options["method"], self.options["rtol"])
         t, taken = piece.born, 0
         while not end:
             metric = metrics[-1]
-            span = min(
-                _STRETCH / (metric.n * metric.largest_curvature()), self.options["t_end"] - t
-            )
-            run = integrate(
-                flow,
-                metric.state,
-                (0.0, span),
-                self.options["method"],
-                spectral_radius=flow.spectral_radius,
-                rtol=0.0,  # of logarithms, see ``solve``
-                atol=self.options["rtol"],
-                max_steps=max(1, self.options["max_steps"] - taken),
-            )
+            most = max(1, self.options["max_steps"] - taken)
+            stretch = pace.follow(metric, self.options["t_end"] - t, self._still(metric), most)
+            run = stretch.run
             self.nfev += run.nfev
             taken += run.n_accepted
             kept = _spread(len(run.t) - 1)
-            for before, after in zip([0, *kept], kept, strict=False):
-                steps.append(float(run.t[after] - run.t[before]))
-                state = np.array(run.y[after])
-                metrics.append(RotationalMetric.from_state(metric.operators, metric.n, state))
+            steps += stretch.durations(kept)
+            metrics += [
+                RotationalMetric.from_state(metric.operators, metric.n, stretch.state(after))
+                for after in kept
+            ]
             t = float(piece.born + np.cumsum(steps)[-1])  # as ``Piece.t`` has it
             if run.status < 0:
                 end = "interrupted" if run.status == -2 else run.message
@@ -300,6 +289,13 @@ class _Run:
                 self.pieces.append(
                     Piece(len(self.pieces), piece.index, t, np.zeros(0), [part], cap=cap)
                 )
+
+    def _still(self, metric: RotationalMetric) -> float:
+        """By which part, as a logarithm, lengths shrink before a part is cut or has vanished."""
+        neck = metric.neck_radius()
+        if math.isfinite(neck):
+            return math.log(neck / self.cut_at)
+        return math.log(float(metric.psi.max()) / self.stop_at)
 
     def _state_of(self, metric: RotationalMetric, t: float) -> str:
         """Why a part ends here; nothing if it goes on."""
@@ -336,5 +332,5 @@ class _Run:
 
 
 def _spread(count: int) -> list[int]:
-    """Which of so many steps are kept: the last one, and at most three before it."""
-    return sorted({max(1, round(count * part / 4)) for part in (1, 2, 3, 4)}) if count else []
+    """Which of so many steps are kept: the last one, and at most seven before it."""
+    return sorted({max(1, round(count * part / 8)) for part in range(1, 9)}) if count else []

@@ -85,6 +85,9 @@ class Staggered:
         self.pole_faces = np.array([0, self.points][: self.poles], dtype=int)
         regular = np.where(self.S_faces > 0, self.S_faces, np.inf)
         self.inverse_S2_faces = 1 / regular**2
+        self._inverse_faces = 1 / np.where(self.S_faces > 0, self.S_faces, 1.0)
+        nodes = tuple((j + 1) ** 2 for j in range(self.order // 2 + 1))
+        self._pole_weights = np.array([float(w) for w in fd_weights(0, nodes)])
 
     def __repr__(self) -> str:
         return f"Staggered({self.space!r}, {self.points}, {self.length:g}, order={self.order})"
@@ -129,20 +132,8 @@ class Staggered:
         same order, would have another error than the faces beside the pole have, and the jump
         between the two would be divided by the square of the spacing.
         """
-        count = len(self.faces)
-        inverse = np.ones(count)
-        regular = self.S_faces > 0
-        inverse[regular] = 1 / self.S_faces[regular]
-        result = scipy.sparse.lil_matrix(scipy.sparse.diags(inverse))
-        nodes = tuple((j + 1) ** 2 for j in range(self.order // 2 + 1))
-        weights = [float(w) for w in fd_weights(0, nodes)]
-        for pole in range(self.poles):
-            row = pole * (count - 1)
-            result[row, row] = 0.0
-            for j, weight in enumerate(weights):
-                near = j + 1 if pole == 0 else count - 2 - j
-                result[row, near] = weight * inverse[near]
-        return result.tocsr()
+        columns = [self.divided(column) for column in np.eye(len(self.faces))]
+        return scipy.sparse.csr_matrix(np.array(columns).T)
 
     def _matrix(self, places: np.ndarray, parity: int, derivative: int) -> scipy.sparse.csr_matrix:
         """Differences at places from nodes; both in units of half a spacing.
@@ -208,22 +199,47 @@ class Staggered:
         """(1 - width^2 h^2 d_x^2)^(-2) with parity at the poles: what varies slowly on the grid."""
         count = len(self.faces) if on_faces else self.points
         w2 = width * width
-        matrix = scipy.sparse.lil_matrix(scipy.sparse.diags(np.full(count, 1 + 2 * w2)))
-        for j in range(count):
-            for i in (j - 1, j + 1):
-                if self.periodic:
-                    i %= count
-                elif on_faces:
-                    i = {-1: 1, count: count - 2}.get(i, i)
-                else:
-                    i = min(max(i, 0), count - 1)
-                matrix[j, i] -= w2
-        from scipy.sparse.linalg import splu
+        if self.periodic:
+            return _round_a_circle(count, w2)
+        from scipy.linalg.lapack import dpttrf, dpttrs
 
-        squared = scipy.sparse.csc_matrix(matrix @ matrix)
-        factor = splu(squared)
+        # Reflected at the ends: those of the faces lie on the ends, those of the cells beside them.
+        # Half of the equation there makes the matrix symmetric.
+        weights, main = np.ones(count), np.full(count, 1 + 2 * w2)
+        if on_faces:
+            weights[[0, -1]] = 0.5
+            main[[0, -1]] *= 0.5
+        else:
+            main[[0, -1]] = 1 + w2
+        diagonal, beside, _ = dpttrf(main, np.full(count - 1, -w2))
 
         def smooth(values: np.ndarray) -> np.ndarray:
-            return np.asarray(factor.solve(values))
+            once, _ = dpttrs(diagonal, beside, weights * values)
+            twice, _ = dpttrs(diagonal, beside, weights * once)
+            return np.asarray(twice)
 
         return smooth
+
+    def divided(self, values: np.ndarray) -> np.ndarray:
+        """Values on faces of a function that is odd at the poles over S; see ``over_s``."""
+        result = values * self._inverse_faces
+        for pole in range(self.poles):
+            near = result[1:] if pole == 0 else result[-2::-1]
+            result[-pole] = near[: len(self._pole_weights)] @ self._pole_weights
+        return np.asarray(result)
+
+
+def _round_a_circle(count: int, w2: float) -> Callable[[np.ndarray], np.ndarray]:
+    """``lowpass`` without ends."""
+    from scipy.sparse.linalg import splu
+
+    matrix = scipy.sparse.lil_matrix(scipy.sparse.diags(np.full(count, 1 + 2 * w2)))
+    for j in range(count):
+        for i in (j - 1, j + 1):
+            matrix[j, i % count] -= w2
+    factor = splu(scipy.sparse.csc_matrix(matrix @ matrix))
+
+    def smooth(values: np.ndarray) -> np.ndarray:
+        return np.asarray(factor.solve(values))
+
+    return smooth

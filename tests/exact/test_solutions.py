@@ -28,6 +28,7 @@ CASES = {
     "hyperbolic 4-D": (exact.hyperbolic(4), 0.1, 13, 6, 1e-2),
     "cigar": (exact.cigar(), 0.1, 49, 8, 1e-5),
     "nil": (exact.nil(), 0.4, 9, 2, 1e-10),
+    "uneven nil": (exact.nil(1.5, 0.8, 1.2), 0.4, 9, 2, 1e-10),
     "rosenau": (exact.rosenau(), -0.7, 49, 8, 1e-5),
     "sol": (exact.sol(1.5), 0.3, 25, 8, 1e-5),
     "sol, tilted": (exact.sol(1.3, -0.7), 0.3, 25, 8, 1e-5),

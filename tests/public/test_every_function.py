@@ -394,7 +394,7 @@ SOLUTIONS = {
     "gauge_family": (exact.gauge_family, [2, 0.3, 1], 0.1),
     "hyperbolic": (exact.hyperbolic, [3], 0.1),
     "linear_mode": (lambda a: exact.linear_mode((1, 0), np.eye(2), a), [1e-3], 0.1),
-    "nil": (exact.nil, [], 0.1),
+    "nil": (exact.nil, [1.0, 0.8, 1.2], 0.1),
     "periodic_sausage": (lambda m, n: exact.periodic_sausage((1, m), n), [1, 2], 0.5),
     "product": (lambda r: exact.product(exact.round_sphere(2, r), exact.flat(1)), [1.0], 0.1),
     "projective_sphere": (exact.projective_sphere, [2, 0.3, 1], 0.1),
@@ -473,6 +473,14 @@ TABLE |= {
         (lambda a: all_of(rl.symmetric.dumbbell(12, a)), 0.9),
         (lambda a: all_of(rl.symmetric.dumbbell(12, 0.9, a)), 0.1),
     ],
+    "symmetric.corseted_sphere": [
+        (lambda a: all_of(rl.symmetric.corseted_sphere(40, a)), 0.2),
+    ],
+    "symmetric.odd_sines": [
+        (lambda a: all_of(rl.symmetric.odd_sines(40, a)), 0.1),
+        (lambda a: all_of(rl.symmetric.odd_sines(40, 0.1, a)), 0.05),
+    ],
+    "symmetric.random_sphere": [(lambda a: all_of(rl.symmetric.random_sphere(40, a)), 0.2)],
     "symmetric.king_rosenau": [(lambda a: all_of(rl.symmetric.king_rosenau(12, a)), -1.0)],
     "symmetric.bryant_soliton": [
         (lambda a: all_of(rl.symmetric.bryant_soliton(12, curvature=a)), 1.0),

@@ -34,20 +34,31 @@ def moved_round(points, n=2, order=4):
     )
 
 
-@pytest.mark.parametrize("order", [4, 6, 8])
-def test_curvature_has_its_order_up_to_and_at_the_poles(order):
-    errors = []
-    for points in {4: (40, 80), 6: (40, 80), 8: (32, 48)}[order]:
-        g = moved_round(points, order=order)
-        K0, K1 = g.sectional_curvatures()
-        first_cells = abs(K0 - 1)[[0, -1]].max()
-        errors.append([abs(K0 - 1).max(), abs(K1 - 1).max(), first_cells, points])
-    errors = np.array(errors)
-    slopes = np.log(errors[0, :3] / errors[1, :3]) / np.log(errors[1, 3] / errors[0, 3])
-    # Six and eight are reached from below on so few points; never less than nominal by more.
-    assert np.all(slopes > order - {4: 0.2, 6: 0.5, 8: 0.9}[order]), slopes
-    limit = abs(g.pole_curvature() - 1).max()
-    assert limit < 10 * errors[1, 0]
+# What is measured, and the numbers of points between which it falls with its order: many enough
+# for the leading term alone to be seen, few enough for rounding not to be. At a pole the error of
+# order 8 is at rounding (1e-11) before that in the interior has its order.
+SEEN = {
+    (4, "K0"): (40, 80), (4, "K1"): (40, 80), (4, "first cells"): (40, 80), (4, "poles"): (40, 80),
+    (6, "K0"): (40, 60), (6, "K1"): (40, 60), (6, "first cells"): (40, 60), (6, "poles"): (40, 60),
+    (8, "K0"): (64, 96), (8, "K1"): (48, 64), (8, "first cells"): (32, 48), (8, "poles"): (32, 44),
+}  # fmt: skip
+
+
+def errors_of_curvature(g, factor=1.0):
+    """Largest errors of K_0 and K_1 of a sphere that is round, K = 1 / factor."""
+    K0, K1 = (factor * K - 1 for K in g.sectional_curvatures())
+    poles = factor * g.pole_curvature() - 1
+    parts = {"K0": K0, "K1": K1, "first cells": K0[[0, -1]], "poles": poles}
+    return {name: float(np.abs(values).max()) for name, values in parts.items()}
+
+
+@pytest.mark.parametrize(("order", "what"), SEEN)
+def test_curvature_has_its_order_up_to_and_at_the_poles(order, what):
+    points = SEEN[order, what]
+    coarse, fine = (errors_of_curvature(moved_round(p, order=order))[what] for p in points)
+    slope = np.log(coarse / fine) / np.log(points[1] / points[0])
+    # At the pole the second term of order 8 has the sign of the first: 8.22 from 24 points on.
+    assert order - 0.2 < slope < order + (0.25 if (order, what) == (8, "poles") else 0.2)
 
 
 def test_the_order_at_the_pole_is_four():
