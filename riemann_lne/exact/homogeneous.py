@@ -297,7 +297,5 @@ def nil(a: float = 1.0, b: float = 1.0, c: float = 1.0) -> Nil:
     """
     values = number(a, "a", above=0.0), number(b, "b", above=0.0), number(c, "c", above=0.0)
     if not all(1e-50 < value < 1e50 for value in values):
-        raise InvalidArgumentError(
-            f"a, b, c = {values}; numbers between 1e-50 and 1e50 are needed"
-        )
+        raise InvalidArgumentError(f"a, b, c = {values}; numbers between 1e-50 and 1e50 are needed")
     return Nil(*values)

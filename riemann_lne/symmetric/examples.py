@@ -129,8 +129,8 @@ def random_sphere(
     ----------
     points : int
     amplitude : float
-        Between 0, the round sphere, and 10. At 0.2 and n = 2 most of them have positive Ricci curvature; see
-        ``RotationalMetric.ricci``.
+        Between 0, the round sphere, and 10. At 0.2 and n = 2 most of them have positive Ricci
+        curvature; see ``RotationalMetric.ricci``.
     seed : int
     n, order
         As for ``RotationalMetric``.

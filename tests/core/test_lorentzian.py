@@ -97,8 +97,9 @@ def equatorial_errors(spin, inner, outer, points=24):
 
     the equator, (points, points); and the grid's metric.
     """
-    grid = rl.Grid((3, points, points, 3), (0.0, inner, np.pi / 2 - 0.5, 0.0),
-                   (1.0, outer, np.pi / 2 + 0.5, 2 * np.pi), (True, False, False, True))  # fmt: skip
+    low, high = np.pi / 2 - 0.5, np.pi / 2 + 0.5
+    grid = rl.Grid((3, points, points, 3), (0.0, inner, low, 0.0), (1.0, outer, high, 2 * np.pi),
+                   (True, False, False, True))  # fmt: skip
     g = rl.MetricField.from_function(grid, kerr_boyer_lindquist(1.0, spin), signature="lorentzian")
     _, r, theta, _ = grid.coordinates()
     exact = kerr_kretschmann(1.0, spin, r, np.cos(theta))
