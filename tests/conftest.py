@@ -73,6 +73,8 @@ def _load(name: str) -> Backend:
     xp = importlib.import_module(name)
     if name == "torch":
         xp.set_num_threads(1)  # the arrays of the tests are small
+    if name == "jax.numpy":
+        importlib.import_module("jax").config.update("jax_enable_x64", True)
     if name == "cupy":
         try:
             devices = xp.cuda.runtime.getDeviceCount()
@@ -91,6 +93,7 @@ def _load(name: str) -> Backend:
         "numpy",
         "array_api_strict",
         "torch",
+        "jax.numpy",
         pytest.param("cupy", marks=pytest.mark.gpu),
     ]
 )
