@@ -112,4 +112,4 @@ bench: $(VENV)/.test
 	$(BIN)/riemann-lne bench --report bench-report $(if $(PEER_PYTHON),--peer-python $(PEER_PYTHON))
 
 clean:
-	rm -rf $(VENV) $(HOSTS) dist verify-report bench-report docs/_build
+	rm -rf $(VENV) $(HOSTS) dist verify-report bench-report docs/_build docs/claims docs/gallery

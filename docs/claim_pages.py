@@ -7,8 +7,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from formulas import typeset
 
 from riemann_lne_validation.audit import (
     Measurement,
@@ -21,18 +24,23 @@ from riemann_lne_validation.audit import (
 from riemann_lne_validation.audit.causes import CAUSES
 from riemann_lne_validation.audit.page import command_for, render
 from riemann_lne_validation.audit.records import Setting, outcome_of, read_json
-from riemann_lne_validation.audit.report import labelled, remarks, short
+from riemann_lne_validation.audit.report import labelled, remarks
 from riemann_lne_validation.certificates import provable, write
 
 RECORDED = Path(__file__).parent / "audit" / "results.json"
 
 
-def markdown(text: str) -> str:
-    """Plain text with formulas as Markdown that reads the same."""
+def plain(text: str) -> str:
+    """Plain text as Markdown that reads the same."""
     parts = re.split(r"(``.*?``)", text)
     return "".join(
-        p[1:-1] if p.startswith("``") else re.sub(r"([*_|\[\]<>~#`\\])", r"\\\1", p) for p in parts
+        p[1:-1] if p.startswith("``") else re.sub(r"([*_|\[\]<>~#`\\$])", r"\\\1", p) for p in parts
     )
+
+
+def markdown(text: str) -> str:
+    """Plain text as Markdown, with its formulas typeset."""
+    return typeset(text, plain, lambda formula: f"${formula}$")
 
 
 def recorded_run(path: Path = RECORDED) -> tuple[list[Outcome], Setting, str]:
@@ -77,7 +85,7 @@ def write_pages(folder: Path, included: Path) -> None:
 
 
 def _link(outcome: Outcome) -> str:
-    return f"[`{outcome.claim.id}`](/_build/claims/{outcome.claim.id}.md)"
+    return f"[`{outcome.claim.id}`](/claims/{outcome.claim.id}.md)"
 
 
 def _paragraphs(outcome: Outcome) -> list[str]:
@@ -86,34 +94,113 @@ def _paragraphs(outcome: Outcome) -> list[str]:
     return [markdown(" ".join(p.split())) for p in paragraphs]
 
 
+def badge(verdict: Verdict) -> str:
+    """A verdict in its colour, which is that of the report."""
+    return f'<span class="verdict {str(verdict).replace(" ", "-")}">{verdict}</span>'
+
+
 def _page(outcome: Outcome, setting: Setting, version: str, folder: Path) -> str:
     claim = outcome.claim
     parts = [
         f"# {claim.id}",
-        f"*{markdown(claim.where)}.* {markdown(claim.statement)}",
-        f"**Verdict of the recorded run: {outcome.verdict}** ({setting.length} form, "
-        f"{setting.backend}, version {version}, {outcome.seconds:.0f} s).",
+        f":::{{div}} statement\n**{markdown(claim.where)}.** {markdown(claim.statement)}\n:::",
+        badge(outcome.verdict),
         *(f"**{markdown(heading)}.** {markdown(text)}" for heading, text in remarks(outcome)),
         *_certificate_link(outcome),
         "## What is measured, what is predicted",
         *_paragraphs(outcome),
     ]
     if outcome.evidence:
-        rows = [_row(kind, m) for kind, m in labelled(outcome.evidence)]
-        head = "| part | quantity | measured | predicted | error | tolerance | true |"
-        parts += ["## Figures", "\n".join([head, "|---|---|---|---|---|---|---|", *rows])]
-        reasons = [
-            f"- {markdown(m.statement)}: {m.tolerance:.3g}, for: {markdown(m.reason)}"
-            for _, m in labelled(outcome.evidence)
+        guards = [m for kind, m in labelled(outcome.evidence) if kind.startswith("guard")]
+        shown = [(k, m) for k, m in labelled(outcome.evidence) if not k.startswith("guard")]
+        parts += [
+            "## Figures",
+            f"From the recorded run: {setting.length} form, {setting.backend}, version {version}, "
+            f"{_duration(outcome.seconds)}. Numbers without a unit are dimensionless.",
+            "\n".join(_entry(kind, m) for kind, m in shown),
         ]
-        parts += ["Why these tolerances:", "\n".join(reasons)]
         for i, plot in enumerate(outcome.evidence.plots):
             name = f"{claim.id}-{i}.png"
             (folder / name).write_bytes(render(plot))
-            parts.append(f"![{markdown(plot.title)}]({name})")
+            parts.append(f"![{plain(plot.title)}]({name})")
+        if guards:
+            parts += [
+                "### Guards",
+                "Known answers, computed in the same run in another way. Without them there is no "
+                "verdict.",
+                "\n".join(_entry("", m) for m in guards),
+            ]
     if outcome.problem:
         parts.append(f"```\n{outcome.problem.strip()}\n```")
     return "\n\n".join([*parts, *_repeat(outcome)]) + "\n"
+
+
+def _duration(seconds: float) -> str:
+    return "less than a second" if seconds < 1 else f"{seconds:.0f} s"
+
+
+def number(value: float, digits: int = 2) -> str:
+    """A number as Markdown: powers of ten are typeset."""
+    mantissa, _, power = f"{value:.{digits}g}".partition("e")
+    if not power:
+        return mantissa
+    factor = "" if mantissa == "1" else rf"{mantissa} \cdot "
+    return f"${factor}10^{{{int(power)}}}$"
+
+
+def values(value: Any, most: int = 8) -> str:
+    """A measured or predicted quantity as Markdown: several numbers by name, or by their range."""
+    if isinstance(value, Mapping):
+        kept = list(value.items())
+        if len(kept) > most and all(isinstance(v, (int, float)) for _, v in kept):
+            return _range([float(v) for _, v in kept])
+        parts = [f"{markdown(str(k))}: {values(v)}" for k, v in kept[:most]]
+        return "; ".join(parts) + ("; ..." if len(kept) > most else "")
+    if isinstance(value, (list, tuple)):
+        if len(value) > most and all(isinstance(v, (int, float)) for v in value):
+            return _range([float(v) for v in value])
+        return ", ".join(values(v) for v in value[:most]) + (", ..." if len(value) > most else "")
+    if isinstance(value, str):
+        return markdown(value)
+    if isinstance(value, (bool, int)):
+        return str(value)
+    return number(float(value), 4)
+
+
+def _range(numbers: Sequence[float]) -> str:
+    low, high = number(min(numbers), 3), number(max(numbers), 3)
+    return f"{low} to {high} ({len(numbers)} values)" if low != high else f"{low}, each time"
+
+
+def judged(m: Measurement) -> str:
+    """Error and tolerance of a measurement in words."""
+    off = number(m.error, 3) + (rf" $\pm$ {number(m.uncertainty)}" if m.uncertainty else "")
+    if m.true and m.error == 0 == m.tolerance:
+        return "exactly as predicted"
+    if m.true and m.error == 0:
+        return "as predicted, to the last digit"
+    if m.tolerance == 0:
+        return f"misses the prediction by {off}"
+    allowed = f"{number(m.tolerance, 3)} is allowed"
+    if m.true:
+        return f"as predicted: off by {off}, and {allowed}"
+    if not m.false:
+        return f"not decided: off by {off}, and {allowed}"
+    ratio = m.error / m.tolerance
+    times = f", {number(ratio)} times what is allowed" if ratio < 1e4 else ""
+    return f"misses the prediction by {off}{times or f', and {allowed}'}"
+
+
+def _entry(kind: str, m: Measurement) -> str:
+    """A measurement as an item of a list: quantity, numbers, judgement, and why the tolerance."""
+    mark = "true" if m.true else "false" if m.false else "open"
+    label = f"**{kind[:1].upper()}{kind[1:]}.** " if kind else ""
+    lines = [
+        f'- <span class="mark {mark}"></span>{label}{markdown(m.statement)}',
+        f"  <br>measured {values(m.measured)}; predicted {values(m.predicted)}",
+        f"  <br>{judged(m)}. *Tolerance:* {markdown(m.reason)}.",
+    ]
+    return "\n".join(lines)
 
 
 def _certificate_link(outcome: Outcome) -> list[str]:
@@ -121,20 +208,6 @@ def _certificate_link(outcome: Outcome) -> list[str]:
         return []
     link = f'<a href="../../certificates/{outcome.certificate}">The certificate</a>'
     return [f"{link} is explained in [](/certificates.md)."]
-
-
-def _row(kind: str, m: Measurement) -> str:
-    uncertainty = f" +- {m.uncertainty:.2g}" if m.uncertainty else ""
-    cells = (
-        kind,
-        markdown(m.statement),
-        markdown(short(m.measured, 8)),
-        markdown(short(m.predicted, 8)),
-        f"{m.error:.3g}{uncertainty}",
-        f"{m.tolerance:.3g}",
-        "yes" if m.true else "no",
-    )
-    return "| " + " | ".join(cells) + " |"
 
 
 def _repeat(outcome: Outcome) -> list[str]:
@@ -155,7 +228,7 @@ def _repeat(outcome: Outcome) -> list[str]:
 
 def _counts(outcomes: Sequence[Outcome]) -> str:
     rows = [(v, sum(o.verdict is v for o in outcomes)) for v in Verdict]
-    lines = [f"| {verdict} | {count} |" for verdict, count in rows if count]
+    lines = [f"| {badge(verdict)} | {count} |" for verdict, count in rows if count]
     return "\n".join(["| verdict | statements |", "|---|---|", *lines])
 
 
@@ -177,7 +250,8 @@ def _causes(outcomes: Sequence[Outcome]) -> str:
 
 def _overview(outcomes: Sequence[Outcome]) -> str:
     lines = [
-        f"| {_link(o)} | {markdown(o.claim.where)} | {o.verdict} | {markdown(o.claim.statement)} |"
+        f"| {_link(o)} | {markdown(o.claim.where)} | {badge(o.verdict)} "
+        f"| {markdown(o.claim.statement)} |"
         for o in outcomes
     ]
     return "\n".join(["| claim | where | verdict | statement |", "|---|---|---|---|", *lines])
@@ -191,7 +265,7 @@ def write_certificates(folder: Path) -> None:
 def _certificates() -> str:
     """The certificates: whose verdict they are about, what they prove, and their files."""
     rows = [
-        f"| [`{c.claim}`](/_build/claims/{c.claim}.md) | {markdown(c.proves)} "
+        f"| [`{c.claim}`](/claims/{c.claim}.md) | {markdown(c.proves)} "
         f'| <a href="certificates/{c.claim}.json">{c.claim}.json</a> |'
         for c in provable()
         if c.claim in known_claims()
@@ -200,7 +274,7 @@ def _certificates() -> str:
 
 
 def _toctree(outcomes: Sequence[Outcome]) -> str:
-    names = [f"/_build/claims/{o.claim.id}" for o in outcomes]
+    names = [f"/claims/{o.claim.id}" for o in outcomes]
     return "\n".join(["```{toctree}", ":hidden:", "", *names, "```"])
 
 
@@ -230,5 +304,7 @@ def _sections(outcomes: Sequence[Outcome], verdict: Verdict) -> str:
 
 
 def _found(m: Measurement) -> str:
-    measured, predicted = markdown(short(m.measured)), markdown(short(m.predicted))
-    return f"{markdown(m.statement)}: measured {measured}, predicted {predicted}."
+    return (
+        f"{markdown(m.statement)}: measured {values(m.measured)}, predicted {values(m.predicted)}; "
+        f"{judged(m)}."
+    )

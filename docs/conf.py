@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
-
-from sphinx_gallery.sorting import ExplicitOrder
 
 import riemann_lne
 
 HERE = Path(__file__).parent
 GENERATED = HERE / "_build" / "generated"
-sys.path.insert(0, str(HERE))  # for the script that writes the audit's pages
+sys.path.insert(0, str(HERE))  # for the scripts that write pages
+from formulas import pieces, typeset  # noqa: E402
+
 EXTRA = GENERATED / "extra"  # whole pages, copied as they are
 EXTRA.mkdir(parents=True, exist_ok=True)
 
@@ -32,16 +34,9 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_gallery.gen_gallery",
 ]
-# What is generated lies below _build, which is not under version control: of that folder, only the
-# gallery's pages and those of the audit's claims are sources.
-exclude_patterns = [
-    "_build/html",
-    "_build/doctrees",
-    "_build/generated",
-    "_build/gallery/*.ipynb",
-    "_build/gallery/*.py",
-    "examples",
-]
+# What is generated is not under version control: the gallery's pages and those of the audit's
+# claims, in folders named after their addresses, and below _build what other pages include.
+exclude_patterns = ["_build", "gallery/*.ipynb", "gallery/*.py", "examples"]
 highlight_language = "text"
 smartquotes = False  # g' is a derivative, not a quotation
 html_theme = "furo"
@@ -69,26 +64,11 @@ python_maximum_signature_line_length = 88
 
 sphinx_gallery_conf = {
     "examples_dirs": "examples",
-    "gallery_dirs": "_build/gallery",
+    "gallery_dirs": "gallery",
     "filename_pattern": r"plot_",
-    "within_subsection_order": ExplicitOrder(
-        [
-            "plot_first_flow.py",
-            "plot_order_of_accuracy.py",
-            "plot_embedding_flow.py",
-            "plot_dumbbell.py",
-            "plot_round_sphere.py",
-            "plot_corseted_spheres.py",
-            "plot_surfaces_of_revolution.py",
-            "plot_positive_ricci.py",
-            "plot_gowdy_and_nil.py",
-            "plot_perelman_lambda.py",
-            "plot_lne_metric.py",
-            "plot_lne_geodesics.py",
-            "plot_corrector_digits.py",
-            "plot_algorithm_2.py",
-        ]
-    ),
+    "within_subsection_order": "gallery_order.ReadingOrder",
+    "reset_modules": ("matplotlib", "gallery_order.limit_processor_time"),
+    "reset_modules_order": "both",
     "abort_on_example_error": True,
     "write_computation_times": False,
     "show_memory": False,
@@ -98,23 +78,71 @@ sphinx_gallery_conf = {
 }
 
 
-def plain_docstring(
+def typeset_docstring(
     app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]
 ) -> None:
-    """Escape what reST would read as markup in formulas: docstrings write them as plain text.
+    """Typeset the formulas of a docstring, which are plain text, and escape what is reST's markup.
 
-    Text in double backticks, doctests and literal blocks are left as they are.
+    Doctests, literal blocks and what numpydoc reads (headings, names with their types) stay.
     """
+    made: list[str] = []
+    inside = False  # a doctest or a literal block
+    for number, line in enumerate(lines):
+        stripped = line.strip()
+        heading = number + 1 < len(lines) and re.fullmatch(r"\s*[-=~]{3,}", lines[number + 1])
+        if inside and stripped.startswith((">>>", "...")):
+            made.append(line)
+            continue
+        if not stripped:
+            made.append(line)
+            inside = inside and bool(re.match(r"\s", "".join(lines[number + 1 : number + 2])))
+            continue
+        if stripped.startswith(">>>"):
+            inside = True
+        if inside or heading or re.match(r"\s*[-=~]{3,}|\s*[\w*, ]+ : |\s*\.\. ", line):
+            made.append(line)
+        elif made and _continues(made[-1], line):
+            made[-1] += " " + stripped
+        else:
+            made.append(line)
+        inside = inside or line.endswith("::")
     inside = False
-    for i, line in enumerate(lines):
+    for number, line in enumerate(made):
         stripped = line.strip()
         if stripped.startswith(">>>"):
             inside = True
         elif not stripped:
-            inside = False
-        if not inside:
-            parts = re.split(r"(``.*?``)", line)
-            lines[i] = "".join(p if p.startswith("``") else _escaped(p) for p in parts)
+            inside = inside and bool(re.match(r"\s", "".join(made[number + 1 : number + 2])))
+        elif not inside and not re.match(r"\s*[-=~]{3,}|\s*[\w*, ]+ : |\s*\.\. ", line):
+            indent = line[: len(line) - len(line.lstrip())]
+            made[number] = indent + restructured(line.lstrip())
+        inside = inside or line.endswith("::")
+    lines[:] = made
+
+
+def _continues(before: str, line: str) -> bool:
+    """True if a line of prose goes on with the line before it."""
+    indent = re.match(r"\s*", before)
+    assert indent is not None
+    prose = r"\s*(?![-=~]{3,}|[-*] |\d+\. |\.\. |:|>>>|[\w*, ]+ : )\S"
+    return (
+        bool(re.match(prose, before) and re.match(prose, line))
+        and line.startswith(indent.group())
+        and not line[indent.end() :].startswith(" ")
+        and not before.endswith("::")
+    )
+
+
+def restructured(text: str) -> str:
+    """A text in reST with its formulas as roles."""
+    made = typeset(text, _words, lambda formula: f":math:`{formula}`")
+    made = re.sub(r"(?<=\S)(:math:`[^`]*`)", r"\\ \1", made)  # reST wants a space around a role
+    return re.sub(r"(:math:`[^`]*`)(?=\S)", r"\1\\ ", made)
+
+
+def _words(text: str) -> str:
+    parts = re.split(r"(``.*?``|`.*?`)", text)
+    return "".join(p if p.startswith("`") else _escaped(p) for p in parts)
 
 
 def _escaped(text: str) -> str:
@@ -130,11 +158,45 @@ def plain_attribute_types(
         lines[i] = re.sub(r"^(\s*):type: (.+)$", r"\1*\2*", line)
 
 
+def typeset_example(app: Any, docname: str, source: list[str]) -> None:
+    """Typeset the formulas of an example's page, which its program writes as plain text."""
+    if not docname.startswith("gallery/plot_"):
+        return
+    made, literal = [], False
+    lines = source[0].split("\n")
+    for number, line in enumerate(lines):
+        if re.fullmatch(r"[=-]{3,}", "".join(lines[number + 1 : number + 2])):
+            made.append(line)  # a title
+            continue
+        # What is indented is a program, what it printed, or a directive's content.
+        prose = line[:1] not in ("", " ", ".", ":", "=", "-", "^", "*") and not literal
+        if line.endswith("::"):
+            literal = True
+        elif line and not line.startswith(" "):
+            literal = False
+        if prose:
+            line = _formulas_in_literals(line)
+            line = restructured(line)
+        made.append(line)
+    source[0] = "\n".join(made)
+
+
+def _formulas_in_literals(line: str) -> str:
+    """Literals that are formulas, ``|t|^2``, without their backticks, so that they are typeset."""
+
+    def opened(match: re.Match[str]) -> str:
+        found = list(pieces(match[1]))
+        formula = len(found) == 1 and found[0][0] and re.search(r"[\^|]| = |\(", match[1])
+        return match[1] if formula else match.group()
+
+    return re.sub(r"``(.*?)``", opened, line)
+
+
 def write_claims(app: Any) -> None:
     """The audit's pages, from its checks and a recorded run, so that nothing is typed twice."""
     from claim_pages import write_certificates, write_pages
 
-    write_pages(HERE / "_build" / "claims", GENERATED)
+    write_pages(HERE / "claims", GENERATED)
     write_certificates(EXTRA / "certificates")
 
 
@@ -154,10 +216,29 @@ def write_benchmarks(app: Any) -> None:
     write_pages(HERE / "benchmarks" / "results.json", folder, images)
 
 
+def write_commands(app: Any) -> None:
+    """The help of every command, as the installed program prints it."""
+    parts = []
+    for command in ("flow", "verify", "compare", "bench"):
+        asked = [sys.executable, "-m", "riemann_lne", command, "--help"]
+        environment = {**os.environ, "COLUMNS": "88", "NO_COLOR": "1"}
+        done = subprocess.run(asked, capture_output=True, text=True, env=environment, check=False)
+        if done.returncode:  # the entry points of validation are there once it is installed
+            text = f"pip install riemann-lne makes this command known:\n{done.stderr.strip()}"
+        else:
+            text = done.stdout
+        block = "\n".join(f"   {line}".rstrip() for line in text.splitlines())
+        title = f"riemann-lne {command}"
+        parts.append(f"{title}\n{'-' * len(title)}\n\n.. code-block:: text\n\n{block}\n")
+    (GENERATED / "commands.rst").write_text("\n".join(parts), encoding="utf-8")
+
+
 def setup(app: Any) -> None:
     """Connect the hooks above; before napoleon, which reads the sections of docstrings."""
-    app.connect("autodoc-process-docstring", plain_docstring, priority=400)
+    app.connect("autodoc-process-docstring", typeset_docstring, priority=400)
     app.connect("autodoc-process-docstring", plain_attribute_types, priority=600)
+    app.connect("source-read", typeset_example)
+    app.connect("builder-inited", write_commands)
     app.connect("builder-inited", write_claims)
     app.connect("builder-inited", write_comparisons)
     app.connect("builder-inited", write_benchmarks)

@@ -10,11 +10,14 @@ from latex2mathml import converter
 _FUNCTION = re.compile(
     r"\\(log|exp|det|sin|cos|tan|arctan|sinh|cosh|tanh)(?![a-zA-Z])\s*(?=[a-zA-Z]|\\(?!left|,|\())"
 )
+# A power of bars is one of all that is between them, or it is drawn beside a small closing bar.
+_BARS = re.compile(r"(\\lvert(?:(?!\\lvert|\\rvert).)*\\rvert)(?=[\^_])")
 
 
 def convert(text: str, display: str) -> str:
     """MathML of a formula; a thin space parts a function from an argument without brackets."""
-    return converter.convert(_FUNCTION.sub(r"\\\1\\,", text), display=display)
+    text = _FUNCTION.sub(r"\\\1\\,", text)
+    return converter.convert(_BARS.sub(r"{\1}", text), display=display)
 
 
 def _inline(self: Any, node: Any) -> None:

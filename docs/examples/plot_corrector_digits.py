@@ -39,7 +39,7 @@ def network() -> nn.Module:
     return quantize_(nn.Sequential(*layers), QuantConfig(weight_bits=1))
 
 
-def train(seed: int, corrected: bool, epochs: int = 30):
+def train(seed: int, corrected: bool, epochs: int = 20):
     torch.manual_seed(seed)
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
