@@ -66,9 +66,8 @@ outcomes = {n: run_claim(mine, overrides={"n": n, "points": 24}) for n in (2, 3)
 for n, outcome in outcomes.items():
     measured = outcome.evidence.claim
     print(f"n = {n}: {outcome.verdict}; V changes by {measured.measured:.1e}")
-    print(
-        f"       guard: {outcome.evidence.guard[0].statement}: {outcome.evidence.guard[0].error:.0e}"
-    )
+    guard = outcome.evidence.guard[0]
+    print(f"       guard: {guard.statement}: {guard.error:.0e}")
 
 # %%
 # The volume along both flows.
