@@ -126,7 +126,7 @@ class _Reader:
                 made += r" \cdot " + self.factor()
                 self.certain = True
                 continue
-            if space and re.match(r"\d", self.rest()):
+            if space and re.match(r"\d|\([^()]*[=<>]", self.rest()):
                 self.at, self.certain = before, certain
                 return made
             if not space and re.match(r"\[\w+ : ", self.rest()):  # a divergence, D[x : y]

@@ -19,6 +19,7 @@ MODULES = [
     "riemann_lne.plotting",
     "riemann_lne.exact",
     "riemann_lne.symmetric",
+    "riemann_lne.conformal",
     "riemann_lne.lne",
     "riemann_lne.testing",
     "riemann_lne_torch",
