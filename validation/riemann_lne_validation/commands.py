@@ -113,7 +113,7 @@ def compare(commands: Any) -> None:
         help="estimators of quantised training side by side, with paired seeds",
         description="Train the same network with different methods, from the same weights on the "
         "same batches, and compare the accuracies. Stopped or killed, the same command goes on.",
-        epilog="example: riemann-lne compare --methods ste lne-exact --seeds 3 --out first-comparison",
+        epilog="example: riemann-lne compare --methods ste lne-exact --seeds 3 --out first",
     )
     add_arguments(parser)
     parser.set_defaults(run=run)
