@@ -131,6 +131,12 @@ class ArraySystem:
         rate = self(t, y)
         return combination([*terms, (scale, rate)], rate if out is None else out)
 
+    def combination(
+        self, terms: Sequence[tuple[float, Array]], out: Array | None = None
+    ) -> Array:
+        """The sum of coefficient times array."""
+        return combination(terms, out)
+
     def spectral_radius(self, t: float, y: Array) -> float:
         """The bound that was given, or an estimate."""
         if self._radius is None:

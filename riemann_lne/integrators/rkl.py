@@ -24,7 +24,7 @@ import math
 from ..checks import count
 from ..errors import InvalidArgumentError
 from .base import OneStep, State, Step, StepError, System
-from .blockwise import Combination, combination
+from .blockwise import Combination
 
 # The bound is for the Laplacian frozen at the start of the step: leave room for what changes.
 _MARGIN = 1.05
@@ -103,7 +103,7 @@ class Stabilised(OneStep):
         w, b = 2.0 / self.reach(s), self.scales(s)
         first = system(t, y) if state.rate is None else state.rate
         start = self.recurrence(1)[0] * b[1] * w
-        older, old = y, combination([(1.0, y), (start * dt, first)])
+        older, old = y, system.combination([(1.0, y), (start * dt, first)])
         c_older, c_old = 0.0, start
         for j in range(2, s + 1):
             p, q = self.recurrence(j)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..arrays import Array
 from .base import OneStep, State, Step, System
-from .blockwise import Combination, combination
+from .blockwise import Combination
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class ExplicitRungeKutta(OneStep):
         # All stages in one array, which becomes the new state.
         stage: Array | None = None
         for row, c in zip(tableau.a[1:], tableau.c[1:], strict=True):
-            stage = combination([*_scaled(row, k, dt), (1.0, y)], stage)
+            stage = system.combination([*_scaled(row, k, dt), (1.0, y)], stage)
             if len(k) == len(tableau.b) - 1 and not self.returns_rate:
                 terms = [*_scaled(tableau.b, k, dt), (1.0, y)]
                 return Step(system.update(t + c * dt, stage, dt * tableau.b[-1], terms))
@@ -53,7 +53,7 @@ class ExplicitRungeKutta(OneStep):
         if self._first_same_as_last:
             new, last = stage, k[-1]
         else:
-            new, last = combination([*_scaled(tableau.b, k, dt), (1.0, y)], stage), None
+            new, last = system.combination([*_scaled(tableau.b, k, dt), (1.0, y)], stage), None
         error = None
         if estimate and tableau.error is not None:
             error = Combination(_scaled(tableau.error, k, dt))

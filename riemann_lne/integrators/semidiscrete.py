@@ -117,7 +117,15 @@ class SemiDiscreteFlow:
             assert self._fast is not None
             return self._fast.update(t, y, self.grid, scale, terms, out)[...]
         rate = self(t, y)
-        return combination([*terms, (scale, rate)], rate if out is None else out)
+        return self.combination([*terms, (scale, rate)], rate if out is None else out)
+
+    def combination(
+        self, terms: Sequence[tuple[float, Array]], out: Array | None = None
+    ) -> Array:
+        """The sum of coefficient times array, by compiled code beside a kernel."""
+        if self._fast is None:
+            return combination(terms, out)
+        return self._fast.combination(terms, out)
 
     @property
     def _in_one_pass(self) -> bool:

@@ -67,6 +67,14 @@ static inline vec absolute(vec x) {
 }
 """
 
+FENCE = """\
+static inline void fence(void) {
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
+}
+"""
+
 SHIFTS = """\
 /* The vector that begins k values after lo does in lo and hi side by side, k a number. */
 #undef ALL
@@ -120,12 +128,6 @@ RING = """\
 static inline void wrap(real *d, int64_t points) {
     memcpy(d - WIDTH, d + points - WIDTH, WIDTH * sizeof(real));
     memcpy(d + points, d, WIDTH * sizeof(real));
-}
-
-static inline void fence(void) {
-#if defined(__SSE2__)
-    _mm_sfence();
-#endif
 }
 """
 

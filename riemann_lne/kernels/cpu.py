@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import math
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -21,7 +20,7 @@ from .blocks import run_on_block
 from .build import load
 from .emit import difference_flops, flops
 from .emit_c import emit_c
-from .layout import bounded_part, offsets, with_ghosts
+from .layout import PAST_CACHES, bounded_part, empty, offsets, with_ghosts
 from .threads import pool, slabs
 from .trace import Program, formula, trace
 from .units import unit_factors, units
@@ -31,10 +30,6 @@ ORDERS = (2, 4, 6)
 
 DTYPES = ("float64", "float32")
 _WITHOUT_MEMORY = -2
-# Results of so many bytes are written past the caches: most of a smaller one is still in them when
-# it is read.
-_PAST_CACHES = 2**23
-_CACHE_LINE = 64
 
 
 class Kernel:
@@ -218,7 +213,7 @@ class Kernel:
             return self._run(
                 pointers[0], result.ctypes.data, pointers[1], sizes.ctypes.data, stride,
                 unit.ctypes.data, rows[0] + ends[0], rows[0] + ends[1],
-                result.nbytes >= _PAST_CACHES, pointers[2], scales, len(terms),
+                result.nbytes >= PAST_CACHES, pointers[2], scales, len(terms),
             )  # fmt: skip
 
         # A slab along the row axis begins with the filling of its ring.
@@ -277,7 +272,7 @@ class Kernel:
     def _result(self, out: np.ndarray | None, grid: Grid, fields: list[np.ndarray]) -> np.ndarray:
         shape = (len(self._program.outputs), *grid.shape)
         if out is None:
-            return _empty(shape, self.dtype)
+            return empty(shape, self.dtype)
         good = isinstance(out, np.ndarray) and out.shape == shape and out.dtype == self.dtype
         if not (good and out.dtype.isnative and out.flags.c_contiguous and out.flags.writeable):
             raise InvalidArgumentError(
@@ -286,14 +281,6 @@ class Kernel:
         if any(np.may_share_memory(out, f) for f in fields):
             raise InvalidArgumentError("out overlaps an argument: neighbours are still to be read")
         return out
-
-
-def _empty(shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    """As ``np.empty``, beginning with a cache line: stores then need not be split."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    memory = np.empty(size + _CACHE_LINE, dtype=np.uint8)
-    skip = -memory.ctypes.data % _CACHE_LINE
-    return memory[skip : skip + size].view(dtype).reshape(shape)
 
 
 def _pointers(arrays: Any) -> Any:

@@ -31,6 +31,7 @@ from ..coefficients import half_width
 from ..flows.base import Formula
 from .c_templates import (
     ACROSS,
+    FENCE,
     FILL,
     HEAD,
     MEMORY_OF_PLANES,
@@ -95,7 +96,7 @@ def emit_c(name: str | Formula, n: int, order: int, dtype: str, block: int | Non
     program, width = trace(name, n, units(order).ratio), half_width(order)
     layout = _Layout(program, width)
     sizes = f"#define BLOCK {block or BLOCK[program.n]}\n#define WIDTH {width}\n"
-    parts = [head(dtype, width), sizes, RING, _rows(program, layout, dtype)]
+    parts = [head(dtype, width), sizes, RING, FENCE, _rows(program, layout, dtype)]
     parts.append(_fill(program, layout))
     if layout.far:
         parts.append(_second_axis(program, layout))

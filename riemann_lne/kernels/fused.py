@@ -107,6 +107,10 @@ class FusedHostFlow(FusedFlow):
         background = self._packed_background(t, packed, grid)
         return self.kernel.update(packed, grid, scale, terms, background, out, self._threads)
 
+    def combination(self, terms: Terms, out: Array | None = None) -> Array:
+        """The sum of coefficient times array."""
+        return self._reductions.combination(terms, out, self._threads)
+
     def spectral_radius(self, packed: Array, grid: Grid, order: Order) -> float:
         """As the flow; where that is a multiple of the Laplacian's bound, by a compiled maximum."""
         if self._factor is None:

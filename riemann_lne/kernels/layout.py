@@ -1,7 +1,8 @@
-"""How kernels find their points: offsets of rows, ghost points."""
+"""How kernels find their points: offsets of rows, ghost points; arrays for results."""
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -10,6 +11,20 @@ from ..arrays import Array
 from ..coefficients import half_width
 from ..ghosts import pad
 from ..grids import Grid
+
+PAST_CACHES = 2**23
+"""Results of so many bytes are written past the caches: most of a smaller one is still in them when
+it is read."""
+
+_CACHE_LINE = 64
+
+
+def empty(shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """As ``np.empty``, beginning with a cache line: stores then need not be split."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.empty(size + _CACHE_LINE, dtype=np.uint8)
+    skip = -memory.ctypes.data % _CACHE_LINE
+    return memory[skip : skip + size].view(dtype).reshape(shape)
 
 
 def bounded_part(grid: Grid, order: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Reductions over a grid, in one pass: what steps are sized by and states are checked by.
+"""Passes over whole states: what steps are sized by, states are checked by, and stages are made of.
 
 Beside a fused right-hand side the array code for them would take a third of an adapted step.
 """
@@ -24,14 +24,18 @@ from ..tensors import (
 from ..threads import thread_count
 from .build import load
 from .emit import statements
+from .c_templates import FENCE
 from .emit_c import head
 from .expressions import Symbol, Tape, in_order
+from .layout import PAST_CACHES, empty
 from .threads import pool, slabs
 
 Terms = Sequence[tuple[float, np.ndarray]]
 
 # For fewer points it takes longer to wake a thread than to do its share.
 _LEAST_POINTS = 1 << 14
+# Sums are shared out in parts of so many values.
+_GRAIN = 64
 
 _HEAD = """\
 /* The values from an address; beyond the last one it is repeated. */
@@ -59,6 +63,36 @@ void {name}(const real *metric, const real *const *terms, int64_t count, const r
     *result = largest[0];
     for (int64_t k = 1; k < LANES; k++) if (largest[k] > *result) *result = largest[k];
     for (int64_t k = 0; k < LANES; k++) if (broken[k]) *result = __builtin_nan("");
+}
+"""
+
+
+_COMBINATION = """\
+/* Sum of factor times array from begin to end, which may be one of the arrays. Written past the
+   caches if that is wanted and it begins with a whole vector. */
+void combination(const real *const *terms, const real *factors, int64_t count, int64_t begin,
+                 int64_t end, int64_t past, real *result) {
+    enum { VECTORS = 8 };
+    const int64_t direct = past && ((uintptr_t)(result + begin)) % BYTES == 0;
+    int64_t z = begin;
+    for (; z + VECTORS * LANES <= end; z += VECTORS * LANES) {
+        vec total[VECTORS];
+        for (int k = 0; k < VECTORS; k++)
+            total[k] = factors[0] * *(const uvec *)(terms[0] + z + k * LANES);
+        for (int64_t m = 1; m < count; m++)
+            for (int k = 0; k < VECTORS; k++)
+                total[k] += factors[m] * *(const uvec *)(terms[m] + z + k * LANES);
+        if (direct)
+            for (int k = 0; k < VECTORS; k++) stream(result + z + k * LANES, total[k]);
+        else
+            for (int k = 0; k < VECTORS; k++) *(uvec *)(result + z + k * LANES) = total[k];
+    }
+    for (; z < end; z += LANES) {
+        vec total = factors[0] * some(terms[0] + z, end - z);
+        for (int64_t m = 1; m < count; m++) total += factors[m] * some(terms[m] + z, end - z);
+        for (int64_t k = 0; k < LANES && z + k < end; k++) result[z + k] = total[k];
+    }
+    fence();
 }
 """
 
@@ -123,7 +157,7 @@ _FUNCTIONS: dict[str, Callable[[int], _Point]] = {
 
 
 def emit_reductions(n: int, dtype: str) -> str:
-    """The C source: `largest_square`, `largest_bound` and `metric_or_nan`."""
+    """The C source: `largest_square`, `largest_bound`, `metric_or_nan` and `combination`."""
     most = {"float64": "DBL_MAX", "float32": "FLT_MAX"}[dtype]
     parts = ["#include <float.h>", head(dtype), _HEAD]
     for name, formula in _FUNCTIONS.items():
@@ -138,7 +172,7 @@ def emit_reductions(n: int, dtype: str) -> str:
         body.append(f"const vec value = {value};")
         text = "\n".join(" " * 8 + line for line in body)
         parts.append(_FUNCTION.replace("{name}", name).replace("{body}", text))
-    return "\n".join(parts)
+    return "\n".join([*parts, FENCE, _COMBINATION])
 
 
 class Reductions:
@@ -153,10 +187,16 @@ class Reductions:
     def __init__(self, n: int, dtype: str) -> None:
         self.n, self.dtype = n, dtype
         self._library = load(
-            emit_reductions(n, dtype), f"reductions ({n}-D, {dtype})", list(_FUNCTIONS)
+            emit_reductions(n, dtype),
+            f"reductions ({n}-D, {dtype})",
+            [*_FUNCTIONS, "combination"],
         )
         self.identity = self._library.key
         self._functions = {name: self._function(name) for name in _FUNCTIONS}
+        self._combination = self._library.handle["combination"]
+        pointer, number = ctypes.c_void_p, ctypes.c_int64
+        self._combination.restype = None
+        self._combination.argtypes = (pointer, pointer, *(number,) * 4, pointer)
 
     def _function(self, name: str) -> Callable[..., None]:
         function = self._library.handle[name]
@@ -184,6 +224,44 @@ class Reductions:
     ) -> float:
         """Largest `laplacian_bound` over the grid; NaN if there is one."""
         return self._largest("largest_bound", packed, [], symbols, threads)
+
+    def combination(
+        self, terms: Terms, out: np.ndarray | None = None, threads: int | None = None
+    ) -> np.ndarray:
+        """The sum of coefficient times array, in one pass through memory.
+
+        Parameters
+        ----------
+        terms : sequence of (coefficient, array)
+            Arrays of one shape.
+        out : array, optional
+            Where the sum goes, which may be one of the arrays. It comes back as a new view.
+        threads : int, optional
+            See ``thread_count``. The result does not depend on it.
+        """
+        arrays = [self._native(array) for _, array in terms]
+        factors = np.array([c for c, _ in terms], dtype=self.dtype)
+        if out is not None and not (out.flags.c_contiguous and out.dtype == factors.dtype):
+            out[...] = self.combination(terms, None, threads)
+            return out[...]
+        result = empty(arrays[0].shape, self.dtype) if out is None else out
+        addresses = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
+
+        def part(ends: tuple[int, int]) -> None:
+            # Parts begin where a cache line of the first does.
+            begin, end = (min(end * _GRAIN, result.size) for end in ends)
+            self._combination(
+                addresses, factors.ctypes.data, len(arrays), begin, end,
+                result.nbytes >= PAST_CACHES, result.ctypes.data,
+            )  # fmt: skip
+
+        grains = -(-result.size // _GRAIN)
+        parts = slabs(grains, thread_count(threads), _LEAST_POINTS // _GRAIN)
+        if len(parts) == 1:
+            part(parts[0])
+        else:
+            list(pool(len(parts)).map(part, parts))
+        return result[...]
 
     def is_metric(self, packed: np.ndarray, threads: int | None = None) -> bool:
         """Whether all points hold a finite, positive-definite metric (by its leading minors)."""

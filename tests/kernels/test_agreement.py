@@ -227,7 +227,7 @@ def test_results_written_past_the_caches_are_the_same(
     kernel = kernels.compile_kernel("ricci_deturck", len(shape), 4, dtype)
     wanted = kernel(packed, grid)
     assert wanted.ctypes.data % 64 == 0
-    monkeypatch.setattr(cpu, "_PAST_CACHES", 0)
+    monkeypatch.setattr(cpu, "PAST_CACHES", 0)
     assert np.array_equal(kernel(packed, grid, threads=2), wanted)
     # An array that does not begin with a cache line is written in the ordinary way.
     for skip in (1, 2, 8):

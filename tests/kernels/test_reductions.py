@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import riemann_lne as rl
+from riemann_lne import kernels
 from riemann_lne.flows import laplacian_spectral_radius
 from riemann_lne.flows.base import nyquist_symbols
-from riemann_lne.integrators.blockwise import Combination
+from riemann_lne.integrators.blockwise import Combination, combination
 from riemann_lne.integrators.semidiscrete import SemiDiscreteFlow, in_tolerances, scaled_error
 from riemann_lne.kernels import reductions as module
 from riemann_lne.kernels.fused import choose, fused_flow
@@ -59,6 +60,64 @@ def test_largest_values_are_those_of_the_array_code(
     bound = laplacian_spectral_radius(g, grid, 4)
     found = chosen.largest_bound(g, nyquist_symbols(grid, 4), threads)
     assert math.isclose(found, bound, rel_tol=tolerance)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    size=st.integers(1, 700),
+    dtype=st.sampled_from(["float64", "float32"]),
+    factors=st.lists(st.floats(-2, 2, width=32), min_size=1, max_size=8),
+    place=st.sampled_from(["new", "first", "last", "other", "strided"]),
+)
+def test_sums_are_those_of_the_array_code(
+    size: int, dtype: str, factors: list[float], place: str
+) -> None:
+    """Of any length and number of terms, in a new array, over a term, and over other arrays."""
+    draw = np.random.default_rng(size)
+    terms = [(c, draw.normal(size=(2, size)).astype(dtype)) for c in factors]
+    out = {
+        "new": None,
+        "first": terms[0][1],
+        "last": terms[-1][1],
+        "other": np.full((2, size), math.nan, dtype),
+        "strided": np.zeros((2, 2 * size), dtype)[:, ::2],
+    }[place]
+    expected = combination(terms)
+    scale = combination([(abs(c), np.abs(a)) for c, a in terms])
+    found = reductions(2, dtype).combination(terms, out)
+    assert np.all(abs(found - expected) <= 10 * np.finfo(dtype).eps * scale)
+    assert found is not out and (out is None or np.shares_memory(found, out))
+
+
+def test_a_large_sum_has_the_same_bits_with_any_number_of_threads() -> None:
+    """It is written past the caches; ends that are no multiple of a vector are not."""
+    size = kernels.layout.PAST_CACHES // 8 + 5
+    terms = [(0.3, np.arange(size) / 7), (-1.7, np.ones(size)), (0.1, np.arange(size)[::-1] / 3)]
+    chosen = reductions(2, "float64")
+    one = chosen.combination(terms, threads=1)
+    assert np.allclose(one, combination(terms), rtol=1e-14, atol=1e-9)
+    for threads in (2, 3):
+        np.testing.assert_array_equal(chosen.combination(terms, threads=threads), one)
+    whole = np.zeros(size + 1)  # no vector of it lies on a border
+    np.testing.assert_array_equal(chosen.combination(terms, whole[1:]), one)
+    assert whole[0] == 0
+
+
+@pytest.mark.parametrize("method", ["tsit5", "bs32", "rk4", "rkl2"])
+def test_stages_beside_a_kernel_are_compiled_sums(
+    monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """No array code runs in a step, and the end is that of array code to rounding."""
+    start = rl.perturbed_euclidean(rl.Grid.torus((16, 16)), 0.1)
+    span, options = (0, 2e-3), {"method": method, "dt": 1e-3, "store": "last"}
+    plain = rl.solve_flow(start, rl.RicciDeTurckFlow(), span, kernel="plain", **options)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("array code")
+
+    monkeypatch.setattr("riemann_lne.integrators.semidiscrete.combination", refuse)
+    fused = rl.solve_flow(start, rl.RicciDeTurckFlow(), span, kernel="fused", **options)
+    np.testing.assert_allclose(fused[-1].packed, plain[-1].packed, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("place", [0, 7, 100, -1])
