@@ -119,9 +119,7 @@ class FastFlow(Flow, Protocol):
         ``out`` may be one of these arrays but not ``packed``; it is overwritten and returned.
         """
 
-    def combination(
-        self, terms: Sequence[tuple[float, Array]], out: Array | None = None
-    ) -> Array:
+    def combination(self, terms: Sequence[tuple[float, Array]], out: Array | None = None) -> Array:
         """The sum of coefficient times array; ``out`` may be one of them and is overwritten."""
 
     def is_metric(self, packed: Array) -> bool:

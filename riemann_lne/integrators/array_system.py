@@ -131,9 +131,7 @@ class ArraySystem:
         rate = self(t, y)
         return combination([*terms, (scale, rate)], rate if out is None else out)
 
-    def combination(
-        self, terms: Sequence[tuple[float, Array]], out: Array | None = None
-    ) -> Array:
+    def combination(self, terms: Sequence[tuple[float, Array]], out: Array | None = None) -> Array:
         """The sum of coefficient times array."""
         return combination(terms, out)
 

@@ -98,9 +98,7 @@ class System(Protocol):
         ``out`` may be one of these arrays but not ``y``; it is used up.
         """
 
-    def combination(
-        self, terms: Sequence[tuple[float, Array]], out: Array | None = None
-    ) -> Array:
+    def combination(self, terms: Sequence[tuple[float, Array]], out: Array | None = None) -> Array:
         """The sum of coefficient times array; ``out`` may be one of them and is used up."""
 
     def spectral_radius(self, t: float, y: Array) -> float:

@@ -119,9 +119,7 @@ class SemiDiscreteFlow:
         rate = self(t, y)
         return self.combination([*terms, (scale, rate)], rate if out is None else out)
 
-    def combination(
-        self, terms: Sequence[tuple[float, Array]], out: Array | None = None
-    ) -> Array:
+    def combination(self, terms: Sequence[tuple[float, Array]], out: Array | None = None) -> Array:
         """The sum of coefficient times array, by compiled code beside a kernel."""
         if self._fast is None:
             return combination(terms, out)

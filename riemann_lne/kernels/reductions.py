@@ -23,8 +23,8 @@ from ..tensors import (
 )
 from ..threads import thread_count
 from .build import load
-from .emit import statements
 from .c_templates import FENCE
+from .emit import statements
 from .emit_c import head
 from .expressions import Symbol, Tape, in_order
 from .layout import PAST_CACHES, empty

@@ -86,7 +86,8 @@ def test_sums_are_those_of_the_array_code(
     scale = combination([(abs(c), np.abs(a)) for c, a in terms])
     found = reductions(2, dtype).combination(terms, out)
     assert np.all(abs(found - expected) <= 10 * np.finfo(dtype).eps * scale)
-    assert found is not out and (out is None or np.shares_memory(found, out))
+    assert found is not out
+    assert out is None or np.shares_memory(found, out)
 
 
 def test_a_large_sum_has_the_same_bits_with_any_number_of_threads() -> None:
