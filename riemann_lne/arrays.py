@@ -306,7 +306,7 @@ def host_numbers(values: Any, name: str, *, integers: bool = True) -> np.ndarray
             warnings.simplefilter("error")
             result = np.asarray(values)
     except Exception as error:  # of whatever the entries are: ragged rows, foreign objects
-        raise DTypeError(f"{name} cannot be read as an array of numbers: {error}") from error
+        raise DTypeError(f"{name} must be an array of numbers: {error}") from error
     if result.size == 0:
         return result.astype(float, copy=False) if result.dtype.kind in "iuf" else np.empty(0)
     if result.dtype.kind not in ("iuf" if integers else "f"):

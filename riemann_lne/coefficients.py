@@ -25,7 +25,7 @@ def validate_order(order: Any) -> Order:
         raise InvalidArgumentError(f"order = {order!r}; give 2, 4, 6, 8 or 'fourier'")
     if order < 2 or order % 2:
         raise InvalidArgumentError(
-            f"order = {order}; central differences have an even order: 2, 4, 6, 8, ..."
+            f"order = {order}; give an even order of central differences: 2, 4, 6, 8, ..."
         )
     return int(order)
 

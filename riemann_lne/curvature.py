@@ -447,7 +447,9 @@ def laplacian(components: Array, scalar: Array, grid: Grid, order: Order = 4) ->
     xp = require_real_floating(scalar, "scalar")
     require_finite(scalar, "scalar")
     if tuple(scalar.shape) != grid.shape:
-        raise ShapeError(f"scalar has shape {tuple(scalar.shape)}; the grid is {grid.shape}")
+        raise ShapeError(
+            f"scalar has shape {tuple(scalar.shape)}; give one value for each point of {grid.shape}"
+        )
 
     def formula(metric: LocalField, function: LocalField) -> list[Array]:
         jet = MetricJet(metric, n)
@@ -500,7 +502,9 @@ def weyl(
     """
     n = metric_dimension(grid)
     if n == 2:
-        raise InvalidArgumentError("the Weyl tensor is defined in 3 and more dimensions")
+        raise InvalidArgumentError(
+            f"the Weyl tensor is defined in 3 and more dimensions; at least 3 are needed, not {n}"
+        )
     return _on_metric(
         components, grid, order, lambda jet: _listed(jet.weyl, n, 4), (n, n, n, n), signature
     )

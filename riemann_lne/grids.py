@@ -274,7 +274,7 @@ class Grid:
     def wavevectors(self) -> tuple[np.ndarray, ...]:
         """Angular wave numbers 2 pi m_a / L_a along every axis, in FFT order (1 / length)."""
         if not self.is_torus:
-            raise InvalidArgumentError("wave vectors exist on a torus only; this grid is bounded")
+            raise InvalidArgumentError(f"wave vectors exist on a torus only; {self!r} is bounded")
         return tuple(
             2 * np.pi * np.fft.fftfreq(size, d=step)
             for size, step in zip(self.shape, self.spacing, strict=True)
@@ -313,7 +313,7 @@ class Grid:
         xp = namespace(values)
         if tuple(values.shape[-self.ndim :]) != self.shape:
             raise ShapeError(
-                f"values of shape {tuple(values.shape)} do not end with the grid's {self.shape}"
+                f"values of shape {tuple(values.shape)} must end with the grid's {self.shape}"
             )
         # Weights converted to an integer type would all be zero.
         if not xp.isdtype(values.dtype, ("real floating", "complex floating")):
@@ -375,7 +375,7 @@ def _as_tuple(
     else:
         result = tuple(check(v, f"{name}[{k}]") for k, v in enumerate(entries))
     if n is not None and len(result) != n:
-        raise ShapeError(f"{name} has {len(result)} entries; the grid has {n} axes")
+        raise ShapeError(f"{name} has {len(result)} entries; give one for each of {n} axes")
     return result
 
 

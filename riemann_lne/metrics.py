@@ -221,7 +221,7 @@ class MetricField:
         reference.require_riemannian("l2_distance")
         if reference.grid != self._grid:
             raise ShapeError(
-                f"the metrics live on different grids, {self._grid} and {reference.grid}"
+                f"the metrics live on different grids, {self._grid} and {reference.grid}; use one"
             )
         return l2_norm_of_packed(self._packed - reference.packed, reference.packed, self._grid)
 
@@ -316,7 +316,8 @@ def _spread(entry: Any, zero: Array, i: int, j: int) -> Array:
         fits = False
     if not fits:
         raise ShapeError(
-            f"component ({i}, {j}) has the shape {shape}; the grid is {tuple(zero.shape)}"
+            f"component ({i}, {j}) has the shape {shape}; give one value for each point of "
+            f"{tuple(zero.shape)}"
         )
     try:
         return zero + entry

@@ -443,7 +443,9 @@ def _derivatives(field: Array, grid: Grid, order: Order, which: list[tuple[int, 
     xp = require_real_floating(field, "field")
     shape = tuple(field.shape)
     if shape[field.ndim - grid.ndim :] != grid.shape or field.ndim < grid.ndim:
-        raise ShapeError(f"field of shape {shape} does not end with the grid's {grid.shape}")
+        raise ShapeError(
+            f"field of shape {shape} does not end with the grid's {grid.shape}; give that"
+        )
     packed = xp.reshape(field, (-1, *grid.shape))
     count = packed.shape[0]
 

@@ -254,7 +254,7 @@ def negative_directions(signature: Any, n: int) -> int:
     positive = checks.count(positive, "signature[1]")
     if negative + positive != n:
         raise InvalidArgumentError(
-            f"signature = {checks.shown(signature)}; the grid has {n} axes, and so many eigenvalues"
+            f"signature = {checks.shown(signature)}; give one sign for each of {n} axes"
         )
     return negative
 

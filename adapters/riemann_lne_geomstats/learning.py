@@ -383,7 +383,8 @@ class LNEGeodesicRegression(GeodesicRegression):  # type: ignore[misc]
             else:
                 return np.moveaxis((ends[0] - ends[1]) / (2.0 * step), 0, -1)
         raise ConvergenceError(
-            "geodesic regression: the geodesic comes too close to the edge of weight space to be "
+            f"geodesic regression of {count} points: the geodesic comes too close to the edge of "
+            "weight space to be "
             "varied; take a smaller tau, or points further inside"
         )
 

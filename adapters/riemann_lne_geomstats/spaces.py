@@ -40,7 +40,7 @@ class _TangentVectors:
         if n_samples > 1 and base_point.ndim > 1:
             raise InvalidArgumentError(
                 f"n_samples = {n_samples} with base points of shape {tuple(base_point.shape)}: "
-                "several vectors are drawn at one base point alone"
+                "several vectors are drawn at one base point alone: give one, or n_samples = 1"
             )
         space: Any = self
         n = base_point.shape[0] if base_point.ndim > 1 else n_samples

@@ -69,7 +69,9 @@ def load(
     """
     stored = StoredMetrics(path)
     if not -len(stored) <= index < len(stored):
-        raise InvalidArgumentError(f"index = {index}; {path} holds {len(stored)} metrics")
+        raise InvalidArgumentError(
+            f"index = {index}; {path} holds {len(stored)} metrics: give an index below that"
+        )
     grid = distribute(stored.grid, dims)
     with grid.team.together():
         place = [slice(a, b) for a, b in grid.bounds]

@@ -211,7 +211,9 @@ def distribute(
         If mpi4py is not installed.
     """
     if isinstance(grid, BlockGrid):
-        raise InvalidArgumentError("this grid is the block of a shared one already")
+        raise InvalidArgumentError(
+            f"{grid!r} is the block of a shared one already; give the whole grid"
+        )
     team = world() if team is None else team
     with team.together():
         cut = choose_dims(grid, team.size, order) if dims is None else (

@@ -159,7 +159,9 @@ def checked_dims(grid: Grid, dims: Any, size: int) -> tuple[int, ...]:
             f"the number of processes, {size}; choose_dims finds {choose_dims(grid, size)}"
         )
     if any(d > n for d, n in zip(result, grid.shape, strict=True)):
-        raise GridTooSmallError(f"dims = {result}: there are more blocks than points {grid.shape}")
+        raise GridTooSmallError(
+            f"dims = {result}: give at most as many blocks as points, {grid.shape}"
+        )
     return result
 
 

@@ -34,7 +34,7 @@ def mpi() -> Any:
     except RuntimeError as error:
         raise NoMPIError(
             f"mpi4py finds no MPI library ({error}); on a cluster load its module, on a laptop: "
-            "pip install mpich"
+            "run pip install mpich"
         ) from error
     return MPI
 

@@ -36,7 +36,9 @@ class BlockTransform:
     def __init__(self, grid: BlockGrid) -> None:
         whole, layout, team = grid._parts
         if whole.ndim < 2:
-            raise InvalidArgumentError("transforms over blocks need at least two axes")
+            raise InvalidArgumentError(
+                f"transforms over blocks need at least two axes; {grid!r} has one"
+            )
         self._grid, self._size = grid, whole.shape[-1]
         full = (*whole.shape[:-1], whole.shape[-1] // 2 + 1)
         self._blocks = layout.boxes()

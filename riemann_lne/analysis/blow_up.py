@@ -128,7 +128,7 @@ def _checked(
     if x.size < 4:
         raise InvalidArgumentError(f"{x.size} point(s) in the window; the fit needs at least 4")
     if not np.all(x[1:] > x[:-1]):
-        raise InvalidArgumentError("the times must rise strictly")
+        raise InvalidArgumentError(f"times of {len(t)} values must rise strictly")
     if not 1e-250 < x[-1] / 2 - x[0] / 2 < 1e250:
         raise InvalidArgumentError(
             f"the times run from {x[0]:.3g} to {x[-1]:.3g}; give them in a unit of about their "

@@ -112,7 +112,9 @@ def check_order(
             "an error of zero has no order"
         )
     if not np.ptp(np.log(h)) > 0:
-        raise InvalidArgumentError(f"steps {h.tolist()} cannot be told apart by their logarithms")
+        raise InvalidArgumentError(
+            f"steps = {h.tolist()} have the same logarithm; give steps that differ more"
+        )
     fit = scipy.stats.linregress(np.log(h), np.log(e))
     # SciPy gives no error for equal errors, on which the line lies exactly.
     stderr = float(fit.stderr) if h.size > 2 and np.ptp(e) > 0 else 0.0

@@ -147,7 +147,9 @@ def _line(
     if offset is not None:
         x = x + offset
         if np.any(x <= 0):
-            raise InvalidArgumentError("t + offset must be positive for a power law")
+            raise InvalidArgumentError(
+                f"offset = {offset}; t + offset must be positive for a power law"
+            )
         x = np.log(x)
     # About the middle of the data, and in units of their spread: whatever the times are, nothing
     # overflows or cancels.
@@ -155,7 +157,7 @@ def _line(
     spread = float(np.ptp(x / 2)) * 2
     if not 1e-300 < spread < 1e300:
         raise InvalidArgumentError(
-            f"the times in the window differ by {spread:.3g}: no slope can be fitted to them"
+            f"the times in the window differ by {spread:.3g}: no slope can be fitted; widen it"
         )
     fit = scipy.stats.linregress((x - middle) / spread, np.log(y))
     # SciPy gives no error for equal norms, on which the line lies exactly.
@@ -250,7 +252,9 @@ def predicted_decay_rates(
     result = []
     for m in chosen:
         if len(m) != n:
-            raise InvalidArgumentError(f"mode {tuple(m)} has {len(m)} entries; the grid has {n}")
+            raise InvalidArgumentError(
+                f"mode {tuple(m)} has {len(m)} entries; give one for each of {n} axes"
+            )
         k = scale * np.array(m)
         result.append(ModeRate(tuple(int(v) for v in m), float(k @ inverse @ k)))
     return sorted(result, key=lambda r: (r.rate, r.mode))

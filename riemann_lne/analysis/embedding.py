@@ -81,12 +81,12 @@ def embedding_profile(metric: MetricField, axis: int = 0, order: Order = 4) -> E
     grid = metric.grid
     if metric.n != 2 or axis not in (0, 1):
         raise InvalidArgumentError(
-            f"axis = {axis} of {metric!r}; a surface has 2 dimensions, its axes are 0 and 1"
+            f"axis = {axis} of {metric!r}; give 0 or 1, for a metric in 2 dimensions"
         )
     other = 1 - axis
     if not grid.periodic[other]:
         raise InvalidArgumentError(
-            f"axis {other} is bounded; the angle of a surface of revolution is periodic"
+            f"axis {other} is bounded; the angle of a surface of revolution must be periodic"
         )
     _require_symmetry(metric, axis)
     xp, g = namespace(metric.packed), metric.packed

@@ -103,7 +103,7 @@ def geodesic(
         raise DTypeError(f"metric is {checks.shown(metric)}; give a MetricField")
     order = validate_order(order)
     if order == "fourier":
-        raise InvalidArgumentError("order = 'fourier'; geodesics take the order 2, 4, 6 or 8")
+        raise InvalidArgumentError("order = 'fourier'; give 2, 4, 6 or 8 for geodesics")
     grid, n = metric.grid, metric.n
     grid.require_one_chart("geodesic")
     x, v = _points(start, "start", n), _points(velocity, "velocity", n)

@@ -29,7 +29,7 @@ def _packed(h: Array, metric: MetricField) -> Array:
         return h
     if shape == (n, n, *metric.grid.shape):
         return packed_symmetric(h, metric.grid, "tensor")
-    raise ShapeError(f"tensor of shape {shape} does not fit {metric!r}")
+    raise ShapeError(f"tensor of shape {shape} does not fit {metric!r}; give (n, n, *shape)")
 
 
 @finite_result

@@ -128,7 +128,9 @@ def _densities(metric: MetricField, f: Array, order: Order) -> tuple[Array, Arra
     n, xp = metric.n, require_real_floating(f, "f")
     namespace(f, metric.packed)
     if tuple(f.shape) != metric.grid.shape:
-        raise ShapeError(f"f has shape {tuple(f.shape)}; the grid is {metric.grid.shape}")
+        raise ShapeError(
+            f"f has shape {tuple(f.shape)}; give one value for each point of {metric.grid.shape}"
+        )
     require_finite(f, "f")
     inverse, det = inverse_and_determinant(table(metric.packed, n), n)
     slopes = gradient(f, metric.grid, order)
@@ -181,7 +183,9 @@ def perelman_ground_state(metric: MetricField, order: Order = "fourier") -> Grou
     """
     grid, n = metric.grid, metric_dimension(metric.grid)
     if not grid.is_torus:
-        raise InvalidArgumentError("lambda is computed on tori; this grid has bounded axes")
+        raise InvalidArgumentError(
+            f"lambda is computed on tori; {metric.grid!r} has bounded axes: give a periodic one"
+        )
     operator, mass = _quadratic_form(metric, order)
     symbol = -4.0 * mean_laplacian_symbol(metric.packed, grid, order)
     gap = float(np.min(symbol[symbol > 1e-12 * symbol.max()]))
@@ -197,8 +201,8 @@ def perelman_ground_state(metric: MetricField, order: Order = "fourier") -> Grou
     value, u = _lowest(operator, mass, precondition, tolerance)
     if not bool(xp.all(u > 0)):
         raise SpectrumError(
-            "the lowest eigenfunction changes sign, which it cannot: the grid does not resolve the "
-            "curvature; refine it"
+            "the lowest eigenfunction changes sign, which it cannot: the grid "
+            f"{metric.grid.shape} does not resolve the curvature; refine it"
         )
     cell = math.prod(grid.spacing)
     return GroundState(value, -2.0 * xp.log(u) + math.log(cell))

@@ -67,7 +67,10 @@ def lichnerowicz_spectrum(metric: MetricField, k: int = 10, order: Order = "four
     """
     grid, n = metric.grid, metric_dimension(metric.grid)
     if not grid.is_torus:
-        raise InvalidArgumentError("the spectrum is computed on tori; this grid has bounded axes")
+        raise InvalidArgumentError(
+            f"the spectrum is computed on tori; {metric.grid!r} has bounded axes: give a "
+            "periodic one"
+        )
     size = packed_size(n) * grid.size
     k = count(k, "k")
     if not 1 <= k <= size // 4:
@@ -140,4 +143,6 @@ def _largest_by_block_krylov(
         for _twice in range(2):  # once leaves what rounding puts back
             block = block - basis @ (basis.T @ block)
             block = np.linalg.qr(block)[0]
-    raise SpectrumError(f"the {k} largest eigenvalues did not settle in {_MAX_BLOCKS} blocks")
+    raise SpectrumError(
+        f"the {k} largest eigenvalues did not settle in {_MAX_BLOCKS} blocks; ask for fewer"
+    )

@@ -114,7 +114,9 @@ class ExactSolution(ABC):
             require_finite(x, f"coordinate {k}")
         shapes = {tuple(x.shape) for x in coordinates}
         if len(shapes) > 1:
-            raise ShapeError(f"the coordinates differ in shape: {sorted(shapes)}")
+            raise ShapeError(
+                f"the coordinates differ in shape: {sorted(shapes)}; give arrays of one shape"
+            )
         self._check_time(t)
 
     def _check_time(self, t: float) -> None:

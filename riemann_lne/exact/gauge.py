@@ -78,7 +78,8 @@ class GaugeFamily(ExactSolution):
             step = xp.matmul(xp.linalg.inv(self._jacobian(t, y)), defect[..., None])[..., 0]
             y = y - step
         raise InvalidArgumentError(
-            "Newton's method did not find F^-1: the modes are too strong; lower the amplitude"
+            f"Newton's method did not find F^-1: the modes {self!r} are too strong; lower the "
+            "amplitude"
         )
 
     def scalar_curvature(self, t: float, *x: Array) -> Array:
@@ -135,7 +136,9 @@ def gauge_family(
     """
     ndim = dimension(ndim, "the family", name="ndim")
     if (modes is None) != (vectors is None):
-        raise InvalidArgumentError("give modes and vectors together, or neither")
+        raise InvalidArgumentError(
+            f"modes = {modes!r}, vectors = {vectors!r}; give both together, or neither"
+        )
     if modes is None or vectors is None:
         size = number(amplitude, "amplitude")
         modes, vectors = _random_modes(ndim, size, count(seed, "seed"))
@@ -257,6 +260,6 @@ def linear_mode(
         raise ShapeError(f"h has shape {matrix.shape}; m asks for {(n, n)}")
     require_finite(matrix, "h")
     if not np.array_equal(matrix, matrix.T):
-        raise InvalidArgumentError("h must be symmetric")
+        raise InvalidArgumentError(f"h = {h!r}; it must be symmetric")
     rows = tuple(tuple(float(v) for v in row) for row in matrix)
     return LinearMode(wave, rows, number(amplitude, "amplitude"))

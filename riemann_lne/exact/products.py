@@ -163,11 +163,12 @@ def product(first: ExactSolution, second: ExactSolution) -> Product:
         raise InvalidArgumentError(f"the factors have {result.n} dimensions together; 2 to 4 go")
     if not result.solves:
         raise InvalidArgumentError(
-            f"the factors solve no common flow: {first.solves} and {second.solves}"
+            f"the factors solve no common flow: {first.solves} and {second.solves}; take two of "
+            "one flow"
         )
     if not result.t_min < result.t_max:
         raise InvalidArgumentError(
             f"the factors share no time: they exist in ({first.t_min:g}, {first.t_max:g}) and "
-            f"({second.t_min:g}, {second.t_max:g})"
+            f"({second.t_min:g}, {second.t_max:g}); shift one of them"
         )
     return result

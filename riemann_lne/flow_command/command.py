@@ -60,7 +60,7 @@ def build_task(config: Mapping[str, Any], folder: Path, stage: Stage = ALONE) ->
     """
     for name in ("start", "integrator", "output"):
         if name not in config:
-            raise InvalidArgumentError(f"the configuration lacks the section [{name}]")
+            raise InvalidArgumentError(f"the configuration lacks the section [{name}]; add it")
     span = t_span(config)
     start = build_start(config, folder, span[0], stage)
     options = integrator_options(config["integrator"], start)

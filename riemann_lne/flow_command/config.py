@@ -34,11 +34,15 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     try:
         config = tomllib.loads(read_text(path))
     except FileNotFoundError as error:
-        raise InvalidArgumentError(f"there is no configuration file {path}") from error
+        raise InvalidArgumentError(
+            f"there is no configuration file {path}; check the path"
+        ) from error
     except OSError as error:
         raise InvalidArgumentError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise InvalidArgumentError(f"{path} is not a TOML file: {error}") from error
+        raise InvalidArgumentError(
+            f"{path} is not a TOML file: {error}; correct it there"
+        ) from error
     for setting in overrides:
         _override(config, setting)
     for name in config:
@@ -62,7 +66,9 @@ def _override(config: dict[str, Any], setting: str) -> None:
     for key in keys[:-1]:
         table = table.setdefault(key, {})
         if not isinstance(table, dict):
-            raise InvalidArgumentError(f"--set {setting}; {key} is no table in the configuration")
+            raise InvalidArgumentError(
+                f"--set {setting}; {key} must be a table in the configuration"
+            )
     table[keys[-1]] = value
 
 

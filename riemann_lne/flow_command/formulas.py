@@ -52,7 +52,7 @@ _SIGNS: dict[type[ast.unaryop], Callable[[Any], Any]] = {
 }
 _MAX_LENGTH, _MAX_DEPTH = 2000, 100
 _ALLOWED = (
-    "a formula has numbers, + - * / **, parentheses, names and the functions "
+    "use only numbers, + - * / **, parentheses, names and the functions "
     f"{', '.join(sorted(FUNCTIONS))} of one argument"
 )
 
@@ -129,7 +129,8 @@ sinh, sqrt, tan, tanh of one argument
                 return
             case ast.BinOp(op=ast.BitXor()):
                 raise InvalidArgumentError(
-                    f"formula {_short(self.text)}: '^' is not allowed; a power is written **"
+                    f"formula {_short(self.text)}: '^' is not allowed; a power is written **; "
+                    "change it"
                 )
             case ast.UnaryOp(op=unary) if type(unary) in _SIGNS:
                 return
@@ -167,7 +168,7 @@ sinh, sqrt, tan, tanh of one argument
                 raise
             raise InvalidArgumentError(
                 f"formula {_short(self.text)}: {_short(self._source(node))} has no finite real "
-                f"value ({error})"
+                f"value ({error}); change it"
             ) from error
         self._require_finite(node, result, values)
         return result
@@ -200,7 +201,9 @@ sinh, sqrt, tan, tanh of one argument
         part = f"formula {_short(self.text)}: {_short(self._source(node))}"
         if isinstance(result, (float, complex)):
             if isinstance(result, complex) or not math.isfinite(result):
-                raise InvalidArgumentError(f"{part} is {result}, not a finite real number")
+                raise InvalidArgumentError(
+                    f"{part} is {result}, not a finite real number: change it"
+                )
             return
         xp = namespace(result)
         at = first_true(~xp.isfinite(result))

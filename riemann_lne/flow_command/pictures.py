@@ -89,7 +89,7 @@ def _decay(subject: Subject, path: Path) -> str:
     solution, grid = subject.solution, subject.solution.grid
     if not (grid.is_torus and decays(subject.flow)):
         raise InvalidArgumentError(
-            "the decay to a constant metric is that of the Ricci-DeTurck flow with flat background "
+            "the decay to a constant metric needs the Ricci-DeTurck flow with flat background "
             f"on a torus; this is {subject.flow!r} with periodic = {list(grid.periodic)}"
         )
     limit = solution[-1].mean()

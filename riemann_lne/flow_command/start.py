@@ -169,7 +169,7 @@ def build_start(config: Mapping[str, Any], folder: Path, t0: float, stage: Stage
 
 def _grid(config: Mapping[str, Any]) -> Grid:
     if "grid" not in config:
-        raise ConfigError("the configuration lacks the section [grid] with a shape")
+        raise ConfigError("the configuration lacks the section [grid] with a shape; add it")
     return build_grid(config["grid"])
 
 
@@ -213,7 +213,7 @@ def _call(section: Section, make: Callable[[], Any]) -> Any:
         if isinstance(error, RiemannLNEError):
             raise
         raise InvalidArgumentError(
-            f"arguments = {section.get('arguments', {})!r} do not fit: {error}"
+            f"arguments = {section.get('arguments', {})!r} do not fit; change them: {error}"
         ) from error
 
 
@@ -223,11 +223,11 @@ def _from_file(
     name = section.text("file")
     path = folder / name
     if not path.exists():
-        raise InvalidArgumentError(f"there is no file {path}")
+        raise InvalidArgumentError(f"there is no file {path}; check the path")
     components = None if name.endswith(".zarr") else _components(path, config)
     if components is not None:
         if "time" in section:
-            raise InvalidArgumentError(f"time is of no use: {path} holds a single metric")
+            raise InvalidArgumentError(f"remove time: {path} holds a single metric")
         metric = MetricField(_grid(config), components)
         return Start(_in_precision(stage.cut(metric), dtype, section))
     if "grid" in config:

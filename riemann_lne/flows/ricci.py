@@ -199,7 +199,10 @@ class RicciDeTurckFlow:
             return None
         if isinstance(self.background, MetricField):
             if self.background.grid != grid:
-                raise ShapeError("the DeTurck background lives on another grid than the metric")
+                raise ShapeError(
+                    "the DeTurck background lives on another grid than the metric; give it on "
+                    f"{grid!r}"
+                )
             return self.background.packed
         # Stages share their times: the last one is kept.
         key = (t, grid, packed.dtype, device(packed))

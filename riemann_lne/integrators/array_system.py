@@ -102,8 +102,9 @@ class ArraySystem:
         xp = namespace(rate, y)
         if tuple(rate.shape) != self._shape:
             raise ShapeError(
-                f"the right-hand side at t = {t:.6g} has shape {tuple(rate.shape)}; the state has "
-                f"{self._shape}"
+                f"the right-hand side at t = {t:.6g} has shape {tuple(rate.shape)}; it must be "
+                "that of "
+                f"the state, {self._shape}"
             )
         if rate.dtype != y.dtype:
             if dtype_name(rate).startswith(("complex", "bool", "object", "str")):

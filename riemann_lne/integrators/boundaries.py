@@ -69,7 +69,7 @@ def choices(boundary: Boundary, grid: Grid) -> dict[Face, FaceChoice]:
     if isinstance(boundary, Sequence):
         if len(boundary) != grid.ndim:
             raise ShapeError(
-                f"boundary has {len(boundary)} entries; this grid has {grid.ndim} axes"
+                f"boundary has {len(boundary)} entries; give one for each of {grid.ndim} axes"
             )
         for axis, entry in enumerate(boundary):
             if grid.periodic[axis]:
@@ -113,7 +113,10 @@ def _faces_of_key(key: Any, grid: Grid) -> list[Face]:
 
 
 def _has_no_ends(axis: int, given: Any) -> str:
-    return f"axis {axis} is periodic and has no ends, but boundary names {given!r} for it"
+    return (
+        f"axis {axis} is periodic and has no ends, but boundary names {given!r} for it; leave it "
+        "out"
+    )
 
 
 class _FaceCondition(Protocol):
@@ -321,7 +324,7 @@ class _Driven:
         if at is not None:
             raise NotFiniteError(
                 f"{name} has g_{pairs(n)[at[0]]} = {float(values[at])} at grid index "
-                f"{self._index(at[1:])}"
+                f"{self._index(at[1:])}; give finite values"
             )
         if first_true(~is_positive_definite(values, n)) is None:
             return

@@ -260,7 +260,7 @@ class CheckpointFile:
             if damaged:
                 warnings.warn(
                     f"damaged: {'; '.join(damaged)}; going on from the checkpoint before, at "
-                    f"t = {record['plain']['stepper']['t']:.6g}",
+                    f"t = {record['plain']['stepper']['t']:.6g}; check the disk",
                     stacklevel=2,
                 )
             self._count = record["count"]
@@ -268,7 +268,8 @@ class CheckpointFile:
             return Snapshot(record["plain"], arrays, records)
         if damaged:
             raise DamagedFileError(
-                f"no checkpoint in {self.folder} can be read: {'; '.join(damaged)}"
+                f"no checkpoint in {self.folder} can be read: {'; '.join(damaged)}; delete it and "
+                "start anew"
             )
         return None
 
@@ -280,7 +281,8 @@ class CheckpointFile:
         ]
         if different:
             raise InvalidArgumentError(
-                f"{self.owned} is the checkpoint of another run: {'; '.join(different)}"
+                f"{self.owned} is the checkpoint of another run: {'; '.join(different)}; use the "
+                "same arguments, or another folder"
             )
 
 

@@ -168,7 +168,8 @@ class EventWatch:
         for event in listed:
             if not callable(event):
                 raise DTypeError(
-                    f"event {checks.shown(event)} is not callable as event(t, {state})"
+                    f"event {checks.shown(event)} is not callable; give a function event(t, "
+                    f"{state}) -> float"
                 )
         self.events: list[Any] = list(listed)
         self.names = [_name(event) for event in listed]

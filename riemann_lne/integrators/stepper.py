@@ -40,7 +40,9 @@ def make_control(
     """Checked parameters of the steps for states like ``y``."""
     rtol, atol = checks.number(rtol, "rtol", least=0), checks.number(atol, "atol", least=0)
     if rtol + atol == 0:
-        raise InvalidArgumentError(f"rtol = {rtol}, atol = {atol}; they cannot both be zero")
+        raise InvalidArgumentError(
+            f"rtol = {rtol}, atol = {atol}; they cannot both be zero: give one of them"
+        )
     # NumPy's own scalars would promote float32 states to float64.
     step = None if dt is None else checks.number(dt, "dt", above=0)
     max_steps = checks.count(max_steps, "max_steps", least=1)

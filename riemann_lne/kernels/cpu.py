@@ -230,14 +230,18 @@ class Kernel:
         """A term of an update as a native array that is the result or apart from it."""
         if not isinstance(array, np.ndarray) or array.shape != result.shape:
             raise ShapeError(
-                f"a term has shape {getattr(array, 'shape', None)}; the result has {result.shape}"
+                f"a term has shape {getattr(array, 'shape', None)}; the result needs {result.shape}"
             )
         if array.dtype != result.dtype:
             raise DTypeError(f"a term has dtype {array.dtype}; {self!r} takes {self.dtype}")
         term = np.ascontiguousarray(array)
         same = term.ctypes.data == result.ctypes.data
         if not same and np.may_share_memory(term, result):
-            raise InvalidArgumentError("out overlaps a term without being that term")
+            raise InvalidArgumentError(
+                f"out of shape {result.shape} overlaps a term without being that term; give "
+                "another "
+                "array"
+            )
         return term
 
     def _fields(
@@ -264,7 +268,7 @@ class Kernel:
             )
         expected = (packed_size(self.n), *grid.shape)
         if field.shape != expected:
-            raise ShapeError(f"{name} has shape {field.shape}; packed components have {expected}")
+            raise ShapeError(f"{name} has shape {field.shape}; packed components need {expected}")
         if field.dtype.newbyteorder("=") != np.dtype(self.dtype):
             raise DTypeError(f"{name} has dtype {field.dtype}; {self!r} takes {self.dtype}")
         return np.ascontiguousarray(field, dtype=self.dtype)
@@ -279,7 +283,10 @@ class Kernel:
                 f"out must be a writable C-contiguous {self.dtype} array of shape {shape}"
             )
         if any(np.may_share_memory(out, f) for f in fields):
-            raise InvalidArgumentError("out overlaps an argument: neighbours are still to be read")
+            raise InvalidArgumentError(
+                "out overlaps an argument: neighbours are still to be read; give another array of "
+                f"the shape {shape}"
+            )
         return out
 
 

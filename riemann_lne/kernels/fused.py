@@ -147,7 +147,7 @@ class _Compiler:
             raise KernelUnavailableError(
                 f"{flow!r} has no fused kernel; RicciFlow and RicciDeTurckFlow have, also inside "
                 "ScaledFlow and NormalizedRicciFlow, and so has a flow made of "
-                "riemann_lne.flows.LocalFlow"
+                "riemann_lne.flows.LocalFlow; use kernel='plain'"
             )
         return flow.compiled(self)
 
@@ -163,7 +163,8 @@ class _Compiler:
         on_host = isinstance(array, np.ndarray)
         if not (on_host or array_api_compat.is_cupy_array(array)):
             raise KernelUnavailableError(
-                f"kernels take arrays of NumPy and CuPy, not {type(array).__name__}"
+                f"kernels take arrays of NumPy and CuPy, not {type(array).__name__}; use "
+                "kernel='plain'"
             )
         reason = unsupported(n, self._order, array.dtype)
         if reason is not None:

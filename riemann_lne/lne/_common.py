@@ -52,11 +52,15 @@ def prepare(*, check: bool = True, **arrays: Array) -> tuple[Any, list[Array], A
             )
     listing = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
     if len({shape[-1] for shape in shapes.values()}) > 1:
-        raise ShapeError(f"the last axes (the n weights of a block) differ in length: {listing}")
+        raise ShapeError(
+            f"the last axes (the n weights of a block) differ in length: {listing}; give equal ones"
+        )
     try:
         np.broadcast_shapes(*(shape[:-1] for shape in shapes.values()))
     except ValueError as error:
-        raise ShapeError(f"the batch dimensions do not broadcast: {listing}") from error
+        raise ShapeError(
+            f"the batch dimensions do not broadcast: {listing}; give equal ones, or 1"
+        ) from error
     if check:
         for name, a in arrays.items():
             require_finite(a, name)
@@ -110,7 +114,7 @@ def valid_times(times: Any) -> list[float]:
     """Times along a geodesic as floats; InvalidArgumentError unless finite and at least one."""
     values = numbers(times, "times")
     if not values:
-        raise InvalidArgumentError("times must be finite and at least one, got []")
+        raise InvalidArgumentError(f"times must be finite and at least one, got {times!r}")
     return values
 
 

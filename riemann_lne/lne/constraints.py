@@ -225,7 +225,7 @@ class AffineSet(ConvexSet):
         xp, (x, shift), out = prepare(x=x, shift=shift)
         if x.shape[-1] != self.matrix.shape[1]:
             raise ShapeError(
-                f"x has shape {tuple(x.shape)}; the set lies in {self.matrix.shape[1]} dimensions"
+                f"x has shape {tuple(x.shape)}; the set needs {self.matrix.shape[1]} dimensions"
             )
         system = _Optimality(xp, self, potential, x + 0.0 * shift, shift + 0.0 * x)
         z, nu = system.y, system.no_multipliers()

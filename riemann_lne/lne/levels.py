@@ -61,7 +61,7 @@ def quantize_levels(w: Array, bits: int) -> Array:
     bits = check_bits(bits)
     xp = require_real_floating(w, "w")
     if w.size == 0:
-        raise ShapeError(f"w has shape {tuple(w.shape)}: cannot quantise an empty array")
+        raise ShapeError(f"w has shape {tuple(w.shape)}: give at least one weight")
     if bits == 1:
         return sign_levels(w, xp)
     largest = xp.max(xp.abs(w))

@@ -105,7 +105,9 @@ class LNEPotential(Potential):
     def __init__(self, tau: float) -> None:
         tau = validate_tau(tau)
         if not isinstance(tau, float):
-            raise InvalidArgumentError("a potential takes one tau, a float; got an array")
+            raise InvalidArgumentError(
+                f"a potential takes one tau, a float; got the shape {tau.shape}"
+            )
         self.tau = tau
 
     def __repr__(self) -> str:

@@ -168,8 +168,7 @@ class InverseNetwork(ByValue):
         matrix = _checked(g)
         if len(matrix) != self.n:
             raise ShapeError(
-                f"g is {len(matrix)} by {len(matrix)}; the network was trained on matrices of size "
-                f"{self.n}"
+                f"g is {len(matrix)} by {len(matrix)}; the network takes matrices of size {self.n}"
             )
         return like(_forward(self.weights, matrix[None])[0][0], g)
 
@@ -283,10 +282,13 @@ def _checked(g: Array) -> np.ndarray:
     if skew.max() > 1e-5 * np.abs(matrix).max():
         index = tuple(int(i) for i in np.unravel_index(int(skew.argmax()), skew.shape))
         raise NotSymmetricError(
-            f"g is not symmetric: entries {index} and {index[::-1]} differ by {skew.max():.3g}"
+            f"g is not symmetric: entries {index} and {index[::-1]} differ by {skew.max():.3g}; "
+            "symmetrise it first"
         )
     if not np.linalg.cond(matrix) < 1e14:
-        raise InvalidArgumentError("g is singular to rounding: it has no inverse to train towards")
+        raise InvalidArgumentError(
+            f"g of size {len(g)} is singular to rounding: give a matrix that has an inverse"
+        )
     return matrix
 
 

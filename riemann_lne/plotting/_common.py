@@ -43,10 +43,13 @@ def metric_and_time(
     """The metric to draw, and its time if it has one."""
     if isinstance(what, MetricField):
         if index is not None or time is not None:
-            raise InvalidArgumentError("index and time choose from a solution; this is one metric")
+            raise InvalidArgumentError(
+                f"index = {index}, time = {time} choose from a solution; this is one metric: "
+                "leave them out"
+            )
         return what, None
     if index is not None and time is not None:
-        raise InvalidArgumentError("give index or time, not both")
+        raise InvalidArgumentError(f"index = {index}, time = {time}; give one of them, not both")
     times = np.asarray(what.t, dtype=float)
     if time is not None:
         if not times[0] <= time <= times[-1]:
@@ -56,5 +59,7 @@ def metric_and_time(
         index = int(np.argmin(np.abs(times - time)))
     chosen = -1 if index is None else index
     if not -len(times) <= chosen < len(times):
-        raise InvalidArgumentError(f"index = {chosen}; the solution has {len(times)} metrics")
+        raise InvalidArgumentError(
+            f"index = {chosen}; the solution has {len(times)} metrics: give an index below that"
+        )
     return what[chosen], float(times[chosen])

@@ -100,12 +100,10 @@ def _writer(ending: str, fps: int) -> Any:
     if ending == ".html":
         return HTMLWriter(fps=fps, embed_frames=True, default_mode="loop")
     if ending != ".mp4":
-        raise InvalidArgumentError(
-            f"ending {ending!r}; a moving picture is a .gif, .html or .mp4 file"
-        )
+        raise InvalidArgumentError(f"ending {ending!r}; give a .gif, .html or .mp4 file")
     if not FFMpegWriter.isAvailable():
         raise InvalidArgumentError(
-            "an .mp4 file needs the program ffmpeg, which was not found: install it with the "
+            f"an {ending} file needs the program ffmpeg, which was not found: install it with the "
             "system's package manager, or write a .gif file"
         )
     return FFMpegWriter(fps=fps)

@@ -86,7 +86,7 @@ def _places(metric: MetricField, fixed: Mapping[int, float] | None) -> dict[int,
     """Grid index of the slice along every axis that is not drawn."""
     grid, n = metric.grid, metric.n
     if n < 2:
-        raise InvalidArgumentError("a map needs two axes; this grid has one")
+        raise InvalidArgumentError(f"a map needs two axes; {metric.grid!r} has one")
     if fixed is None:
         return {a: grid.shape[a] // 2 for a in range(2, n)}
     if len(fixed) != n - 2 or any(a not in range(n) for a in fixed):

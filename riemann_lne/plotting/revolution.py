@@ -134,14 +134,18 @@ def plot_neck(
     if isinstance(what, RotationalSolution):
         radii = np.array([m.neck_radius() for m in what.metrics])
         if not np.isfinite(radii).any():
-            raise InvalidArgumentError("the solution has no neck at any time")
+            raise InvalidArgumentError(
+                f"{what!r} has no neck at any time; give one that has, such as that of a dumbbell"
+            )
         ax = new_axes() if ax is None else ax
         ax.plot(what.t, radii, color=COLOURS[0])
         ax.set_xlabel("t (length$^2$)")
         ax.set_ylabel("radius of the neck (length)")
         return finish(ax, show)
     if not 0 <= piece < len(what.pieces) or what.pieces[piece].end not in ("cut", "neck"):
-        raise InvalidArgumentError(f"piece = {piece} did not end at a neck, it was not cut")
+        raise InvalidArgumentError(
+            f"piece = {piece} did not end at a neck, it was not cut; choose another one"
+        )
     part = what.pieces[piece]
     ratio, curvature, left = pinch_ratios(part)
     # Of the last metric T - t is an estimate; it is small against that of those before.

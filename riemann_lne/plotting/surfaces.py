@@ -110,7 +110,9 @@ def plot_embedding(
     metric, t = metric_and_time(what, index, time)
     profile = embedding_profile(metric, axis, order)
     if not profile.stretches():
-        raise InvalidArgumentError("|dr/ds| > 1 everywhere: no part of this metric lies in R^3")
+        raise InvalidArgumentError(
+            "|dr/ds| > 1 everywhere: no part of this metric lies in R^3; draw it by plot_curvature"
+        )
     plt = pyplot()
     if ax is None:
         ax = plt.figure(layout="constrained").add_subplot(projection="3d")

@@ -117,7 +117,7 @@ class SurgeryHistory:
         """
         t = checks.number(t, "t")
         if t < self.pieces[0].born:
-            raise InvalidArgumentError(f"t = {t}; the flow starts at {self.pieces[0].born}")
+            raise InvalidArgumentError(f"t = {t}; give a time from {self.pieces[0].born} on")
         found = []
         for piece in self.pieces:
             times = piece.t
@@ -192,7 +192,7 @@ def flow_with_surgery(
     if metric.space != "sphere":
         raise InvalidArgumentError(f"surgery is for metrics on a sphere, not on {metric!r}")
     if metric.n < 2:
-        raise InvalidArgumentError("n = 1: on a surface no neck pinches; use solve")
+        raise InvalidArgumentError("n = 1: on a surface no neck pinches; use solve(...)")
     require_resolved(metric)
     options: dict[str, Any] = {
         "t_end": math.inf if t_end is None else checks.number(t_end, "t_end", above=0),

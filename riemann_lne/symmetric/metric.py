@@ -236,7 +236,9 @@ class RotationalMetric:
         odd = bool(self._space.poles and self.n % 2)
         values = _values(values, "values")
         if len(values) != self.points:
-            raise ShapeError(f"values has {len(values)} entries, the metric {self.points} points")
+            raise ShapeError(
+                f"values has {len(values)} entries; give one for each of {self.points} points"
+            )
         return area * self._space.cell_integrals(values * self.psi**self.n * self.phi, odd)
 
     def mean_scalar_curvature(self) -> float:
@@ -295,7 +297,9 @@ def _on_points(values: Any, name: str, x: np.ndarray) -> np.ndarray:
     """Values that a function returned, one for each point or one for all, at every point."""
     result = host_numbers(values, name)
     if result.shape not in ((), x.shape):
-        raise ShapeError(f"{name} has shape {result.shape}; the points have {x.shape}")
+        raise ShapeError(
+            f"{name} has shape {result.shape}; give one value for each point, {x.shape}"
+        )
     return np.array(np.broadcast_to(result, x.shape))
 
 

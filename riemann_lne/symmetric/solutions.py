@@ -75,7 +75,10 @@ def bryant_soliton(
         slope, (first, end), _series(first, n), "DOP853", t_eval=s, rtol=1e-12, atol=1e-15
     )
     if not run.success or run.y.shape[1] != len(s):
-        raise ConvergenceError(f"Bryant's soliton could not be integrated to {end}: {run.message}")
+        raise ConvergenceError(
+            f"Bryant's soliton could not be integrated to {end}: {run.message}; give a shorter "
+            "length"
+        )
     scale = 1 / math.sqrt(K)
     phi = np.full(len(s), scale)
     return RotationalMetric(phi, scale * run.y[0], n, "euclidean", length=end, order=order)

@@ -71,7 +71,8 @@ class Staggered:
         self.length = usual if length is None else checks.number(length, "length", above=0)
         if space == "sphere" and self.length != math.pi:
             raise InvalidArgumentError(
-                f"length = {length}; on a sphere x runs from 0 to pi, and phi sets the lengths"
+                f"length = {length}; on a sphere x runs from 0 to pi, and phi sets the lengths: "
+                "leave it out"
             )
         self.poles = {"sphere": 2, "euclidean": 1, "cylinder": 0}[space]
         self.periodic = space == "cylinder"

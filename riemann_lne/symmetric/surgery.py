@@ -81,14 +81,16 @@ def cut(
     if neck is None:
         neck = min(necks, key=lambda j: float(metric.psi[j]), default=None)
     if neck not in necks:
-        raise InvalidArgumentError(f"there is no neck at index {neck}; the necks are at {necks}")
+        raise InvalidArgumentError(
+            f"there is no neck at index {neck}; the necks are at {necks}: choose one"
+        )
     place = _lowest_place(metric.psi, neck)
     radius = math.exp(float(_read(np.log(metric.psi), np.array([place]), odd=False)[0]))
     s = float(np.interp(place, np.arange(metric.points), metric.arclength()))
     if min(s, metric.total_length() - s) < 4 * radius:
         raise InvalidArgumentError(
             f"the neck at index {neck} of radius {radius:.4g} is closer than 4 radii to a pole; "
-            "nothing would be left on that side"
+            "nothing would be left on that side: choose another neck"
         )
     mirrored = RotationalMetric.from_state(
         metric.operators, metric.n, np.ascontiguousarray(metric.state[:, ::-1])

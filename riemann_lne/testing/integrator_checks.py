@@ -116,7 +116,9 @@ def _run(solve: Any, g: MetricField, t0: float, t1: float, dt: float) -> MetricF
     result = solve(g, RicciDeTurckFlow(), (t0, t1), dt)
     if isinstance(result, FlowSolution):
         if not result.success:
-            raise InvalidArgumentError(f"the integrator stopped: {result.message}")
+            raise InvalidArgumentError(
+                f"the integrator stopped: {result.message}; give one that reaches the end"
+            )
         result = result[-1]
     if not isinstance(result, MetricField):
         raise InvalidArgumentError(

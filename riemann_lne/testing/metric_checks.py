@@ -246,11 +246,14 @@ def _map_of(
         )
     if not applies:
         raise InvalidArgumentError(
-            "diffeomorphism is for a metric given as a function on a torus: the metric is asked at "
-            "the images of the points as well"
+            f"diffeomorphism = {given!r} is for a metric given as a function on a torus: the "
+            "metric is "
+            "asked at the images of the points as well"
         )
     if (given.grid.lower, given.grid.upper) != (grid.lower, grid.upper) or not given.grid.is_torus:
-        raise InvalidArgumentError(f"diffeomorphism maps {given.grid}; the metric is on {grid}")
+        raise InvalidArgumentError(
+            f"diffeomorphism maps {given.grid}; the metric is on {grid}: use one grid"
+        )
     return given
 
 

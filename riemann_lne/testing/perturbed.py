@@ -144,7 +144,9 @@ def _tensor(
             "is needed"
         )
     if not np.all(np.isfinite(h)):
-        raise InvalidArgumentError(f"kind {kind.name!r} made a tensor that is not finite")
+        raise InvalidArgumentError(
+            f"kind {kind.name!r} made a tensor that is not finite; return finite numbers"
+        )
     return (h + np.swapaxes(h, 0, 1)) / 2
 
 

@@ -99,7 +99,7 @@ def _asked(property: Callable[[Any], Any], example: Any) -> tuple[float, str]:
     except Exception as error:
         raise InvalidArgumentError(
             f"the property broke off with {type(error).__name__}: {error}, for the example "
-            f"{as_code(example)}; a property answers for every example that the strategy draws: it "
+            f"{as_code(example)}; make it answer for every example that the strategy draws: it "
             "returns a number or a boolean, or raises AssertionError"
         ) from error
 
@@ -264,8 +264,9 @@ def _draw(
         return smallest[0]
     except hypothesis.errors.Flaky as error:
         raise InvalidArgumentError(
-            "the property gives different answers for the same example: make it depend on the "
-            "example alone (no random numbers, no state)"
+            f"the property {shown(watch.property)} gives different answers for the same example: "
+            "make "
+            "it depend on the example alone (no random numbers, no state)"
         ) from error
     except hypothesis.errors.HypothesisException as error:
         raise InvalidArgumentError(

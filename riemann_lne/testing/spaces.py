@@ -22,7 +22,9 @@ class Reals:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low <= self.high):
-            raise InvalidArgumentError(f"[{self.low}, {self.high}] is no range of finite numbers")
+            raise InvalidArgumentError(
+                f"[{self.low}, {self.high}] is no range; give finite numbers, low <= high"
+            )
 
     def sample(self, rng: np.random.Generator) -> Any:
         """A uniform random choice."""
@@ -39,7 +41,7 @@ class Whole:
 
     def __post_init__(self) -> None:
         if self.low > self.high:
-            raise InvalidArgumentError(f"[{self.low}, {self.high}] is no range")
+            raise InvalidArgumentError(f"[{self.low}, {self.high}] is no range; give low <= high")
 
     def sample(self, rng: np.random.Generator) -> Any:
         """A uniform random choice."""

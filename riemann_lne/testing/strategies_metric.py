@@ -76,7 +76,7 @@ def perturbations(
     require_bound(norm, base, size)
     families = applicable_kinds(base) if kinds is None else [find_kind(k) for k in kinds]
     if not families:
-        raise InvalidArgumentError("kinds is empty; name at least one kind of perturbation")
+        raise InvalidArgumentError(f"kinds = {kinds!r}; name at least one kind of perturbation")
 
     @st.composite
     def build(draw: DrawFn, kind: Kind) -> DrawnMetric:

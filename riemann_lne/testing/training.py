@@ -318,6 +318,10 @@ class _Watch:
         if self.failures:
             k, text = min(self.failures)
             raise CheckFailedError(
-                f"the training fails after {k + 1} step(s): {text}\n{report}", None, report
+                f"the training fails after {k + 1} step(s): {text}; its bounds are "
+                "TrainingLimits, give others if these are too "
+                f"narrow\n{report}",
+                None,
+                report,
             )
         return report

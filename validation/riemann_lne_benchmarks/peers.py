@@ -41,7 +41,7 @@ def _library(name: str) -> Any:
 def _ricci_deturck(problem: Problem) -> None:
     formula = problem.get("formula", "ricci_deturck")
     if formula != "ricci_deturck":
-        raise InvalidArgumentError(f"this peer is set up for ricci_deturck, not for {formula}")
+        raise InvalidArgumentError(f"formula = {formula}; this peer is for ricci_deturck")
 
 
 def _jax(problem: Problem, sliced: bool) -> Task:
@@ -162,7 +162,7 @@ def py_pde(problem: Problem) -> Task:
     n = metric.grid.ndim
     if order != 2 or n > 3:
         raise InvalidArgumentError(
-            f"py-pde differences to second order in up to 3 dimensions; not to order {order} in {n}"
+            f"py-pde differences to second order in up to 3 dimensions; change order {order} in {n}"
         )
     bounds = list(zip(metric.grid.lower, metric.grid.upper, strict=True))
     grid = pde.CartesianGrid(bounds, metric.grid.shape, periodic=True)

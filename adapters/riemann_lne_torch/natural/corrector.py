@@ -210,7 +210,7 @@ class LNECorrector:
         keep = checks.number(keep, "keep", least=0.0, below=1.0)
         if curvature != "none" and (metric, inverse) != ("lne", "exact"):
             raise InvalidArgumentError(
-                "the curvature of the loss is added to metric='lne' with its exact inverse; got "
+                "the curvature of the loss needs metric='lne' with its exact inverse; got "
                 f"metric={metric!r}, inverse={inverse!r}"
             )
         if curvature != "none" and block == "weight":
@@ -243,7 +243,7 @@ class LNECorrector:
         self.caller: Caller | None = None
         if block == "weight" and self.tau != "auto" and None in self._given.values():
             raise InvalidArgumentError(
-                "blocks of one weight take tau='auto' for all layers or a number for each"
+                "blocks of one weight need tau='auto' for all layers, or a number for each"
             )
         if block == "network" and len(set(self._given.values())) > 1:
             raise InvalidArgumentError(
@@ -416,12 +416,15 @@ class LNECorrector:
         if different:
             pairs = [f"{k}: {theirs.get(k)!r} there, {mine[k]!r} here" for k in different]
             raise InvalidArgumentError(
-                f"the state is that of a corrector with other options ({', '.join(pairs)})"
+                "the state is that of a corrector with other options; use the same "
+                f"({', '.join(pairs)})"
             )
         unknown = sorted(set(state["tau"]) - set(self._given))
         if unknown:
             raise InvalidArgumentError(
-                f"the state holds layers that are not corrected here: {', '.join(unknown)}"
+                f"the state holds layers that are not corrected here, {', '.join(unknown)}; load "
+                "that of "
+                "the same layers"
             )
         if self._running is not None:
             self._running.load_state_dict(state["curvature"])
@@ -473,7 +476,9 @@ class LNECorrector:
             self._warned.update(("missing", name) for name in new)
             warnings.warn(
                 f"no gradient, not corrected: {', '.join(new)} (not used in the loss, or the "
-                "corrector ran before the backward pass; said once a layer)",
+                "corrector ran before the backward pass; said once a layer): call it between "
+                "backward() "
+                "and step()",
                 stacklevel=3,
             )
         return present

@@ -128,8 +128,8 @@ class RunningCurvature:
         for name, value in mine.items():
             if name not in state or state[name].shape != value.shape:
                 raise InvalidArgumentError(
-                    f"the state has no curvature of shape {tuple(value.shape)} for {name!r}: it "
-                    "is that of a corrector of another network"
+                    f"the state has no curvature of shape {tuple(value.shape)} for {name!r}; "
+                    "load that of a corrector of this network"
                 )
         self._generator.set_state(state["generator"].cpu())
         for name, known in self._known.items():

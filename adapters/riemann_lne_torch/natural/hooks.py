@@ -148,8 +148,9 @@ def require_held(owner: Holds, optimizer: torch.optim.Optimizer) -> list[Weight]
     held = held_weights(owner, optimizer)
     if not held:
         raise InvalidArgumentError(
-            "the optimiser holds none of the corrected parameters; was it made from another "
-            "model, or before the model was quantised, moved or sharded?"
+            f"{type(optimizer).__name__} holds none of the corrected parameters: it was made "
+            "from another "
+            "model, or before the model was quantised, moved or sharded; make it anew afterwards"
         )
     return held
 

@@ -92,7 +92,8 @@ def find_weights(source: Source, select: Select = None) -> list[Weight]:
     else:
         if select is not None:
             raise InvalidArgumentError(
-                "select chooses among the layers of a model; parameters were given, which are all "
+                f"select = {select!r} chooses among the layers of a model; parameters were "
+                "given, which are all "
                 "taken: leave select out, or give the model"
             )
         found = list(_from_parameters(source))
@@ -111,7 +112,7 @@ def find_weights(source: Source, select: Select = None) -> list[Weight]:
     if frozen:
         warnings.warn(
             f"these layers are frozen (requires_grad=False) and left out: {', '.join(frozen)}; "
-            "after unfreezing them make this object anew",
+            "after unfreezing them, make this object anew",
             stacklevel=3,
         )
     if not weights:
@@ -188,7 +189,7 @@ def _predicate(select: Select, names: list[str]) -> Callable[[str, nn.Module], b
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
             raise InvalidArgumentError(
-                f"no layer matches the pattern {pattern!r} of select; layers with a weight: "
+                f"no layer matches the pattern {pattern!r} of select; choose from: "
                 f"{', '.join(names) or 'none'}"
             )
     return lambda name, module: any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -268,7 +268,7 @@ def require_usable(blocks: Blocks, norm2: Rows, no_zeros: Rows | None = None) ->
     if bool(broken.any()):
         raise NotFiniteError(
             f"{blocks.row_name(int(broken.nonzero()[0]))}: the weights hold NaN or infinite "
-            "values (or values whose squares overflow): training has diverged"
+            "values (or values whose squares overflow): training has diverged; lower the rate"
         )
     if no_zeros is None:
         return

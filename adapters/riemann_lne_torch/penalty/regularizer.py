@@ -353,20 +353,22 @@ class RicciFlowRegularizer:
         missing = sorted({*_STATE} - {*state})
         if missing:
             raise InvalidArgumentError(
-                f"this is not the state of a regulariser: it has no {', '.join(missing)}"
+                f"this is not the state of a regulariser: it has no {', '.join(missing)}; give "
+                "what state_dict() returned"
             )
         mine, theirs = self._options(), dict(state["options"])
         different = [k for k in mine if _plain(mine[k]) != _plain(theirs.get(k))]
         if different:
             pairs = [f"{k}: {theirs.get(k)!r} there, {mine[k]!r} here" for k in different]
             raise InvalidArgumentError(
-                f"the state is that of a regulariser with other options ({', '.join(pairs)})"
+                "the state is that of a regulariser with other options; use the same "
+                f"({', '.join(pairs)})"
             )
         names = [w.name for w in self.weights]
         if list(state["layers"]) != names:
             raise InvalidArgumentError(
-                f"the state is that of the layers {', '.join(state['layers'])}; here are "
-                f"{', '.join(names)}"
+                f"the state is that of the layers {', '.join(state['layers'])}; give "
+                f"one of {', '.join(names)}"
             )
         before = None if state["before"] is None else self._taken_up(state["before"])
         statistics = {name: LayerDefect(**d) for name, d in state["statistics"].items()}
@@ -397,7 +399,7 @@ class RicciFlowRegularizer:
                 if value.shape != weight.parameter.shape:
                     raise InvalidArgumentError(
                         f"layer {weight.name!r}: the state holds weights of shape "
-                        f"{tuple(value.shape)}, the layer has {tuple(weight.parameter.shape)}"
+                        f"{tuple(value.shape)}, the layer needs {tuple(weight.parameter.shape)}"
                     )
         weights, *steps = (
             [v.to(p.device) for v, p in zip(tensors, parameters, strict=True)] for tensors in kept

@@ -123,7 +123,9 @@ class QuantConfig:
 
     def __post_init__(self) -> None:
         if self.weight_bits is None and self.activation_bits is None:
-            raise InvalidArgumentError("weight_bits and activation_bits are both None")
+            raise InvalidArgumentError(
+                "weight_bits and activation_bits are both None; give one of them"
+            )
         get_estimator(self.estimator)
         if self.activation_estimator is not None:
             get_estimator(self.activation_estimator)
@@ -178,7 +180,7 @@ class QuantConfig:
             _require_hits(hits, f"overrides pattern {pattern!r}", found)
         if not settings:
             raise InvalidArgumentError(
-                f"skip leaves no layer to quantise; the layers are {', '.join(found)}"
+                f"skip leaves no layer to quantise; name fewer of {', '.join(found)}"
             )
         return [(name, found[name], chosen) for name, chosen in settings.items()]
 
@@ -242,5 +244,5 @@ def _is_named(left: Leftover, entry: Any, modules: Mapping[str, nn.Module]) -> b
 def _require_hits(hits: set[str], what: str, found: Iterable[str]) -> None:
     if not hits:
         raise InvalidArgumentError(
-            f"{what} matches no layer; the layers are {', '.join(map(repr, found))}"
+            f"{what} matches no layer; choose from the layers {', '.join(map(repr, found))}"
         )

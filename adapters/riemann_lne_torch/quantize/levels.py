@@ -223,7 +223,9 @@ def _wide(w: Tensor) -> Tensor:
     """The tensor in a type in which 2^16 numbers can be told apart."""
     require_floating(w)
     if w.numel() == 0:
-        raise ShapeError(f"cannot quantise an empty tensor, shape {tuple(w.shape)}")
+        raise ShapeError(
+            f"cannot quantise an empty tensor, shape {tuple(w.shape)}; give at least one weight"
+        )
     return w.float() if w.dtype in (torch.float16, torch.bfloat16) else w
 
 

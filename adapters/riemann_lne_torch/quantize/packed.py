@@ -66,7 +66,9 @@ class PackedWeight(nn.Module):
         if not (fine and len(table) and count % len(table) == 0):
             raise InvalidArgumentError(
                 f"packed weights are damaged: the layout {layout.tolist()} (bits, channel axis, "
-                f"groups, shape) and a table of shape {tuple(table.shape)} do not fit together"
+                f"groups, shape) and a table of shape {tuple(table.shape)} do not fit together; "
+                "make "
+                "the file anew"
             )
         self.channels = Channels(axis, groups)
 
@@ -182,8 +184,8 @@ def load_packed_(model: nn.Module, state_dict: dict[str, Tensor]) -> nn.Module:
     names = [name for name in names if f"{name}{_LAYOUT}" in state_dict]
     if not names:
         raise InvalidArgumentError(
-            "there are no packed weights in this state dict; a model gets them by "
-            "finalize_(model, packed=True), others are loaded with load_state_dict"
+            "there are no packed weights in this state dict; make them by "
+            "finalize_(model, packed=True), or load it with load_state_dict"
         )
     plan, made = [], {}
     modules = dict(model.named_modules())
@@ -203,7 +205,9 @@ def load_packed_(model: nn.Module, state_dict: dict[str, Tensor]) -> nn.Module:
     try:
         model.load_state_dict(state_dict)
     except RuntimeError as error:
-        raise InvalidArgumentError(f"the rest of the state dict does not load: {error}") from error
+        raise InvalidArgumentError(
+            f"the rest of the state dict does not load, use that of this model: {error}"
+        ) from error
     return model
 
 
@@ -211,11 +215,15 @@ def _check(name: str, layer: nn.Module | None, codes: Tensor, weight: PackedWeig
     where = f"layer {name.rstrip('.')!r}: "
     own = None if layer is None else layer._parameters.get("weight")
     if own is None:
-        raise InvalidArgumentError(f"{where}the model has no such layer with a float weight")
+        raise InvalidArgumentError(
+            f"{where}the model has no such layer with a float weight; load it into the network "
+            "it was made from"
+        )
     if own.shape != weight.shape:
         raise InvalidArgumentError(
             f"{where}its weight has shape {tuple(own.shape)}, the packed one "
-            f"{tuple(weight.shape)}: it is another network"
+            f"{tuple(weight.shape)}: it is another network; load the file into the one it was "
+            "made from"
         )
     if codes.dtype != torch.uint8 or codes.shape != (weight.bytes,):
         raise InvalidArgumentError(
@@ -226,5 +234,6 @@ def _check(name: str, layer: nn.Module | None, codes: Tensor, weight: PackedWeig
     numbers = (codes[:, None] >> shifts) & (2**weight.bits - 1)
     if int(numbers.reshape(-1)[: weight.shape.numel()].max()) >= weight.table.shape[1]:
         raise InvalidArgumentError(
-            f"{where}a code lies beyond the table of {weight.table.shape[1]} values: it is damaged"
+            f"{where}a code lies beyond the table of {weight.table.shape[1]} values: it is "
+            "damaged; make the file anew"
         )

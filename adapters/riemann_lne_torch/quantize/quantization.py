@@ -164,14 +164,14 @@ def _report(model: nn.Module, plan: list[_Planned], config: QuantConfig) -> None
     if uncalled:
         warnings.warn(
             f"the inputs of these layers stay float: {_listing(uncalled)}; MultiheadAttention uses "
-            "their weight without calling them",
+            "their weight without calling them; leave activation_bits out for them",
             stacklevel=3,
         )
     frozen = [planned.name for planned in plan if not planned.layer.weight.requires_grad]
     if frozen:
         warnings.warn(
             f"these layers are frozen (requires_grad=False): quantised, but their latent weights "
-            f"will not train: {', '.join(frozen)}",
+            f"will not train, name them in skip if that is meant: {', '.join(frozen)}",
             stacklevel=3,
         )
 
@@ -262,7 +262,9 @@ def _check_weight(weight: Tensor, where: str) -> None:
         )
     require_floating(weight, where)
     if weight.numel() == 0:
-        raise ShapeError(f"{where}its weight is empty, shape {tuple(weight.shape)}")
+        raise ShapeError(
+            f"{where}its weight is empty, shape {tuple(weight.shape)}; name it in skip"
+        )
     if not weight.is_meta and not bool(torch.isfinite(weight.detach()).all()):
         raise NotFiniteError(f"{where}its weight has NaN or infinite values; repair them first")
 

@@ -53,7 +53,8 @@ class _Quantizer(nn.Module):
         self.estimator = get_estimator(estimator)
         if not self.estimator.admits(self.bits):
             raise InvalidArgumentError(
-                f"{self.estimator!r} {self.estimator.bits_needed}, got bits = {self.bits}"
+                f"{self.estimator!r} {self.estimator.bits_needed}, got bits = {self.bits}; change "
+                "one of them"
             )
         if self.estimator.scales and scale != "none":
             raise InvalidArgumentError(
@@ -278,7 +279,7 @@ class WeightQuantizer(_Quantizer):
             raise InvalidArgumentError(
                 "what is assigned to this layer's weight comes from a quantised layer or another "
                 "computation, and would replace the latent weights by discrete ones. To tie "
-                "weights: dequantize_(model), tie, then quantize_ again; to set the latent "
+                "weights, call dequantize_(model), tie, then quantize_ again; to set the latent "
                 "weights, assign a tensor without a graph (latent_parameters(model) are those of "
                 "other layers)"
             )

@@ -214,7 +214,8 @@ def register_certificate(id: str, file: str) -> None:
     """
     if _CERTIFICATES.setdefault(id, file) != file:
         raise InvalidArgumentError(
-            f"claim {id!r} has the certificate {_CERTIFICATES[id]!r}; {file!r} would be a second"
+            f"claim {id!r} has the certificate {_CERTIFICATES[id]!r}; {file!r} would be a "
+            "second: give it another id"
         )
 
 
@@ -266,7 +267,9 @@ def claim(
 
     def register(check: CheckFunction) -> CheckFunction:
         if id in _REGISTRY:
-            raise InvalidArgumentError(f"claim {id!r} is registered twice")
+            raise InvalidArgumentError(
+                f"claim {id!r} is registered twice; give one of them another id"
+            )
         statement = " ".join((check.__doc__ or "").strip().split("\n\n")[0].split())
         _REGISTRY[id] = Claim(
             id,

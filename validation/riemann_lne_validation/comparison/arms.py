@@ -100,9 +100,13 @@ def summarise_arm(records: Sequence[RunRecord], factor: float = 100.0) -> ArmSum
     arm = runs[0].arm
     seeds = tuple(r.seed for r in runs)
     if len(set(seeds)) < len(seeds):
-        raise InvalidArgumentError(f"arm {arm.label!r} has two runs of the same seed: {seeds}")
+        raise InvalidArgumentError(
+            f"arm {arm.label!r} has two runs of the same seed, remove one: {seeds}"
+        )
     if any(r.arm.digest != arm.digest for r in runs):
-        raise InvalidArgumentError(f"the runs of arm {arm.label!r} have different settings")
+        raise InvalidArgumentError(
+            f"the runs of arm {arm.label!r} have different settings; give runs of one arm"
+        )
     good = [r for r in runs if not r.diverged]
     length = max((len(r.epochs) for r in good), default=arm.epochs)
     last = window(length)

@@ -115,7 +115,9 @@ def _pack(node: Any, arrays: dict[str, np.ndarray]) -> Any:
         return {kind: [_pack(value, arrays) for value in node]}
     if node is None or isinstance(node, (bool, int, float, str)):
         return {"value": node}
-    raise InvalidArgumentError(f"a checkpoint cannot hold {type(node).__name__}: {node!r}")
+    raise InvalidArgumentError(
+        f"a checkpoint cannot hold {type(node).__name__}: {node!r}; use tensors, numbers and text"
+    )
 
 
 def _unpack(node: dict[str, Any], read: Callable[[str], np.ndarray]) -> Any:

@@ -178,7 +178,9 @@ def comparison_of(arguments: argparse.Namespace) -> Comparison:
     sets = [parse_set(text) for text in arguments.set]
     if arguments.config is not None:
         if arguments.methods:
-            raise InvalidArgumentError("--methods and --config exclude each other")
+            raise InvalidArgumentError(
+                "--methods and --config exclude each other; give one of them"
+            )
         loaded = load_config(Path(arguments.config))
         arms = [replace(arm, **changes) if changes else arm for arm in loaded.arms]
         seeds = loaded.seeds if arguments.seeds is None else seeds_of(arguments.seeds)

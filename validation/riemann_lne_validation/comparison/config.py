@@ -55,7 +55,7 @@ def load_config(path: Path) -> Comparison:
     if not isinstance(defaults, dict) or not isinstance(arms, list) or not arms:
         raise InvalidArgumentError(f"{path} needs tables [[arms]], and [defaults] as one table")
     if not all(isinstance(arm, dict) for arm in arms):
-        raise InvalidArgumentError(f"{path}: an entry of arms is no table [[arms]]")
+        raise InvalidArgumentError(f"{path}: every entry of arms must be a table [[arms]]")
     made = tuple(arm_of({**defaults, **arm}) for arm in arms)
     reference = table.get("reference")
     labels = [arm.label for arm in made]

@@ -236,7 +236,9 @@ def load_images(
     """
     entry = find_dataset(dataset)
     if isinstance(entry, Task):
-        raise InvalidArgumentError(f"{dataset!r} is a task, whose data are not split here")
+        raise InvalidArgumentError(
+            f"{dataset!r} is a task, whose data are not split here; give a data set"
+        )
     rng = np.random.default_rng(_SPLIT_SEED)
     x, y, x_test, y_test = _read(entry, folder)
     if x_test is None:

@@ -55,7 +55,7 @@ def prepare(
         raise InvalidArgumentError(
             f"arm {arm.label!r} leaves no layer to quantise: {type(model).__name__} has no "
             "convolution or linear layer beside those that quantize_first and quantize_last leave "
-            "out"
+            "out; set one of them"
         )
     if arm.angle_reference == "flip" and not (arm.model == "mlp" and arm.weight_bits == 1):
         raise InvalidArgumentError(

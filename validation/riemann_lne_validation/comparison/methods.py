@@ -210,7 +210,9 @@ def register_method(name: str, summary: str = "", **fixed: Any) -> Callable[[Kin
 
     def decorate(kind: Kind) -> Kind:
         if name in _REGISTRY:
-            raise InvalidArgumentError(f"a method {name!r} is registered already")
+            raise InvalidArgumentError(
+                f"a method {name!r} is registered already; choose another name"
+            )
 
         known = {f.name: f.default for f in fields(kind) if f.name not in fixed}
 

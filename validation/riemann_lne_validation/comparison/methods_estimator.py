@@ -108,7 +108,7 @@ def make(name: str, given: dict[str, Any]) -> EstimatorMethod:
     try:
         return EstimatorMethod(name, rest, **{**common, **changed})
     except TypeError as error:
-        raise InvalidArgumentError(f"method {name!r}: {error}") from error
+        raise InvalidArgumentError(f"method {name!r}: change its options: {error}") from error
 
 
 def _own(name: str) -> Iterable[str]:

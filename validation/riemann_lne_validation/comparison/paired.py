@@ -265,7 +265,10 @@ def _over_images(
     if not finished or any(s not in images for s in finished):
         return None
     if len({len(images[s]) for s in finished}) > 1:
-        raise InvalidArgumentError("the runs of different seeds have different numbers of images")
+        raise InvalidArgumentError(
+            f"the runs of the seeds {list(finished)} have different numbers of images; compare "
+            "runs on the same"
+        )
     if len(finished) < 2:
         return None
     return two_way_interval(np.stack([images[s] for s in finished]), level)

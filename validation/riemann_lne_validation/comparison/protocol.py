@@ -318,7 +318,9 @@ def check_arms(arms: Iterable[Arm], seeds: Sequence[int]) -> list[Arm]:
     """The arms as a list, after a check that labels and seeds are told apart."""
     arms = list(arms)
     if not arms or not seeds:
-        raise InvalidArgumentError("a comparison needs at least one arm and one seed")
+        raise InvalidArgumentError(
+            f"a comparison of {len(arms)} arms and {len(seeds)} seeds; give at least one of both"
+        )
     labels = [arm.label for arm in arms]
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
@@ -326,7 +328,7 @@ def check_arms(arms: Iterable[Arm], seeds: Sequence[int]) -> list[Arm]:
     for seed in seeds:
         _whole("", "seed", seed, 0)
     if len(set(seeds)) != len(seeds):
-        raise InvalidArgumentError(f"a seed is given twice: {list(seeds)}")
+        raise InvalidArgumentError(f"a seed is given twice, remove it: {list(seeds)}")
     return arms
 
 

@@ -275,5 +275,5 @@ def load_records(folder: Path) -> list[RunRecord]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise StorageError(f"there is no folder {folder} with run records")
+        raise StorageError(f"there is no folder {folder} with run records; check the path")
     return [load_record(path) for path in sorted(folder.glob("*-seed*.json"))]

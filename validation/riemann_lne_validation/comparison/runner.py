@@ -159,7 +159,8 @@ def applicable(arms: Iterable[Arm]) -> tuple[list[Arm], dict[str, str]]:
             kept.append(arm)
     if not kept:
         raise InvalidArgumentError(
-            "no method applies: " + "; ".join(f"{label}: {why}" for label, why in skipped.items())
+            f"none of {len(skipped)} methods applies, choose others: "
+            + "; ".join(f"{label}: {why}" for label, why in skipped.items())
         )
     return kept, skipped
 
@@ -200,7 +201,7 @@ def _run_missing(
     if problems:
         raise RunsFailedError(
             f"{len(problems)} of {len(units)} runs broke off; the others are "
-            f"stored in {place.records}. The first one: {problems[0]}"
+            f"stored in {place.records}, start again to repeat these. The first one: {problems[0]}"
         )
     return [found[arm.label, seed] for arm in arms for seed in seeds]
 
@@ -233,7 +234,9 @@ def _run_unit(unit: Unit, place: Place, device: str, tell: Callable[[float], Non
     if unit.arm.start == "fine-tune":
         path = place.start(unit.arm.pretraining(), unit.seed)
         if not path.exists():
-            raise InvalidArgumentError("its full-precision start broke off")
+            raise InvalidArgumentError(
+                f"its full-precision start {path} broke off: look at its record"
+            )
         start = load_start(path)
     seen = {**place.environment, "device": _device_name(device)}
     with _scalars(unit, place) as write:
@@ -387,13 +390,15 @@ def _devices(device: str) -> tuple[str, ...]:
     try:
         kind = torch.device(device)
     except RuntimeError as error:
-        raise InvalidArgumentError(f"unknown device {device!r}: cpu, cuda, cuda:0, ...") from error
+        raise InvalidArgumentError(
+            f"unknown device {device!r}; give cpu, cuda, cuda:0, ..."
+        ) from error
     if kind.type == "cpu":
         return ("cpu",)
     count = torch.cuda.device_count() if kind.type == "cuda" else 0
     if kind.type != "cuda" or (kind.index or 0) >= count:
         raise InvalidArgumentError(
-            f"device {device!r} is not there: PyTorch finds {count} CUDA devices"
+            f"device {device!r} is not there; choose cpu, or one of {count} CUDA devices"
         )
     return (device,) if kind.index is not None else tuple(f"cuda:{i}" for i in range(count))
 

@@ -215,7 +215,9 @@ def worst_ranks(differences: Sequence[float]) -> np.ndarray:
     """
     d = np.asarray(differences, dtype=np.float64)
     if d.ndim != 1 or np.isnan(d).any():
-        raise NotFiniteError("differences must be numbers or +-inf on one axis, without NaN")
+        raise NotFiniteError(
+            f"differences of shape {d.shape} must be numbers or +-inf on one axis, without NaN"
+        )
     # Differences of accuracies that are multiples of 1/count are tied; round-off must not rank them
     ranks = stats.rankdata(np.round(np.abs(d), 9))
     return np.sign(d) * ranks

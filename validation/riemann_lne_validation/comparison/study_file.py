@@ -72,7 +72,7 @@ def load_study(path: str | Path) -> Study:
         # an entry of another type, in a place that is not looked at above
         raise InvalidArgumentError(
             f"{path} is not a study: an entry is of the wrong type ({type(error).__name__}: "
-            f"{error}); docs/comparison.md has an example"
+            f"{error}); see the example in docs/comparison.md"
         ) from error
 
 
@@ -147,7 +147,7 @@ def _seeds(value: Any, where: str) -> tuple[int, ...]:
         if set(value) != {"from", "count"}:
             raise InvalidArgumentError(f"seeds of [{where}]: give from and count, got {value!r}")
         if not all(type(v) is int and 0 <= v < 2**62 for v in value.values()):
-            raise InvalidArgumentError(f"seeds of [{where}]: from and count are whole numbers")
+            raise InvalidArgumentError(f"seeds of [{where}]: from and count must be whole numbers")
         if value["count"] > MOST_SEEDS:
             raise InvalidArgumentError(f"seeds of [{where}]: count is above {MOST_SEEDS}")
         value = list(range(value["from"], value["from"] + value["count"]))
@@ -168,7 +168,9 @@ def _arm(entry: Mapping[str, Any], shared: Mapping[str, Any]) -> StudyArm:
         if key not in own:
             raise InvalidArgumentError(f"an arm needs {key!r}; given: {dict(entry)!r}")
     if settings.pop("split", "test") != "test":
-        raise InvalidArgumentError(f"arm {own['label']!r}: the study itself chooses the split")
+        raise InvalidArgumentError(
+            f"arm {own['label']!r}: the study itself chooses the split: remove it"
+        )
     chosen = {
         key: settings.pop(key) for key in ("dataset", "optimizer", "model") if key in settings
     }
@@ -195,7 +197,7 @@ def _arm(entry: Mapping[str, Any], shared: Mapping[str, Any]) -> StudyArm:
 def _check(study: Study) -> None:
     labels = [a.label for a in study.arms]
     if len(set(labels)) < len(labels):
-        raise InvalidArgumentError(f"two arms have the same label: {labels}")
+        raise InvalidArgumentError(f"two arms have the same label, rename one: {labels}")
     for label in (x for p in study.primary for x in p):
         if label not in labels:
             raise UnknownNameError("arm of a primary comparison", label, labels)
@@ -225,9 +227,9 @@ def _check_settings(a: StudyArm, study: Study, first: list[str]) -> None:
     if a.tried and len(a.tried) != study.budget:
         raise InvalidArgumentError(
             f"arm {a.label!r} has {len(a.tried)} configurations, but the budget of every tuned arm "
-            f"is {study.budget}"
+            f"is {study.budget}: give as many"
         )
     if len({repr(sorted(t.items())) for t in a.tried}) < len(a.tried):
-        raise InvalidArgumentError(f"arm {a.label!r} tries a configuration twice")
+        raise InvalidArgumentError(f"arm {a.label!r} tries a configuration twice; remove one")
     if a.settings_of is not None and a.settings_of not in first:
         raise UnknownNameError(f"settings_of of {a.label!r}", a.settings_of, first)

@@ -238,12 +238,14 @@ def summarise(
     for record in records:
         groups.setdefault(record.label, []).append(record)
     if not groups:
-        raise InvalidArgumentError("there are no runs to summarise")
+        raise InvalidArgumentError(
+            f"records = {list(records)!r}: there are no runs to summarise; give at least one"
+        )
     measures = {metric_of(record.arm.dataset).measure for record in records}
     if len(measures) > 1:
         names = ", ".join(sorted(m.name for m in measures))
         raise InvalidArgumentError(
-            f"the runs are judged by different metrics ({names}), which have no common table: "
+            f"the runs are judged by different metrics ({names}), which have no common table; "
             "compare arms of one data set or task"
         )
     (measure,) = measures

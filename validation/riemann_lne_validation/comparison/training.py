@@ -276,7 +276,8 @@ class Run:
             self.initial,
         ):
             raise InvalidArgumentError(
-                "the checkpoint is that of another arm, seed or version of the networks; delete it"
+                f"the checkpoint of {self.arm.label!r} is that of another arm, seed or version; "
+                "delete it"
             )
         self.model.load_state_dict(dict(state["model"]))
         self.optimizer.load_state_dict(state["optimizer"])

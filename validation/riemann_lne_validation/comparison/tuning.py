@@ -111,7 +111,7 @@ def configured(arm: Arm, settings: Mapping[str, Any]) -> Arm:
             options[name.removeprefix("options.")] = value
         elif name in ("label", "split", "train_on", "dataset", "subset"):
             raise InvalidArgumentError(
-                f"arm {arm.label!r}: {name!r} cannot be tuned; it is the same for all arms"
+                f"arm {arm.label!r}: {name!r} cannot be tuned; leave it the same for all arms"
             )
         else:
             table[name] = value

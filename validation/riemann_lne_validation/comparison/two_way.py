@@ -88,7 +88,9 @@ def parts(values: np.ndarray) -> Parts:
             f"expected a table of seeds and images, two of each at least, got shape {x.shape}"
         )
     if not np.isfinite(x).all():
-        raise NotFiniteError("differences of images must be finite: take diverged runs out first")
+        raise NotFiniteError(
+            f"differences of shape {x.shape} must be finite: take diverged runs out first"
+        )
     s, i = x.shape
     mean = float(x.mean())
     a, b = x.mean(1) - mean, x.mean(0) - mean

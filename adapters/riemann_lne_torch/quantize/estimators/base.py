@@ -273,7 +273,8 @@ def _refuse_tangent(w: Tensor) -> None:
         return
     if forward_ad.unpack_dual(w).tangent is not None:  # type: ignore[no-untyped-call]
         raise InvalidArgumentError(
-            "an estimator stands in for the derivative of a quantiser in the backward pass only: "
+            f"an estimator of a weight of shape {tuple(w.shape)} stands in for the derivative of "
+            "a quantiser in the backward pass only: "
             "forward-mode derivatives (jvp, jacfwd, hessian of torch.func) are not defined; take "
             "reverse-mode ones (grad, vjp, jacrev)"
         )

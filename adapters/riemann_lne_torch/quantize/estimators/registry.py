@@ -162,7 +162,7 @@ def get_estimator(name: str | Estimator, **options: Any) -> Estimator:
     try:
         made = _REGISTRY[name](**options)
     except TypeError as error:
-        raise InvalidArgumentError(f"estimator {name!r}: {error}") from error
+        raise InvalidArgumentError(f"estimator {name!r}: {error}; correct its options") from error
     if not isinstance(made, Estimator):
         raise InvalidArgumentError(
             f"estimator {name!r}: what was registered gave {made!r:.100}, which is no Estimator. A "

@@ -38,7 +38,9 @@ def to_rows(w: Tensor, site: Site, block: Block) -> Tensor:
     """
     wide = w.float() if w.dtype.itemsize < 4 else w
     if w.numel() == 0:
-        raise ShapeError(f"cannot quantise an empty tensor, shape {tuple(w.shape)}")
+        raise ShapeError(
+            f"cannot quantise an empty tensor, shape {tuple(w.shape)}; give at least one weight"
+        )
     if block == "layer" or w.ndim < 2:
         return wide.reshape(1, -1)
     rows = wide.movedim(site.channel_axis, 0).flatten(1)

@@ -124,7 +124,8 @@ class OptimizerWrapper(torch.optim.Optimizer):
             )
         if isinstance(optimizer, torch.optim.LBFGS):
             raise InvalidArgumentError(
-                f"{name} cannot wrap LBFGS: it evaluates the loss several times inside of a step"
+                f"{name} cannot wrap LBFGS: it evaluates the loss several times inside of a "
+                "step; give another one"
             )
         super().__init__(optimizer.param_groups, dict(optimizer.defaults))
         self.inner = optimizer
