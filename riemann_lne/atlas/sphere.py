@@ -102,10 +102,12 @@ class Atlas(Grid):
         """
         n, points = count(n, "n"), count(points, "points", least=2)
         if n not in (2, 3):
-            raise InvalidArgumentError(f"n = {n}; the atlas is made for S^2 and S^3")
+            raise InvalidArgumentError(f"n = {n}; the atlas is made for S^2 and S^3: give 2 or 3")
         order = validate_order(order)
         if order not in (2, 4, 6, 8):
-            raise InvalidArgumentError(f"order = {order!r}; on an atlas it is 2, 4, 6 or 8")
+            raise InvalidArgumentError(
+                f"order = {order!r}; on an atlas it is 2, 4, 6 or 8: give one of these"
+            )
         if points > _MOST_POINTS:
             raise InvalidArgumentError(f"points = {points}; at most {_MOST_POINTS} along an axis")
         if half_width is not None:
@@ -132,7 +134,7 @@ class Atlas(Grid):
         raise GridTooSmallError(
             f"with {points} points along an axis the overlap of patches of half-width {width:g} is "
             f"too thin for differences of order {order} and interpolation through {order + 2} "
-            f"points: {enough} points are enough there, {wider} for half_width="
+            f"points: {enough} points are needed there, {wider} for half_width="
             f"{_HALF_WIDTHS[-1]:g}"
         )
 
@@ -187,20 +189,22 @@ class Atlas(Grid):
 
     def with_mirrors(self, faces: Iterable[tuple[int, int]]) -> Grid:
         """Refused: a sphere has no ends."""
-        raise InvalidArgumentError("a sphere has no ends: its patches have no mirrors")
+        raise InvalidArgumentError(
+            f"{self!r} has no ends: its patches have no mirrors; leave the boundary out"
+        )
 
     def require_stencil(self, order: Order) -> None:
         self.patch.require_stencil(order)
         if order != "fourier" and order > self.order:
             raise InvalidArgumentError(
-                f"{self!r} overlaps for differences of order {self.order}; for order {order} make "
+                f"{self!r} overlaps for differences of order {self.order}; for order {order}, make "
                 f"it with order={order}"
             )
 
     def require_one_chart(self, what: str) -> None:
         raise InvalidArgumentError(
             f"{what} works in one system of coordinates; a sphere has two patches, which "
-            "atlas.split(metric) gives as metrics of their own"
+            "atlas.split(metric) gives as metrics of their own: take one of these"
         )
 
     def __repr__(self) -> str:
@@ -331,7 +335,7 @@ class Atlas(Grid):
 
     def _require_mine(self, metric: Any) -> None:
         if not isinstance(metric, MetricField) or metric.grid != self:
-            raise InvalidArgumentError(f"{metric!r} is no metric on {self!r}")
+            raise InvalidArgumentError(f"{metric!r} is no metric on {self!r}; use one atlas")
 
     def mismatch(self, metric: MetricField) -> tuple[float, tuple[int, ...]]:
         """By how much the patches differ where they overlap, and the grid index of the place.

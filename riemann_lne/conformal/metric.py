@@ -101,7 +101,7 @@ class ConformalMetric:
         if values.shape not in ((), surface.shape):
             raise ShapeError(
                 f"the function returned the shape {values.shape}; it was given points of the shape "
-                f"{surface.shape}"
+                f"{surface.shape}: return one value for each"
             )
         return cls(surface, np.array(np.broadcast_to(values, surface.shape)))
 
@@ -140,7 +140,10 @@ class ConformalMetric:
             On a sphere, which no grid of one chart covers.
         """
         if not isinstance(self._surface, Torus):
-            raise InvalidArgumentError("a sphere has no coordinates that cover it: no MetricField")
+            raise InvalidArgumentError(
+                "a sphere has no coordinates that cover it: no MetricField; take the patches of "
+                "an Atlas"
+            )
         factor = np.exp(2 * self.u)
         return MetricField(self._surface.grid, self._surface.flat[:, :, None, None] * factor)
 
@@ -175,7 +178,7 @@ class ConformalMetric:
         values = host_numbers(values, "values")
         if values.shape not in ((), self._surface.shape):
             raise ShapeError(
-                f"values has shape {values.shape}; the surface has {self._surface.shape}"
+                f"values has shape {values.shape}; the surface needs {self._surface.shape}"
             )
         whole = np.broadcast_to(values * np.exp(2 * self.u), self._surface.shape)
         return self._surface.area * self._surface.mean(whole)

@@ -82,7 +82,7 @@ def king_rosenau(sphere: Sphere, t: float, axis: Any = (0.0, 0.0, 1.0)) -> Confo
     a = _vector(axis, "axis")
     size = math.hypot(*a)
     if size == 0:
-        raise InvalidArgumentError("axis = (0, 0, 0) has no direction")
+        raise InvalidArgumentError(f"axis = {axis!r} has no direction; give another vector")
     x = sphere.coordinates
     along = sum(c / size * v for c, v in zip(a, x, strict=True))
     square = np.clip((1 - along) * (1 + along), 0, 1)

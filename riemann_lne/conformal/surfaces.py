@@ -127,7 +127,9 @@ class Sphere:
     def __init__(self, lmax: int) -> None:
         self._lmax = checks.count(lmax, "lmax", least=2)
         if self._lmax > _MOST_DEGREES:
-            raise InvalidArgumentError(f"lmax = {lmax}; degrees up to {_MOST_DEGREES} are held")
+            raise InvalidArgumentError(
+                f"lmax = {lmax}; degrees up to {_MOST_DEGREES} are held: give at most that"
+            )
         rows = 3 * self._lmax // 2 + 1
         self.shape = (rows, scipy.fft.next_fast_len(3 * self._lmax + 1, real=True))
 
@@ -369,7 +371,7 @@ def _constant_metric(flat: Any) -> np.ndarray:
     if not np.isfinite(matrix).all():
         raise NotFiniteError(f"flat = {matrix.tolist()}; give finite numbers")
     if abs(matrix[0, 1] - matrix[1, 0]) > 1e-12 * np.abs(matrix).max():
-        raise NotSymmetricError(f"flat = {matrix.tolist()} is not symmetric")
+        raise NotSymmetricError(f"flat = {matrix.tolist()} is not symmetric; symmetrise it first")
     matrix = (matrix + matrix.T) / 2
     least = float(np.linalg.eigvalsh(matrix)[0])
     if not least > 1e-12 * np.abs(matrix).max():

@@ -92,9 +92,14 @@ class ExactSolution(ABC):
 
     def _require_on_sphere(self, atlas: Atlas) -> None:
         if not hasattr(self, "ambient"):
-            raise NoClosedFormError(f"{type(self).__name__} is no metric on a sphere")
+            raise NoClosedFormError(
+                f"{type(self).__name__} is no metric on a sphere; evaluate it on a Grid"
+            )
         if self.n != atlas.ndim:
-            raise ShapeError(f"{type(self).__name__} is {self.n}-dimensional, not on {atlas!r}")
+            raise ShapeError(
+                f"{type(self).__name__} is {self.n}-dimensional, not on {atlas!r}; use equal "
+                "dimensions"
+            )
 
     @abstractmethod
     def _components(self, t: float, *x: Array) -> Any:

@@ -132,7 +132,7 @@ def projective_sphere(
             raise ShapeError(f"matrix has shape {values.shape}; n = {n} asks for {(n + 1, n + 1)}")
         require_finite(values, "matrix")
         if not np.array_equal(values, values.T):
-            raise NotSymmetricError("matrix must be symmetric; give N = M^T M")
+            raise NotSymmetricError(f"matrix = {values.tolist()} must be symmetric; give N = M^T M")
         values = values / max(float(np.abs(values).max()), 1e-300)
     low, high = (float(v) for v in np.linalg.eigvalsh(values)[[0, -1]])
     if not low * _WORST_CONDITION > high:

@@ -56,5 +56,7 @@ def object_events(
     listed = list(events) if isinstance(events, Sequence) else [events]
     for event in listed:
         if not callable(event):
-            raise DTypeError(f"event {checks.shown(event)} is no function (t, {thing}) -> float")
+            raise DTypeError(
+                f"event {checks.shown(event)} is no function (t, {thing}) -> float; give one"
+            )
     return [e if isinstance(e, SteadyState) else ObjectEvent(e, of_state) for e in listed]
