@@ -35,11 +35,13 @@ $(VENV)/.verify: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install -c constraints.txt -e '.[verify,io,test,torch,compare]'
+	$(PIP) install 'pip>=25.1'
+	$(PIP) install -c constraints.txt -e '.[verify,io,torch,compare]' --group lint --group test
 	@touch $@ $(VENV)/.verify
 
 $(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install -c constraints.txt -e '.[docs,verify,io,strategies,torch]'
+	$(PIP) install 'pip>=25.1'
+	$(PIP) install -c constraints.txt -e '.[verify,io,strategies,torch]' --group docs
 	@touch $@
 
 verify: $(VENV)/.verify

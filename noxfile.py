@@ -1,0 +1,41 @@
+"""Tests in environments of their own: other versions of Python, and the oldest libraries allowed.
+
+``make`` stays the way for one Python; ``nox -l`` lists what is here.
+"""
+
+import nox
+
+nox.needs_version = ">=2025.5"
+nox.options.default_venv_backend = "uv|venv"
+nox.options.sessions = ["lint", "tests"]
+
+EXTRAS = ".[verify,io]"
+# What needs no PyTorch: the core, its properties and its public names.
+CORE = ["tests/core", "tests/flows", "tests/exact", "tests/integrators", "tests/lne", "tests/public"]
+
+
+@nox.session(python=["3.11", "3.12", "3.13"])
+def tests(session: nox.Session) -> None:
+    """The core's tests with the newest libraries."""
+    session.install("-e", EXTRAS, *nox.project.dependency_groups(_project(), "test"))
+    session.run("pytest", "-n", "2", *(session.posargs or CORE), env={"OMP_NUM_THREADS": "1"})
+
+
+@nox.session(python="3.11", venv_backend="uv")
+def lowest(session: nox.Session) -> None:
+    """The core's tests with the oldest libraries that pyproject.toml allows."""
+    session.install("--resolution", "lowest-direct", "-e", EXTRAS)
+    session.install(*nox.project.dependency_groups(_project(), "test"))
+    session.run("pytest", "-n", "2", *(session.posargs or CORE), env={"OMP_NUM_THREADS": "1"})
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff, mypy, and the review of the repository."""
+    session.run("make", "lint", external=True)
+    session.install("sp-repo-review[cli]")
+    session.run("repo-review", ".")
+
+
+def _project() -> dict:
+    return nox.project.load_toml("pyproject.toml")
