@@ -1,3 +1,8 @@
+#!/usr/bin/env -S uv run --script
+
+# /// script
+# dependencies = ["nox>=2025.5"]
+# ///
 """Tests in environments of their own: other versions of Python, and the oldest libraries allowed.
 
 ``make`` stays the way for one Python; ``nox -l`` lists what is here.
@@ -7,7 +12,6 @@ import nox
 
 nox.needs_version = ">=2025.5"
 nox.options.default_venv_backend = "uv|venv"
-nox.options.sessions = ["lint", "tests"]
 
 EXTRAS = ".[verify,io]"
 # What needs no PyTorch: the core, its properties and its public names.
@@ -21,7 +25,7 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", "-n", "2", *(session.posargs or CORE), env={"OMP_NUM_THREADS": "1"})
 
 
-@nox.session(python="3.11", venv_backend="uv")
+@nox.session(python="3.11", venv_backend="uv", default=False)
 def lowest(session: nox.Session) -> None:
     """The core's tests with the oldest libraries that pyproject.toml allows."""
     session.install("--resolution", "lowest-direct", "-e", EXTRAS)
@@ -39,3 +43,7 @@ def lint(session: nox.Session) -> None:
 
 def _project() -> dict:
     return nox.project.load_toml("pyproject.toml")
+
+
+if __name__ == "__main__":
+    nox.main()
