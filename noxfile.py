@@ -15,7 +15,7 @@ nox.options.default_venv_backend = "uv|venv"
 
 EXTRAS = ".[verify,io]"
 # What needs no PyTorch: the core, its properties and its public names.
-CORE = ["tests/core", "tests/flows", "tests/exact", "tests/integrators", "tests/lne", "tests/public"]
+CORE = [f"tests/{room}" for room in ("core", "flows", "exact", "integrators", "lne", "public")]
 
 
 @nox.session(python=["3.11", "3.12", "3.13"])
