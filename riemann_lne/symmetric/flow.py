@@ -37,7 +37,7 @@ GAUGES = ("monitor", "arclength", "deturck")
 
 # Widths of smoothing, of H and of the monitor: in parts of the interval, so that the places of the
 # points converge with their number, but at least in points. No other result depends on them.
-_SMOOTH_H, _SMOOTH_MONITOR = (0.02, 4.0), (0.03, 6.0)
+_SMOOTH_H, _SMOOTH_MONITOR = (0.02, 4.0), (0.01, 6.0)
 # The rate at which points move to their places, in units of the largest curvature.
 _RATE = 4.0
 # How much denser points are where the curvature is largest, beside its root alone.

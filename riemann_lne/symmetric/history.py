@@ -67,7 +67,9 @@ class Piece:
         last = self.metrics[-1]
         neck = last.neck_radius()
         n = last.n
-        pinches = self.end in ("cut", "neck") and n > 1 and math.isfinite(neck)
+        # A part that failed at a neck was about to pinch there.
+        alive = self.end in ("", "round point", "end of t_span", "interrupted")
+        pinches = not alive and n > 1 and math.isfinite(neck)
         rest = neck**2 / (2 * (n - 1)) if pinches else float(last.psi.max()) ** 2 / (2 * n)
         return np.append(np.cumsum(self.steps[::-1])[::-1] + rest, rest)
 
