@@ -10,7 +10,7 @@ from .metric import RotationalMetric
 from .solutions import bryant_soliton, king_rosenau, neckpinch_profile
 from .solve import NeckBelow, RotationalSolution, solve
 from .storage import load_history, save_history
-from .surgery import Cap, cut
+from .surgery import Cap, cut, cut_circle
 
 __all__ = [
     "Cap",
@@ -22,6 +22,7 @@ __all__ = [
     "bryant_soliton",
     "corseted_sphere",
     "cut",
+    "cut_circle",
     "dumbbell",
     "flow_with_surgery",
     "king_rosenau",

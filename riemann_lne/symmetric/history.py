@@ -16,9 +16,10 @@ from .flow import RotationalFlow
 from .metric import RotationalMetric
 from .solve import require_resolved
 from .stretch import Pace
-from .surgery import Cap, cut
+from .surgery import Cap, cut, cut_circle
 
 _ROUND = 0.99
+_GOOD = ("round point", "circle", "end of t_span", "neck")
 # A part that is not round when it has shrunk so far beyond ``stop`` is given up.
 _GIVE_UP = 1e-4
 
@@ -39,7 +40,8 @@ class Piece:
     metrics : list of RotationalMetric, k
     end : str
         "" while it flows; "cut" where a neck was cut, "neck" where one was to be but ``max_pieces``
-        were there; "round point"; "end of t_span"; or the reason of a failure.
+        were there; "round point"; "circle" where S^n x S^1 shrank to a circle without a neck that
+        pinched; "end of t_span"; or the reason of a failure.
     cap : Cap or None
         The cap that closed it, None for the start.
     """
@@ -68,8 +70,10 @@ class Piece:
         neck = last.neck_radius()
         n = last.n
         # A part that failed at a neck was about to pinch there.
-        alive = self.end in ("", "round point", "end of t_span", "interrupted")
+        alive = self.end in ("", "round point", "circle", "end of t_span", "interrupted")
         pinches = not alive and n > 1 and math.isfinite(neck)
+        if self.end == "circle":
+            neck, pinches = float(last.psi.max()), n > 1
         rest = neck**2 / (2 * (n - 1)) if pinches else float(last.psi.max()) ** 2 / (2 * n)
         return np.append(np.cumsum(self.steps[::-1])[::-1] + rest, rest)
 
@@ -142,12 +146,13 @@ def flow_with_surgery(
     checkpoint: str | PathLike[str] | None = None,
     resume: bool = False,
 ) -> SurgeryHistory:
-    """Ricci flow of a metric on S^(n+1) through its neckpinches.
+    """Ricci flow of a metric on S^(n+1) or S^n x S^1 through its neckpinches.
 
     Parameters
     ----------
     metric : RotationalMetric
-        The start, on a sphere of dimension 3 or more (on surfaces nothing pinches).
+        The start, on a sphere of dimension 3 or more (on surfaces nothing pinches), or on
+        S^n x S^1, n at least 2: the first cut makes a sphere of it.
     t_end : float, optional
         The end, length^2; by default all parts are followed until they vanish.
     neck : float
@@ -191,8 +196,10 @@ def flow_with_surgery(
     """
     if not isinstance(metric, RotationalMetric):
         raise DTypeError(f"metric is {checks.shown(metric)}; give a RotationalMetric")
-    if metric.space != "sphere":
-        raise InvalidArgumentError(f"surgery is for metrics on a sphere, not on {metric!r}")
+    if metric.space == "euclidean":
+        raise InvalidArgumentError(
+            f"surgery is for metrics on a sphere or on S^n x S^1, not on {metric!r}"
+        )
     if metric.n < 2:
         raise InvalidArgumentError("n = 1: on a surface no neck pinches; use solve(...)")
     require_resolved(metric)
@@ -286,8 +293,13 @@ class _Run:
             # ``integrate`` has taken Ctrl-C; the parts that are left end with this one.
             raise KeyboardInterrupt
         if end == "cut":
-            left, right, cap = cut(metrics[-1])
-            for part in (left, right):
+            parts: list[RotationalMetric]
+            if metrics[-1].space == "sphere":
+                *parts, cap = cut(metrics[-1])
+            else:
+                part, cap = cut_circle(metrics[-1])
+                parts = [part]
+            for part in parts:
                 self.pieces.append(
                     Piece(len(self.pieces), piece.index, t, np.zeros(0), [part], cap=cap)
                 )
@@ -306,6 +318,8 @@ class _Run:
         if metric.neck_radius() <= self.cut_at:
             return "cut" if len(self.pieces) < self.options["max_pieces"] else "neck"
         size = float(metric.psi.max())
+        if size <= self.stop_at and metric.space == "cylinder":
+            return "circle"
         if size <= self.stop_at and metric.roundness() >= _ROUND:
             return "round point"
         if size <= _GIVE_UP * self.stop_at:
@@ -326,7 +340,7 @@ class _Run:
     def history(self) -> SurgeryHistory:
         """The pieces followed so far, as a result."""
         leaves = [p for p in self.pieces if p.end != "cut"]
-        good = all(p.end in ("round point", "end of t_span", "neck") for p in leaves)
+        good = all(p.end in _GOOD for p in leaves)
         ends = ", ".join(f"piece {p.index}: {p.end or 'not followed yet'}" for p in self.pieces)
         return SurgeryHistory(
             list(self.pieces), good, ends, self.nfev, self.steps, self._parameters()

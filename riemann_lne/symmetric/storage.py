@@ -13,6 +13,8 @@ from .. import checks
 from ..io import existing, reading
 from .files import Stored, read_states, write_states
 from .history import Piece, SurgeryHistory
+from .metric import RotationalMetric
+from .staggered import Staggered
 from .surgery import Cap
 
 _KIND = "history of a flow with surgery"
@@ -37,6 +39,7 @@ def save_history(history: SurgeryHistory, path: str | PathLike[str]) -> None:
         "pieces": [
             {
                 "parent": p.parent,
+                "space": p.metrics[0].space,
                 "born": p.born,
                 "end": p.end,
                 "kept": len(p.metrics),
@@ -87,16 +90,29 @@ def _pieces(stored: Stored) -> list[Piece]:
     pieces, before = [], 0
     for index, (entry, count) in enumerate(zip(entries, kept, strict=True)):
         first = before - index
+        metrics = _on(entry.get("space"), stored.metrics[before : before + count])
         pieces.append(
             Piece(
                 index=index,
                 parent=int(entry["parent"]),
                 born=checks.number(entry["born"], "born"),
                 steps=stored.numbers[first : first + count - 1],
-                metrics=stored.metrics[before : before + count],
+                metrics=metrics,
                 end=str(entry["end"]),
                 cap=None if entry["cap"] is None else Cap(**entry["cap"]),
             )
         )
         before += count
     return pieces
+
+
+def _on(space: str | None, metrics: list[RotationalMetric]) -> list[RotationalMetric]:
+    """Metrics of a part on its space: a cut of S^n x S^1, which the file begins with, is a sphere.
+
+    Files of before have no spaces: all parts are spheres.
+    """
+    like = metrics[0].operators
+    if space is None or space == like.space:
+        return metrics
+    own = Staggered(space, like.points, order=like.order)
+    return [RotationalMetric.from_state(own, metrics[0].n, m.state) for m in metrics]

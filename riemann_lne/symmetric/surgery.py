@@ -76,14 +76,11 @@ def cut(
         If the space is no sphere, there is no such neck, or it is as close to a pole as it is thin.
     """
     if metric.space != "sphere":
-        raise InvalidArgumentError(f"surgery is for metrics on a sphere, not on {metric!r}")
-    necks = metric.necks()
-    if neck is None:
-        neck = min(necks, key=lambda j: float(metric.psi[j]), default=None)
-    if neck not in necks:
         raise InvalidArgumentError(
-            f"there is no neck at index {neck}; the necks are at {necks}: choose one"
+            f"this surgery is for metrics on a sphere, not on {metric!r}; cut_circle is for those "
+            "on S^n x S^1"
         )
+    neck = _chosen(metric, neck)
     place = _lowest_place(metric.psi, neck)
     radius = math.exp(float(_read(np.log(metric.psi), np.array([place]), odd=False)[0]))
     s = float(np.interp(place, np.arange(metric.points), metric.arclength()))
@@ -100,6 +97,85 @@ def cut(
     right = np.ascontiguousarray(right[:, ::-1])
     one, two = (RotationalMetric.from_state(metric.operators, metric.n, p) for p in (left, right))
     return one, two, Cap(radius, s, 2 / radius**2)
+
+
+def cut_circle(metric: RotationalMetric, neck: int | None = None) -> tuple[RotationalMetric, Cap]:
+    """Cut a metric on S^n x S^1 at a neck and close both ends: a sphere.
+
+    Parameters
+    ----------
+    metric : RotationalMetric
+        On S^n x S^1.
+    neck : int, optional
+        The index of the neck, one of ``metric.necks()``; by default the thinnest.
+
+    Returns
+    -------
+    (part, cap)
+        The metric on S^(n+1), on as many points, and the parameters of the surgery.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the space is not S^n x S^1, there is no such neck, or the circle is as short as it is
+        thin.
+
+    Examples
+    --------
+    >>> tube = RotationalMetric.from_function(
+    ...     96, lambda x: 4 + 0 * x, lambda x: 0.6 + 0.4 * np.cos(2 * np.pi * x), 2, "cylinder"
+    ... )
+    >>> part, cap = cut_circle(tube)
+    >>> part, round(cap.radius, 2)
+    (RotationalMetric(S^3, 96 points), 0.2)
+    """
+    if metric.space != "cylinder":
+        raise InvalidArgumentError(f"this surgery is for metrics on S^n x S^1, not on {metric!r}")
+    neck = _chosen(metric, neck)
+    old, half = metric.operators, metric.points // 2
+    # Turned so that the neck is in the middle, away from where the points begin.
+    U, b = np.roll(metric.state, half - neck, axis=1)
+    place = _lowest_place(np.exp(U), half)
+    radius = math.exp(float(_read(U, np.array([place]), odd=False)[0]))
+    whole = metric.total_length()
+    if whole < 8 * radius:
+        raise InvalidArgumentError(
+            f"the circle of length {whole:.4g} is shorter than 8 radii of the neck, {radius:.4g}; "
+            "nothing would be left"
+        )
+    space = Staggered("sphere", metric.points, order=old.order)
+    stretch = old.length / space.length
+    # From the neck once around, in the old index; over three turns, so that no end is near.
+    seen = place + metric.points * (space.x / space.length)
+    around = [np.concatenate([row, row, row]) for row in (U, b)]
+    U, b = (_read(row, seen, odd=False) for row in around)
+    log_phi, log_psi = U + b + math.log(stretch), U
+    ends = [_from_the_end(space, np.exp(log_phi)) / radius]
+    ends.insert(0, _from_the_end(space, np.exp(log_phi[::-1]))[::-1] / radius)
+    chi = np.prod([-np.expm1(-((z / _BLEND) ** _POWER)) for z in ends], axis=0)
+    at = np.array([place])
+    neck_phi = math.log(stretch) + float(_read(around[0] + around[1], at + metric.points, False)[0])
+    log_phi = log_phi * chi + neck_phi * (1 - chi)
+    phi = np.exp(log_phi)
+    ends = [_from_the_end(space, phi[::-1])[::-1] / radius, _from_the_end(space, phi) / radius]
+    ratio = radius * np.exp(-log_psi)
+    log_psi = log_psi + np.log(ratio + (1 - ratio) * chi) + sum(np.log(np.tanh(z)) for z in ends)
+    log_S = np.log(space.S)
+    state = np.stack([log_psi - log_S, (log_phi + log_S - log_psi) / space.S**2])
+    s = float(np.interp(neck, np.arange(metric.points), metric.arclength()))
+    return RotationalMetric.from_state(space, metric.n, state), Cap(radius, s, 2 / radius**2)
+
+
+def _chosen(metric: RotationalMetric, neck: int | None) -> int:
+    """The index of the neck that is meant."""
+    necks = metric.necks()
+    if neck is None:
+        neck = min(necks, key=lambda j: float(metric.psi[j]), default=None)
+    if neck is None or neck not in necks:
+        raise InvalidArgumentError(
+            f"there is no neck at index {neck}; the necks are at {necks}: choose one"
+        )
+    return neck
 
 
 def _closed(metric: RotationalMetric, place: float, radius: float) -> np.ndarray:

@@ -557,6 +557,7 @@ ELSEWHERE = {
     "plotting.draw_moment", "plotting.plot_neck", "plotting.plot_revolution",
     "symmetric.RotationalSolution",
     "symmetric.SurgeryHistory", "symmetric.Piece", "symmetric.Cap", "symmetric.cut",
+    "symmetric.cut_circle",
     "symmetric.load_history", "symmetric.save_history",
     "symmetric.RotationalMetric.from_state", "conformal.ConformalSolution",
     "conformal.Uniformization", "conformal.ConformalMetric.from_coefficients",

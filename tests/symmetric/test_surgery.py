@@ -12,6 +12,7 @@ from riemann_lne.symmetric import (
     RotationalSolution,
     bryant_soliton,
     cut,
+    cut_circle,
     dumbbell,
     flow_with_surgery,
     load_history,
@@ -300,7 +301,7 @@ def test_the_end_of_time_and_failures_keep_what_there_is():
             flow_with_surgery(round_sphere(16), **wrong)
     with pytest.raises(InvalidArgumentError, match="surface"):
         flow_with_surgery(round_sphere(16, n=1))
-    with pytest.raises(InvalidArgumentError, match="sphere"):
+    with pytest.raises(InvalidArgumentError, match="sphere or on"):
         flow_with_surgery(bryant_soliton(40))
     with pytest.raises(DTypeError):
         flow_with_surgery(3)
@@ -308,6 +309,69 @@ def test_the_end_of_time_and_failures_keep_what_there_is():
         cut(round_sphere(16))
     with pytest.raises(InvalidArgumentError, match="closer than"):
         cut(dumbbell(64, 0.5))
+
+
+def ring(points, n=2, low=0.2, shift=0.0):
+    """S^n x S^1 with one neck and one bump."""
+    return RotationalMetric.from_function(
+        points,
+        lambda x: 4 * (1 + 0.1 * np.sin(2 * np.pi * x)),
+        lambda x: 0.5 * (1 + low) + 0.5 * (1 - low) * np.cos(2 * np.pi * (x - shift)),
+        n,
+        "cylinder",
+    )
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3, 0.497])
+def test_a_ring_cut_at_its_neck_is_a_sphere(shift):
+    g = ring(200, shift=shift)
+    part, cap = cut_circle(g)
+    assert (part.space, part.points) == ("sphere", 200)
+    assert cap.radius == pytest.approx(0.2, rel=1e-5)
+    np.testing.assert_allclose(part.pole_curvature(), cap.curvature, rtol=2e-3)
+    RotationalMetric(part.phi, part.psi, 2)  # passes the gate for smooth poles
+    # The speed of the coordinate is made constant in the caps.
+    assert part.total_length() == pytest.approx(g.total_length(), abs=0.2 * cap.radius)
+    # Three radii and more from its ends it is the metric before the cut, about its bump.
+    s, old = part.arclength(), g.arclength()
+    far = (s > 0.6) & (s < part.total_length() - 0.6)
+    whole = g.total_length()
+    neck_at = old[min(g.necks(), key=lambda j: g.psi[j])]
+    places = np.mod(neck_at + s[far], whole)
+    order = np.argsort(old)
+    there = np.interp(places, old[order], g.psi[order], period=whole)
+    # The place of the neck is known to a spacing here: by the height of the profile beside it.
+    assert np.abs(there - part.psi[far]).max() < 0.02
+    assert abs(part.psi.max() - g.psi.max()) < 1e-4
+
+
+def test_a_ring_pinches_and_becomes_a_round_point(tmp_path):
+    path = tmp_path / "ring.npz"
+    start = ring(96, n=3)
+    history = flow_with_surgery(start, neck=0.05, stop=0.05, rtol=1e-4, checkpoint=path)
+    assert [p.end for p in history.pieces] == ["cut", "round point"]
+    assert [p.metrics[0].space for p in history.pieces] == ["cylinder", "sphere"]
+    again = load_history(path)
+    assert [p.metrics for p in again.pieces] == [p.metrics for p in history.pieces]
+    tube = RotationalMetric.from_function(
+        24, lambda x: 3 + 0 * x, lambda x: 1 + 0 * x, 3, "cylinder"
+    )
+    (whole,) = flow_with_surgery(tube, stop=0.1, rtol=1e-6).pieces
+    assert whole.end == "circle"
+    # psi^2 = 1 - 2 (n - 1) t.
+    assert whole.time_left()[0] == pytest.approx(0.25, rel=1e-4)
+
+
+def test_what_cut_circle_refuses():
+    with pytest.raises(InvalidArgumentError, match="cut_circle"):
+        cut(ring(64))
+    with pytest.raises(InvalidArgumentError, match="surgery is for metrics on S"):
+        cut_circle(round_sphere(32))
+    short = RotationalMetric.from_function(
+        64, lambda x: 1 + 0 * x, lambda x: 1 + 0.1 * np.cos(2 * np.pi * x), 2, "cylinder"
+    )
+    with pytest.raises(InvalidArgumentError, match="shorter than 8 radii"):
+        cut_circle(short)
 
 
 @pytest.mark.slow
