@@ -19,6 +19,7 @@ ORDER = [
     "corseted_spheres",
     "surfaces_of_revolution",
     "positive_ricci",
+    "hamilton_sphere",
     "gowdy_and_nil",
     "perelman_lambda",
     "crossover",

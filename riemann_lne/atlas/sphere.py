@@ -327,6 +327,38 @@ class Atlas(Grid):
         unit = np.eye(n).reshape(n, n, *(1,) * n)
         return MetricField(self, unit * (4 * radius**2 / (1 + r2) ** 2))
 
+    def perturbed_round(self, amplitude: float = 0.1, seed: int = 0) -> MetricField:
+        """Random smooth metric near the round one, without symmetry: round + h.
+
+        h is induced by a tensor of R^(n+1) whose components are random polynomials of degree 2,
+        scaled so that its largest absolute eigenvalue with respect to the round metric is the
+        amplitude, between 0 and 1. The same seed gives the same metric on every atlas, up to that
+        scale.
+
+        Examples
+        --------
+        >>> g = Atlas.sphere(2, 24).perturbed_round(0.3, seed=1)
+        >>> bool(0.1 < abs(g.scalar_curvature() - 2).max() < 10)
+        True
+        """
+        amplitude, seed = number(amplitude, "amplitude"), count(seed, "seed")
+        if not 0 <= amplitude < 1:
+            raise InvalidArgumentError(f"amplitude = {amplitude}; it must lie in [0, 1)")
+        rng, m = np.random.default_rng(seed), self.ndim + 1
+        constant, linear, square = (rng.normal(size=(m,) * k) for k in (2, 3, 4))
+
+        def tensor(*x: np.ndarray) -> np.ndarray:
+            at = np.stack(x)
+            h = np.einsum("abc,c...->ab...", linear, at)
+            h = h + np.einsum("abcd,c...,d...->ab...", square, at, at)
+            h = h + constant.reshape(m, m, *(1,) * self.ndim)
+            return h + np.swapaxes(h, 0, 1)
+
+        h, start = self.induced(tensor), self.round()
+        mixed = np.einsum("ij...,jk...->...ik", start.inverse(), h)
+        largest = float(np.abs(np.linalg.eigvals(mixed)).max())
+        return MetricField(self, start.components + (amplitude / largest) * h)
+
     def split(self, metric: MetricField) -> tuple[MetricField, MetricField]:
         """The metric on each patch."""
         self._require_mine(metric)

@@ -165,6 +165,10 @@ TABLE = {
         (lambda a: ATLAS.induced(lambda x, y, z: [[a, 0, 0], [0, 1, 0], [0, 0, 1]]), 2.0),
     ],
     "Atlas.round": [(lambda a: ATLAS.round(a), 1.0)],
+    "Atlas.perturbed_round": [
+        (lambda a: ATLAS.perturbed_round(a), 0.1),
+        (lambda a: ATLAS.perturbed_round(0.1, a), 1),
+    ],
     "Atlas.split": of_metric(ATLAS.split, ATLAS.round()),
     "Atlas.mismatch": of_metric(ATLAS.mismatch, ATLAS.round()),
     "Atlas.require_one_metric": of_metric(ATLAS.require_one_metric, ATLAS.round()),
