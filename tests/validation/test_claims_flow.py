@@ -2,6 +2,7 @@
 
 import pytest
 
+import riemann_lne.atlas.transition as transition_module
 import riemann_lne.curvature as curvature_module
 import riemann_lne.flows.ricci as ricci_module
 import riemann_lne.integrators.pullback as pullback_module
@@ -26,6 +27,7 @@ SMALL = {
     "deturck-trick": {"dimensions": (2,), "points": ((12, 18),)},
     "uniform-equivalence": {"dimensions": (2,), "points": (20,), "amplitudes": (0.3,)},
     "exponential-decay-box": {"modes": ((1, 1), (2, 1)), "points": (17, 9)},
+    "exponential-decay-sphere": {"points_2d": 28, "points_3d": 0, "dt": 0.02},
     "linf-bound": {"dimensions": (2,), "points": (20,), "amplitudes": (0.1, 0.4)},
     "epsilon-close": {"dimensions": (2,), "points": (20,), "sharpness": (2.0,)},
     "all-time-convergence-l2": {"factors": (1.0, 0.5, 0.1), "points": (500, 600)},
@@ -67,7 +69,8 @@ def verdict(id):
     return result.verdict
 
 
-@pytest.mark.parametrize("id", SMALL)
+# Seconds of processor time: it is among the slow ones below.
+@pytest.mark.parametrize("id", [id for id in SMALL if id != "exponential-decay-sphere"])
 def test_the_small_parameters_give_the_pinned_verdicts(id):
     wanted = {"pullback-decay": Verdict.CONDITIONS, "epsilon-close": Verdict.FAILS}
     wanted |= dict.fromkeys(
@@ -114,6 +117,18 @@ def test_half_the_lichnerowicz_operator_is_noticed(monkeypatch):
     )
     for id in ("linearised-ricci", "coercivity"):
         assert verdict(id) is not Verdict.HOLDS, id
+
+
+@pytest.mark.slow
+def test_patches_of_a_sphere_that_are_joined_wrongly_are_noticed(monkeypatch):
+    assert verdict("exponential-decay-sphere") is Verdict.HOLDS
+    right = transition_module.Transition.followed
+
+    def shrunk(self, values):
+        return [(1 - 1e-3) * v for v in right(self, values)]
+
+    monkeypatch.setattr(transition_module.Transition, "followed", shrunk)
+    assert verdict("exponential-decay-sphere") is not Verdict.HOLDS
 
 
 def test_a_diffeomorphism_that_runs_the_wrong_way_is_noticed(monkeypatch):
@@ -275,6 +290,7 @@ def test_a_linear_flow_with_other_rates_is_noticed(monkeypatch, module, id, fact
         ("uniform-equivalence", {"amplitudes": (1.5,)}, "between 0 and 1"),
         ("bounded-curvature", {"solutions": ("torus",)}, "known: cigar, hyperbolic, nil, sol"),
         ("exponential-decay-box", {"modes": ((0, 1),)}, "positive numbers"),
+        ("exponential-decay-sphere", {"points_2d": 10}, "points_2d = 10"),
         ("linf-bound", {"seeds": (0,)}, "at least 2"),
         ("epsilon-close", {"until": -1.0}, "until = -1.0"),
         ("smoothing", {"amplitude": 0.9}, "amplitude = 0.9"),

@@ -28,6 +28,7 @@ LONG = {
     "curvature-blow-up",
     "epsilon-close",
     "evolution-inequality",
+    "exponential-decay-sphere",
     "exponential-decay-torus",
     "linf-bound",
     "mirror-descent-rate",

@@ -5,6 +5,7 @@ the library with an exact solution, or with a second code path that shares no li
 """
 
 from .flows import known_flow, known_profiles, known_rates, known_spectrum, known_sphere
+from .spheres import known_sphere_flow
 from .tools import known_coefficients, known_fits, known_norms, known_orders
 from .weights import (
     known_counts,
@@ -39,4 +40,5 @@ __all__ = [
     "known_searches",
     "known_spectrum",
     "known_sphere",
+    "known_sphere_flow",
 ]
