@@ -18,6 +18,7 @@ from ..grids import Grid
 from .agreement import require_agreement
 from .cpu import Kernel, compile_kernel, unsupported
 from .gpu import DeviceKernel, device_kernel
+from .layout import ResultMemory
 from .reductions import Terms, reductions
 
 CHOICES = ("auto", "plain", "fused")
@@ -93,6 +94,17 @@ class FusedHostFlow(FusedFlow):
         self._reductions = reductions(kernel.n, kernel.dtype)
         self._factor = laplacian_factor
         self.identity += f" {self._reductions.identity}"
+        self._memory = ResultMemory()
+
+    def rhs(
+        self, t: float, packed: Array, grid: Grid, order: Order, out: Array | None = None
+    ) -> Array:
+        """The right-hand side by the kernel."""
+        return super().rhs(t, packed, grid, order, self._given(packed, out))
+
+    def _given(self, packed: Array, out: Array | None) -> Array:
+        """The array for a result: the one given, or one like the state."""
+        return self._memory.take(packed.shape, self.kernel.dtype) if out is None else out
 
     def update(
         self,
@@ -105,11 +117,13 @@ class FusedHostFlow(FusedFlow):
     ) -> Array:
         """``scale`` times the right-hand side plus the sum of coefficient times array."""
         background = self._packed_background(t, packed, grid)
-        return self.kernel.update(packed, grid, scale, terms, background, out, self._threads)
+        place = self._given(packed, out)
+        return self.kernel.update(packed, grid, scale, terms, background, place, self._threads)
 
     def combination(self, terms: Terms, out: Array | None = None) -> Array:
         """The sum of coefficient times array."""
-        return self._reductions.combination(terms, out, self._threads)
+        place = self._given(terms[0][1], out)
+        return self._reductions.combination(terms, place, self._threads)
 
     def spectral_radius(self, packed: Array, grid: Grid, order: Order) -> float:
         """As the flow; where that is a multiple of the Laplacian's bound, by a compiled maximum."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,7 @@ from riemann_lne import kernels
 from riemann_lne.errors import DTypeError, InvalidArgumentError, ShapeError
 from riemann_lne.integrators.semidiscrete import SemiDiscreteFlow
 from riemann_lne.kernels.fused import fused_flow
+from riemann_lne.kernels.layout import ResultMemory
 from riemann_lne.kernels.trace import formula
 
 pytestmark = pytest.mark.usefixtures("compiler")
@@ -169,3 +171,53 @@ def test_memory_of_a_flow(
     finally:
         tracemalloc.stop()
     assert most / metric.packed.nbytes < bound
+
+
+class TestMemoryOfResults:
+    def test_it_is_used_again_once_nothing_refers_to_it(self) -> None:
+        """Whoever holds a part, under any name, keeps all of it."""
+        memory = ResultMemory(least=0)
+        arrays = [memory.take((3, 5, 4), "float32") for _ in range(3)]
+        places = [a.ctypes.data for a in arrays]
+        assert len(set(places)) == 3
+        assert all(place % 64 == 0 for place in places)
+        holders: list[Any] = [arrays[0][1, ::2].T, arrays[1].data, arrays[2].view(np.int32)]
+        arrays.clear()
+        assert memory.take((3, 5, 4), "float32").ctypes.data not in places
+        for k in (1, 0, 2):
+            holders[k] = None
+            kept = memory.take((3, 5, 4), "float32")
+            assert kept.ctypes.data == places[k]
+            holders[k] = kept
+
+    def test_free_memory_of_other_sizes_is_given_back(self) -> None:
+        memory = ResultMemory(least=0)
+        first = memory.take((1000,), "float64")
+        gone = weakref.ref(first.base)
+        del first
+        assert gone() is None
+        memory.take((10,), "float64")
+        assert [m.size for _, m in memory._lent] == [10 * 8 + 64]
+
+    def test_small_results_are_no_concern_of_it(self) -> None:
+        memory = ResultMemory()
+        memory.take((10, 10), "float64")
+        assert not memory._lent
+
+    @pytest.mark.parametrize("method", ["tsit5", "bs32", "rk4", "rkl2", "etdrk4"])
+    def test_flows_are_the_same_with_it(self, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """All states are kept: none of them may be written over."""
+        start = rl.perturbed_euclidean(rl.Grid.torus((16, 16)), 0.1)
+        arguments = start, rl.RicciDeTurckFlow(), (0, 4e-3)
+        options: dict[str, Any] = {
+            "method": method,
+            "dt": 1e-3,
+            "kernel": "fused",
+            "t_eval": [0, 1e-3, 2e-3, 3e-3, 4e-3],
+        }
+        plain = rl.solve_flow(*arguments, **options)
+        monkeypatch.setattr(ResultMemory.__init__, "__defaults__", (0,))
+        other = rl.solve_flow(*arguments, **options)
+        assert len(plain) == len(other) == 5
+        for k in range(5):
+            np.testing.assert_array_equal(other[k].packed, plain[k].packed)
