@@ -10,7 +10,7 @@ HOST_TESTS := tests/torch_hosts tests/geomstats tests/mpi adapters/riemann_lne_m
 	tests/torch/test_quantization.py::TestFinalize::test_onnx \
 	adapters/riemann_lne_torch/hosts/lightning.py adapters/riemann_lne_torch/hosts/transformers.py
 
-.PHONY: help verify test test-all test-hosts test-gpu lint format package docs bench clean
+.PHONY: help verify test test-all test-hosts test-gpu lint format package docs docs-check bench clean
 
 help:
 	@echo "make verify    run the theorem audit (quick form) and write verify-report/"
@@ -21,6 +21,7 @@ help:
 	@echo "make lint      ruff and mypy"
 	@echo "make package   build wheel and sdist, and use each from an empty environment"
 	@echo "make docs      build the documentation into docs/_build/html"
+	@echo "make docs-check  build it without running the examples, and open every page in Chromium if there is one"
 	@echo "make bench     time the core, and peers where installed; writes bench-report/. Peers in another"
 	@echo "               Python: make bench PEER_PYTHON=/path/to/python"
 
@@ -109,6 +110,12 @@ package: $(VENV)/.test
 
 docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -W -b html docs docs/_build/html
+
+# The same pages but for the examples' pictures, with warnings as errors; then each on a phone's width.
+docs-check: $(VENV)/.docs
+	$(BIN)/python -m sphinx -q -W -D plot_gallery=0 -b html docs docs/_build/check
+	$(BIN)/python -m pip --disable-pip-version-check -q install 'pytest>=8'
+	$(BIN)/python docs/check_pages.py docs/_build/check
 
 bench: $(VENV)/.test
 	$(BIN)/riemann-lne bench --report bench-report $(if $(PEER_PYTHON),--peer-python $(PEER_PYTHON))

@@ -207,6 +207,13 @@ def write_comparisons(app: Any) -> None:
     write_results(HERE / "results", GENERATED / "comparison.md", EXTRA / "comparisons")
 
 
+def draw_pictures(app: Any) -> None:
+    """One picture of every function that draws, and that of the decision on a method."""
+    from pictures import draw
+
+    draw(GENERATED / "pictures")
+
+
 def write_benchmarks(app: Any) -> None:
     """The recorded benchmarks as tables and plots: no number of that page is typed."""
     from riemann_lne_benchmarks.page import write_pages
@@ -239,6 +246,7 @@ def setup(app: Any) -> None:
     app.connect("autodoc-process-docstring", plain_attribute_types, priority=600)
     app.connect("source-read", typeset_example)
     app.connect("builder-inited", write_commands)
+    app.connect("builder-inited", draw_pictures)
     app.connect("builder-inited", write_claims)
     app.connect("builder-inited", write_comparisons)
     app.connect("builder-inited", write_benchmarks)

@@ -319,7 +319,7 @@ def _formula(text: str, at: int) -> tuple[int, str] | None:
 
 
 _UNITS = {"s", "m", "h", "d", "k", "M", "G", "W", "D"}  # of a number before it
-_BEGINS = re.compile(r"(?<![\w`\"'.\\$/@<#|\]-])(?=[A-Za-z0-9(|-])")
+_BEGINS = re.compile(r"(?<![\w`\"'.\\$/@<#|\]^-])(?=[A-Za-z0-9(|-])")
 _SQUARE = re.compile(r"\b(\w+) x (\w+) \+ \2 x \1\b")
 _KEPT = re.compile(
     r"shape \([^)]*\)|\((?:[^()]*\*)[\w.]*shape\)|\(\.\.\., [^()]*\)"  # shapes of arrays

@@ -14,6 +14,9 @@ _FUNCTION = re.compile(
 _BARS = re.compile(r"(\\lvert(?:(?!\\lvert|\\rvert).)*\\rvert)(?=[\^_])")
 
 
+LONG = 45
+
+
 def convert(text: str, display: str) -> str:
     """MathML of a formula; a thin space parts a function from an argument without brackets."""
     text = _FUNCTION.sub(r"\\\1\\,", text)
@@ -23,7 +26,10 @@ def convert(text: str, display: str) -> str:
 def _inline(self: Any, node: Any) -> None:
     from docutils import nodes
 
-    self.body.append(convert(node.astext(), display="inline"))
+    text = node.astext()
+    made = convert(text, display="inline")
+    # A long one scrolls by itself where the screen is narrower than it.
+    self.body.append(f'<span class="long-formula">{made}</span>' if len(text) > LONG else made)
     raise nodes.SkipNode
 
 

@@ -16,7 +16,10 @@ ELSEWHERE = {
     "testing.md": "tests/testing/test_pages.py",
 }
 LONG = {"closed.md"}
-NEEDS = {"torch": ("estimators.md", "training.md", "comparison.md"), "xarray": ("surfaces.md",)}
+NEEDS = {
+    "torch": ("estimators.md", "training.md", "comparison.md", "own-network.md"),
+    "xarray": ("surfaces.md",),
+}
 
 
 def programs(page: Path) -> list[str]:
