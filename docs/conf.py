@@ -155,7 +155,9 @@ def plain_attribute_types(
 ) -> None:
     """Types of attributes as text: as a field, the n of "shape (n,)" would link to any n."""
     for i, line in enumerate(lines):
-        lines[i] = re.sub(r"^(\s*):type: (.+)$", r"\1*\2*", line)
+        # A first line with a colon reads as a type to napoleon, and may hold a formula.
+        kept = r"\1\2" if ":math:" in line else r"\1*\2*"
+        lines[i] = re.sub(r"^(\s*):type: (.+)$", kept, line)
 
 
 def typeset_example(app: Any, docname: str, source: list[str]) -> None:
