@@ -7,6 +7,7 @@ that follow the geometry, neckpinches, surgery.
 from .examples import corseted_sphere, dumbbell, odd_sines, random_sphere, round_sphere
 from .history import Piece, SurgeryHistory, flow_with_surgery
 from .metric import RotationalMetric
+from .parts import solve_in_parts
 from .solutions import bryant_soliton, king_rosenau, neckpinch_profile
 from .solve import NeckBelow, RotationalSolution, solve
 from .storage import load_history, save_history
@@ -33,4 +34,5 @@ __all__ = [
     "round_sphere",
     "save_history",
     "solve",
+    "solve_in_parts",
 ]

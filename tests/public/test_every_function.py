@@ -561,7 +561,7 @@ ELSEWHERE = {
     "plotting.draw_moment", "plotting.plot_neck", "plotting.plot_revolution",
     "symmetric.RotationalSolution",
     "symmetric.SurgeryHistory", "symmetric.Piece", "symmetric.Cap", "symmetric.cut",
-    "symmetric.cut_circle",
+    "symmetric.cut_circle", "symmetric.solve_in_parts",
     "symmetric.load_history", "symmetric.save_history",
     "symmetric.RotationalMetric.from_state", "conformal.ConformalSolution",
     "conformal.Uniformization", "conformal.ConformalMetric.from_coefficients",

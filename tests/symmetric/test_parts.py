@@ -1,0 +1,69 @@
+"""A flow that is written to a file from output to output, and gone on with."""
+
+import numpy as np
+import pytest
+
+from riemann_lne.errors import InvalidArgumentError
+from riemann_lne.symmetric import (
+    NeckBelow,
+    RotationalSolution,
+    dumbbell,
+    random_sphere,
+    solve,
+    solve_in_parts,
+)
+from riemann_lne.symmetric.flow import RotationalFlow
+
+TIMES = [0.0, 0.01, 0.02, 0.03]
+
+
+def test_a_run_that_was_interrupted_goes_on_to_the_same_states(tmp_path, monkeypatch):
+    g, path = random_sphere(32, seed=2), tmp_path / "run.npz"
+    whole = solve_in_parts(g, TIMES, tmp_path / "whole.npz", rtol=1e-5)
+    assert RotationalSolution.load(tmp_path / "whole.npz").metrics == whole.metrics
+    usual = solve(g, (0, TIMES[-1]), t_eval=TIMES, rtol=1e-8)
+    np.testing.assert_allclose(whole[-1].volume(), usual[-1].volume(), rtol=1e-4)
+
+    rhs, begun = RotationalFlow.__call__, []
+
+    def interrupted(flow, t, state):
+        begun.append(1)
+        if len(begun) > whole.nfev - 5:  # in the last part
+            raise KeyboardInterrupt
+        return rhs(flow, t, state)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RotationalFlow, "__call__", interrupted)
+        stopped = solve_in_parts(g, TIMES, path, rtol=1e-5)
+    assert stopped.status == -2
+    resumed = solve_in_parts(g, TIMES, path, rtol=1e-5, resume=True)
+    assert resumed.success
+    assert resumed.metrics == whole.metrics
+    np.testing.assert_array_equal(resumed.t, TIMES)
+    again = solve_in_parts(g, TIMES, path, rtol=1e-5, resume=True)
+    assert (again.metrics, again.nfev) == (resumed.metrics, resumed.nfev)
+    for other in (
+        {"metric": random_sphere(32, seed=3)},
+        {"times": [0.0, 0.02]},
+        {"rtol": 1e-6},
+    ):
+        arguments = {"metric": g, "times": TIMES, "rtol": 1e-5, **other}
+        with pytest.raises(InvalidArgumentError, match="another flow"):
+            solve_in_parts(checkpoint=path, resume=True, **arguments)
+
+
+def test_an_event_ends_all_parts(tmp_path):
+    g = dumbbell(48, 0.3)
+    run = solve_in_parts(g, [0, 0.01, 0.05, 0.1], tmp_path / "run.npz", events=NeckBelow(0.25))
+    assert run.status == 1
+    assert run[-1].neck_radius() == pytest.approx(0.25, rel=1e-3)
+    assert len(run) < 5
+
+
+def test_wrong_times_and_paths(tmp_path):
+    g = random_sphere(32)
+    for times in ([0.0], [0.0, 0.0], [0.1, 0.0]):
+        with pytest.raises(InvalidArgumentError, match="increasing"):
+            solve_in_parts(g, times, tmp_path / "run.npz")
+    with pytest.raises(InvalidArgumentError, match="npz"):
+        solve_in_parts(g, TIMES, tmp_path / "run.zarr")
