@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def solve_in_parts(
     3
     """
     when = [checks.number(t, "times") for t in times]
-    if len(when) < 2 or any(b <= a for a, b in zip(when, when[1:], strict=False)):
+    if len(when) < 2 or any(b <= a for a, b in pairwise(when)):
         raise InvalidArgumentError(f"times = {checks.shown(times)}; give two or more, increasing")
     file = npz_path(checkpoint)
     options: dict[str, Any] = {
@@ -125,8 +126,8 @@ def _recalled(
     known = found.parameters.get("times"), found.parameters.get("options")
     if known != (when, options) or found[0] != metric:
         raise InvalidArgumentError(
-            f"the checkpoint {file} is that of another flow; give another path, or the same metric, "
-            f"times and options: {known}"
+            f"the checkpoint {file} is that of another flow; give another path, or the same "
+            f"metric, times and options: {known}"
         )
     if found.status != -2:
         return found
