@@ -36,8 +36,7 @@ def padded_tile(f: Array, grid: Grid, order: int, tile: TileSlices) -> Array:
     Shapes: (c, *shape) -> (c, *(tile + 2 half_width)). The padded field as a whole is never made.
     """
     w = half_width(order)
-    frame = grid.frame(f, order)
-    if frame is not None:
+    for frame in grid.frames([f], order):
         return frame.region([s.start - w for s in tile], [s.stop + w for s in tile])
     whole = []
     for axis, part in enumerate(tile, start=1):

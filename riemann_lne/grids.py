@@ -209,9 +209,16 @@ class Grid:
         """Along which axes a field needs ghost points: all that do not close on themselves."""
         return tuple(not wraps for wraps in self.periodic)
 
-    def frame(self, f: Array, order: int) -> Frame | None:
-        """Surroundings of a field (c, *shape) of a block; None on a whole grid."""
-        return None
+    def frames(self, fields: Sequence[Array], order: int) -> list[Frame]:
+        """Surroundings of fields (c, *shape) of a block, which travel together.
+
+        Empty on a whole grid.
+        """
+        return []
+
+    def apart(self) -> Grid:
+        """The block as a grid of its own to reductions: they stay on this process."""
+        return self
 
     def require_whole(self, what: str) -> None:
         """Raise InvalidArgumentError on a block of a larger grid, for what needs all of it."""
@@ -358,6 +365,19 @@ class Frame(Protocol):
 
     def poke(self) -> None:
         """Give the library that carries the ghost points a moment."""
+
+    @property
+    def stacked(self) -> bool:
+        """Whether ``rows`` are all ghost points along the first axis, and in the field's strides.
+
+        The components of the rows then lie as far from each other as those of the field.
+        """
+
+    def rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Ghost points before the first row of a field and behind its last one, once they are here.
+
+        Each (c, half width, *rest); of NumPy.
+        """
 
 
 def _as_tuple(

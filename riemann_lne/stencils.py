@@ -34,7 +34,7 @@ from .coefficients import Order, central_weights, half_width, validate_order
 from .errors import ShapeError
 from .fourier import AxisSpectrum, irfftn, rfftn
 from .ghosts import TileSlices, pad, padded_tile, reflection_signs, take
-from .grids import Grid
+from .grids import Frame, Grid
 
 __all__ = [
     "Differentiator",
@@ -303,10 +303,12 @@ class Differentiator:
                 yield (rows, *rest), tuple(f.tile(rows) for f in self._spectral)
             return
         tiles = list(tile_slices(shape, self._points))
-        frames = [self._grid.frame(f, int(order)) for f in self._fields]
-        if None not in frames:
+        frames: Sequence[Frame | None] = self._grid.frames(self._fields, int(order))
+        if frames:
             # Those first that need nothing from other blocks: it is on its way meanwhile.
             tiles.sort(key=lambda tile: not self._inner(frames[0], tile))
+        else:
+            frames = [None] * len(self._fields)
         for tile in tiles:
             yield tile, tuple(self._local(f, frame, tile) for f, frame in zip(
                 self._fields, frames, strict=True

@@ -8,8 +8,50 @@ something that all processes must decide alike, asks the team of the grid. Diffe
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, TypeVar
+
+from .checks import choice
+
+F = TypeVar("F", bound=Callable[..., Any])
+OVER_BLOCKS = ("largest", "smallest")
+
+
+def over_blocks(which: str) -> Callable[[F], F]:
+    """Mark a function of a metric, or an event: of blocks the largest or smallest value counts.
+
+    ``solve_flow`` on a grid that processes share then gives the function the block of each process
+    as a grid of its own, and reduces the numbers of all such functions of a step together.
+
+    Parameters
+    ----------
+    which : "largest" or "smallest"
+
+    Raises
+    ------
+    UnknownNameError
+        If it is neither.
+
+    Examples
+    --------
+    >>> @over_blocks("largest")
+    ... def largest_component(metric):
+    ...     return float(metric.packed.max())
+    """
+    choice(which, "which", OVER_BLOCKS)
+
+    def mark(function: F) -> F:
+        setattr(function, "over_blocks", which)  # noqa: B010
+        return function
+
+    return mark
+
+
+def reduction_of(function: Any) -> str | None:
+    """How the numbers of blocks that a function gives are reduced; None where it does it itself."""
+    which = getattr(function, "over_blocks", None)
+    return None if which is None else choice(which, "over_blocks", OVER_BLOCKS)
 
 
 class Team:
@@ -35,6 +77,10 @@ class Team:
         """The smallest of the values of all processes; NaN if one is."""
         return -self.largest(-value)
 
+    def largest_of(self, values: Sequence[float]) -> list[float]:
+        """The largest of each of several values, in one reduction; NaN where one is."""
+        return list(values)
+
     def every(self, flag: bool) -> bool:
         """Whether it is true on all processes."""
         return self.largest(0.0 if flag else 1.0) == 0.0
@@ -43,9 +89,15 @@ class Team:
         """The smallest value, and its index on the whole grid, from that of every block."""
         return value, index
 
-    def same(self, value: float, what: str) -> float:
-        """A number of a function of the user, which must be the same on all processes."""
-        return value
+    def combined(
+        self, values: Sequence[float], which: Sequence[str | None], names: Sequence[str]
+    ) -> list[float]:
+        """Numbers of functions of a metric over all blocks, in one reduction.
+
+        ``which`` says "largest" or "smallest"; None of a number that must be the same on all
+        processes.
+        """
+        return list(values)
 
     def decided(self, flag: bool) -> bool:
         """The first process's flag, on all processes."""

@@ -12,6 +12,8 @@ Each process holds a block of every metric. Results are the same to the last bit
 processes, and the same as those of ``riemann_lne.solve_flow`` on one.
 """
 
+from riemann_lne.team import over_blocks
+
 from .gathering import gather, load
 from .grids import BlockGrid, distribute
 from .layouts import Layout, choose_dims
@@ -28,6 +30,7 @@ __all__ = [
     "distribute",
     "gather",
     "load",
+    "over_blocks",
     "plan",
     "solve_flow",
     "world",

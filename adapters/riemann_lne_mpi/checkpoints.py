@@ -91,9 +91,14 @@ class SharedCheckpointFile(CheckpointFile):
         with self._team.together():
             super().begin()
 
-    def _passed(self, seconds: float) -> bool:
+    def due(self, steps: int, overdue: float | None = None) -> bool:
+        if overdue is None and self.plan.seconds is not None:
+            overdue = self._team.largest(self.overdue())
+        return super().due(steps, overdue)
+
+    def overdue(self) -> float:
         # Clocks differ: that of the first process decides.
-        return self._team.decided(super()._passed(seconds))
+        return super().overdue() if self._team.rank == 0 else 0.0
 
     def write(
         self,

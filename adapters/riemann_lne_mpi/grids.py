@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from riemann_lne.arrays import Array, like, namespace, to_numpy
 from riemann_lne.coefficients import Order, validate_order
 from riemann_lne.errors import InvalidArgumentError
 from riemann_lne.grids import Frame, Grid, summed
-from riemann_lne.team import Team
+from riemann_lne.team import ALONE, Team
 
 from .frames import BlockFrame, Exchange
 from .layouts import Layout, checked_dims, choose_dims, extent, require_thick, slabs
@@ -42,6 +42,7 @@ class BlockGrid(Grid):
     layout: Layout | None = None
     links: Any = field(default=None, compare=False, repr=False)
     known: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    on_its_own: bool = field(default=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mirrors", self._faces(self.mirrors))
@@ -54,8 +55,14 @@ class BlockGrid(Grid):
 
     @property
     def team(self) -> Team:
-        """The processes that share the grid."""
-        return self._parts[2]
+        """The processes that share the grid; this one alone for the grid of ``apart``."""
+        return ALONE if self.on_its_own else self._parts[2]
+
+    def apart(self) -> BlockGrid:
+        key = ("apart", self.mirrors)
+        if key not in self.known:
+            self.known[key] = replace(self, on_its_own=True)
+        return self.known[key]
 
     @property
     def whole(self) -> Grid:
@@ -111,14 +118,20 @@ class BlockGrid(Grid):
         grid.require_stencil(order)
         require_thick(grid, layout, order)
 
-    def frame(self, f: Array, order: int) -> Frame | None:
-        return BlockFrame(self, f, order, self.exchange(order, f.shape[0], f.dtype))
+    def frames(self, fields: Sequence[Array], order: int) -> list[Frame]:
+        halo = None
+        if self._parts[1].size > 1:
+            counts = tuple(f.shape[0] for f in fields)
+            exchange = self.exchange(order, counts, fields[0].dtype)
+            hosts = [np.ascontiguousarray(to_numpy(f), dtype=exchange.dtype) for f in fields]
+            halo = exchange.begin(hosts)
+        return [BlockFrame(self, f, order, halo, k) for k, f in enumerate(fields)]
 
-    def exchange(self, order: int, count: int, dtype: Any) -> Exchange:
+    def exchange(self, order: int, counts: tuple[int, ...], dtype: Any) -> Exchange:
         """Communicator and types of an exchange of ghost points, made once."""
-        key = ("exchange", order, count, str(dtype), self._parts[2].generation)
+        key = ("exchange", order, counts, str(dtype), self._parts[2].generation)
         if key not in self.known:
-            self.known[key] = Exchange(self, order, count, dtype)
+            self.known[key] = Exchange(self, order, counts, dtype)
         return self.known[key]
 
     def transform(self) -> BlockTransform:

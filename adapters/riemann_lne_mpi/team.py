@@ -68,6 +68,9 @@ class MPITeam(Team):
         """Where the block of this process lies, for messages."""
         self.stopping = False
         """Whether this process was asked to stop (Ctrl-C)."""
+        self.reductions = 0
+        """Allreduces so far."""
+        self._told_to_stop: bool | None = None
         if self.size > 1:
             _end_all_with_one()
 
@@ -117,6 +120,7 @@ class MPITeam(Team):
         sent = np.concatenate([np.where(broken, -math.inf, given), broken])
         if self.size == 1:
             return given
+        self.reductions += 1
         found = np.empty_like(sent)
         self.wait(self.comm.Iallreduce(sent, found, op=mpi().MAX), sent, found)
         half = len(given)
@@ -151,21 +155,41 @@ class MPITeam(Team):
         # The first in C order where several are lowest, as on the whole grid.
         return min(pairs, key=lambda pair: (not math.isnan(pair[0]), pair[0], pair[1]))
 
-    def same(self, value: float, what: str) -> float:
-        highest, negative = self.reduced([value, -value])
-        if highest != -negative:
-            raise InvalidArgumentError(
-                f"{what} is {float(-negative):.9g} on one process and {float(highest):.9g} on "
-                "another: it saw its block of the metric alone. Reduce it over all blocks, with "
-                "metric.grid.team.largest(...), .smallest(...) or metric.grid.integrate(...)"
-            )
-        return value
+    def largest_of(self, values: Sequence[float]) -> list[float]:
+        # Whether someone was asked to stop goes along.
+        *found, stop = self.reduced([*values, float(self.stopping)])
+        self._told_to_stop = bool(stop > 0)
+        return [float(value) for value in found]
+
+    def combined(
+        self, values: Sequence[float], which: Sequence[str | None], names: Sequence[str]
+    ) -> list[float]:
+        if self.size == 1 or not values:
+            return list(values)
+        highest, negative = np.split(self.reduced([*values, *(-v for v in values)]), 2)
+        for kind, high, low, name in zip(which, highest, -negative, names, strict=True):
+            if kind is None and high != low:
+                raise InvalidArgumentError(
+                    f"{name} is {float(low):.9g} on one process and {float(high):.9g} on another: "
+                    "it saw its block of the metric alone. Reduce it over all blocks, with "
+                    "metric.grid.team.largest(...), .smallest(...) or metric.grid.integrate(...), "
+                    'or give it the attribute over_blocks = "largest" or "smallest"'
+                )
+        return [
+            float(low if kind == "smallest" else high)
+            for kind, high, low in zip(which, highest, -negative, strict=True)
+        ]
 
     def decided(self, flag: bool) -> bool:
         return self.size == 1 or bool(self.reduced([float(flag) if self.rank == 0 else 0.0])[0])
 
     def go_on(self) -> None:
-        if self.size > 1 and self.reduced([float(self.stopping)])[0] > 0:
+        if self.size == 1:
+            return
+        told, self._told_to_stop = self._told_to_stop, None
+        if told is None:
+            told = bool(self.reduced([float(self.stopping)])[0] > 0)
+        if told:
             raise KeyboardInterrupt
 
     @contextmanager

@@ -16,6 +16,7 @@ from ..errors import InvalidArgumentError
 from ..jets import MetricJet, symmetric_gradient, trace
 from ..metrics import MetricField, of_metric
 from ..stencils import LocalField, evaluate
+from ..team import over_blocks
 from ..tensors import metric_dimension, packed_size, table
 
 _QUADRATURE = 4
@@ -82,6 +83,7 @@ def euler_characteristic(metric: MetricField, order: Order = 4) -> float:
     return total_scalar_curvature(metric, order) / (4 * math.pi)
 
 
+@over_blocks("smallest")
 @of_metric
 def scalar_curvature_min(metric: MetricField, order: Order = 4) -> float:
     """Smallest R over the grid, 1 / length^2.
@@ -93,6 +95,7 @@ def scalar_curvature_min(metric: MetricField, order: Order = 4) -> float:
     return metric.grid.team.smallest(float(namespace(curvature).min(curvature)))
 
 
+@over_blocks("largest")
 @of_metric
 def scalar_curvature_max(metric: MetricField, order: Order = 4) -> float:
     """Largest R over the grid, 1 / length^2."""
@@ -100,6 +103,7 @@ def scalar_curvature_max(metric: MetricField, order: Order = 4) -> float:
     return metric.grid.team.largest(float(namespace(curvature).max(curvature)))
 
 
+@over_blocks("largest")
 @of_metric
 def curvature_max(metric: MetricField, order: Order = 4) -> float:
     """Largest |Rm| = (R_lijk R^lijk)^(1/2) over the grid, 1 / length^2.
@@ -131,6 +135,7 @@ def curvature_max(metric: MetricField, order: Order = 4) -> float:
     return math.sqrt(max(largest, 0.0))
 
 
+@over_blocks("largest")
 @of_metric
 def bianchi_residual(metric: MetricField, order: Order = 4) -> float:
     """Largest |div Ric - dR / 2|_g over the grid, 1 / length^3: the contracted Bianchi identity.

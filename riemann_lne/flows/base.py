@@ -102,6 +102,20 @@ def gauge_of(flow: Flow) -> GaugedFlow | None:
 
 
 @runtime_checkable
+class PointwiseBound(Protocol):
+    """A flow that says of what kind its bound of the spectral radius is."""
+
+    @property
+    def pointwise_bound(self) -> bool:
+        """Whether the bound over a grid is the largest of those over its blocks."""
+
+
+def has_pointwise_bound(flow: Flow) -> bool:
+    """Whether the bound of a flow over a grid is the largest of those over its blocks."""
+    return isinstance(flow, PointwiseBound) and flow.pointwise_bound
+
+
+@runtime_checkable
 class FastFlow(Flow, Protocol):
     """A flow whose right-hand side, updates and grid reductions are compiled."""
 

@@ -72,6 +72,11 @@ class LocalFlow:
         """``laplacian_factor`` times the Laplacian's bound."""
         return laplacian_spectral_radius(packed, grid, order) * self.laplacian_factor
 
+    @property
+    def pointwise_bound(self) -> bool:
+        """True, unless a subclass has a bound of another kind."""
+        return type(self).spectral_radius is LocalFlow.spectral_radius
+
     def compiled(self, compiler: FlowCompiler) -> Flow:
         """The flow with a kernel of its formula."""
         own = type(self).spectral_radius is not LocalFlow.spectral_radius

@@ -121,6 +121,11 @@ class RicciFlow:
         """
         return laplacian_spectral_radius(packed, grid, order) * self._factor(grid.ndim)
 
+    @property
+    def pointwise_bound(self) -> bool:
+        """True, unless a subclass has a bound of another kind."""
+        return type(self).spectral_radius is RicciFlow.spectral_radius
+
     @staticmethod
     def _factor(n: int) -> float:
         return max(1.0, 2 * (n - 1) / n)
@@ -234,6 +239,11 @@ class RicciDeTurckFlow:
     def spectral_radius(self, packed: Array, grid: Grid, order: Order) -> float:
         """The Laplacian's bound: see ``laplacian_spectral_radius``."""
         return laplacian_spectral_radius(packed, grid, order)
+
+    @property
+    def pointwise_bound(self) -> bool:
+        """True, unless a subclass has a bound of another kind."""
+        return type(self).spectral_radius is RicciDeTurckFlow.spectral_radius
 
     def compiled(self, compiler: FlowCompiler) -> Flow:
         """The flow with the kernel "ricci_deturck", or "ricci_deturck_background"."""

@@ -14,6 +14,7 @@ from .base import (
     Flow,
     FlowCompiler,
     gauge_of,
+    has_pointwise_bound,
     is_weakly_parabolic,
     require_exactly,
     require_flow,
@@ -90,6 +91,12 @@ class ScaledFlow:
         shift = 0.0 if callable(self.c) else abs(self.c)
         return self.flow.spectral_radius(packed, grid, order) + shift
 
+    @property
+    def pointwise_bound(self) -> bool:
+        """As the flow that is scaled."""
+        own = type(self).spectral_radius is not ScaledFlow.spectral_radius
+        return not own and has_pointwise_bound(self.flow)
+
     def compiled(self, compiler: FlowCompiler) -> Flow:
         """The same of the compiled form of the flow."""
         require_exactly(self, ScaledFlow)
@@ -162,12 +169,19 @@ class NormalizedRicciFlow:
         # A stage that is no metric must not end the run: the step is checked afterwards.
         density = xp.sqrt(xp.abs(determinant))
         # MetricField.volume integrates at order 4 unless told otherwise; so it is kept there.
-        change = grid.integrate(trace(inverse, table(rate, n), n) * density)
-        return float(change / grid.integrate(density))
+        both = xp.stack([trace(inverse, table(rate, n), n) * density, density], axis=0)
+        integrals = grid.integrate(both)
+        return float(integrals[0] / integrals[1])
 
     def spectral_radius(self, packed: Array, grid: Grid, order: Order) -> float:
         """That of the flow: the mean is one bounded, not a stiff, term."""
         return self.flow.spectral_radius(packed, grid, order)
+
+    @property
+    def pointwise_bound(self) -> bool:
+        """As the flow that is normalised."""
+        own = type(self).spectral_radius is not NormalizedRicciFlow.spectral_radius
+        return not own and has_pointwise_bound(self.flow)
 
     def compiled(self, compiler: FlowCompiler) -> Flow:
         """The same of the compiled form of the flow."""

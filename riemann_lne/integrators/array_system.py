@@ -25,6 +25,7 @@ from ..team import ALONE
 from .blockwise import Combination, combination
 from .diagnosis import Words
 from .events import as_number, blame
+from .pooled import Pool
 
 RightHandSide = Callable[[float, Array], Any]
 """(t, y) -> y', of the shape of y."""
@@ -71,6 +72,7 @@ class ArraySystem:
         valid: Callable[[Array], Any] | None = None,
     ) -> None:
         self.nfev = 0
+        self.pool = Pool(self.team)
         self._rhs, self._shape, self._valid = rhs, shape, valid
         self._dtype = like.dtype
         self._radius = radius

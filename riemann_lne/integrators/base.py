@@ -13,6 +13,7 @@ from ..arrays import Array
 from ..team import Team
 from .blockwise import Combination
 from .diagnosis import Words
+from .pooled import Pool
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,12 @@ class System(Protocol):
     ----------
     nfev : int
         Evaluations of the right-hand side so far.
+    pool : Pool
+        Maxima over the grid that are reduced together after a step.
     """
 
     nfev: int
+    pool: Pool
 
     @property
     def team(self) -> Team:
@@ -129,7 +133,10 @@ class System(Protocol):
         rtol: float,
         atol: float,
     ) -> float:
-        """The size of an error estimate, 0 without one; infinite for a state not admissible."""
+        """The size of an error estimate, 0 without one; infinite for a state not admissible.
+
+        Of the part of the state that this process holds; the pool has the largest of all parts.
+        """
 
     def speed(self, rate: Array, y: Array, rtol: float, atol: float) -> float:
         """Size of the right-hand side over that of the state, 1 / time."""

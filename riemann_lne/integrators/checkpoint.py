@@ -157,16 +157,22 @@ class CheckpointFile:
                 "it, remove it, or choose another path"
             )
 
-    def due(self, steps: int) -> bool:
-        """Whether it is time after so many accepted steps."""
+    def due(self, steps: int, overdue: float | None = None) -> bool:
+        """Whether it is time after so many accepted steps.
+
+        ``overdue``: what ``overdue()`` gave, if it has been asked for already.
+        """
         plan = self.plan
         if plan.steps is not None and steps - self._written_steps >= plan.steps:
             return True
-        return plan.seconds is not None and self._passed(plan.seconds)
+        return (self.overdue() if overdue is None else overdue) > 0
 
-    def _passed(self, seconds: float) -> bool:
-        """Whether a time has passed since the last checkpoint."""
-        return time.monotonic() - self._written_at >= seconds
+    def overdue(self) -> float:
+        """1.0 if the plan's time has passed since the last checkpoint, else 0.0."""
+        seconds = self.plan.seconds
+        if seconds is None:
+            return 0.0
+        return float(time.monotonic() - self._written_at >= seconds)
 
     def write(
         self,

@@ -4,6 +4,10 @@ An event is a callable ``event(t, metric) -> float``, as in ``scipy.integrate.so
 have the attributes ``terminal`` (end the flow there; default False) and ``direction`` (find changes
 from negative to positive only if > 0, the other way if < 0; default 0, both). This module has
 ready-made ones, reached as ``rl.events``.
+
+On a grid that processes share an event sees the block of its process. It either returns the same
+number on all (reduced by ``metric.grid.team``), or has the attribute ``over_blocks``, "largest" or
+"smallest": then its numbers are reduced together with all else that a step needs.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,9 +30,10 @@ from ..errors import DTypeError, InvalidArgumentError, NotFiniteError, RiemannLN
 from ..jets import MetricJet
 from ..metrics import MetricField
 from ..stencils import LocalField, evaluate
+from ..team import reduction_of
 from ..tensors import smallest_eigenvalue
 from .base import State
-from .semidiscrete import scaled_error
+from .semidiscrete import SemiDiscreteFlow, scaled_error
 from .stepper import Stepper
 
 Event: TypeAlias = Callable[[float, Any], float]
@@ -65,6 +71,7 @@ class Degenerate(_ReadyMade):
     """
 
     direction = -1
+    over_blocks = "smallest"
 
     def __init__(self, floor: float, terminal: bool = True) -> None:
         self.floor = checks.number(floor, "floor")
@@ -95,6 +102,7 @@ class CurvatureAbove(_ReadyMade):
     """
 
     direction = 1
+    over_blocks = "largest"
 
     def __init__(
         self, threshold: float, measure: str = "scalar", terminal: bool = True, order: Order = 4
@@ -178,9 +186,38 @@ class EventWatch:
         self.found: list[Occurrence] = []
         self.values: list[float] = []
 
+    def join(self, stepper: Stepper) -> None:
+        """Have the values after each step reduced with its error, where blocks are shared."""
+        system = stepper.system
+        if system.pool.shared and isinstance(system, SemiDiscreteFlow):
+            for k, event in enumerate(self.events):
+                if isinstance(event, SteadyState) or reduction_of(event) is not None:
+                    system.pool.add(("event", k), partial(self._ahead, k, system))
+
+    def _ahead(
+        self, index: int, system: SemiDiscreteFlow, state: State, admissible: bool
+    ) -> float | None:
+        """The value of an event on the block of this process, of which the largest counts."""
+        event = self.events[index]
+        if isinstance(event, SteadyState):
+            if state.rate is None:
+                return None
+            return system.rate_size_here(state.rate, state.y) - event.tolerance
+        metric = system.seen_ahead(state.t, state.y)
+        if metric is None:
+            return None
+        try:
+            # Also of what is no metric: the other processes may need ghost points of it.
+            value = float(event(state.t, metric))
+        except Exception:
+            if admissible:
+                raise
+            return math.nan
+        return value if reduction_of(event) == "largest" else -value
+
     def start(self, stepper: Stepper) -> None:
         """Values at the start."""
-        self.values = [self._value(k, stepper, stepper.state) for k in range(len(self.events))]
+        self.values = self._values(stepper, stepper.state)
         self.read_attributes()
 
     def read_attributes(self) -> None:
@@ -195,7 +232,7 @@ class EventWatch:
 
         The values and occurrences are only taken over by ``commit``.
         """
-        values = [self._value(k, stepper, state) for k in range(len(self.events))]
+        values = self._values(stepper, state)
         changed: list[tuple[float, int, State]] = []
         for k, (old, new) in enumerate(zip(self.values, values, strict=True)):
             if _crosses(old, new, self._directions[k]):
@@ -232,15 +269,34 @@ class EventWatch:
     def _directed(self, name: str) -> bool:
         return bool(getattr(self.events[self.names.index(name)], "direction", 0))
 
-    def _value(self, index: int, stepper: Stepper, state: State) -> float:
-        event, system = self.events[index], stepper.system
-        if isinstance(event, SteadyState):
-            return system.rate_size(stepper.rate_at(state), state.y) - event.tolerance
-        what = f"event {self.names[index]} at t = {state.t:.6g}"
-        with blame(what):
-            value = as_number(event(state.t, system.seen(state.t, state.y)), what)
-        team = system.team
-        return float(team.same(value, what))
+    def _values(self, stepper: Stepper, state: State) -> list[float]:
+        """The values of all events at a state."""
+        return self._of(range(len(self.events)), stepper, state)
+
+    def _of(self, indices: Sequence[int], stepper: Stepper, state: State) -> list[float]:
+        """The values of some events, those of the user's functions reduced together."""
+        system = stepper.system
+        found: dict[int, float] = {}
+        asked: list[tuple[int, float, str]] = []
+        for k in indices:
+            event, what = self.events[k], f"event {self.names[k]} at t = {state.t:.6g}"
+            known = system.pool.known(("event", k), state.y)
+            if known is not None:
+                found[k] = as_number(-known if reduction_of(event) == "smallest" else known, what)
+            elif isinstance(event, SteadyState):
+                rate = stepper.rate_at(state)
+                found[k] = system.rate_size(rate, state.y) - event.tolerance
+            else:
+                with blame(what):
+                    seen = system.seen(state.t, state.y)
+                    value = as_number(event(state.t, _for(event, seen)), what)
+                asked.append((k, value, what))
+        if asked:
+            which = [reduction_of(self.events[k]) for k, _, _ in asked]
+            values = [value for _, value, _ in asked]
+            reduced = system.team.combined(values, which, [what for _, _, what in asked])
+            found |= {k: value for (k, _, _), value in zip(asked, reduced, strict=True)}
+        return [found[k] for k in indices]
 
     def _locate(
         self, index: int, stepper: Stepper, before: State, state: State, old: float, new: float
@@ -256,7 +312,7 @@ class EventWatch:
         def value(fraction: float) -> float:
             if fraction not in seen:
                 place = stepper.probe(before, fraction * size)
-                seen[fraction] = (self._value(index, stepper, place), place)
+                seen[fraction] = (self._of([index], stepper, place)[0], place)
             return seen[fraction][0]
 
         # A tenth of what the tolerance means for the length of this step, but never below what
@@ -269,6 +325,21 @@ class EventWatch:
         )
         value(root)
         return seen[root][1]
+
+
+def _for(function: Any, seen: Any) -> Any:
+    """The metric that a function is given: a block on its own where its numbers are reduced."""
+    if reduction_of(function) is None or not isinstance(seen, MetricField):
+        return seen
+    return on_its_own(seen)
+
+
+def on_its_own(metric: MetricField) -> MetricField:
+    """The block of a metric that this process holds, as a grid of its own to reductions."""
+    grid = metric.grid.apart()
+    if grid is metric.grid:
+        return metric
+    return MetricField.from_packed(grid, metric.packed, check=False)
 
 
 def terminal_count(event: Any) -> int:

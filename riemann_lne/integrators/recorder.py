@@ -18,7 +18,8 @@ from ..errors import DTypeError, InvalidArgumentError
 from ..grids import Grid
 from ..io import MetricStore, StoredMetrics, reading
 from ..metrics import MetricField
-from .events import as_number, blame
+from ..team import reduction_of
+from .events import as_number, blame, on_its_own
 from .files import files_of
 
 Observables: TypeAlias = Mapping[str, Callable[[MetricField], float]]
@@ -79,13 +80,14 @@ class Recorder:
 
     def measure(self, t: float, metric: MetricField) -> tuple[float, ...]:
         """Values of all observables; an error names the one that is no number."""
-        values = []
-        for name, function in self.observe.items():
-            what = f"observable {name!r} at t = {t:.6g}"
-            with blame(what):
-                value = as_number(function(metric), what)
-            values.append(self.grid.team.same(value, what))
-        return tuple(values)
+        values, names = [], []
+        which = [reduction_of(function) for function in self.observe.values()]
+        apart = on_its_own(metric)
+        for (name, function), kind in zip(self.observe.items(), which, strict=True):
+            names.append(f"observable {name!r} at t = {t:.6g}")
+            with blame(names[-1]):
+                values.append(as_number(function(metric if kind is None else apart), names[-1]))
+        return tuple(self.grid.team.combined(values, which, names))
 
     def keep(self, t: float, packed: Array) -> None:
         """Add a metric."""

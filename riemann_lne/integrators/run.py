@@ -70,6 +70,9 @@ class Run:
         self.stepper, self.recorder, self.events = stepper, recorder, events
         self.outputs, self._file = outputs, file
         recorder.journaled = file is not None
+        events.join(stepper)
+        if file is not None:
+            stepper.system.pool.add("due", lambda state, admissible: file.overdue())
         control = stepper.control
         self._targets = outputs.targets(control.t0, control.t1)
         # Source of a partial solution and of a checkpoint; never from the middle of a step.
@@ -157,7 +160,7 @@ class Run:
                 arrival = self._inspect(before, after)
                 with uninterrupted():
                     self._commit(arrival)
-                    if self._file is not None and self._file.due(self.stepper.accepted):
+                    if self._due():
                         self._save()
                 report(arrival.state.t)
                 self.recorder.grid.team.go_on()
@@ -168,6 +171,13 @@ class Run:
                     return
         hints = (self.events.never(), stiffness_hint(self.stepper))
         self.message = "; ".join([_REACHED, *(h for h in hints if h)])
+
+    def _due(self) -> bool:
+        """Whether it is time for a checkpoint."""
+        if self._file is None:
+            return False
+        stepper = self.stepper
+        return self._file.due(stepper.accepted, stepper.system.pool.known("due", stepper.state.y))
 
     def _inspect(self, before: State, after: State) -> _Arrival:
         """Answers of the user's functions about a step, and the values to be kept of it."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..arrays import Array, guarded, like, namespace, writes
 from ..coefficients import Order
-from ..flows.base import FastFlow, Flow, is_weakly_parabolic
+from ..flows.base import FastFlow, Flow, has_pointwise_bound, is_weakly_parabolic
 from ..flows.ricci import require_background
 from ..fourier import irfftn, rfftn
 from ..grids import Grid
@@ -35,7 +35,11 @@ from ..tensors import (
 from .blockwise import Combination, combination, may_share_memory
 from .boundaries import Boundary, BoundaryConditions, BoundaryFunction
 from .diagnosis import Words
+from .pooled import Pool
 from .runge_kutta import TSIT5
+
+if TYPE_CHECKING:
+    from .base import State
 
 __all__ = ["BoundaryFunction", "SemiDiscreteFlow", "mean_laplacian_symbol", "scaled_error"]
 
@@ -86,6 +90,7 @@ class SemiDiscreteFlow:
         self.boundary = BoundaryConditions(boundary, grid, initial, span)
         self.grid = self.boundary.grid
         self.flow, self.kernel = choose(kernel, flow, self.grid, order, initial)
+        self.pool = Pool(grid.team)
         self._fast = self.flow if isinstance(self.flow, FastFlow) else None
         self._damping = _HighModes(grid, initial) if order == "fourier" else None
 
@@ -158,14 +163,33 @@ class SemiDiscreteFlow:
         """The metric of a state, for functions of the user, who cannot change the state by it."""
         return MetricField.from_packed(self.plain_grid, guarded(self.output(t, y)), check=False)
 
+    def seen_ahead(self, t: float, y: Array) -> MetricField | None:
+        """The block of this process of a state that may yet be rejected, as a grid of its own.
+
+        None where a metric can be had of accepted states alone.
+        """
+        return MetricField.from_packed(self.plain_grid.apart(), guarded(y), check=False)
+
     def settle(self, t: float, y: Array) -> Array:
         """The state with the boundary values of the time put in, after a step."""
         return self.boundary.set_values(t, y)
 
     def spectral_radius(self, t: float, y: Array) -> float:
         """Bound of the spectral radius at a state."""
-        moving = self.boundary.moving_part(self.metric_part(y))
-        return self.flow.spectral_radius(moving, self.grid, self.order)
+        known = self.pool.known("radius", y)
+        if known is None:
+            if has_pointwise_bound(self.flow):
+                # Methods that ask for it once do so after every step.
+                self.pool.add("radius", self._radius_here)
+            moving = self.boundary.moving_part(self.metric_part(y))
+            known = self.flow.spectral_radius(moving, self.grid, self.order)
+            self.pool.remember("radius", y, known)
+        return known
+
+    def _radius_here(self, state: State, admissible: bool) -> float:
+        """The bound over the block of this process."""
+        moving = self.boundary.moving_part(self.metric_part(state.y))
+        return self.flow.spectral_radius(moving, self.grid.apart(), self.order)
 
     def limiting_radius(self, t: float, y: Array) -> float:
         """The same: explicit steps are kept below the limit that it sets."""
@@ -225,8 +249,12 @@ class SemiDiscreteFlow:
 
     def rate_size(self, rate: Array, y: Array) -> float:
         """Largest |g'|_g over the grid."""
+        return self.grid.team.largest(self.rate_size_here(rate, y))
+
+    def rate_size_here(self, rate: Array, y: Array) -> float:
+        """The same over the block of this process."""
         g, h = self.metric_part(y), self.metric_part(rate)
-        return self.grid.team.largest(scaled_error(h, g, self.grid.ndim, 0.0, 1.0))
+        return scaled_error(h, g, self.grid.ndim, 0.0, 1.0)
 
     def scaled_size(
         self, error: Array | Combination, before: Array, y: Array, rtol: float, atol: float
@@ -244,13 +272,11 @@ class SemiDiscreteFlow:
     ) -> float:
         """The size of an error; infinite where the new state is no metric, zero without estimate.
 
-        In one reduction over all blocks.
+        Of the block of this process.
         """
         if not self._admissible_here(y):
-            here = math.inf
-        else:
-            here = 0.0 if error is None else self._size_here(error, y, rtol, atol)
-        return self.grid.team.largest(here)
+            return math.inf
+        return 0.0 if error is None else self._size_here(error, y, rtol, atol)
 
     def _size_here(self, error: Array | Combination, y: Array, rtol: float, atol: float) -> float:
         """The size of an error on the block of this process."""

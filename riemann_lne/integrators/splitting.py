@@ -21,9 +21,10 @@ def splitting_metric(system: SemiDiscreteFlow, y: Array) -> np.ndarray:
     """
     n = system.grid.ndim
     mean = mean_metric(system.metric_part(y), system.grid)
+    # Every process computes what is the same everywhere for itself: nothing is reduced.
     constant = mean.reshape(-1, *(1,) * n)
-    strongest = system.flow.spectral_radius(system.metric_part(y), system.grid, system.order)
-    usual = laplacian_spectral_radius(constant, system.grid, system.order)
+    strongest = system.spectral_radius(0.0, y)
+    usual = laplacian_spectral_radius(constant, system.grid.whole, system.order)
     return mean / max(1.0, 0.5 * strongest / usual) if strongest < math.inf else mean
 
 

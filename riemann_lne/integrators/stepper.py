@@ -82,6 +82,7 @@ class Stepper:
         state = self._equal_step(target) if with_dt else self._adapted_step(target)
         self.accepted += 1
         self.state = state
+        self.system.pool.accept()
         return state
 
     def rate_at(self, state: State) -> Array:
@@ -121,7 +122,7 @@ class Stepper:
         step = self.integrator.step(self.system, now, size, False)
         t = target if done == count - 1 else start + (done + 1) * size
         new = self.system.settle(t, step.y)
-        if not self.system.admissible(new):
+        if self._error(None, now.y, State(t, new, step.rate)) > 0:  # it is no metric any more
             limit = self.stability_limit(now)
             raise StepError(
                 diagnosis.broken(self.system, self.integrator.name, new, t, size, limit)
@@ -145,7 +146,7 @@ class Stepper:
             step = self.integrator.step(self.system, now, size, self.integrator.adaptive)
             t = target if last else now.t + size
             new = self.system.settle(t, step.y)
-            error = self._error(step.error, now.y, new)
+            error = self._error(step.error, now.y, State(t, new, step.rate))
             if error <= 1.0:
                 self.limited += limit < self._next
                 if self.integrator.adaptive:
@@ -154,6 +155,7 @@ class Stepper:
                     self._next = max(grown, self._next) if last and error < 0.1 else grown
                 return State(t, new, step.rate)
             self.rejected += 1
+            self.system.pool.reject()
             del step, new  # not to be held while the shorter step is taken
             self._next = size * self._controller.after_rejected(error)
             if self._next < _SMALLEST_STEP * (self.control.t1 - self.control.t0):
@@ -161,10 +163,11 @@ class Stepper:
                     diagnosis.step_too_small(self.system.words, now.t, self._next, self.control)
                 )
 
-    def _error(self, error: Array | Combination | None, before: Array, new: Array) -> float:
+    def _error(self, error: Array | Combination | None, before: Array, new: State) -> float:
         """Scaled error of a step; infinite where the result cannot be gone on from."""
-        control = self.control
-        return self.system.size_if_admissible(error, before, new, control.rtol, control.atol)
+        control, system = self.control, self.system
+        here = system.size_if_admissible(error, before, new.y, control.rtol, control.atol)
+        return system.pool.judged(new, here)
 
     def stability_limit(self, state: State) -> float:
         """Longest step that is taken at a state for the sake of stability."""

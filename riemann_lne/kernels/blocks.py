@@ -1,6 +1,7 @@
 """A kernel on a block of a larger grid: the inside while ghost points travel, then the rim.
 
-The kernel runs over the block as if the block closed on itself, which needs no ghost points and no
+Where blocks are cut along the first axis alone, the kernel reads ghost points where they arrive.
+Else it runs over the block as if the block closed on itself, which needs no ghost points and no
 copy of the field; what lies within a stencil of an open end is then wrong. Meanwhile the ghost
 points arrive. The rim, a slab at each open end, is computed anew from small arrays with ghost
 points. What is computed at a point does not depend on where the point lies in an array, so that the
@@ -40,6 +41,8 @@ def run_on_block(
 ) -> bool:
     """Fill the result on a block; whether the metric was one at all of its points."""
     width, shape = half_width(order), grid.shape
+    if len(fields) == 1 and frames[0].stacked and not any(grid.open_axes()[1:]):
+        return _by_rows(evaluate, fields[0], frames[0], shape, width, result, terms)
     ghosts = tuple(width if is_open else 0 for is_open in grid.open_axes())
     if any(g and size < _LEAST_WIDTHS * width for g, size in zip(ghosts, shape, strict=True)):
         padded = [frame.region(*_grown(shape, ghosts)) for frame in frames]
@@ -80,6 +83,38 @@ def run_on_block(
             rim = np.empty((result.shape[0], *size), dtype=result.dtype)
             good &= evaluate(regions, size, around, rim, here, (0, size[0]))
             result[(slice(None), *part)] = rim
+    return good
+
+
+def _by_rows(
+    evaluate: Evaluate,
+    field: np.ndarray,
+    frame: Frame,
+    shape: tuple[int, ...],
+    width: int,
+    result: np.ndarray,
+    terms: Sequence[np.ndarray],
+) -> bool:
+    """The same for a block that is open along the first axis alone: nothing is copied.
+
+    The kernel finds rows by a table, in which ghost rows can lie anywhere.
+    """
+    closed, good, end = (0,) * len(shape), True, shape[0] - width
+    cuts = [width + (end - width) * k // _PIECES for k in range(_PIECES + 1)]
+    for begin, stop in pairwise(cuts):
+        if begin < stop:
+            good &= evaluate([field], shape, closed, result, terms, (begin, stop))
+        frame.poke()
+    step = field[0, 0].size
+    inner = np.arange(shape[0], dtype=np.int64) * step
+    outer = [
+        (rows.ctypes.data - field.ctypes.data) // field.itemsize
+        + np.arange(width, dtype=np.int64) * step
+        for rows in frame.rows()
+    ]
+    table = np.concatenate([outer[0], inner, outer[1]])
+    for begin, stop in ((0, width), (end, shape[0])):
+        good &= evaluate([field], shape, closed, result, terms, (begin, stop), table)
     return good
 
 

@@ -182,7 +182,7 @@ class Kernel:
 
         evaluate = partial(self._evaluate, spacing=grid.spacing, factors=factors, threads=threads)
 
-        frames = [frame for f in fields if (frame := grid.frame(f, self.order)) is not None]
+        frames = grid.frames(fields, self.order)
         if frames:
             return run_on_block(evaluate, fields, frames, grid, self.order, result, terms)
         prepared = [np.ascontiguousarray(with_ghosts(f, grid, self.order)) for f in fields]
@@ -197,13 +197,21 @@ class Kernel:
         result: np.ndarray,
         terms: Sequence[np.ndarray],
         rows: tuple[int, int],
+        first: np.ndarray | None = None,
+        *,
         spacing: tuple[float, ...],
         factors: np.ndarray | None,
         threads: int | None,
     ) -> bool:
-        """Fill some rows of the first axis of the result from fields with ghost points."""
+        """Fill some rows of the first axis of the result from fields with ghost points.
+
+        ``first``: where the rows of the fields lie, ghost points included, if elsewhere than in
+        the fields themselves.
+        """
         width = half_width(self.order)
         tables, stride = offsets(shape, ghosts, width)
+        if first is not None:
+            tables = (first, *tables[1:])
         unit = unit_factors(spacing, self.order, self.dtype, self._program.tensor)
         sizes = np.array(shape, dtype=np.int64)
         pointers = _pointers(fields), _pointers(tables), _pointers(terms)

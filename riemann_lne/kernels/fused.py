@@ -13,7 +13,7 @@ import numpy as np
 from ..arrays import Array
 from ..coefficients import Order
 from ..errors import KernelUnavailableError, RiemannLNEError, UnknownNameError
-from ..flows.base import Background, CompilableFlow, Flow, Formula, nyquist_symbols
+from ..flows.base import Background, CompilableFlow, Flow, Formula, has_pointwise_bound, nyquist_symbols
 from ..grids import Grid
 from .agreement import require_agreement
 from .cpu import Kernel, compile_kernel, unsupported
@@ -69,6 +69,11 @@ class FusedFlow:
     def spectral_radius(self, packed: Array, grid: Grid, order: Order) -> float:
         """As the flow."""
         return self.flow.spectral_radius(packed, grid, order)
+
+    @property
+    def pointwise_bound(self) -> bool:
+        """As the flow."""
+        return has_pointwise_bound(self.flow)
 
     def _packed_background(self, t: float, packed: Array, grid: Grid) -> Array | None:
         return None if self._background is None else self._background(t, packed, grid)

@@ -38,12 +38,18 @@ def mpirun() -> Any:
     if reason is not None:
         pytest.skip(reason)
 
-    def run(size: int, *arguments: Any, timeout: float = 300.0, **environment: str) -> Any:
+    def run(
+        size: int,
+        *arguments: Any,
+        timeout: float = 300.0,
+        folder: Path = HERE,
+        **environment: str,
+    ) -> Any:
         paths = os.pathsep.join([str(ROOT), str(ROOT / "adapters"), str(ROOT / "validation")])
         given = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **environment}
         return subprocess.run(
             [launcher(), "-n", str(size), sys.executable, *map(str, arguments)],
-            capture_output=True, text=True, timeout=timeout, check=False, env=given, cwd=HERE,
+            capture_output=True, text=True, timeout=timeout, check=False, env=given, cwd=folder,
         )  # fmt: skip
 
     return run
