@@ -26,6 +26,7 @@ from riemann_lne.errors import DamagedFileError, InvalidArgumentError, StorageEr
 from riemann_lne.integrators.checkpoint import (
     COMMIT,
     GENERATIONS,
+    STATES,
     Checkpoint,
     CheckpointFile,
     Snapshot,
@@ -199,72 +200,61 @@ class SharedCheckpointFile(CheckpointFile):
         box: Box = self._grid.bounds
         plain: dict[str, Any] = {}
         arrays: dict[str, np.ndarray] = {}
-        records: list[tuple[str, int, float, bytes]] = []
+        records: list[tuple[str, int, float, np.ndarray]] = []
         for rank in range(layout.size):
             theirs = layout.box(rank)
             part = common(theirs, box)
             if part is None:
                 continue
-            folder = self._place(number, rank)
-            record, found = _generation(folder, wanted)
+            folder, place = self._place(number, rank), within(part, theirs)
+            record, found = _generation(folder, wanted, extent(theirs), place)
             plain = record["plain"]
             for name, values in found.items():
-                if name in ("y", "rate"):
-                    _paste(arrays, name, values, theirs, part, box)
+                if name in STATES:
+                    known = arrays.get(name)
+                    arrays[name] = _pasted(known, values, within(part, box), extent(box))
                 else:
                     arrays[name] = values
-            journal = Journal(folder / "journal").restore(record["journal"])
-            records = _paste_records(records, journal, found["y"].dtype, theirs, part, box)
+            dtype = found["y"].dtype
+            del found
+            marked = Journal(folder / "journal")
+            more = marked.parts(record["journal"], extent(theirs), dtype, place)
+            records = records or more
+            for k, (kind, index, t, values) in enumerate(more):
+                if kind != "o":
+                    known = records[k][3] if records is not more else None
+                    values = _pasted(known, values, within(part, box), extent(box))
+                    records[k] = (kind, index, t, values)
         self._written_steps = plain["stepper"]["accepted"]
-        return Snapshot(plain, arrays, records, anew=True)
+        buffers = [
+            (*r[:3], np.ascontiguousarray(r[3]).reshape(-1).view("u1").data) for r in records
+        ]
+        return Snapshot(plain, arrays, buffers, anew=True)
 
 
-def _generation(folder: Path, wanted: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The generation of a process that counts."""
-    for name in GENERATIONS:
-        path = folder / name
-        if exists(path):
-            try:
-                record, arrays = load_generation(path)
-            except DamagedFileError:
-                continue  # the one that was being written when the run was killed
-            if record["count"] == wanted:
-                return record, arrays
+def _generation(
+    folder: Path, wanted: int, box: Sequence[int] = (), place: Sequence[slice] | None = None
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The generation of a process that counts, or the part at a place of its block."""
+    # They are written in turn. The other one is older, or was being written at the end.
+    path = folder / GENERATIONS[(wanted - 1) % 2]
+    if exists(path):
+        record, arrays = load_generation(path, box, place)
+        if record["count"] == wanted:
+            return record, arrays
     raise DamagedFileError(
         f"{folder} does not hold generation {wanted}, which the commit record says is whole; "
         f"{_ADVICE}"
     )
 
 
-def _paste(
-    arrays: dict[str, np.ndarray], name: str, values: np.ndarray, theirs: Box, part: Box, box: Box
-) -> None:
-    """Put the part of an array that lies in a box into the array of the box."""
-    if values.shape[1:] != extent(theirs):
-        raise ValueError(f"{name} has shape {values.shape}, and its block {extent(theirs)}")
-    if name not in arrays:
-        arrays[name] = np.empty((values.shape[0], *extent(box)), values.dtype)
-    arrays[name][(slice(None), *within(part, box))] = values[(slice(None), *within(part, theirs))]
-
-
-def _paste_records(
-    known: list[tuple[str, int, float, bytes]],
-    found: list[tuple[str, int, float, bytes]],
-    dtype: Any,
-    theirs: Box,
-    part: Box,
-    box: Box,
-) -> list[tuple[str, int, float, bytes]]:
-    """The same of the metrics in a journal."""
-    result = []
-    for k, (kind, index, t, payload) in enumerate(found):
-        if kind != "o":
-            arrays: dict[str, np.ndarray] = {}
-            values = np.frombuffer(payload, dtype).reshape(-1, *extent(theirs))
-            if known:
-                before = np.frombuffer(known[k][3], dtype).reshape(-1, *extent(box))
-                arrays["metric"] = before.copy()
-            _paste(arrays, "metric", values, theirs, part, box)
-            payload = arrays["metric"].tobytes()
-        result.append((kind, index, t, payload))
-    return result
+def _pasted(
+    known: np.ndarray | None, values: np.ndarray, place: tuple[slice, ...], shape: tuple[int, ...]
+) -> np.ndarray:
+    """The field on a block with values put into a place of it."""
+    if known is None and values.shape[1:] == shape:
+        return values
+    if known is None:
+        known = np.empty((values.shape[0], *shape), values.dtype)
+    known[(slice(None), *place)] = values
+    return known

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from riemann_lne.grids import Grid
 from riemann_lne.integrators.checkpoint import Checkpoint, CheckpointFile
 from riemann_lne.integrators.files import Files
-from riemann_lne.io import MetricStore
+from riemann_lne.io import MetricStore, StoredMetrics
 from riemann_lne.locks import hold
 
 if TYPE_CHECKING:
@@ -35,6 +35,16 @@ class SharedFiles(Files):
         from .stores import SharedStore
 
         return SharedStore
+
+    def stored(
+        self, path: Path, written: Mapping[str, Sequence[int]] | None = None
+    ) -> StoredMetrics:
+        from .stores import read_through
+
+        found = StoredMetrics(path, written, read_through=False)
+        if written is not None:
+            read_through(found, self._team)
+        return found
 
     @contextmanager
     def hold(self, path: Path, purpose: str, inside: bool = True) -> Iterator[None]:

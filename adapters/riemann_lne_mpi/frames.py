@@ -86,9 +86,7 @@ class Exchange:
 
     def _extent(self, direction: tuple[int, ...]) -> tuple[int, ...]:
         """Points of a strip along every axis."""
-        return tuple(
-            self._width if d else n for d, n in zip(direction, self._shape, strict=True)
-        )
+        return tuple(self._width if d else n for d, n in zip(direction, self._shape, strict=True))
 
     def _ends(self, direction: tuple[int, ...]) -> list[int]:
         """Where the part of a block begins that goes in a direction."""

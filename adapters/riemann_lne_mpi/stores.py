@@ -11,12 +11,13 @@ import numpy as np
 
 from riemann_lne.atomic import storage_errors
 from riemann_lne.grids import Grid
-from riemann_lne.io import MetricStore, reading
+from riemann_lne.io import MetricStore, StoredMetrics, reading
 from riemann_lne.io.store import KIND, checksum, chunk_slices, joined, zarr_module
 from riemann_lne.tensors import packed_size
 
 from .grids import BlockGrid
 from .layouts import Box
+from .team import MPITeam
 
 
 def chunk_shape(grid: BlockGrid) -> tuple[int, ...]:
@@ -40,6 +41,32 @@ def chunk_boxes(grid: BlockGrid, chunk: Sequence[int]) -> list[Box]:
             box.append((min(count * k // d * c, n), min(count * (k + 1) // d * c, n)))
         boxes.append(tuple(box))
     return boxes
+
+
+def read_through(stored: StoredMetrics, team: MPITeam) -> None:
+    """Check all metrics of a store, of whose chunks each process reads its share.
+
+    Raises
+    ------
+    DamagedFileError
+        If one of them is not what was written.
+    """
+    chunk, shape = stored.chunk, stored.grid.shape
+    places = [part[1:] for part in chunk_slices((1, *shape), (1, *chunk[1:]))]
+    mine = range(team.rank, len(places), team.size)
+    names, wanted, rows = [], [], []
+    with team.together():
+        for name, crc, found in stored.checksums([places[k] for k in mine]):
+            names.append(name)
+            wanted.append(crc)
+            rows.append(np.zeros(len(places)))
+            rows[-1][list(mine)] = found
+    crcs = team.reduced(np.concatenate([*rows, [0.0]]))
+    with reading(stored.path, KIND):
+        for k, name in enumerate(names):
+            row = [int(c) for c in crcs[k * len(places) : (k + 1) * len(places)]]
+            if (row[0] if len(row) == 1 else joined(row)) != wanted[k]:
+                raise ValueError(f"{name} is not what was written")
 
 
 class SharedStore(MetricStore):

@@ -112,7 +112,7 @@ class MPITeam(Team):
                     self._abandoned.append((request, keep))
                     raise _NewsError
 
-    def reduced(self, values: Sequence[float]) -> np.ndarray:
+    def reduced(self, values: Sequence[float] | np.ndarray) -> np.ndarray:
         """The largest of each of the values; NaN where one is."""
         given = np.array(values, dtype=np.float64)
         broken = np.isnan(given)

@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from zlib import crc32
 
 import numpy as np
@@ -86,6 +86,9 @@ def remove_sets(folder: Path) -> None:
             shutil.rmtree(place, ignore_errors=True)
 
 
+Buffer: TypeAlias = "bytes | memoryview[Any]"
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """Everything a run consists of: plain values, and arrays by name.
@@ -95,7 +98,7 @@ class Snapshot:
 
     plain: dict[str, Any]
     arrays: dict[str, np.ndarray]
-    records: list[tuple[str, int, float, bytes]]
+    records: Sequence[tuple[str, int, float, Buffer]]
     anew: bool = False
 
 
@@ -297,13 +300,27 @@ def _seal(record: str, arrays: Mapping[str, np.ndarray]) -> int:
     result = crc32(record.encode())
     for name in sorted(arrays):
         values = np.ascontiguousarray(arrays[name])
-        result = crc32(f"{name} {values.dtype.str} {arrays[name].shape}".encode(), result)
+        result = crc32(_title(name, values.dtype, arrays[name].shape), result)
         result = crc32(values.reshape(-1).view(np.uint8).data, result)
     return result
 
 
-def load_generation(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Plain values and arrays of a generation, as they were sealed."""
+STATES = ("y", "rate")
+"""Arrays of a generation that are fields on the grid."""
+
+
+def _title(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    """What the seal holds of an array beside its values."""
+    return f"{name} {dtype.str} {shape}".encode()
+
+
+def load_generation(
+    path: Path, box: Sequence[int] = (), place: Sequence[slice] | None = None
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Plain values and arrays of a generation, as they were sealed.
+
+    With a place in the box of the grid that was saved, only this part of the fields.
+    """
     with reading(path, _KIND, _ADVICE), NpzReader(path) as file:
         text = file.text("record")
         record = table_value(json.loads(text))
@@ -311,9 +328,20 @@ def load_generation(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             raise ValueError(f"its format is {record.get('format')}, this version reads {_FORMAT}")
         file.expect("seal", "u", ())
         names = [name for name in file.names if name not in ("record", "seal")]
-        file.require_memory(names)
-        arrays = {name: file.read(name) for name in names}
-        if int(file.read("seal")[()]) != _seal(text, arrays):
+        arrays: dict[str, np.ndarray] = {}
+        if place is None:
+            file.require_memory(names)
+        found = crc32(text.encode())
+        for name in sorted(names):
+            header = file.header(name)
+            found = crc32(_title(name, header.dtype, header.shape), found)
+            if place is not None and name in STATES:
+                arrays[name], found = file.read_part(name, box, place, found)
+            else:
+                arrays[name] = file.read(name)
+                plain = np.ascontiguousarray(arrays[name])
+                found = crc32(plain.reshape(-1).view(np.uint8).data, found)
+        if int(file.read("seal")[()]) != found:
             raise ValueError("its values are not those that were written")
         field(record, "count", lambda v: checks.count(v, "count", least=1))
         field(record, "journal", lambda v: [checks.count(n, "mark") for n in v])

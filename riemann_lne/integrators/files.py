@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from ..grids import Grid
-from ..io import MetricStore
+from ..io import MetricStore, StoredMetrics
 from ..locks import hold
 from .checkpoint import Checkpoint, CheckpointFile
 
@@ -25,6 +25,12 @@ class Files:
     def stores(self) -> type[MetricStore]:
         """The class of the zarr stores: called for a new one, ``resume`` to go on with one."""
         return MetricStore
+
+    def stored(
+        self, path: Path, written: Mapping[str, Sequence[int]] | None = None
+    ) -> StoredMetrics:
+        """A store that a run reads; with what a checkpoint says was written, read through."""
+        return StoredMetrics(path, written)
 
     def hold(self, path: Path, purpose: str, inside: bool = True) -> AbstractContextManager[None]:
         """Own a folder or a store, see ``locks.hold``."""

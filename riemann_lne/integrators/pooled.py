@@ -1,9 +1,9 @@
 """Numbers about the state after a step that the processes of a grid reduce together, in one go.
 
-A step ends with several maxima over the grid: the size of its error, whether the result is a metric,
-the spectral radius for the next step, values of events. Where blocks of the grid lie on several
-processes each maximum would be a message that all wait for. Each process computes its part of all of
-them first; then one reduction gives them to all.
+A step ends with several maxima over the grid: the size of its error, whether the result is a
+metric, the spectral radius for the next step, values of events. Where blocks of the grid lie on
+several processes each maximum would be a message that all wait for. Each process computes its part
+of all of them first; then one reduction gives them to all.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from .. import checks
 from ..arrays import Array, to_numpy
 from ..errors import DTypeError, InvalidArgumentError
 from ..grids import Grid
-from ..io import MetricStore, StoredMetrics, reading
+from ..io import MetricStore, reading
 from ..metrics import MetricField
 from ..team import reduction_of
 from .events import as_number, blame, on_its_own
@@ -150,7 +150,7 @@ class Recorder:
     def metrics(self) -> Sequence[MetricField]:
         """The metrics that were kept; those of a store are read when they are asked for."""
         if self.disk is not None:
-            return StoredMetrics(self.disk.path)
+            return files_of(self.grid).stored(self.disk.path)
         return [MetricField.from_packed(self.grid, p, check=False) for p in self.kept]
 
     def table(self) -> dict[str, np.ndarray]:
@@ -177,7 +177,7 @@ class Recorder:
             return
         advice = "start the run anew with another checkpoint and store, or restore it from a copy"
         with reading(self.path, "the store of this run", advice):
-            stored = StoredMetrics(self.path, memory)
+            stored = files_of(self.grid).stored(self.path, memory)
             names = list(self.observe)
             if (stored.grid, stored.observed_names, stored.event_names) != (
                 self.grid.whole,

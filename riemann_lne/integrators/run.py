@@ -14,7 +14,7 @@ from ..errors import RiemannLNEError, StorageError
 from ..io import reading
 from ..metrics import MetricField
 from .base import State, StepError
-from .checkpoint import CheckpointFile, Snapshot
+from .checkpoint import Buffer, CheckpointFile, Snapshot
 from .dense import Interpolant
 from .diagnosis import stiffness_hint
 from .events import EventWatch, Occurrence
@@ -345,7 +345,7 @@ class Run:
             self._keep_last()
         self._snapshot()
 
-    def _packed(self, payload: bytes, dtype: Any) -> Array:
+    def _packed(self, payload: Buffer, dtype: Any) -> Array:
         """A packed metric of the journal, in the library of the run."""
         shape = (-1, *self.recorder.grid.shape)
         values = np.frombuffer(payload, dtype).reshape(shape).copy()

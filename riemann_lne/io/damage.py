@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,7 +67,9 @@ def exists(path: Path) -> bool:
 def read_text(path: Path, limit: int = MAX_TEXT_BYTES) -> str:
     """A text file, if it is not longer than expected; its size is looked at before it is read."""
     with open(path, "rb") as file:
-        content = file.read(limit + 1)
+        # A buffer is made for as much as is asked for.
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(min(size, limit) + 1)
     if len(content) > limit:
         raise ValueError(f"{path} is longer than {limit} bytes")
     return content.decode("utf-8")

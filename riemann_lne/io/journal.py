@@ -7,12 +7,14 @@ import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..atomic import storage_errors
 from ..checks import count
 from .damage import damaged, reading
+from .npz import read_part
 
 _KIND = "the journal that its checkpoint describes"
 # Never through a link that somebody put there.
@@ -70,18 +72,13 @@ class Journal:
             If they are not what was marked.
         """
         size, crc = (count(value, "mark") for value in mark)
-        there = self.path.stat().st_size if self.path.exists() else 0
-        if there < size:
-            raise damaged(
-                self.path, _KIND, f"the journal is shorter ({there} of {size} bytes)", _ADVICE
-            )
+        there = self._require_length(size)
         content = b""
         if size:
             # No more than was marked: the file may have grown to any size since.
             with reading(self.path, _KIND, _ADVICE), open(self.path, "rb") as file:
                 content = file.read(size)
-        if zlib.crc32(content) != crc:
-            raise damaged(self.path, _KIND, "its checksum is another one", _ADVICE)
+        self._require_checksum(zlib.crc32(content), crc)
         if there > size:
             with storage_errors("the journal", self.path):
                 os.truncate(self.path, size)
@@ -93,3 +90,50 @@ class Journal:
             records.append((kind.decode(), index, t, content[at : at + length]))
             at += length
         return records
+
+    def parts(
+        self, mark: Sequence[int], box: Sequence[int], dtype: Any, place: Sequence[slice]
+    ) -> list[tuple[str, int, float, np.ndarray]]:
+        """The records up to a mark, of metrics (c, *box) only the part at a place.
+
+        The file is left as it is. Of each metric a few rows are held at a time.
+
+        Raises
+        ------
+        DamagedFileError
+            If they are not what was marked.
+        """
+        size, wanted = (count(value, "mark") for value in mark)
+        self._require_length(size)
+        points, crc, at = int(np.prod(box)) * np.dtype(dtype).itemsize, 0, 0
+        records: list[tuple[str, int, float, np.ndarray]] = []
+        with reading(self.path, _KIND, _ADVICE), open(self.path, "rb") as file:
+            while at < size:
+                head = file.read(self._HEADER.size)
+                crc = zlib.crc32(head, crc)
+                kind, index, t, length = self._HEADER.unpack(head)
+                at += len(head) + length
+                if at > size:
+                    raise ValueError("a record is longer than the journal")
+                if kind == b"o":
+                    payload = file.read(length)
+                    values, crc = np.frombuffer(payload), zlib.crc32(payload, crc)
+                else:
+                    shape = (length // points, *box)
+                    values, crc = read_part(file, shape, dtype, place, crc)
+                records.append((kind.decode(), index, t, values))
+        self._require_checksum(crc, wanted)
+        return records
+
+    def _require_length(self, size: int) -> int:
+        """The length of the file, or an error if it is shorter than a size."""
+        there = self.path.stat().st_size if self.path.exists() else 0
+        if there < size:
+            raise damaged(
+                self.path, _KIND, f"the journal is shorter ({there} of {size} bytes)", _ADVICE
+            )
+        return there
+
+    def _require_checksum(self, found: int, wanted: int) -> None:
+        if found != wanted:
+            raise damaged(self.path, _KIND, "its checksum is another one", _ADVICE)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -172,6 +173,23 @@ class NpzReader:
                 raise ValueError(f"{name} is longer than its header says")
         return values.view(header.dtype).reshape(header.shape, order="F" if header.fortran else "C")
 
+    def read_part(
+        self, name: str, box: Sequence[int], place: Sequence[slice], crc: int = 0
+    ) -> tuple[np.ndarray, int]:
+        """The part of a field (c, *box) at a place, and the CRC-32 of the whole field.
+
+        The CRC goes on from one. Of the rest of the field a few rows are held at a time.
+        """
+        header = self.header(name)
+        if header.fortran or header.shape[1:] != tuple(box):
+            raise ValueError(f"{name} has shape {header.shape}, and its block {tuple(box)}")
+        with self._archive.open(self._members[name]) as file:
+            file.read(header.start)
+            result = read_part(file, header.shape, header.dtype, place, crc)
+            if file.read(1):
+                raise ValueError(f"{name} is longer than its header says")
+        return result
+
     def text(self, name: str) -> str:
         """A text that was stored as an array of no dimensions."""
         header = self.expect(name, "U", ())
@@ -179,6 +197,34 @@ class NpzReader:
             raise ValueError(f"{name} is a text of {header.nbytes} bytes")
         # An empty array of a text type of no length cannot be viewed.
         return str(self.read(name)[()]) if header.nbytes else ""
+
+
+def read_part(
+    file: Any, shape: Sequence[int], dtype: Any, place: Sequence[slice], crc: int
+) -> tuple[np.ndarray, int]:
+    """The part of a field (c, *box) at a place of the box, read from an open file row by row.
+
+    Also the CRC-32 of all of its bytes, gone on from ``crc``.
+    """
+    components, rows, *rest = shape
+    first, *others = place
+    sizes = [len(range(*s.indices(n))) for s, n in zip(place, shape[1:], strict=True)]
+    result = np.empty((components, *sizes), dtype)
+    row = np.empty(rest, dtype)
+    memory = row.reshape(-1).view(np.uint8).data
+    begin, end, _ = first.indices(rows)
+    for c in range(components):
+        for i in range(rows):
+            at = 0
+            while at < len(memory):
+                count = file.readinto(memory[at:])
+                if not count:
+                    raise ValueError("a field ends before its last row")
+                at += count
+            crc = crc32(memory, crc)
+            if begin <= i < end:
+                result[c, i - begin] = row[tuple(others)]
+    return result, crc
 
 
 def physical_memory() -> int | None:

@@ -51,6 +51,8 @@ class StoredMetrics(Sequence[MetricField]):
     upto : mapping, optional
         What a checkpoint says was written (``MetricStore.written``): what follows is not looked at,
         and all of it is read through.
+    read_through : bool
+        False to read no metric at once, however small the store is.
 
     Attributes
     ----------
@@ -71,6 +73,7 @@ class StoredMetrics(Sequence[MetricField]):
         self,
         path: str | os.PathLike[str],
         upto: Mapping[str, Sequence[int]] | None = None,
+        read_through: bool = True,
     ) -> None:
         self.path = Path(path)
         if not exists(self.path):
@@ -90,7 +93,8 @@ class StoredMetrics(Sequence[MetricField]):
                 self._open(attributes, upto)
             else:
                 self._open_old(attributes)
-        if self.checked and (upto is not None or self.nbytes <= _CHECKED_BYTES):
+        small = upto is not None or self.nbytes <= _CHECKED_BYTES
+        if self.checked and read_through and small:
             self.verify()
 
     def _open(self, attributes: dict[str, Any], upto: Any) -> None:
@@ -298,6 +302,36 @@ class StoredMetrics(Sequence[MetricField]):
             if not np.all(np.isfinite(values)):
                 raise ValueError(f"metric {index} is not finite")
         return values
+
+    @property
+    def chunk(self) -> tuple[int, ...]:
+        """Shape (c, ...) of a chunk of a metric."""
+        return tuple(int(n) for n in self._packed.chunks[1:])
+
+    def checksums(self, parts: Sequence[tuple[slice, ...]]) -> Iterator[tuple[str, int, list[int]]]:
+        """Name, checksum and those of some chunks of each metric and event; one chunk is held.
+
+        A process that reads some of the chunks can so check the store with others that read the
+        rest (``store.joined``).
+
+        Parameters
+        ----------
+        parts : sequence of tuple of slice
+            Places of chunks in the grid.
+        """
+        crcs = [int(row["crc"]) for row in self._event_rows]
+        sources = [("metric", self._packed, [int(c) for c in self._checksums])]
+        sources.append(("event", self._packed_event, crcs))
+        for kind, array, wanted in sources:
+            for k, crc in enumerate(wanted):
+                found = []
+                with reading(self.path, KIND):
+                    for part in parts:
+                        values = np.asarray(array[(k, slice(None), *part)])
+                        if not np.all(np.isfinite(values)):
+                            raise ValueError(f"{kind} {k} is not finite")
+                        found.append(checksum(values))
+                yield f"{kind} {k}", crc, found
 
     def _require_metric(self, packed: np.ndarray, crc: int | None, name: str) -> None:
         if crc is not None and checksum(packed, self._packed.chunks[1:]) != crc:

@@ -13,7 +13,14 @@ import numpy as np
 from ..arrays import Array
 from ..coefficients import Order
 from ..errors import KernelUnavailableError, RiemannLNEError, UnknownNameError
-from ..flows.base import Background, CompilableFlow, Flow, Formula, has_pointwise_bound, nyquist_symbols
+from ..flows.base import (
+    Background,
+    CompilableFlow,
+    Flow,
+    Formula,
+    has_pointwise_bound,
+    nyquist_symbols,
+)
 from ..grids import Grid
 from .agreement import require_agreement
 from .cpu import Kernel, compile_kernel, unsupported
