@@ -250,6 +250,29 @@ class Grid:
         weights = None if order is None else self.quadrature_weights(order)
         return summed(values, weights, range(self.ndim))
 
+    def first(self) -> tuple[int, ...]:
+        """Index of the block's first point on the whole grid."""
+        return (0,) * self.ndim
+
+    def on_whole(self, index: tuple[int, ...]) -> tuple[int, ...]:
+        """The index on the whole grid of a point of the block."""
+        return tuple(i + a for i, a in zip(index, self.first(), strict=True))
+
+    def whole_axis(self, axis: int) -> Any:
+        """Transforms along an axis of which the block has a part; None where it has all of it."""
+        return None
+
+    def around(
+        self,
+        field: Array,
+        lowest: Sequence[float],
+        highest: Sequence[float],
+        points: int,
+        factor: int,
+    ) -> tuple[Array, tuple[int, ...]] | None:
+        """Points outside a block that interpolation needs; None on a whole grid."""
+        return None
+
     def transform(self) -> Any:
         """Fourier transforms over the blocks of a grid; None for the usual ones of a whole grid."""
         return None

@@ -32,7 +32,7 @@ from .arrays import (
 )
 from .coefficients import Order, central_weights, half_width, validate_order
 from .errors import ShapeError
-from .fourier import AxisSpectrum, irfftn, rfftn
+from .fourier import AxisSpectrum, along, irfftn, rfftn
 from .ghosts import TileSlices, pad, padded_tile, reflection_signs, take
 from .grids import Frame, Grid
 
@@ -174,38 +174,56 @@ class _DifferencedTile:
 
 
 class _FourierFields:
-    """A field on a torus with its first and second Fourier derivative along the first axis.
+    """A field on a torus with some of its Fourier derivatives: those that tiles cannot have.
 
-    The derivatives along all other axes are made for a tile, which is as long as the torus along
-    those axes.
+    A tile is as long as the torus along all axes but the first one, and along those that other
+    blocks share. The derivatives along these are made for all of the field.
     """
 
     def __init__(self, f: Array, grid: Grid) -> None:
-        self.grid = grid
-        xp = namespace(f)
-        if not writes(f):
-            spectrum = AxisSpectrum(f, 1, grid.lengths[0])
-            self.parts = (f, spectrum.derivative(1), spectrum.derivative(2))
-            return
-        first, second = xp.empty_like(f), xp.empty_like(f)
-        # One component at a time: no transform of the field is held in full.
-        for c in range(f.shape[0]):
-            spectrum = AxisSpectrum(f[c, ...], 0, grid.lengths[0])
-            first[c, ...], second[c, ...] = spectrum.derivative(1), spectrum.derivative(2)
-        self.parts = (f, first, second)
+        self.grid, self._f = grid, f
+        shared = [a for a in range(grid.ndim) if grid.whole_axis(a) is not None]
+        self.known: dict[tuple[int, ...], Array] = {}
+        for a in sorted({0, *shared}):
+            self.known[(a,)], self.known[a, a] = _fourier_derivatives(f, grid, a, (1, 2))
+        for b in shared:
+            for a in range(b):
+                first = self.known.get((a,))
+                if first is None:
+                    (first,) = _fourier_derivatives(f, grid, a, (1,))
+                (self.known[a, b],) = _fourier_derivatives(first, grid, b, (1,))
 
     def tile(self, rows: slice) -> _FourierTile:
         """The tile of some rows along the first axis."""
-        value, first, second = (part[:, rows, ...] for part in self.parts)
-        return _FourierTile(value, first, second, self.grid)
+        known = {at: part[:, rows, ...] for at, part in self.known.items()}
+        return _FourierTile(self._f[:, rows, ...], known, self.grid)
+
+
+def _fourier_derivatives(
+    f: Array, grid: Grid, axis: int, powers: tuple[int, ...]
+) -> tuple[Array, ...]:
+    """First or second derivatives of a field (c, *shape) along an axis."""
+
+    def transform(part: Array) -> list[Array]:
+        spectrum = AxisSpectrum(part, axis + 1, grid.lengths[axis])
+        return [spectrum.derivative(power) for power in powers]
+
+    if not writes(f):
+        return tuple(along(f, grid, axis, transform, len(powers)))
+    results = tuple(namespace(f).empty_like(f) for _ in powers)
+    # One component at a time: no transform of the field is held in full.
+    for c in range(f.shape[0]):
+        parts = along(f[c : c + 1, ...], grid, axis, transform, len(powers))
+        for result, part in zip(results, parts, strict=True):
+            result[c : c + 1, ...] = part
+    return results
 
 
 class _FourierTile:
     """Fourier derivatives along one axis after another."""
 
-    def __init__(self, value: Array, first: Array, second: Array, grid: Grid) -> None:
-        self._value, self._second, self._grid = value, second, grid
-        self._first: dict[int, Array] = {0: first}
+    def __init__(self, value: Array, known: dict[tuple[int, ...], Array], grid: Grid) -> None:
+        self._value, self._known, self._grid = value, known, grid
         self._spectra: dict[int, AxisSpectrum] = {}
 
     def _spectrum(self, axis: int) -> AxisSpectrum:
@@ -219,14 +237,16 @@ class _FourierTile:
         return self._value
 
     def first(self, a: int) -> Array:
-        if a not in self._first:
-            self._first[a] = self._spectrum(a).derivative(1)
-        return self._first[a]
+        if (a,) not in self._known:
+            self._known[(a,)] = self._spectrum(a).derivative(1)
+        return self._known[(a,)]
 
     def second(self, a: int, b: int) -> Array:
         a, b = min(a, b), max(a, b)
+        if (a, b) in self._known:
+            return self._known[a, b]
         if a == b:
-            return self._second if a == 0 else self._spectrum(a).derivative(2)
+            return self._spectrum(a).derivative(2)
         return AxisSpectrum(self.first(a), b + 1, self._grid.lengths[b]).derivative(1)
 
 

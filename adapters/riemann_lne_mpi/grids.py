@@ -17,6 +17,7 @@ from riemann_lne.team import ALONE, Team
 from .frames import BlockFrame, Exchange
 from .layouts import Layout, checked_dims, choose_dims, extent, require_thick, slabs
 from .moves import Move
+from .surroundings import WholeAxis, around
 from .team import MPITeam, world
 from .transforms import BlockTransform
 
@@ -110,13 +111,9 @@ class BlockGrid(Grid):
     def require_stencil(self, order: Order) -> None:
         grid, layout, _ = self._parts
         order = validate_order(order)
-        if order == "fourier":
-            raise InvalidArgumentError(
-                "Fourier derivatives need whole axes; on a grid that processes share use order=2, "
-                "4, 6 or 8 (method 'etdrk4' works with these)"
-            )
         grid.require_stencil(order)
-        require_thick(grid, layout, order)
+        if order != "fourier":  # for these whole axes are brought together
+            require_thick(grid, layout, order)
 
     def frames(self, fields: Sequence[Array], order: int) -> list[Frame]:
         halo = None
@@ -133,6 +130,22 @@ class BlockGrid(Grid):
         if key not in self.known:
             self.known[key] = Exchange(self, order, counts, dtype)
         return self.known[key]
+
+    def first(self) -> tuple[int, ...]:
+        return self.start
+
+    def whole_axis(self, axis: int) -> WholeAxis | None:
+        return WholeAxis(self, axis) if self._parts[1].dims[axis] > 1 else None
+
+    def around(
+        self,
+        field: Array,
+        lowest: Sequence[float],
+        highest: Sequence[float],
+        points: int,
+        factor: int,
+    ) -> tuple[Array, tuple[int, ...]]:
+        return around(self, field, lowest, highest, points, factor)
 
     def transform(self) -> BlockTransform:
         return BlockTransform(self)

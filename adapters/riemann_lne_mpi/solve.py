@@ -38,16 +38,19 @@ def solve_flow(metric: MetricField, *arguments: Any, **options: Any) -> FlowSolu
     metric : MetricField
         On a grid of ``distribute``. A metric on a whole grid, the same on all processes, is cut.
     events, observe
-        Functions see the block of their process, and return the same number on all: reduce with
-        ``metric.grid.team.largest`` and ``.smallest`` or ``metric.grid.integrate``. Those of the
-        library do. A number that differs between processes is an error.
+        Functions see the block of their process. Those with the attribute ``over_blocks``,
+        "largest" or "smallest", have their numbers reduced, all of a step together; others return
+        the same number on all processes, reduced by ``metric.grid.team.largest`` and ``.smallest``
+        or ``metric.grid.integrate``: one that differs is an error. Those of the library need
+        nothing.
     store
         A path is one zarr store, written by all and read by the core; ``solution.metrics`` are then
         whole metrics, read when asked for.
     checkpoint
         A folder with a part for each process. A run can go on with another number of processes.
-    order, flow
-        No Fourier derivatives (method "etdrk4" works), and no ``gauge="deturck"``.
+    order
+        With "fourier" axes that are cut are brought together for every derivative along them, which
+        moves the whole metric several times in a right-hand side.
 
     Raises
     ------

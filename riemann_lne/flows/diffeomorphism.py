@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, device, like, namespace, total
+from ..arrays import Array, like, namespace, put, total
 from ..coefficients import Order
+from ..fourier import along
 from ..grids import Grid
 from ..interpolation import lagrange
 from ..stencils import gradient, pad
@@ -38,50 +39,72 @@ def interpolate(field: Array, displacement: Array, grid: Grid, order: Order) -> 
     """
     factor = 1
     points = _FOURIER_POINTS if order == "fourier" else int(order) + 2
-    source = grid
+    whole = source = grid.whole
     if order == "fourier":
         factor = _REFINEMENT
-        source = Grid.torus(tuple(factor * s for s in grid.shape), grid.lengths, grid.lower)
-        field = _refined(field, grid, source)
-    padded = pad(field, source, points)
-    bases, weights = _cells(displacement, grid, source, factor, points)
-    return _gathered(padded, bases, weights)
+        source = Grid.torus(tuple(factor * s for s in whole.shape), whole.lengths, whole.lower)
+        field = _refined(field, grid, factor)
+    elif whole is grid:
+        source = grid
+    shifts = [displacement[a, ...] * (1.0 / source.spacing[a]) for a in range(grid.ndim)]
+    xp = namespace(displacement)
+    lowest, highest = ([float(f(s)) for s in shifts] for f in (xp.min, xp.max))
+    part = grid.around(field, lowest, highest, points, factor)
+    bases, weights = _cells(shifts, grid, source, factor, points)
+    if part is None:
+        return _gathered(pad(field, source, points), bases, weights, (-(points // 2),) * grid.ndim)
+    region, first = part
+    inner = [_within(b, a, n, points, source.shape[axis]) for axis, (b, a, n) in enumerate(
+        zip(bases, first, region.shape[1:], strict=True)
+    )]  # fmt: skip
+    return _gathered(region, inner, weights, first)
 
 
-def _refined(field: Array, grid: Grid, finer: Grid) -> Array:
+def _within(base: Array, first: int, size: int, points: int, period: int) -> Array:
+    """Where cells begin, such that their points lie in a region of so many points."""
+    xp = namespace(base)
+    low, high = first + points // 2 - 1, first + size - points // 2 - 1
+    # A region that holds the whole axis has each cell once; others have those of this block.
+    base = base + period * xp.astype(base < low, base.dtype)
+    base = base - period * xp.astype(base > high, base.dtype)
+    # Of a state that is not finite: any cell, the weights are not finite either.
+    return xp.clip(base, low, high)
+
+
+def _refined(field: Array, grid: Grid, factor: int) -> Array:
     """The trigonometric interpolant of a field on a finer grid of the same torus."""
-    xp = namespace(field)
-    axes = tuple(range(1, grid.ndim + 1))
-    hat = xp.fft.rfftn(field, axes=axes)
-    for axis, (size, new) in enumerate(zip(grid.shape, finer.shape, strict=True), start=1):
-        half = size // 2 + 1
-        low = hat[(*(slice(None),) * axis, slice(0, half))]
-        last = axis == grid.ndim
-        length = new // 2 + 1 if last else new
-        parts = [low]
-        negative = size - half
-        gap = [length - half - (0 if last else negative) if a == axis else s
-               for a, s in enumerate(hat.shape)]  # fmt: skip
-        parts.append(xp.zeros(tuple(gap), dtype=hat.dtype, device=device(hat)))
-        if not last:
-            parts.append(hat[(*(slice(None),) * axis, slice(half, None))])
-        hat = xp.concat(parts, axis=axis)
-    scale = float(np.prod([b / a for a, b in zip(grid.shape, finer.shape, strict=True)]))
-    return xp.fft.irfftn(hat, s=finer.shape, axes=axes) * scale
+    xp, scale = namespace(field), [1] * grid.ndim
+    for axis in range(grid.ndim):
+        size = factor * grid.whole.shape[axis]
+
+        def finer(part: Array, axis: int = axis, size: int = size) -> list[Array]:
+            hat = xp.fft.rfft(part, axis=axis + 1)
+            if (size // factor) % 2 == 0:
+                # The highest mode stands for itself and its mirror image, which now are two.
+                last = (*(slice(None),) * (axis + 1), slice(size // factor // 2, None))
+                hat = put(hat, last, hat[last] * 0.5)
+            return [xp.fft.irfft(hat, n=size, axis=axis + 1) * float(factor)]
+
+        (field,) = along(field, grid, axis, finer, 1, scale, factor)
+        scale[axis] = factor
+    return field
 
 
 def _cells(
-    displacement: Array, grid: Grid, source: Grid, factor: int, points: int
+    shifts: list[Array], grid: Grid, source: Grid, factor: int, points: int
 ) -> tuple[list[Array], list[list[Array]]]:
-    """For each axis: where the points of the interpolation begin, and their weights."""
-    xp = namespace(displacement)
+    """For each axis: where the points of the interpolation begin, and their weights.
+
+    In points of the whole source; along periodic axes of whole grids within one period.
+    """
+    xp = namespace(shifts[0])
     bases, weights = [], []
-    for axis in range(grid.ndim):
+    for axis, (shift, begin) in enumerate(zip(shifts, grid.first(), strict=True)):
         size = source.shape[axis]
         shape = [1] * grid.ndim
         shape[axis] = grid.shape[axis]
-        start = like((factor * np.arange(grid.shape[axis])).reshape(shape), displacement)
-        place = start + displacement[axis, ...] * (1.0 / source.spacing[axis])
+        index = begin + np.arange(grid.shape[axis])
+        place = like((factor * index).reshape(shape), shift) + shift
         base = xp.floor(place)
         if not grid.periodic[axis]:
             base = xp.clip(base, 0, size - 2)
@@ -91,14 +114,19 @@ def _cells(
     return bases, weights
 
 
-def _gathered(padded: Array, bases: list[Array], weights: list[list[Array]]) -> Array:
-    """Weighted sum of the values around each point."""
+def _gathered(
+    padded: Array, bases: list[Array], weights: list[list[Array]], first: tuple[int, ...]
+) -> Array:
+    """Weighted sum of the values around each point; ``first``: where the padded field begins."""
     xp, n = namespace(padded), len(bases)
     sizes = tuple(padded.shape[1:])
     flat = xp.reshape(padded, (padded.shape[0], -1))
     strides = [int(np.prod(sizes[a + 1 :])) for a in range(n)]
-    # With half the points as padding the first of them lies one point into it.
-    corner = xp.reshape(sum((b + 1) * s for b, s in zip(bases, strides, strict=True)), (-1,))
+    # The first point of a cell, in the padded field.
+    starts = [1 - len(weights[0]) // 2 - a for a in first]
+    corner = xp.reshape(
+        sum((b + a) * s for b, a, s in zip(bases, starts, strides, strict=True)), (-1,)
+    )
     shape = tuple(bases[0].shape)
     result: Any = None
     for offsets in product(range(len(weights[0])), repeat=n):

@@ -37,7 +37,6 @@ class PulledBackFlow(SemiDiscreteFlow):
         span: tuple[float, float],
         kernel: str = "plain",
     ) -> None:
-        grid.require_whole(f"{asked!r}, which interpolates along moving points,")
         grid.require_one_chart(f"{asked!r}, which interpolates along moving points,")
         super().__init__(gauged, grid, order, boundary, initial, span, kernel)
         self.asked, self._gauged = asked, gauged
@@ -74,16 +73,23 @@ class PulledBackFlow(SemiDiscreteFlow):
         u = self.displacement(y)
         determinant = jacobian_determinant(u, self.grid, self.order)
         folded = first_true(~(determinant > 0))
-        if folded is not None:
+        if not self.team.every(folded is None):
+            here, index = (0.0, ()) if folded is None else (float(determinant[folded]), folded)
+            value, index = self.team.lowest(
+                math.inf if folded is None else here, self.grid.on_whole(index) if index else ()
+            )
             raise NotPositiveDefiniteError(
                 f"the diffeomorphism of {self.asked!r} is no longer one at t = {t:.6g}: the "
-                f"determinant of its Jacobian is {float(determinant[folded]):.3g} at grid index "
-                f"{folded}; refine the grid, or use RicciFlow()",
-                folded,
+                f"determinant of its Jacobian is {value:.3g} at grid index "
+                f"{index}; refine the grid, or use RicciFlow()",
+                index,
             )
         result = pull_back(self.metric_part(y), u, self.grid, self.order)
         self._known = (y, result)
         return result
+
+    def seen_ahead(self, t: float, y: Array) -> None:
+        """The metric of a state that may be rejected is not made: the map may have folded."""
 
     def __call__(self, t: float, y: Array) -> Array:
         """Rates of the metric and of the displacement, -W(x + u)."""
@@ -101,6 +107,8 @@ class PulledBackFlow(SemiDiscreteFlow):
     def _hold_mirrors(self, y: Array, first: int) -> Array:
         """An array with a vector from component ``first`` on that is zero across mirrors."""
         for axis, side in self.grid.mirrors:
+            if not self.grid.touches(axis, side):
+                continue
             index = self.grid.shape[axis] - 1 if side else 0
             y = put(y, (first + axis, *(slice(None),) * axis, index), 0.0)
         return y

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arrays import Array, guarded, like, namespace, writes
+from ..arrays import Array, device, guarded, like, namespace, writes
 from ..coefficients import Order
 from ..flows.base import FastFlow, Flow, has_pointwise_bound, is_weakly_parabolic
 from ..flows.ricci import require_background
-from ..fourier import irfftn, rfftn
+from ..fourier import Transform, irfftn, rfftn
 from ..grids import Grid
 from ..kernels.fused import choose
 from ..metrics import MetricField
@@ -217,7 +217,8 @@ class SemiDiscreteFlow:
         xp, team = namespace(y), self.grid.team
         if not team.every(bool(xp.all(xp.isfinite(y)))):
             return "it is not finite"
-        value, index = team.lowest(*smallest_eigenvalue(self.metric_part(y), self.grid.ndim))
+        value, here = smallest_eigenvalue(self.metric_part(y), self.grid.ndim)
+        value, index = team.lowest(value, self.grid.on_whole(here))
         return f"smallest eigenvalue {value:.4g} at grid index {index}"
 
     @property
@@ -352,9 +353,11 @@ class _HighModes:
 
     def __init__(self, grid: Grid, y: Array) -> None:
         self._grid = grid
-        mask = dealias_mask(grid)
+        self._transform = grid.transform() or Transform(grid.shape)
+        part = self._transform.part
+        mask = dealias_mask(grid.whole)[part]
         self._keep = like(mask, y)
-        symbol = mean_laplacian_symbol(y, grid, "fourier")
+        symbol = laplacian_symbol(mean_metric(y, grid), grid.whole, "fourier", part)
         self._linear = like((1 - mask) * symbol, y)
 
     def __call__(self, rate: Array, y: Array) -> Array:
@@ -364,8 +367,15 @@ class _HighModes:
             hat = rfftn(rate, n) * self._keep + rfftn(y, n) * self._linear
             return irfftn(hat, self._grid.shape)
         # One component at a time: transforms of all of them would be copies of the metric.
+        xp = namespace(rate)
+        kind = xp.complex64 if xp.finfo(rate.dtype).bits == 32 else xp.complex128
+        spectrum = self._transform.spectrum
+        hat, other = (xp.empty(spectrum, dtype=kind, device=device(rate)) for _ in range(2))
         for c in range(rate.shape[0]):
-            hat = rfftn(rate[c, ...], n) * self._keep
-            hat += rfftn(y[c, ...], n) * self._linear
-            rate[c, ...] = irfftn(hat, self._grid.shape)
+            self._transform.forth(hat, rate[c, ...])
+            self._transform.forth(other, y[c, ...])
+            hat *= self._keep
+            other *= self._linear
+            hat += other
+            self._transform.back(rate[c, ...], hat)
         return rate

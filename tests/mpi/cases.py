@@ -86,6 +86,44 @@ def normalized(solve: Any, share: Any) -> Any:
     return solve(g, flow, (0, 0.6), "tsit5", events=ends, observe=OBSERVE)
 
 
+def fourier(shape: tuple[int, ...], method: str, **options: Any) -> Case:
+    """Fourier derivatives, which need whole axes."""
+
+    def run(solve: Any, share: Any) -> Any:
+        g = rl.perturbed_euclidean(share(rl.Grid.torus(shape)), 0.2, seed=11, modes=1)
+        stop = events.CurvatureAbove(50.0, order="fourier")
+        return solve(g, DETURCK, (0, 0.02), method, order="fourier", events=stop, max_steps=4,
+                     **options)  # fmt: skip
+
+    return run
+
+
+def gauged(order: Any, method: str) -> Case:
+    """Ricci flow by way of the DeTurck flow: the map reaches far beyond a block."""
+
+    def run(solve: Any, share: Any) -> Any:
+        wavy = exact.gauge_family(ndim=2, amplitude=0.5)
+        g = wavy.field(0.0, share(rl.Grid.torus((24, 26))))
+        return solve(g, rl.RicciFlow("deturck"), (0, 0.3), method, order=order, t_eval=[0.1, 0.3],
+                     observe={"largest": OBSERVE["largest"]}, events=events.Degenerate(1e-3),
+                     max_steps=8)  # fmt: skip
+
+    return run
+
+
+def gauged_channel(solve: Any, share: Any) -> Any:
+    """The same between mirrors, with the volume kept."""
+    grid = rl.Grid((20, 18), (0, 0), (2 * np.pi, np.pi), (True, False))
+
+    def metric(x: Any, y: Any) -> Any:
+        a, b = 1 + 0.2 * np.cos(x) * np.cos(y), 0.1 * np.sin(x) * np.sin(y)
+        return [[a, b], [b, 1 + 0.1 * np.cos(y)]]
+
+    g = rl.MetricField.from_function(share(grid), metric)
+    flow = rl.NormalizedRicciFlow(rl.RicciFlow("deturck"))
+    return solve(g, flow, (0, 0.1), "rkl2", boundary="reflecting", max_steps=6)
+
+
 def single(solve: Any, share: Any) -> Any:
     grid = share(rl.Grid.torus((40, 36)))
     g = rl.perturbed_euclidean(grid, 0.1, seed=7, dtype=np.float32)
@@ -111,6 +149,12 @@ CASES: dict[str, Case] = {
     "background, fused": with_background("fused"),
     "normalised": normalized,
     "single precision": single,
+    "fourier": fourier((12, 13, 10), "rkl2"),
+    "fourier, 2-D": fourier((20, 18), "tsit5", observe={"v": OBSERVE["volume"]}),
+    "fourier, etdrk4": fourier((16, 15), "etdrk4", dt=0.005),
+    "gauge": gauged(4, "rkl2"),
+    "gauge, fourier": gauged("fourier", "etdrk4"),
+    "gauge, mirrors": gauged_channel,
 }
 
 

@@ -2,7 +2,8 @@
 
 Looked at: rk4, tsit5, bs32, rkl2, etdrk4; plain and fused kernels of orders 2, 4 and 6; 2 to 4
 axes, periodic, driven, held, reflecting and free; Ricci, Ricci-DeTurck and normalised flow,
-backgrounds that are functions and fields; events, observables, dense output; single precision.
+backgrounds that are functions and fields; events, observables, dense output; single precision;
+Fourier derivatives, Ricci flow by way of the DeTurck flow between mirrors and on tori.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ import riemann_lne as rl
 from .cases import CASES, digest
 from .conftest import HERE
 
-QUICK = ["plain rkl2", "etdrk4", "etdrk4, 2-D", "fused rkl2, 2-D", "channel, fused", "normalised"]
+QUICK = [
+    "plain rkl2", "etdrk4", "etdrk4, 2-D", "fused rkl2, 2-D", "channel, fused", "normalised",
+    "fourier, 2-D", "gauge, mirrors",
+]  # fmt: skip
 
 
 def compare(mpirun: Any, folder: Path, size: int, most: int, names: list[str]) -> None:

@@ -28,8 +28,6 @@ EXPECTED = {
     "other_grids": "*cuts another grid*",
     "too_many": "GridTooSmallError: 3 processes do not fit*at most 2 fit",
     "too_thin": "GridTooSmallError: axis 0 of 8 points is cut into 3 blocks*at most 2 blocks fit",
-    "fourier": "InvalidArgumentError: Fourier derivatives need whole axes*",
-    "gauge": "InvalidArgumentError: RicciFlow(gauge='deturck')*gather",
     "spectrum": "InvalidArgumentError: *needs the whole grid*",
     "saved": "InvalidArgumentError: *needs the whole grid*",
     "store_exists": "InvalidArgumentError: *exists already; remove it*",

@@ -135,14 +135,6 @@ def too_thin() -> Any:
     return rlm.solve_flow(rl.flat_metric(grid), FLOW, (0, 1), order=6)
 
 
-def fourier() -> Any:
-    return rlm.solve_flow(start(), FLOW, (0, 1), order="fourier")
-
-
-def gauge() -> Any:
-    return rlm.solve_flow(start(), rl.RicciFlow("deturck"), (0, 1))
-
-
 def spectrum() -> Any:
     return rl.lichnerowicz_spectrum(start(), 3, order=4)
 
