@@ -240,6 +240,7 @@ def distribute(
         raise InvalidArgumentError(
             f"{grid!r} is the block of a shared one already; give the whole grid"
         )
+    grid.require_one_chart("a grid that processes share")
     team = world() if team is None else team
     with team.together():
         cut = choose_dims(grid, team.size, order) if dims is None else (
