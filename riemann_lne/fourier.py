@@ -8,7 +8,7 @@ does not change them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
@@ -17,7 +17,6 @@ import numpy as np
 import scipy
 
 from .arrays import Array, device, like, namespace, writes
-from .grids import Grid
 from .threads import thread_count
 
 # Below this many points a transform is done before threads have started.
@@ -153,27 +152,6 @@ class Transform:
     def back(self, out: Array, hat: Array) -> None:
         """Put the field that has a transform, which is used up, into ``out``."""
         irfftn_into(out, hat)
-
-
-def along(
-    f: Array,
-    grid: Grid,
-    axis: int,
-    transform: Callable[[Array], Sequence[Array]],
-    count: int,
-    scale: Sequence[int] = (),
-    factor: int = 1,
-) -> Sequence[Array]:
-    """The ``count`` results of a transform of a field (c, *shape) along an axis of a grid.
-
-    On a block of a grid the axis is brought together first. The field has ``scale`` points along
-    each axis for one of the grid; the results have ``factor`` along this axis for one of the field.
-    """
-    whole = grid.whole_axis(axis)
-    if whole is None:
-        return transform(f)
-    found: list[Array] = whole(f, transform, count, scale or (1,) * grid.ndim, factor)
-    return found
 
 
 class AxisSpectrum:

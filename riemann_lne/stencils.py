@@ -32,7 +32,7 @@ from .arrays import (
 )
 from .coefficients import Order, central_weights, half_width, validate_order
 from .errors import ShapeError
-from .fourier import AxisSpectrum, along, irfftn, rfftn
+from .fourier import AxisSpectrum, irfftn, rfftn
 from .ghosts import TileSlices, pad, padded_tile, reflection_signs, take
 from .grids import Frame, Grid
 
@@ -40,6 +40,7 @@ __all__ = [
     "Differentiator",
     "LocalField",
     "TileSlices",
+    "along",
     "dealias",
     "dealias_mask",
     "difference",
@@ -171,6 +172,27 @@ class _DifferencedTile:
             return difference(f, a + 1, 2, self._order, self._spacing[a])
         f = self._trim(self._first_with_halo(a), tuple(c for c in self._others(b) if c > a))
         return difference(f, b + 1, 1, self._order, self._spacing[b])
+
+
+def along(
+    f: Array,
+    grid: Grid,
+    axis: int,
+    transform: Callable[[Array], Sequence[Array]],
+    count: int,
+    scale: Sequence[int] = (),
+    factor: int = 1,
+) -> Sequence[Array]:
+    """The ``count`` results of a transform of a field (c, *shape) along an axis of a grid.
+
+    On a block of a grid the axis is brought together first. The field has ``scale`` points along
+    each axis for one of the grid; the results have ``factor`` along this axis for one of the field.
+    """
+    whole = grid.whole_axis(axis)
+    if whole is None:
+        return transform(f)
+    found: list[Array] = whole(f, transform, count, scale or (1,) * grid.ndim, factor)
+    return found
 
 
 class _FourierFields:

@@ -9,10 +9,9 @@ import numpy as np
 
 from ..arrays import Array, like, namespace, put, total
 from ..coefficients import Order
-from ..fourier import along
 from ..grids import Grid
 from ..interpolation import lagrange
-from ..stencils import gradient, pad
+from ..stencils import along, gradient, pad
 from ..tensors import pairs
 
 # Fourier interpolation: local interpolation of 12 points on a grid refined twice. At a third of

@@ -11,7 +11,8 @@ import riemann_lne
 ROOT = Path(riemann_lne.__file__).parent
 LAYERS = [
     {"errors"},
-    {"atomic", "checks", "team"},
+    {"atomic", "checks"},
+    {"team"},
     {"arrays", "coefficients", "locks", "threads"},
     {"weights"},
     {"finite", "identity", "interpolation"},
