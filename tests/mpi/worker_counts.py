@@ -10,7 +10,7 @@ import riemann_lne_mpi as rlm
 from riemann_lne import analysis, events
 from riemann_lne_mpi import frames
 
-TEAM = rlm.world()
+TEAM: Any = rlm.world() if __name__ == "__main__" else None
 READY = [events.SteadyState(1e-9), events.Degenerate(0.01), events.CurvatureAbove(1e3)]
 OBSERVE = {"largest": analysis.scalar_curvature_max, "bianchi": analysis.bianchi_residual}
 
