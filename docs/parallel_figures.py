@@ -59,7 +59,8 @@ def measured() -> str:
     busy = record["load"][0] > 2
     lines = [
         f"{record['machine']}; {record['rounds']} rounds in turns, medians. Load of the machine "
-        f"meanwhile: {record['load'][0]:.1f} to {record['load'][1]:.1f} (other work ran on it).",
+        f"meanwhile: {record['load'][0]:.1f} to {record['load'][1]:.1f}"
+        + (" (other work ran on it)." if busy else " (that of the runs themselves)."),
         "",
         "The ratio says how many times as fast the processes are as the run they are compared "
         "with. The ratio of processor time per process (waiting for the others included) "
