@@ -41,10 +41,12 @@ def test_memory_is_below_that_of_block_and_halo_in_the_core(mpirun: Any) -> None
     for method in METHODS:
         expected = plan(grid, 2, method)
         share = (expected.block_points + expected.halo_points) / grid.size
-        assert shared[method] < alone[method] * share, method
+        # Ghost rows lie in memory that tracemalloc does not see.
+        used = shared[method] + expected.halo_bytes
+        assert used < alone[method] * share, method
         # What the dry run says.
         assert abs(plan(grid, 1, method).memory / alone[method] - 1) < 0.05, method
-        assert abs(expected.memory / shared[method] - 1) < 0.1, method
+        assert abs(expected.memory / used - 1) < 0.1, method
 
 
 @pytest.mark.parametrize("store", ["metrics", "run.zarr"])
