@@ -11,6 +11,7 @@ import scipy.fft
 
 import riemann_lne as rl
 from riemann_lne import fourier
+from riemann_lne.arrays import writes
 from riemann_lne.errors import InvalidArgumentError
 from riemann_lne.fourier import AxisSpectrum, irfftn, irfftn_into, rfftn, rfftn_into
 from riemann_lne.stencils import gradient, hessian
@@ -48,6 +49,8 @@ def test_transforms_into_memory_that_is_there(
     monkeypatch.setenv("RIEMANN_LNE_THREADS", threads)
     values = np.random.default_rng(0).normal(size=shape)
     f = backend.array(values)
+    if not writes(f):
+        pytest.skip("arrays of this library cannot be written to")
     expected = rfftn(f, len(shape))
     hat, back = 0.0 * expected, 0.0 * f
     rfftn_into(hat, f)
