@@ -1,8 +1,8 @@
 """Compiled loops for the LNE metric on weights that lie in pieces of the host's memory.
 
-What takes `riemann_lne.lne.pieces.PieceSums` a dozen array operations a piece, and the defect N
-more, is one loop here, over all pieces of all blocks at once: nothing is stored between reading a
-weight and adding to the sums. See `loops`. All arithmetic is in double precision.
+`riemann_lne.lne.pieces.PieceSums` takes a dozen array operations a piece. Here it is one loop, over
+all pieces of all blocks at once: nothing is stored between reading a weight and adding to the sums.
+See `loops`. All arithmetic is in double precision.
 """
 
 from __future__ import annotations

@@ -18,8 +18,7 @@ from riemann_lne.errors import (
 )
 from riemann_lne.kernels import weights
 from riemann_lne.kernels.weights import Pieces, Span, WeightKernel, weight_kernel
-from riemann_lne.kernels.weights_loops import PRODUCTS, loops
-from riemann_lne.lne.discrete_flow import defect_products
+from riemann_lne.kernels.weights_loops import loops
 from riemann_lne.lne.pieces import PieceSums
 
 pytestmark = pytest.mark.usefixtures("compiler")
@@ -76,75 +75,9 @@ def test_sums_and_last_pass_are_the_plain_ones(
     np.testing.assert_allclose(v, wanted, rtol=0, atol=4 * np.finfo(dtype).eps * np.abs(v).max())
 
 
-def defect_case(
-    rows: int, columns: int, dtype: str, seed: int, step: float
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """Weights and five steps, and the tau of every row."""
-    x = made((rows, columns), dtype, seed)
-    steps = [made((rows, columns), dtype, seed + 1 + k, step) for k in range(5)]
-    tau = np.random.default_rng(seed).uniform(0.1, 2.0, rows)
-    return [x, *steps], tau
-
-
 def pieces_of(arrays: list[np.ndarray]) -> Pieces:
     addresses = tuple(a.ctypes.data for a in arrays)
     return Pieces.cut([Span(addresses, *arrays[0].shape)], arrays[0].itemsize)
-
-
-def per_shift(dk: float, dj: float) -> tuple[np.ndarray, np.ndarray]:
-    return np.asarray(1.0 / dk), np.asarray(1.0 / dj)
-
-
-@given(
-    rows=st.integers(1, 4),
-    columns=st.one_of(st.integers(1, 70), st.integers(LONGEST - 9, LONGEST + 9)),
-    dtype=st.sampled_from(weights.DTYPES),
-    step=st.sampled_from([1e-8, 1e-3, 1.0, 30.0]),
-    dk=st.sampled_from([-3, -1, 1, 2]),
-    dj=st.sampled_from([-2, 1, 3]),
-    seed=st.integers(0, 2**16),
-)
-@settings(max_examples=40, deadline=None)
-def test_the_products_of_the_defect_are_the_plain_ones(
-    rows: int, columns: int, dtype: str, step: float, dk: int, dj: int, seed: int
-) -> None:
-    arrays, tau = defect_case(rows, columns, dtype, seed, step)
-    kernel = weight_kernel(dtype)
-    found = kernel.sums("defect", pieces_of(arrays), tau, *per_shift(dk, dj))
-    x, *steps = (a.astype(float) for a in arrays)
-    expected = defect_products(x, steps, dk, dj, tau).T
-    # the sum of a b is judged by |a| |b|: a vector's square stands where its row begins
-    squares = np.sqrt(expected[:, [0, 7, 13, 18, 22, 25, 27]])
-    sizes = [squares[:, a] * squares[:, b] for a in range(7) for b in range(a, 7)]
-    assert np.all(np.abs(found - expected) <= 2e-12 * np.stack(sizes, axis=-1))
-
-
-@pytest.mark.parametrize("dtype", weights.DTYPES)
-@pytest.mark.parametrize("columns", [1, 9, 1003])
-def test_the_derivative_of_the_defect_is_a_difference_quotient(dtype: str, columns: int) -> None:
-    arrays, tau = defect_case(2, columns, dtype, 3, 0.3)
-    given = np.random.default_rng(5).standard_normal((PRODUCTS, 2))
-    kernel, dk, dj = weight_kernel(dtype), 2, -3
-    numbers = (tau, *per_shift(dk, dj), *given)
-    alone, *every = (np.full_like(a, np.nan) for a in [arrays[0], *arrays])
-    kernel.write("defect_gradient", pieces_of([*arrays, alone]), *numbers)
-    kernel.write("defect_gradients", pieces_of([*arrays, *every]), *numbers)
-    rounding = 16 * np.finfo(dtype).eps * np.abs(alone).max()
-    np.testing.assert_allclose(every[0], alone, rtol=0, atol=rounding)
-
-    def value(values: list[np.ndarray]) -> float:
-        return float(np.sum(given * defect_products(values[0], values[1:], dk, dj, tau)))
-
-    exact = [a.astype(float) for a in arrays]
-    for kind, gradient in enumerate(every):
-        direction = np.random.default_rng(kind).standard_normal(exact[0].shape)
-        along = np.sum(gradient * direction)
-        ends = []
-        for h in (1e-4, -1e-4):
-            moved = list(exact)
-            moved[kind] = exact[kind] + h * direction
-            ends.append(value(moved))
-        assert along == pytest.approx((ends[0] - ends[1]) / 2e-4, rel=2e-6)
 
 
 @pytest.mark.parametrize("flag", ["", "-mno-avx512f", "-mno-avx"])

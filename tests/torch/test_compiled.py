@@ -14,7 +14,6 @@ from riemann_lne_torch import (  # noqa: E402
     quantize_,
 )
 from riemann_lne_torch.natural import compiled  # noqa: E402
-from riemann_lne_torch.penalty import defects  # noqa: E402
 
 SHAPES = (32, 16, 3, 3), (10, 400), (7,)
 
@@ -155,63 +154,6 @@ def test_an_unknown_choice_is_refused():
         LNECorrector(parameters(), kernel="fast")
 
 
-def defect_layers(dtype, steps_too=False):
-    generator = torch.Generator().manual_seed(1)
-    layers = []
-    for shape in ((700,), (5000,), (3,)):
-        x = torch.randn(shape, generator=generator, dtype=torch.float64).mul_(0.2).to(dtype)
-        steps = [torch.randn(shape, generator=generator).mul_(1e-3).to(dtype) for _ in range(5)]
-        layers.append([x.requires_grad_(), *(s.requires_grad_(steps_too) for s in steps)])
-    return layers
-
-
-def products(layers, kernel):
-    tau = torch.tensor([0.1, 0.03, 1.0], dtype=torch.float64)
-    return defects.layer_products(["a", "b", "c"], layers, 2, -3, tau, kernel)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("steps_too", [False, True], ids=["weights", "weights and steps"])
-def test_the_defect_and_its_derivatives_are_those_of_torch(dtype, steps_too):
-    layers = defect_layers(torch.float64, steps_too)
-    given_layers = [
-        [a.detach().to(dtype).requires_grad_(a.requires_grad) for a in layer] for layer in layers
-    ]
-    exact = [
-        [a.detach().double().requires_grad_(a.requires_grad) for a in layer]
-        for layer in given_layers
-    ]
-    expected, found = products(exact, "plain"), products(given_layers, "fused")
-    assert found.dtype is torch.float64
-    torch.testing.assert_close(found, expected, rtol=1e-11, atol=0.0)
-    weight = torch.randn(expected.shape, dtype=torch.float64)
-    inputs = [
-        [a for layer in each for a in layer if a.requires_grad] for each in (exact, given_layers)
-    ]
-    results = [
-        torch.autograd.grad((p * weight).sum(), i)
-        for p, i in zip((expected, found), inputs, strict=True)
-    ]
-    tolerance = 1e-11 if dtype is torch.float64 else 1e-6
-    assert len(results[0]) == 3 * (6 if steps_too else 1)
-    for theirs, mine in zip(*results, strict=True):
-        assert mine.dtype is dtype
-        size = float(theirs.abs().max())
-        torch.testing.assert_close(mine.double(), theirs, rtol=0.0, atol=tolerance * size)
-
-
-def test_a_second_derivative_of_the_defect():
-    results = []
-    for kernel in ("plain", "fused"):
-        layers = defect_layers(torch.float64)
-        x = [layer[0] for layer in layers]
-        value = products(layers, kernel).square().sum()
-        first = torch.autograd.grad(value, x, create_graph=True)
-        results.append(torch.autograd.grad(sum(g.square().sum() for g in first), x))
-    for plain, fused in zip(*results, strict=True):
-        torch.testing.assert_close(fused, plain, rtol=1e-9, atol=1e-12 * float(plain.abs().max()))
-
-
 def regularizer(kernel, **options):
     torch.manual_seed(0)
     model = quantize_(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 80)))
@@ -225,7 +167,6 @@ def test_where_the_regulariser_takes_the_loops(calls):
         calls.clear()
         _, penalty, x, y = regularizer(kernel)
         penalty(x, y)
-        assert ("defect" in calls) is expected
         assert ("scale" in calls) is expected
     model, penalty, x, y = regularizer("fused")
     model.bfloat16()

@@ -70,14 +70,6 @@ def open_compiled(
     KernelUnavailableError
         With "fused", where there are none; the message says why, and names the layer.
     """
-    kernel = find_kernel(names, opened, choice)
-    return None if kernel is None else Compiled(kernel, opened)
-
-
-def find_kernel(
-    names: Sequence[str], opened: Sequence[Sequence[Tensor]], choice: str
-) -> WeightKernel | None:
-    """As `open_compiled`: the kernel alone."""
     size = sum(arrays[0].numel() for arrays in opened)
     if choice == "plain" or (choice == "auto" and size < LEAST_WEIGHTS):
         return None
@@ -85,7 +77,7 @@ def find_kernel(
     if reason is None:
         kernel = _kernel_or_reason(_TYPES[opened[0][0].dtype])
         if isinstance(kernel, WeightKernel):
-            return kernel
+            return Compiled(kernel, opened)
         _say_once(kernel)
         reason = kernel
     if choice == "fused":

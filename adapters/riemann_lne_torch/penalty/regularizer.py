@@ -117,8 +117,8 @@ class RicciFlowRegularizer:
     select : None, "all", name patterns, or callable
         Which layers; by default the quantised ones, as `LNECorrector`.
     kernel : {"auto", "plain", "fused"}
-        What computes N from the virtual steps, and its derivative: "fused" compiled loops, "plain"
-        torch's operations; see `LNECorrector`.
+        What computes the tau of a layer from its target: "fused" compiled loops, "plain" torch's
+        operations; see `LNECorrector`.
     group : bool or ProcessGroup
         The processes that train one model together. With a gate N is averaged over them, in one
         collective of a number a layer, so that all gate alike and replicas stay equal under
@@ -455,10 +455,9 @@ class RicciFlowRegularizer:
         now: list[Tensor] = [w.parameter for w in self.weights]
         if self.derivative == "none":
             now = [w.detach() for w in now]
-        names = [w.name for w in self.weights]
         kinds = (now, following, *steps)
         layers = [[kind[i].reshape(-1) for kind in kinds] for i in range(len(now))]
-        products = layer_products(names, layers, k1 - k2, j1 - j2, self._scales(), self.kernel)
+        products = layer_products(layers, k1 - k2, j1 - j2, self._scales())
         n = defect_of_products(products, flow_weights(k1 - k2, j1 - j2))
         self._norm2 = products[0].detach()
         if self.relative:
