@@ -442,7 +442,9 @@ def test_state_dict_goes_around(tmp_path):
     fresh.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     for name, tau in corrector.state_dict()["tau"].items():
         assert torch.equal(fresh.state_dict()["tau"][name], tau)
-    with pytest.raises(InvalidArgumentError, match=r"other options \(target: 0.6 there, 0.5 here"):
+    with pytest.raises(
+        InvalidArgumentError, match=r"other options; use the same \(target: 0.6 there, 0.5 here"
+    ):
         LNECorrector(other, block="channel").load_state_dict(corrector.state_dict())
     with pytest.raises(InvalidArgumentError, match="parameter 2"):
         LNECorrector(other[:2], target=0.6, block="channel").load_state_dict(corrector.state_dict())

@@ -94,10 +94,12 @@ def test_a_regulariser_refuses_other_states():
     penalty(x, y)
     state = penalty.state_dict()
     other = RicciFlowRegularizer(model, loss_fn, every=2)
-    with pytest.raises(InvalidArgumentError, match=r"other options .*every: 1 there, 2 here"):
+    with pytest.raises(
+        InvalidArgumentError, match=r"other options; use the same .*every: 1 there, 2 here"
+    ):
         other.load_state_dict(state)
     part = RicciFlowRegularizer(model, loss_fn, next_step="update", select=("1",))
-    with pytest.raises(InvalidArgumentError, match="1, 3; here are 1"):
+    with pytest.raises(InvalidArgumentError, match="layers 1, 3; give one of 1"):
         part.load_state_dict({**state, "options": part.state_dict()["options"]})
     with pytest.raises(InvalidArgumentError, match="it has no before, calls"):
         penalty.load_state_dict({k: state[k] for k in state if k not in ("before", "calls")})
