@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import riemann_lne as rl
+import riemann_lne.testing as kit
 from riemann_lne import kernels
 from riemann_lne.errors import (
     DTypeError,
@@ -35,16 +36,16 @@ pytestmark = pytest.mark.usefixtures("compiler")
 TOLERANCE = {"float64": 1e-12, "float32": 1e-12 * 2.0**29}
 
 
-@st.composite
-def rough_grids(draw: st.DrawFn, n: int, order: int) -> rl.Grid:
-    """Odd, prime and even numbers of points from the least on; each axis closed or bounded."""
-    periodic = tuple(draw(st.booleans()) for _ in range(n))
-    most = {2: 300, 3: 14, 4: 10}[n]
-    shape = tuple(draw(st.integers(order + 1 if wraps else order + 2, most)) for wraps in periodic)
-    upper = tuple(draw(st.floats(0.5, 2.0)) for _ in range(n))
-    grid = rl.Grid(shape, (0.0,) * n, upper, periodic)
-    ends = [(a, side) for a in range(n) if not periodic[a] for side in (0, 1)]
-    return grid.with_mirrors([face for face in ends if draw(st.integers(0, 3)) == 0])
+def rough_grids(n: int, order: int) -> st.SearchStrategy[rl.Grid]:
+    """Grids from the least on, each axis closed or bounded, some ends reflecting."""
+
+    def mirrored(grid: rl.Grid) -> st.SearchStrategy[rl.Grid]:
+        ends = [(a, side) for a in range(n) if not grid.periodic[a] for side in (0, 1)]
+        return st.sets(st.sampled_from(ends)).map(grid.with_mirrors) if ends else st.just(grid)
+
+    most = {2: 40_000, 3: 3000, 4: 10_000}[n]
+    every = kit.grids(n, n, min_points=order + 2, max_points=most)
+    return (every | kit.grids(n, n, "torus", order + 1, most)).flatmap(mirrored)
 
 
 def check(

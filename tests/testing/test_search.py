@@ -111,9 +111,9 @@ def test_nothing_is_found_in_a_held_box(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 4])
 def test_a_rising_start_is_found_among_all_kinds(seed: int) -> None:
-    """Within two minutes on two cores: about a minute of one (not asserted).
+    """Within two minutes on two cores: less than a minute of one (not asserted).
 
     Some starts rise on the coarse grid alone, whose points miss the largest value. So the property
     looks at a finer grid, too, before it counts as violated.
@@ -133,6 +133,25 @@ def test_a_rising_start_is_found_among_all_kinds(seed: int) -> None:
     found = kit.find_counterexample(rises_by_two_percent, starts, local=3000, seed=seed)
     assert found is not None
     assert growth(found.example, 36) > 1.019
+
+
+def test_a_search_leaves_out_no_kind() -> None:
+    """Of twelve kinds, targeting once kept to eight: the others could not be varied at all."""
+    drawn: set[str] = set()
+
+    def smooth(start: Any) -> float:
+        drawn.add(start.recipe.arguments["kind"])
+        return -float(np.ptp(start.packed))  # smallest for smooth kinds: targeting stays with these
+
+    starts = kit.perturbations(FLAT, 0.2, fixed_size=True)
+    for seed in range(3):
+        drawn.clear()
+        kit.find_counterexample(smooth, starts, max_examples=60, local=0, seed=seed)
+        assert drawn == {kind.name for kind in kit.applicable_kinds(FLAT)}
+    either = st.integers(0, 3) | st.text(max_size=2)
+    seen: set[type] = set()
+    kit.find_counterexample(lambda x: seen.add(type(x)) or -1.0, either, max_examples=8, local=0)
+    assert seen == {int, str}
 
 
 def test_a_failure_of_resolution_is_no_counterexample() -> None:
