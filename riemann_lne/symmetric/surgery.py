@@ -141,7 +141,7 @@ def cut_circle(metric: RotationalMetric, neck: int | None = None) -> tuple[Rotat
     if whole < 8 * radius:
         raise InvalidArgumentError(
             f"the circle of length {whole:.4g} is shorter than 8 radii of the neck, {radius:.4g}; "
-            "nothing would be left"
+            "nothing would be left: cut a longer one"
         )
     space = Staggered("sphere", metric.points, order=old.order)
     stretch = old.length / space.length
