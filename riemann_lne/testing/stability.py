@@ -36,6 +36,9 @@ _SAMPLES = 16
 _FLOOR = 1e-12
 """Distances below are rounding."""
 
+_RESOLVED = 1e-8
+"""Sizes below have no steps of their own tolerance (see ``GridEvolution``): no rate is measured."""
+
 
 @dataclass(frozen=True)
 class StabilityReport:
@@ -212,6 +215,8 @@ class Experiment:
             text = f"distance to the limit at the end is {final:.4g} of the largest on the way"
             return final / min(expected, 0.5) - 1.0, f"{text}; at most {min(expected, 0.5):.4g}"
         assert predicted is not None  # see judge
+        if size < _RESOLVED:
+            return -1.0, f"the size {size:.3g} is below what the steps resolve: no rate is fitted"
         if rate is None or interval is None:
             text = f"too little is left to fit; final distance {final:.3g} of the largest"
             return (-1.0 if final < 1e-6 or last < _FLOOR else 1.0), text
