@@ -216,6 +216,16 @@ def draw_pictures(app: Any) -> None:
     draw(GENERATED / "pictures")
 
 
+def write_costs(app: Any) -> None:
+    """What the methods of a comparison cost, from the recorded run."""
+    import json
+
+    from riemann_lne_validation.comparison.benchmark import markdown
+
+    found = json.loads((HERE / "benchmarks" / "overheads.json").read_text(encoding="utf-8"))
+    (GENERATED / "method-costs.md").write_text(markdown(found), encoding="utf-8")
+
+
 def write_benchmarks(app: Any) -> None:
     """The recorded benchmarks as tables and plots: no number of that page is typed."""
     from riemann_lne_benchmarks.page import write_pages
@@ -251,4 +261,5 @@ def setup(app: Any) -> None:
     app.connect("builder-inited", draw_pictures)
     app.connect("builder-inited", write_claims)
     app.connect("builder-inited", write_comparisons)
+    app.connect("builder-inited", write_costs)
     app.connect("builder-inited", write_benchmarks)

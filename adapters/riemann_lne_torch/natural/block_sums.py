@@ -25,6 +25,10 @@ from .blocks import (
 from .compiled import open_compiled
 from .selection import Weight
 
+# With the curvature pieces are not shorter: their functions take a dozen arrays, and a call of
+# torch costs more than its work on some thousand numbers.
+_LEAST = 1 << 14
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -238,7 +242,10 @@ class Blocks:
 
     def pieces(self, held: int) -> list[tuple[slice, tuple[Tensor, ...]]]:
         """Rows of every piece, and its weights, gradients and curvature if there is one."""
-        return self._cut(self.limit // held)
+        longest = self.limit // held
+        return self._cut(
+            longest if self.layers[0].local.curvature is None else max(longest, _LEAST)
+        )
 
     def _cut(self, longest: int) -> list[tuple[slice, tuple[Tensor, ...]]]:
         if longest not in self._cuts:

@@ -61,9 +61,9 @@ def measured_update(
 
 
 def shifted_update(
-    blocks: Blocks, finite: Rows, method: Shifted, *known: Rows, keep: float | None
-) -> Tensor:
-    """New gradients by `Shifted.finish` in the finite rows; the sums of `measured_update`.
+    blocks: Blocks, finite: Rows, method: Shifted, *known: Rows, keep: float | None, measured: bool
+) -> Tensor | None:
+    """New gradients by `Shifted.finish` in the finite rows; if asked the sums of `measured_update`.
 
     With ``keep`` the curvature becomes keep D + (1 - keep) v^2 with the gradient v from before.
     """
@@ -71,21 +71,27 @@ def shifted_update(
 
     def change(x: Tensor, v: Tensor, curvature: Tensor, row: Any) -> tuple[Tensor, ...]:
         start = int(row) if isinstance(row, float) else int(row[0])
-        rows = slice(start, start + x.shape[0])
-        here = finite[rows]
         before = v.clone()
-        if bool(here.any()):
-            arrays = [a.double() for a in (x, v, curvature)] if blocks.wide else [x, v, curvature]
-            new = method.finish(*arrays, *(at_rows(k, rows, arrays[0]) for k in known)).to(v.dtype)
-            square = before.to(curvature.dtype).square()
-            mask = here.to(v.device)[:, None]
-            if keep is not None:
-                running = curvature.lerp(square, 1.0 - keep)
-                curvature.copy_(torch.where(mask, running, curvature))
-            v.copy_(torch.where(mask, new, v))
+        write(slice(start, start + x.shape[0]), x, v, curvature)
         return _change_sums(before, v)
 
+    def write(rows: slice, x: Tensor, v: Tensor, curvature: Tensor) -> None:
+        here = finite[rows]
+        if not bool(here.any()):
+            return
+        whole, mask = bool(here.all()), here.to(v.device)[:, None]
+        arrays = [a.double() for a in (x, v, curvature)] if blocks.wide else [x, v, curvature]
+        new = method.finish(*arrays, *(at_rows(k, rows, arrays[0]) for k in known))
+        if keep is not None:
+            running = curvature.lerp(v.to(curvature.dtype).square(), 1.0 - keep)
+            curvature.copy_(running if whole else torch.where(mask, running, curvature))
+        v.copy_(new if whole else torch.where(mask, new.to(v.dtype), v))
+
     held = blocks.held(method.held + 4)
+    if not measured:
+        for rows, (x, v, curvature) in blocks.pieces(held):
+            write(rows, x, v, curvature)
+        return None
     return blocks.collect(
         change, position, width=3, held=held, whole=False, writes=True, third=True
     )

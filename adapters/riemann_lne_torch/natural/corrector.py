@@ -50,7 +50,8 @@ class LNECorrector:
     The gradient v of each block of latent weights w becomes g(w)^-1 v, where g(w) = I - t t^T,
     t = tanh(tau w) (Eq. 16), or one of the metrics below: v + c t with c = (t . v)/(1 - |t|^2)
     for the exact inverse, c = t . v for the weak one of Eq. 29. It works on `Parameter.grad`, in
-    place, in time and memory O(n) with temporaries of a fraction of the largest layer.
+    place, in time and memory O(n) with temporaries of a fraction of the largest layer (with
+    ``curvature`` of at most a dozen arrays of 16,384 weights).
 
     The correction is linear in v: it commutes with the scaling of the loss, the accumulation of
     gradients and their averaging over processes, but not with clipping. The order is: unscale,
@@ -585,7 +586,9 @@ class LNECorrector:
         finite = torch.isfinite(first).all(-1)
         known = (tau, *factors, first[:, 2] / (1.0 - first[:, 1]))
         keep = self.keep if fisher else None
-        change = shifted_update(blocks, finite, method, *known, keep=keep)
+        change = shifted_update(
+            blocks, finite, method, *known, keep=keep, measured=self.keep_statistics
+        )
         self._report(blocks, tau, first[:, 0], None, change, bad, finite)
 
     def _correct_flowed(self, blocks: Blocks) -> None:

@@ -19,6 +19,7 @@ from riemann_lne.errors import (
     NotFiniteError,
     RiemannLNEError,
     ShapeError,
+    UnknownNameError,
 )
 
 from .channels import Channels, chosen_channels
@@ -26,6 +27,7 @@ from .checkpoints import LATENT, accept_checkpoint
 from .config import QuantConfig, Settings
 from .estimators import get_estimator
 from .inputs import INPUT, attach_input, detach_input, find_inputs, remove_hook
+from .integers import onnx_integers, torchao_weight
 from .layers import is_quantized, refuse_sharded, weight_quantizer
 from .levels import check_bits, require_floating
 from .packed import PackedWeight, load_packed_, pack, pack_layer
@@ -38,10 +40,13 @@ __all__ = [
     "finalize_",
     "latent_parameters",
     "load_packed_",
+    "onnx_integers",
     "quantize_",
     "quantized_layers",
     "set_progress",
 ]
+
+FORMS = ("plain", "packed", "torchao")
 
 # Linear layers that are used without being called.
 _UNCALLED = nn.modules.linear.NonDynamicallyQuantizableLinear
@@ -465,7 +470,7 @@ def attach_layers(model: nn.Module, kept: dict[str, Quantizers]) -> None:
             _attach(planned.layer, planned.weight, planned.activation)
 
 
-def finalize_(model: nn.Module, *, packed: bool = False) -> nn.Module:
+def finalize_(model: nn.Module, *, packed: bool = False, form: str = "plain") -> nn.Module:
     """Bake the discrete weights in: plain layers with plain parameters that hold them.
 
     In place. The outputs are those of the quantised model, to the last bit. A model with
@@ -486,6 +491,12 @@ def finalize_(model: nn.Module, *, packed: bool = False) -> nn.Module:
     ----------
     model : nn.Module
     packed : bool
+        The same as ``form="packed"``.
+    form : {"plain", "packed", "torchao"}
+        "torchao": weights of linear layers and embeddings are torchao's tensors of whole numbers
+        (`IntxUnpackedToInt8Tensor`, int1 to int8, one byte a weight) with a scale a channel or
+        group. Their values are equal up to the rounding of scale times number, and need torchao
+        where the model runs, but nothing of this package. Other layers stay plain, with a warning.
 
     Returns
     -------
@@ -495,7 +506,12 @@ def finalize_(model: nn.Module, *, packed: bool = False) -> nn.Module:
     Raises
     ------
     InvalidArgumentError
-        If the model is not quantised, or the values of a layer are too many to be packed.
+        If the model is not quantised, the values of a layer are too many to be packed, or, for
+        torchao, are not evenly spaced.
+    UnknownNameError
+        If there is no such form.
+    MissingDependencyError
+        If torchao is asked for and not installed.
     NotFiniteError
         If a latent weight is NaN or infinite. Names the layer; the model is then as it was.
 
@@ -512,9 +528,13 @@ def finalize_(model: nn.Module, *, packed: bool = False) -> nn.Module:
     layers = quantized_layers(model)
     if not layers:
         raise InvalidArgumentError("the model is not quantised; call quantize_(model, ...) first")
+    if form not in FORMS:
+        raise UnknownNameError("form", form, FORMS)
+    packed = checks.flag(packed, "packed") or form == "packed"
     require_whole(model, "finalize_")
     values: dict[int, nn.Parameter] = {}
     codes: dict[int, tuple[Tensor, PackedWeight]] = {}
+    plain: list[str] = []
     for name, layer in layers.items():
         if hasattr(layer, INPUT):
             getattr(layer, INPUT).require_range(f"layer {name!r}: ")
@@ -525,10 +545,22 @@ def finalize_(model: nn.Module, *, packed: bool = False) -> nn.Module:
                 _check_weight(original, f"layer {name!r}: ")
                 value = quantizer.value(original.detach())
                 values[id(original)] = _like(original, value)
-                if checks.flag(packed, "packed"):
+                if packed:
                     block = getattr(quantizer.estimator, "block", None)
                     where = f"layer {name!r}: "
                     codes[id(original)] = pack(value, quantizer.channels, block, where)
+                if form == "torchao":
+                    tensor = torchao_weight(layer, value, quantizer.block, f"layer {name!r}: ")
+                    if tensor is not None:
+                        values[id(original)] = nn.Parameter(tensor, requires_grad=False)
+                    else:
+                        plain.append(name)
+    if plain:
+        warnings.warn(
+            f"torchao has no type of whole numbers for the weights of {_listing(plain)}: they stay "
+            "floats that hold the discrete values",
+            stacklevel=2,
+        )
     _report_untied(model, set(values))
     for layer in layers.values():
         key = 0

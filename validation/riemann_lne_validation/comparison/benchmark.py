@@ -1,10 +1,18 @@
-"""Cost of the harness: a run beside a bare training loop of the same network."""
+"""Costs: of the harness beside a bare training loop, and of each method's step beside STE's.
+
+``python -m riemann_lne_validation.comparison.benchmark FILE`` measures both and writes a record.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
 import math
 import time
-from dataclasses import dataclass
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +23,18 @@ from riemann_lne_torch import QuantConfig, quantize_
 
 from .augmentation import plan_epoch
 from .datasets import Images, load_images
+from .environment import environment
+from .measurements import prepare
+from .methods import DoesNotApplyError, available_methods, get_method
 from .models import build_model
-from .protocol import default_arm
+from .problems import problem_of
+from .protocol import Arm, default_arm
 from .training import Run
 
-__all__ = ["Overhead", "bare_loop", "measure_overhead"]
+__all__ = ["Overhead", "StepCost", "bare_loop", "measure_overhead", "measure_steps"]
+
+BOUND = 1.3
+"""A step within so many times STE's is called cheap."""
 
 
 @dataclass(frozen=True)
@@ -105,3 +120,154 @@ def bare_loop(seed: int, epochs: int, images: Images) -> tuple[float, list[Any]]
             hits = model(x_test).argmax(1) == images.held_out_labels
         accuracies.append(int(hits.sum()) / len(hits))
     return time.process_time() - began, accuracies
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """Processor time of a method's training step as a multiple of STE's at the same bits.
+
+    Attributes
+    ----------
+    method, network : str
+    bits : int
+    ratio, low, high : float
+        Median and quartiles over rounds in which all methods took turns.
+    """
+
+    method: str
+    network: str
+    bits: int
+    ratio: float
+    low: float
+    high: float
+
+
+NETWORKS: Mapping[str, Mapping[str, Any]] = {
+    "small": {"dataset": "mnist1d"},
+    "wide": {"dataset": "mnist1d", "width": 100},
+}
+"""Arms' settings by name: in the step of the small one calls cost more than the arithmetic."""
+
+
+def measure_steps(
+    network: str = "small", methods: Sequence[str] | None = None, rounds: int = 25
+) -> list[StepCost]:
+    """A step of every method beside one of STE: forward, backward, correction, update; one thread.
+
+    At two bits, or at one for methods that know no other; ``rf-dnn`` and others that do not apply
+    to the samples are left out. A method that does more in some steps is timed over its period.
+    """
+    names = list(available_methods() if methods is None else methods)
+    settings = dict(NETWORKS[network])
+    runs = {}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for name in ["ste", *names]:
+            for bits in (2, 1):
+                arm = default_arm(name, weight_bits=bits, **settings)
+                found = _begun(arm)
+                if found is not None:
+                    runs[name, bits] = found
+                    if ("ste", bits) not in runs:
+                        started = _begun(default_arm("ste", weight_bits=bits, **settings))
+                        assert started is not None
+                        runs["ste", bits] = started
+                    break
+        x, y = problem_of(default_arm("ste", **settings)).example()
+        seconds: dict[tuple[str, int], list[float]] = {key: [] for key in runs}
+        for round_ in range(rounds + 2):
+            for key, method in runs.items():
+                count = max(1, method.period)
+                began = time.process_time()
+                for _ in range(count):
+                    method.step(x, y)
+                if round_ > 1:  # the first are for caches, and for the first tau
+                    seconds[key].append((time.process_time() - began) / count)
+    finally:
+        torch.set_num_threads(threads)
+    costs = []
+    for (name, bits), values in seconds.items():
+        if name == "ste":
+            continue
+        ratios = np.asarray(values) / np.asarray(seconds["ste", bits])
+        low, middle, high = (float(q) for q in np.quantile(ratios, (0.25, 0.5, 0.75)))
+        costs.append(StepCost(name, network, bits, middle, low, high))
+    return costs
+
+
+def _begun(arm: Arm) -> Any:
+    """The arm's method with its network and optimiser; None if it does not apply."""
+    method = get_method(arm.method, arm.options)
+    try:
+        prepare(arm, build_model(arm, 0).train(), 40, method)
+    except DoesNotApplyError:
+        return None
+    method.begin_epoch()
+    return method
+
+
+def record(rounds: int = 25) -> dict[str, Any]:
+    """Environment, cost of the harness, and the steps of all methods on both networks."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        steps = [asdict(c) for name in NETWORKS for c in measure_steps(name, rounds=rounds)]
+    return {
+        "environment": environment(),
+        "rounds": rounds,
+        "weights": {name: _weights(name) for name in NETWORKS},
+        "harness": asdict(measure_overhead(epochs=10, pairs=9)),
+        "steps": steps,
+    }
+
+
+def _weights(network: str) -> int:
+    """Number of weights that are quantised."""
+    arm = default_arm("ste", **dict(NETWORKS[network]))
+    return sum(p.numel() for p in _begun(arm).context.latents.values())
+
+
+def markdown(found: Mapping[str, Any]) -> str:
+    """A record as text and a table for the documentation."""
+    h, where = found["harness"], found["environment"]
+    rows: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for row in found["steps"]:
+        rows.setdefault(row["method"], {})[row["network"]] = row
+    names = sorted(rows, key=lambda n: rows[n]["small"]["ratio"])
+    cheap = [n for n in names if all(r["ratio"] <= BOUND for r in rows[n].values())]
+    lines = [
+        f"A run of the comparison takes {h['ratio']:.3f} times the processor time of a bare loop "
+        f"({h['smallest']:.3f} to {h['largest']:.3f} over pairs that took turns). {len(cheap)} of "
+        f"{len(names)} methods take at most {BOUND} times STE's step on both networks; the others' "
+        f"cost is what the table says. {where['processor']}, one thread, torch {where['torch']}, "
+        f"{found['rounds']} rounds in turns, medians and quartiles of ratios.",
+        "",
+        f"| method | bits | {' | '.join(f'{n:,} weights' for n in found['weights'].values())} |",
+        "|---|---|---|---|",
+    ]
+    for name in names:
+        cells = [_cell(rows[name].get(network)) for network in NETWORKS]
+        lines.append(f"| `{name}` | {rows[name]['small']['bits']} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(row: Mapping[str, Any] | None) -> str:
+    if row is None:
+        return "-"
+    mark = "" if row["ratio"] <= BOUND else "**"
+    return f"{mark}{row['ratio']:.2f}{mark} [{row['low']:.2f}, {row['high']:.2f}]"
+
+
+def main() -> None:
+    """Measure, and write the record that is named."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--rounds", type=int, default=25)
+    arguments = parser.parse_args()
+    found = record(arguments.rounds)
+    arguments.file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(markdown(found))
+
+
+if __name__ == "__main__":
+    main()

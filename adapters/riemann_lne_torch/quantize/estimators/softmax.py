@@ -55,16 +55,12 @@ def _near(v: Tensor, n: int) -> Tensor:
 def _moments(v: Tensor, n: int, temperature: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
     """The nearest level r, and the mean and mean square of j - r under the softmax."""
     r = _near(v, n)
-    gap = v - r
-    total, first, second = (torch.zeros_like(v) for _ in range(3))
-    for j in range(n + 1):
-        d = j - r
-        # (v - j)^2 less (v - r)^2: the nearest level has weight 1, and nothing overflows
-        weight = torch.exp((2.0 * gap * d - d * d) / temperature)
-        total = total + weight
-        first = first + weight * d
-        second = second + weight * d * d
-    return r, first / total, second / total
+    # all levels at once: with the few that there are, a loop over them costs more in calls
+    d = torch.arange(n + 1, dtype=v.dtype, device=v.device) - r[..., None]
+    # (v - j)^2 less (v - r)^2: the nearest level has weight 1, and nothing overflows
+    weight = torch.exp((2.0 * (v - r)[..., None] - d) * d / temperature)
+    total, first = weight.sum(-1), (weight * d).sum(-1)
+    return r, first / total, (weight * d * d).sum(-1) / total
 
 
 @register_estimator("hestia")
