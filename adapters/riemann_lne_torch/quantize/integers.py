@@ -51,7 +51,7 @@ def integer_form(rows: Tensor, where: str = "") -> tuple[Tensor, Tensor]:
 
 def _unit(row: Tensor, where: str) -> Tensor:
     """The largest number of which all values are multiples."""
-    sizes = row.abs().unique()
+    sizes: Tensor = torch.unique(row.abs())
     sizes = sizes[sizes > 0.0]
     if not len(sizes):
         return torch.ones((), dtype=row.dtype, device=row.device)
