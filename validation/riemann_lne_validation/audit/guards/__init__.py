@@ -4,7 +4,14 @@ Each is a function of a Backend and of parameters of a claim, and returns Measur
 the library with an exact solution, or with a second code path that shares no line with it.
 """
 
-from .flows import known_flow, known_profiles, known_rates, known_spectrum, known_sphere
+from .flows import (
+    known_flow,
+    known_profiles,
+    known_rates,
+    known_spectrum,
+    known_sphere,
+    known_surfaces,
+)
 from .spheres import known_sphere_flow
 from .tools import known_coefficients, known_fits, known_norms, known_orders
 from .weights import (
@@ -41,4 +48,5 @@ __all__ = [
     "known_spectrum",
     "known_sphere",
     "known_sphere_flow",
+    "known_surfaces",
 ]
