@@ -58,7 +58,7 @@ def shrinking_sphere(degree: int, seed: int, until: float) -> Shrinking:
     found = solve(start, (0.0, float(times[-1])), t_eval=times.tolist(), rtol=1e-9)
     if not found.success:
         raise UnresolvedError(f"the flow of a sphere broke off: {found.message}")
-    R = [g.scalar_curvature() for g in found]
+    R = [g.scalar_curvature() for g in found.metrics]
     entropy = [g.entropy() for g, r in zip(found.metrics, R, strict=True) if r.min() > 0]
     falls = -np.diff([r.min() for r in R]) / np.array([np.abs(r).max() for r in R[1:]])
     rises = np.diff(entropy) if len(entropy) > 1 else np.zeros(1)
