@@ -8,7 +8,7 @@ import numpy as np
 
 from riemann_lne.conformal import ConformalMetric, Sphere, solve
 
-from ..frame import UnresolvedError
+from ..evidence import UnresolvedError
 
 _HIGHEST = 4
 """Largest degree of the bumps of a start."""
