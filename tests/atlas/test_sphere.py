@@ -139,8 +139,8 @@ def test_berger_spheres_on_the_atlas():
     [
         (2, (24, 36), "deturck"),
         (2, (24, 36), "ricci"),
-        pytest.param(3, (20, 28), "deturck", marks=pytest.mark.slow),
-        pytest.param(3, (20, 28), "ricci", marks=pytest.mark.slow),
+        pytest.param(3, (24, 32), "deturck", marks=pytest.mark.slow),
+        pytest.param(3, (24, 32), "ricci", marks=pytest.mark.slow),
     ],
 )
 def test_the_order_of_the_flow(n, points, kind):
@@ -204,7 +204,7 @@ def test_noise_at_the_overlap_does_not_grow():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n", "points"), [(2, 48), (3, 18)])
+@pytest.mark.parametrize(("n", "points"), [(2, 48), (3, 20)])
 def test_noise_over_twenty_relaxation_times(n, points):
     """20 times 1 / 4, the slowest decay.
 
@@ -216,11 +216,10 @@ def test_noise_over_twenty_relaxation_times(n, points):
     moved = np.linalg.norm(gauge[:, 1:], axis=1)
     rate = math.log(moved[3] / moved[2])
     assert abs(rate - (n - 2)) < 0.05
-    assert left[1] < 0.02 * left[0]
     if n == 2:
-        assert left[3] < left[1]
+        assert left[3] < left[1] < 0.02 * left[0]
     else:
-        assert left[3] / moved[3] < 1.1 * left[2] / moved[2] < 0.5
+        assert left[3] / moved[3] < 1.1 * left[2] / moved[2] < 0.2
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ SMALL = {
     "deturck-trick": {"dimensions": (2,), "points": ((12, 18),)},
     "uniform-equivalence": {"dimensions": (2,), "points": (20,), "amplitudes": (0.3,)},
     "exponential-decay-box": {"modes": ((1, 1), (2, 1)), "points": (17, 9)},
-    "exponential-decay-sphere": {"points_2d": 28, "points_3d": 0, "dt": 0.02},
+    "exponential-decay-sphere": {"points_2d": 36, "points_3d": 0},
     "linf-bound": {"dimensions": (2,), "points": (20,), "amplitudes": (0.1, 0.4)},
     "epsilon-close": {"dimensions": (2,), "points": (20,), "sharpness": (2.0,)},
     "all-time-convergence-l2": {"factors": (1.0, 0.5, 0.1), "points": (500, 600)},
