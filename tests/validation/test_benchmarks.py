@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from riemann_lne import Grid, RicciDeTurckFlow, perturbed_euclidean, solve_flow
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
+from riemann_lne.kernels.fused import FusedHostFlow
 from riemann_lne_benchmarks import list_benchmarks, run_benchmarks, runner, weights
+from riemann_lne_benchmarks.budget import measured, timed_parts
 from riemann_lne_benchmarks.environment import available_bytes, environment
 from riemann_lne_benchmarks.formula import Rolled, Sliced, deturck_form
 from riemann_lne_benchmarks.gpu import bench_gpu
@@ -414,3 +417,25 @@ def test_lne_and_its_plot(tmp_path):
         assert row.figures["seconds"] == row.samples.wall[0]
         assert math.isfinite(row.figures["million weights/s"])
     assert (tmp_path / "lne.png").read_bytes().startswith(b"\x89PNG")
+
+
+class TestBudget:
+    def test_parts_are_counted_once(self) -> None:
+        """What one part calls of another is its own; what is in no part is left over."""
+        start = perturbed_euclidean(Grid.torus((16, 16)), 0.1)
+        with timed_parts() as spent:
+            solve_flow(start, RicciDeTurckFlow(), (0, 2e-3), "etdrk4", dt=1e-3, kernel="fused")
+        assert set(spent) == {"right-hand sides", "sums", "transforms", "reductions"}
+        assert spent["right-hand sides"] > 0
+        assert spent["transforms"] > 0
+        assert spent["sums"] == 0  # exponential steps add up transforms
+        assert "call" not in FusedHostFlow.rhs.__qualname__  # all is as it was
+
+    def test_shares_add_up(self) -> None:
+        start = perturbed_euclidean(Grid.torus((64, 64)), 0.1)
+        row = measured("64^2, tsit5", start, "tsit5", 0.9, rounds=2)
+        shares = [value for name, value in row.figures.items() if name.endswith("%")]
+        assert len(shares) == 5
+        assert sum(shares) == pytest.approx(100)
+        assert row.samples is not None
+        assert len(row.samples.wall) == 2

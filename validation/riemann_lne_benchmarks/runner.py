@@ -10,6 +10,7 @@ from pathlib import Path
 from riemann_lne.errors import InvalidArgumentError, RiemannLNEError, UnknownNameError
 from riemann_lne_validation.lab.folders import owned
 
+from .budget import bench_budget
 from .environment import environment
 from .gpu import bench_gpu
 from .integrators import bench_integrators
@@ -35,6 +36,7 @@ BENCHMARKS: dict[str, Callable[[Settings], Result]] = {
     "work-precision": bench_work_precision,
     "memory": bench_memory,
     "integrators": bench_integrators,
+    "budget": bench_budget,
     "gpu": bench_gpu,
     "lne": bench_lne,
     "corrector": bench_corrector,
