@@ -35,12 +35,13 @@ class ResultMemory:
 
     The C library keeps memory of up to 32 MiB for the next array of that size. What is larger goes
     back to the system and comes as new pages, which it has to clear: a sixth of the time of a
-    kernel at 96^3.
+    kernel at 96^3. Free memory is held only as long as another array is in use, so that a method
+    with one rate at a time has the memory for what it makes next.
 
     Examples
     --------
     >>> memory = ResultMemory(least=0)
-    >>> first = memory.take((6, 5), "float64")
+    >>> first, other = (memory.take((6, 5), "float64") for _ in range(2))
     >>> place, part = first.ctypes.data, first[2:]
     >>> del first
     >>> memory.take((6, 5), "float64").ctypes.data == place  # a part of it is still held
@@ -54,7 +55,7 @@ class ResultMemory:
 
     def __init__(self, least: int = _LEAST) -> None:
         self._least = least
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # arrays can die at any time, also within ``take``
         self._lent: list[tuple[Callable[[], np.ndarray | None], np.ndarray]] = []
 
     def take(self, shape: tuple[int, ...], dtype: str) -> np.ndarray:
@@ -71,8 +72,15 @@ class ResultMemory:
             skip = -memory.ctypes.data % _CACHE_LINE
             # Every view refers to this array, as what it refers to itself is no array.
             array = np.frombuffer(memory.data, dtype, count, skip)
-            self._lent += [(weakref.ref(array), memory), *((_nobody, m) for m in free)]
+            user = weakref.ref(array, self._returned)
+            self._lent += [(user, memory), *((_nobody, m) for m in free)]
         return array.reshape(shape)
+
+    def _returned(self, _: weakref.ref[np.ndarray]) -> None:
+        """Give free memory back once no array is in use."""
+        with self._lock:
+            if all(user() is None for user, _ in self._lent):
+                self._lent = []
 
 
 def _nobody() -> None:

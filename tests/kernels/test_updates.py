@@ -196,8 +196,17 @@ class TestMemoryOfResults:
         gone = weakref.ref(first.base)
         del first
         assert gone() is None
-        memory.take((10,), "float64")
+        kept = memory.take((10,), "float64")
         assert [m.size for _, m in memory._lent] == [10 * 8 + 64]
+        del kept
+
+    def test_none_is_held_once_no_array_is_in_use(self) -> None:
+        memory = ResultMemory(least=0)
+        first, second = (memory.take((10,), "float64") for _ in range(2))
+        del first
+        assert len(memory._lent) == 2
+        del second
+        assert not memory._lent
 
     def test_small_results_are_no_concern_of_it(self) -> None:
         memory = ResultMemory()
