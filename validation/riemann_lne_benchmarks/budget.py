@@ -19,7 +19,7 @@ from .samples import Samples
 METHODS = {"rk4": 0.9, "bs32": 0.9, "tsit5": 0.9, "rkl2": 30.0, "etdrk4": 30.0}
 """Methods, and their steps in units of the limit of rk4."""
 
-_PARTS = {
+_PARTS: dict[str, list[tuple[type, str]]] = {
     "right-hand sides": [(FusedHostFlow, "rhs"), (FusedHostFlow, "update")],
     "sums": [(FusedHostFlow, "combination")],
     "transforms": [(Transform, "forth"), (Transform, "back")],
