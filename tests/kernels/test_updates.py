@@ -78,7 +78,7 @@ def test_wrong_terms_are_errors() -> None:
     grid = rl.Grid.torus((8, 9))
     g = rl.flat_metric(grid).packed + 0.0
     kernel = kernels.compile_kernel("ricci_deturck", 2)
-    with pytest.raises(ShapeError, match=r"a term has shape \(3, 9, 8\); the result has"):
+    with pytest.raises(ShapeError, match=r"a term has shape \(3, 9, 8\); the result needs"):
         kernel.update(g, grid, 1.0, [(1.0, np.ones((3, 9, 8)))])
     with pytest.raises(DTypeError, match="a term has dtype float32"):
         kernel.update(g, grid, 1.0, [(1.0, g.astype(np.float32))])
