@@ -55,6 +55,8 @@ def _section(summary: Summary, link: str) -> str:
     sentences = summary.sentences if len(summary.sentences) <= _MOST_SENTENCES else ()
     return "\n\n".join([
         f"### {_text(summary.title)}",
+        "\n".join(f"- {_text(a)}" for a in summary.answers),
+        _text(f"{summary.setting} {summary.floor_line}"),
         "\n".join(f"- {_text(s)}" for s in sentences),
         _table(tables.COMPARISON_COLUMNS, tables.comparison_rows(summary)),
         _text(tables.family_line(summary)),

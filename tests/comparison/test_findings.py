@@ -319,6 +319,25 @@ def test_other_words_that_are_numbers():
         assert not any(a.hits for a in summary(name).arms)
 
 
+def test_the_first_look_at_two_bits_says_what_its_record_says():
+    """All words of that section that are verdicts, in the study's metric."""
+    found = {c.arm: c.last.verdict for c in summary("mnist1d-2bit").comparisons}
+    better = """SEQ|LSQ|QuEST|RMS levels|ternary|BWN|DoReFa|clipped STE|EDE|freezing|PARQ
+        |BinaryRelax|pull to the levels|STE, batch norm re-estimated|STE, average of weights"""
+    same = "ReSTE|EWGS|stacked sigmoid|Lookahead|LNE, exact|LNE, hessian|LNE, dual|STE, tuned"
+    worse = "RDFS of StableQAT|damping|LNE, flowed"
+    for names, verdict in ((better, "helps"), (same, "null"), (worse, "harms")):
+        for name in names.split("|"):
+            assert found.pop(name.strip()) == verdict
+    assert set(found) == {"full precision"}
+    means = {c.arm: c.last.description.mean for c in summary("mnist1d-2bit").comparisons}
+    levels = ["SEQ", "LSQ", "QuEST", "RMS levels", "ternary", "BWN"]
+    assert levels == sorted(levels, key=means.get, reverse=True)
+    assert comparison("mnist1d-2bit", "damping").final.verdict == "null"
+    assert [s.label for s in summary("mnist1d-2bit").same] == ["QuEST, rotated"]
+    assert any("edge of its grid" in note for note in summary("mnist1d-2bit").notes)
+
+
 @pytest.mark.parametrize("path", RESULTS)
 def test_a_recorded_file_follows_from_its_accuracies(path, monkeypatch):
     """Differences, p, intervals, corrections, verdicts: all but the bootstraps computed anew."""

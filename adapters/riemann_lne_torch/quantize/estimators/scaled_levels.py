@@ -243,7 +243,7 @@ class QuEST(RMSLevels):
         T in units of half the distance of two levels, above 0; infinity: `RMSLevels`.
     hadamard : int
         Size of the rotated blocks, a power of two; 0 or 1: no rotation. Where it does not divide a
-        row, the largest power of two that does is taken.
+        row, the largest power of two that does is taken; a row of odd length is not rotated.
 
     Raises
     ------
