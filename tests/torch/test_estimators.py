@@ -32,7 +32,9 @@ from riemann_lne_torch.estimators import (  # noqa: E402
     Estimator,
     FlowedLNE,
     HessianLNE,
+    Hestia,
     QuEST,
+    ReinMax,
     ReSTE,
     RMSLevels,
     Site,
@@ -387,7 +389,17 @@ class TestEveryEstimator:
     @pytest.mark.parametrize("name", NAMES)
     def test_copies_and_representations(self, name):
         estimator = get_estimator(name)
-        named = {LSQ, RDFS, SEQ, QuEST, RMSLevels, StackedSigmoid, Ternary}  # for eval
+        named = (
+            LSQ,
+            RDFS,
+            SEQ,
+            Hestia,
+            QuEST,
+            ReinMax,
+            RMSLevels,
+            StackedSigmoid,
+            Ternary,
+        )  # for eval
         assert named
         assert copy.deepcopy(estimator) == estimator
         assert eval(repr(estimator)) == estimator
