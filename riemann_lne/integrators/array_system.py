@@ -105,8 +105,7 @@ class ArraySystem:
         if tuple(rate.shape) != self._shape:
             raise ShapeError(
                 f"the right-hand side at t = {t:.6g} has shape {tuple(rate.shape)}; it must be "
-                "that of "
-                f"the state, {self._shape}"
+                f"that of the state, {self._shape}"
             )
         if rate.dtype != y.dtype:
             if dtype_name(rate).startswith(("complex", "bool", "object", "str")):
