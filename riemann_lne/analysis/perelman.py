@@ -198,7 +198,15 @@ def perelman_ground_state(metric: MetricField, order: Order = "fourier") -> Grou
 
     eps = float(xp.finfo(mass.dtype).eps)
     tolerance = max(_RESIDUAL * gap, 10 * eps * float(symbol.max()))
-    value, u = _lowest(operator, mass, precondition, tolerance)
+    value, u = lowest_eigenpair(
+        operator,
+        lambda v: mass * v,
+        precondition,
+        lambda a, b: float(xp.sum(a * b)),
+        lambda r: math.sqrt(float(xp.sum(r * r / mass))),
+        xp.ones_like(mass),
+        tolerance,
+    )
     if not bool(xp.all(u > 0)):
         raise SpectrumError(
             "the lowest eigenfunction changes sign, which it cannot: the grid "
@@ -248,30 +256,50 @@ def _quadratic_form(metric: MetricField, order: Order) -> tuple[Callable[[Array]
     return apply, mass
 
 
-def _lowest(
+def lowest_eigenpair(
     operator: Callable[[Array], Array],
-    mass: Array,
+    weigh: Callable[[Array], Array],
     precondition: Callable[[Array], Array],
+    dot: Callable[[Array, Array], float],
+    size: Callable[[Array], float],
+    start: Array,
     tolerance: float,
 ) -> tuple[float, Array]:
-    """Lowest eigenpair of K u = lambda M u, sum of M u^2 = 1, from a constant u."""
-    xp = namespace(mass)
+    """Lowest eigenpair of K u = lambda M u with (u, M u) = 1, u positive on the whole.
 
-    def dot(a: Array, b: Array) -> float:
-        return float(xp.sum(a * b))
+    The locally optimal preconditioned conjugate gradient method for one pair (Knyazev 2001).
 
-    start = xp.ones_like(mass)
+    Parameters
+    ----------
+    operator, weigh : callable
+        u -> K u and u -> M u, symmetric in ``dot``; M is positive.
+    precondition : callable
+        About the inverse of K - lambda M, positive.
+    dot : callable
+        Inner product of two vectors.
+    size : callable
+        Norm of a residual K u - lambda M u, in which ``tolerance`` is given.
+    start : array
+        Not orthogonal to the eigenvector; a constant function.
+    tolerance : float
+
+    Raises
+    ------
+    SpectrumError
+        If it does not settle in 500 steps.
+    """
     # Vectors with their images: the state, and the direction of the last step.
     basis = [(start, operator(start))]
     for _ in range(_MAX_STEPS):
-        basis = _orthonormal(basis, mass, dot)
+        basis = _orthonormal(basis, weigh, dot)
         u, image = basis[0]
         value = dot(u, image)
-        residual = image - value * (mass * u)
-        if math.sqrt(dot(residual, residual / mass)) <= tolerance:
-            return value, u * (1.0 if dot(u, mass) > 0 else -1.0)
+        weighed = weigh(u)
+        residual = image - value * weighed
+        if size(residual) <= tolerance:
+            return value, u * (1.0 if dot(start, weighed) > 0 else -1.0)
         w = precondition(residual)
-        basis = _orthonormal([*basis, (w, operator(w))], mass, dot)
+        basis = _orthonormal([*basis, (w, operator(w))], weigh, dot)
         form = np.array([[dot(a, image) for _, image in basis] for a, _ in basis])
         weights = np.linalg.eigh((form + form.T) / 2)[1][:, 0]
         parts = [(float(c) * a, float(c) * k) for c, (a, k) in zip(weights, basis, strict=True)]
@@ -284,21 +312,23 @@ def _lowest(
 
 
 def _orthonormal(
-    pairs_of: list[tuple[Array, Array]], mass: Array, dot: Callable[[Array, Array], float]
+    pairs_of: list[tuple[Array, Array]],
+    weigh: Callable[[Array], Array],
+    dot: Callable[[Array, Array], float],
 ) -> list[tuple[Array, Array]]:
     """Vectors orthonormal in the mass, images along; what is dependent to rounding is left out."""
     result: list[tuple[Array, Array]] = []
-    eps = float(namespace(mass).finfo(mass.dtype).eps)
+    eps = float(namespace(pairs_of[0][0]).finfo(pairs_of[0][0].dtype).eps)
     for vector, image in pairs_of:
-        before = math.sqrt(dot(vector, mass * vector))
+        before = math.sqrt(dot(vector, weigh(vector)))
         if before == 0.0:
             continue
         v, k = vector / before, image / before
         for _twice in range(2):  # once leaves what rounding puts back
             for other, its_image in result:
-                c = dot(other, mass * v)
+                c = dot(other, weigh(v))
                 v, k = v - c * other, k - c * its_image
-        size = math.sqrt(max(dot(v, mass * v), 0.0))
+        size = math.sqrt(max(dot(v, weigh(v)), 0.0))
         if size > 1e3 * eps:
             result.append((v / size, k / size))
     return result

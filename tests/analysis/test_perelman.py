@@ -200,6 +200,6 @@ def test_a_ground_state_that_changes_sign_is_refused(monkeypatch):
     # Its logarithm would be NaN without a word.
     g = curved(12)
     wave = np.cos(g.grid.coordinates()[0])
-    monkeypatch.setattr(analysis.perelman, "_lowest", lambda *a: (-1.0, wave))
+    monkeypatch.setattr(analysis.perelman, "lowest_eigenpair", lambda *a: (-1.0, wave))
     with pytest.raises(analysis.SpectrumError, match="changes sign"):
         rl.perelman_lambda(g)

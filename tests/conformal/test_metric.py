@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+import riemann_lne as rl
 from riemann_lne import Grid, exact
-from riemann_lne.conformal import ConformalMetric, Sphere, Torus, king_rosenau, round_sphere
+from riemann_lne.conformal import ConformalMetric, Sphere, Torus, king_rosenau, round_sphere, solve
 from riemann_lne.errors import DTypeError, InvalidArgumentError, NotFiniteError, ShapeError
 
 AXIS = (1.0, -2.0, 0.7)
@@ -138,3 +139,28 @@ def test_bad_arguments():
         with pytest.raises(error, match=words):
             call()
     assert torus.extinction_time() == np.inf
+
+
+def test_perelman_lambda_of_round_spheres_in_any_coordinates():
+    g = round_sphere(Sphere(40), 2.0, (0.3, -0.2, 0.4))
+    assert g.perelman_lambda() == pytest.approx(0.5, rel=1e-10)
+    flat = ConformalMetric(Torus(Grid.torus((8, 8))), np.zeros((8, 8)))
+    assert flat.perelman_lambda() == pytest.approx(0.0, abs=1e-12)
+
+
+def test_perelman_lambda_is_that_of_the_metric_on_a_grid():
+    torus = Torus(Grid.torus((24, 24)))
+    g = ConformalMetric.from_function(
+        torus, lambda x, y: 0.2 * np.sin(x) * np.cos(y) + 0.1 * np.cos(x)
+    )
+    expected = rl.perelman_lambda(g.field())
+    assert expected < -0.01
+    assert g.perelman_lambda() == pytest.approx(expected, rel=1e-8)
+
+
+def test_perelman_lambda_rises_with_the_flow_from_below_the_mean_curvature():
+    start = ConformalMetric.from_function(Sphere(24), bumpy)
+    found = solve(start, (0.0, 0.4 * start.extinction_time()), t_eval=[0.0, 0.05, 0.1, 0.15])
+    values = [g.perelman_lambda() for g in found.metrics]
+    assert np.all(np.diff(values) > 0)
+    assert all(v < 2 * g.mean_curvature() for v, g in zip(values, found.metrics, strict=True))

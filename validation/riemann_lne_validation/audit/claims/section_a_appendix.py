@@ -68,9 +68,9 @@ def curvature_blow_up(
     zero of 1 / sup |Rm|, extrapolated; the exponent of sup |Rm| against T - t is fitted. Predicted:
     sup |Rm| has no bound, exponent -1. T of the Berger spheres is compared with the library's own
     solution, that of the spheres S^2 with area / (8 pi), by Gauss and Bonnet, that of the dumbbell
-    with a coarser grid. On S^2 the least R and Hamilton's entropy must be monotone. The library's
-    Ricci flow of round spheres in stereographic coordinates, which needs boundary values, is
-    compared with T = r0^2 / (2 (n - 1)) besides.
+    with a coarser grid. On S^2 the least R, Perelman's lambda and Hamilton's entropy must be
+    monotone. The library's Ricci flow of round spheres in stereographic coordinates, which needs
+    boundary values, is compared with T = r0^2 / (2 (n - 1)) besides.
     """
     require_number("points", points, 299, whole=True)
     require_number("cells", cells, 1.0, 10.0)
@@ -161,7 +161,8 @@ def curvature_blow_up(
                 "the extrapolation over the last samples",
             ),
             Measurement(
-                "S^2: rise of Hamilton's entropy, fall of the least R over the largest |R|",
+                "S^2: rise of Hamilton's entropy, fall of the least R or of Perelman's lambda over "
+                "the largest |R|",
                 wrong_way,
                 0.0,
                 max(wrong_way.values()),

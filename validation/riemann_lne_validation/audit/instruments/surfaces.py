@@ -25,8 +25,8 @@ class Shrinking:
     end : float
         area / (8 pi) of the start: by Gauss and Bonnet the time at which the area is zero.
     wrong_way : float
-        Largest fall of the least R, in units of the largest |R|, or rise of Hamilton's entropy
-        where it is defined, from one time to the next: both are monotone.
+        Largest fall of the least R or of Perelman's lambda, in units of the largest |R|, or rise of
+        Hamilton's entropy where it is defined, from one time to the next: all are monotone.
     positive : int
         Times at which the entropy is defined.
     """
@@ -60,12 +60,14 @@ def shrinking_sphere(degree: int, seed: int, until: float) -> Shrinking:
         raise UnresolvedError(f"the flow of a sphere broke off: {found.message}")
     R = [g.scalar_curvature() for g in found.metrics]
     entropy = [g.entropy() for g, r in zip(found.metrics, R, strict=True) if r.min() > 0]
-    falls = -np.diff([r.min() for r in R]) / np.array([np.abs(r).max() for r in R[1:]])
+    largest = np.array([np.abs(r).max() for r in R[1:]])
+    falls = -np.diff([r.min() for r in R]) / largest
+    lost = -np.diff([g.perelman_lambda() for g in found.metrics]) / largest
     rises = np.diff(entropy) if len(entropy) > 1 else np.zeros(1)
     return Shrinking(
         found.t,
         np.array([np.abs(r).max() for r in R]),
         end,
-        max(0.0, float(falls.max()), float(rises.max())),
+        max(0.0, float(falls.max()), float(lost.max()), float(rises.max())),
         len(entropy),
     )
