@@ -22,7 +22,7 @@ from riemann_lne import (
 )
 from riemann_lne.arrays import to_numpy
 from riemann_lne.errors import InvalidArgumentError, RiemannLNEError
-from riemann_lne.testing import perturbation_size, perturbed
+from riemann_lne.testing import KINDS, perturbation_size, perturbed
 
 from ...lab.parameters import require_number, require_numbers
 from ..backends import Backend
@@ -442,24 +442,22 @@ _KINDS = ("diagonal", "rough", "optimised")
 
 def _adverse(grid: Grid, kind: str, draws: int) -> tuple[Grid, np.ndarray]:
     """A start chosen against the statement, of largest absolute eigenvalue 1."""
-    n = grid.ndim
+    n, flat = grid.ndim, flat_metric(grid)
     if kind == "diagonal":  # g_11 is constant and grows at once, by the slope of the others
-        h = np.zeros((*grid.shape, n, n))
-        h[..., 0, 0] = 1.0
-        for i in range(1, n):
-            h[..., i, i] = np.cos(2 * np.pi * grid.coordinates()[0] / grid.lengths[0] + i)
-        return grid, h
+        wave = {"axes": (0,) * n, "waves": (1,) * n, "offsets": (0.0,) * n, "slopes": (1.0,) * n}
+        return grid, _unit(KINDS["diagonal"].build(flat, still=0, **wave))
     if kind == "rough":
         cells = 4 if n == 2 else 3
-        rng = np.random.default_rng(n)
-        values = rng.normal(size=(*(cells,) * n, n, n))
-        values = values + np.swapaxes(values, -2, -1)
-        values /= np.abs(np.linalg.eigvalsh(values)).max(axis=-1)[..., None, None]
-        where = np.ix_(*((np.arange(size) * cells) // size for size in grid.shape))
-        return grid, values[where]
+        return grid, _unit(KINDS["chequered"].build(flat, seed=n, cells=cells))
     coarse = torus(n, 12 if n == 2 else 8)
     speeds = [_growth_at_once(coarse, _smooth(coarse, seed)) for seed in range(draws)]
     return grid, _smooth(grid, int(np.argmax(speeds)))
+
+
+def _unit(h: np.ndarray) -> np.ndarray:
+    """A field of symmetric matrices, its indices last, with largest absolute eigenvalue 1."""
+    last = np.moveaxis(h, (0, 1), (-2, -1))
+    return np.asarray(last / np.abs(np.linalg.eigvalsh(last)).max())
 
 
 def _growth_at_once(grid: Grid, h: np.ndarray) -> float:
