@@ -82,8 +82,8 @@ class Formula:
     >>> Formula("x.real", ["x"])
     Traceback (most recent call last):
     ...
-    riemann_lne.errors.InvalidArgumentError: formula 'x.real': 'x.real' is not allowed; a formula \
-has numbers, + - * / **, parentheses, names and the functions abs, atan, cos, cosh, exp, log, sin, \
+    riemann_lne.errors.InvalidArgumentError: formula 'x.real': 'x.real' is not allowed; use only \
+numbers, + - * / **, parentheses, names and the functions abs, atan, cos, cosh, exp, log, sin, \
 sinh, sqrt, tan, tanh of one argument
     """
 

@@ -101,7 +101,7 @@ def test_a_held_box_decays_at_its_predicted_rate():
 
 
 def test_modes_are_counted_in_the_field():
-    with pytest.raises(InvalidArgumentError, match="the grid has 2"):
+    with pytest.raises(InvalidArgumentError, match="give one for each of 2 axes"):
         rl.predicted_decay_rates(rl.flat_metric(rl.Grid.torus((8, 8))), [(1, 0, 0)])
 
 

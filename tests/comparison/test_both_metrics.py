@@ -84,7 +84,7 @@ def test_a_verdict_that_changes_with_the_metric_is_marked_everywhere(fake_run):
         ("steady", "final", "helps"),
     ]
     assert report.to_dict(s)["comparisons"][0]["changes_with_metric"] is True
-    assert "<td>changes</td>" in report.render(s)
+    assert 'data-name="with the metric">changes</td>' in report.render(s)
     final = summarise([*ste, *late, *steady], metric="final")
     assert [r[3] for r in tables.comparison_rows(final)] == ["final", "last"] * 2
     assert "Mean of the last 2 epochs: " in final.sentences[0]

@@ -343,7 +343,7 @@ def test_a_picture_that_cannot_be_drawn_costs_no_result(config: Path, main: Main
         config, "--set", "output.plots=['decay', 'scalar-curvature']", "--set", "flow.kind=ricci"
     )
     assert code == 1
-    assert "the picture 'decay' was not drawn: the decay to a constant metric is that of the" in err
+    assert "the picture 'decay' was not drawn: the decay to a constant metric needs the" in err
     assert rl.FlowSolution.load(config.parent / "run.npz").success
     assert (config.parent / "run-scalar-curvature.png").read_bytes().startswith(PNG)
     assert not (config.parent / "run-decay.png").exists()

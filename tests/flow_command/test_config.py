@@ -74,7 +74,7 @@ WRONG = {
     "events.degenerate={ terminal = true }": "[events.degenerate] lacks floor, which is needed",
     "events=3": "write --set section.key=value",
     "start": "write --set section.key=value",
-    "grid.shape.x=1": "shape is no table",
+    "grid.shape.x=1": "shape must be a table",
 }
 
 

@@ -181,7 +181,7 @@ def test_boundaries_are_chosen_for_all_for_axes_or_for_faces(
 @pytest.mark.parametrize(
     ("boundary", "grid", "error", "message"),
     [
-        (["held"], BOX, ShapeError, "1 entries; this grid has 2 axes"),
+        (["held"], BOX, ShapeError, "1 entries; give one for each of 2 axes"),
         (["held", "held"], MIXED, InvalidArgumentError, "axis 0 is periodic"),
         ({0: "held"}, MIXED, InvalidArgumentError, "axis 0 is periodic"),
         ({2: "held"}, BOX, InvalidArgumentError, "names 2; give an axis from 0 to 1"),

@@ -351,7 +351,7 @@ GRID = rl.Grid.torus((8, 9))
     ("call", "error", "message"),
     [
         (lambda k, g: k(g.astype(np.float32), GRID), DTypeError, "takes float64"),
-        (lambda k, g: k(g[:, :-1], GRID), ShapeError, r"packed components have \(3, 8, 9\)"),
+        (lambda k, g: k(g[:, :-1], GRID), ShapeError, r"packed components need \(3, 8, 9\)"),
         (lambda k, g: k(g.tolist(), GRID), DTypeError, "take NumPy arrays"),
         (lambda k, g: k(g, GRID, g), InvalidArgumentError, "takes no background"),
         (lambda k, g: k(g, GRID, out=g), InvalidArgumentError, "overlaps"),

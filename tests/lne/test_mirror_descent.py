@@ -313,7 +313,7 @@ def test_bad_input():
         AffineSet(np.ones((2, 3)), np.ones(2))
     with pytest.raises(ShapeError, match=r"expected \(m, n\)"):
         AffineSet(np.ones((2, 3)), np.ones(3))
-    with pytest.raises(ShapeError, match="lies in 3 dimensions"):
+    with pytest.raises(ShapeError, match="the set needs 3 dimensions"):
         AffineSet(np.ones((1, 3)), np.ones(1)).project(phi, np.ones(4))
     with pytest.raises(InvalidArgumentError, match="modulus greater than 0"):
         mirror_descent_bound(1.0, 1.0, 0.0, 3)

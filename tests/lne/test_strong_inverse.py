@@ -107,7 +107,7 @@ def test_a_network_trained_on_several_matrices_inverts_one_that_it_has_not_seen(
     )
     assert trained < 0.02
     assert others < 0.02
-    with pytest.raises(ShapeError, match="trained on matrices of size 2"):
+    with pytest.raises(ShapeError, match="takes matrices of size 2"):
         network(np.eye(3))
     with pytest.raises(ShapeError, match="a stack of matrices"):
         train_inverse(np.eye(3))

@@ -565,7 +565,7 @@ ELSEWHERE = {
     "symmetric.load_history", "symmetric.save_history",
     "symmetric.RotationalMetric.from_state", "conformal.ConformalSolution",
     "conformal.Uniformization", "conformal.ConformalMetric.from_coefficients",
-    "conformal.ConformalMetric.field",
+    "conformal.ConformalMetric.field", "conformal.ConformalMetric.perelman_lambda",
     "conformal.Sphere.analysis", "conformal.Sphere.synthesis", "conformal.Sphere.mean",
     "conformal.Torus.analysis", "conformal.Torus.synthesis", "conformal.Torus.mean",
 }  # fmt: skip
@@ -573,8 +573,8 @@ ELSEWHERE = {
 MEANT = {"lne.max_tau", "lne.quantize_levels"}
 # The core asks them of a grid, with arguments of its own; riemann_lne_mpi answers for a block.
 ELSEWHERE |= {f"Grid.{name}" for name in (
-    "checksum", "frame", "joined", "open_axes", "pieces", "require_one_chart", "require_whole",
-    "total", "touches", "transform",
+    "apart", "around", "checksum", "first", "frame", "frames", "joined", "on_whole", "open_axes",
+    "pieces", "require_one_chart", "require_whole", "total", "touches", "transform", "whole_axis",
 )}  # fmt: skip
 ELSEWHERE |= {name.replace("Grid", "Atlas") for name in ELSEWHERE if name.startswith("Grid.")}
 ELSEWHERE |= {"Atlas.torus", "Atlas.box", "Atlas.sphere_points", "Atlas.with_mirrors",

@@ -104,7 +104,8 @@ def test_bench_runs_one_benchmark_and_refuses_unknown_ones(tmp_path):
     done = run("bench", "--only", "no-such")
     assert done.returncode == 2
     assert (
-        "known: corrector, gpu, integrators, lne, memory, peers, regularizer, right" in done.stderr
+        "known: budget, corrector, gpu, integrators, lne, memory, peers, regularizer, right"
+        in done.stderr
     )
 
 

@@ -45,8 +45,7 @@ def test_every_claim_has_a_page_with_its_verdict_its_figures_and_its_command(pag
     for id, record in RECORDS.items():
         text = (pages / "claims" / f"{id}.md").read_text()
         assert text.startswith(f"# {id}\n")
-        assert f"Verdict of the recorded run: {record['verdict']}**" in text
-        assert f"{record['error']:.3g}" in text
+        assert f">{record['verdict']}</span>" in text
         assert f"riemann-lne verify --only {id}" in text
         assert text.count(".png)") == len(record["plots"])
     pictures = {p.name for p in (pages / "claims").glob("*.png")}

@@ -147,7 +147,7 @@ def onnx_integers(model: Any, widths: Sequence[int] = (4, 8)) -> list[str]:
         raise MissingDependencyError("onnx", "hosts", "onnx_integers") from error
     chosen = sorted(set(widths))
     if not chosen or not set(chosen) <= {2, 4, 8}:
-        raise InvalidArgumentError(f"widths are some of 2, 4 and 8, got {list(widths)}")
+        raise InvalidArgumentError(f"widths = {list(widths)}; give some of 2, 4 and 8")
     kinds = {b: getattr(TensorProto, f"INT{b}") for b in chosen}
     graph, changed, nodes, most = model.graph, [], [], 0
     for initializer in list(graph.initializer):

@@ -558,7 +558,7 @@ def finalize_(model: nn.Module, *, packed: bool = False, form: str = "plain") ->
     if plain:
         warnings.warn(
             f"torchao has no type of whole numbers for the weights of {_listing(plain)}: they stay "
-            "floats that hold the discrete values",
+            "floats that hold the discrete values; use form='packed' where size counts",
             stacklevel=2,
         )
     _report_untied(model, set(values))

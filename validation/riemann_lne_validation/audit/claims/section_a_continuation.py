@@ -99,7 +99,7 @@ def uniform_equivalence(
     ):
         start = solution.field(0.0, boundary, xp=backend.xp)
         mu, c, error = _equivalence(
-            start, RicciFlow(), 0.1 * times, order=6, boundary=solution.metric
+            start, RicciFlow(), 0.1 * times, method="tsit5", order=6, boundary=solution.metric
         )
         sharp[name] = float(mu[-1] / c[-1])
         change.append(error)
