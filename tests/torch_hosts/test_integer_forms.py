@@ -191,7 +191,7 @@ class TestONNX:
         import onnx
 
         _, _, proto, _ = self.exported(QUANTISERS["sign"][0], tmp_path)
-        with pytest.raises(InvalidArgumentError, match="widths are some of 2, 4 and 8"):
+        with pytest.raises(InvalidArgumentError, match="give some of 2, 4 and 8"):
             onnx_integers(proto, widths=(3,))
         for tensor in proto.graph.initializer:
             values = onnx.numpy_helper.to_array(tensor)
