@@ -76,8 +76,8 @@ def plot_decay(
     ax.set_ylim(0.5 * every[every > 0].min(), 3 * every.max())
     ax.set_xlabel("t (length$^2$)")
     ax.set_ylabel(ylabel)
-    title = "points: measured" + ("; dashed: predicted rate" if rates else "")
-    ax.set_title(title, fontsize="medium")
+    if rates:
+        ax.set_title("points: measured; dashed: predicted rate", fontsize="medium")
     ax.legend(fontsize="small", framealpha=1.0, edgecolor="none")
     return finish(ax, show)
 
