@@ -15,9 +15,9 @@ from .. import checks
 from ..errors import DTypeError, InvalidArgumentError
 from ..integrators import Checkpoint, Integration, Integrator, integrate
 from ..integrators.object_events import ObjectEvent, object_events
+from ..integrators.object_solution import ObjectSolution, ended_by_last_event
 from ..io import (
     existing,
-    field_value,
     npz_path,
     read_stored_states,
     reading,
@@ -32,10 +32,6 @@ Event = Callable[[float, ConformalMetric], float]
 """(t, metric) -> float, whose sign changes are found; see ``rl.events``."""
 
 _KIND = "solution of a conformal flow"
-_PLAIN = {
-    "success": bool, "status": int, "message": str, "nfev": int, "n_accepted": int,
-    "n_rejected": int, "method": str,
-}  # fmt: skip
 
 # Of ``tail``: a warning at the start, and where a flow ends or is not begun.
 _COARSE, _COARSEST = 1e-4, 1e-2
@@ -43,8 +39,8 @@ _COARSE, _COARSEST = 1e-4, 1e-2
 _NEARLY = 1e-6
 
 
-@dataclass(frozen=True, eq=False)
-class ConformalSolution:
+@dataclass(frozen=True, eq=False, repr=False)
+class ConformalSolution(ObjectSolution[ConformalMetric]):
     """Metrics on a closed surface along a flow, and how the integration went.
 
     Attributes
@@ -67,18 +63,9 @@ class ConformalSolution:
         How the flow was asked for.
     """
 
-    t: np.ndarray
+    # Both stand here again for their type, which signatures then show.
     metrics: list[ConformalMetric]
-    success: bool
-    status: int
-    message: str
-    nfev: int
-    n_accepted: int
-    n_rejected: int
-    method: str
-    t_events: list[np.ndarray] = field(default_factory=list)
     metrics_events: list[list[ConformalMetric]] = field(default_factory=list)
-    parameters: dict[str, Any] = field(default_factory=dict)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the metrics and how the integration went to one .npz file; events are left out.
@@ -88,8 +75,7 @@ class ConformalSolution:
         InvalidArgumentError, StorageError
             If the path does not end in .npz, or it cannot be written.
         """
-        record = {name: getattr(self, name) for name in (*_PLAIN, "parameters")}
-        record["space"] = self.metrics[0].surface.record()
+        record = {**self._record(), "space": self.metrics[0].surface.record()}
         states = [m.coefficients for m in self.metrics]
         write_stored_states(npz_path(path), _KIND, record, states, self.t)
 
@@ -109,24 +95,8 @@ class ConformalSolution:
             wanted = surface.analysis(np.zeros(surface.shape)).shape
             if states.shape != (len(times), *wanted):
                 raise ValueError(f"its states have the shape {states.shape[1:]}, not {wanted}")
-            return cls(
-                times,
-                [ConformalMetric.from_coefficients(surface, c) for c in states],
-                **{name: field_value(record, name, kind) for name, kind in _PLAIN.items()},
-                parameters=table_value(record["parameters"]),
-            )
-
-    def __len__(self) -> int:
-        return len(self.metrics)
-
-    def __getitem__(self, index: int) -> ConformalMetric:
-        return self.metrics[index]
-
-    def __repr__(self) -> str:
-        return (
-            f"ConformalSolution({len(self)} metrics, t = {self.t[0]:g} .. {self.t[-1]:g}, "
-            f"status {self.status}: {self.message})"
-        )
+            metrics = [ConformalMetric.from_coefficients(surface, c) for c in states]
+            return cls._of_record(times, metrics, record)
 
 
 def solve(
@@ -247,8 +217,7 @@ def _solution(
 ) -> ConformalSolution:
     """The solution of an integration, whose last event is that of the resolution."""
     status, message = run.status, run.message
-    unresolved = run.t_events[-1]
-    if status == 1 and len(unresolved) and unresolved[-1] == run.t[-1]:
+    if ended_by_last_event(run):
         status = -1
         message = (
             f"at t = {run.t[-1]:.6g} the highest modes of u have the root mean square "
@@ -262,20 +231,8 @@ def _solution(
                 f"the sphere vanishes at t = {run.t[-1] + last.extinction_time():.9g}, where its "
                 "area is 0 (an event ends the flow before); what was kept is usable"
             )
-    return ConformalSolution(
-        t=run.t,
-        metrics=[metric_of(y) for y in run.y],
-        success=status >= 0,
-        status=status,
-        message=_without_own_event(message),
-        nfev=run.nfev,
-        n_accepted=run.n_accepted,
-        n_rejected=run.n_rejected,
-        method=run.method,
-        t_events=run.t_events[:events],
-        metrics_events=[[metric_of(y) for y in group] for group in run.y_events[:events]],
-        parameters=parameters,
-    )
+    end = (status, _without_own_event(message))
+    return ConformalSolution._of_run(run, metric_of, events, end, parameters)
 
 
 def _without_own_event(message: str) -> str:

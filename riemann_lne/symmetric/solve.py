@@ -14,8 +14,8 @@ from .. import checks
 from ..errors import DTypeError, InvalidArgumentError
 from ..integrators import Integration, integrate
 from ..integrators.object_events import ObjectEvent, object_events
-from ..io import existing, field_value, reading
-from ..io.damage import table_value
+from ..integrators.object_solution import ObjectSolution, ended_by_last_event
+from ..io import existing, reading
 from .files import read_states, write_states
 from .flow import RotationalFlow
 from .metric import RotationalMetric
@@ -24,17 +24,13 @@ Event = Callable[[float, RotationalMetric], float]
 """(t, metric) -> float, whose sign changes are found; see ``rl.events``."""
 
 _KIND = "solution of a rotationally symmetric flow"
-_PLAIN = {
-    "success": bool, "status": int, "message": str, "nfev": int, "n_accepted": int,
-    "n_rejected": int, "method": str,
-}  # fmt: skip
 
 # Points farther apart than this, in units of the radius of curvature, do not see a neck.
 _COARSEST = 1.0
 
 
-@dataclass(frozen=True, eq=False)
-class RotationalSolution:
+@dataclass(frozen=True, eq=False, repr=False)
+class RotationalSolution(ObjectSolution[RotationalMetric]):
     """Rotationally symmetric metrics along a flow, and how the integration went.
 
     Attributes
@@ -57,18 +53,9 @@ class RotationalSolution:
         How the flow was asked for.
     """
 
-    t: np.ndarray
+    # Both stand here again for their type, which signatures then show.
     metrics: list[RotationalMetric]
-    success: bool
-    status: int
-    message: str
-    nfev: int
-    n_accepted: int
-    n_rejected: int
-    method: str
-    t_events: list[np.ndarray] = field(default_factory=list)
     metrics_events: list[list[RotationalMetric]] = field(default_factory=list)
-    parameters: dict[str, Any] = field(default_factory=dict)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the metrics and how the integration went to one .npz file; events are left out.
@@ -78,8 +65,7 @@ class RotationalSolution:
         InvalidArgumentError, StorageError
             If the path does not end in .npz, or it cannot be written.
         """
-        record = {name: getattr(self, name) for name in (*_PLAIN, "parameters")}
-        write_states(path, _KIND, record, self.metrics, self.t)
+        write_states(path, _KIND, self._record(), self.metrics, self.t)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> RotationalSolution:
@@ -95,25 +81,7 @@ class RotationalSolution:
             stored = read_states(source, _KIND)
             if len(stored.numbers) != len(stored.metrics):
                 raise ValueError(f"{len(stored.numbers)} times, {len(stored.metrics)} metrics")
-            plain = {name: field_value(stored.record, name, kind) for name, kind in _PLAIN.items()}
-            return cls(
-                stored.numbers,
-                stored.metrics,
-                **plain,
-                parameters=table_value(stored.record["parameters"]),
-            )
-
-    def __len__(self) -> int:
-        return len(self.metrics)
-
-    def __getitem__(self, index: int) -> RotationalMetric:
-        return self.metrics[index]
-
-    def __repr__(self) -> str:
-        return (
-            f"RotationalSolution({len(self)} metrics, t = {self.t[0]:g} .. {self.t[-1]:g}, "
-            f"status {self.status}: {self.message})"
-        )
+            return cls._of_record(stored.numbers, stored.metrics, stored.record)
 
 
 def solve(
@@ -207,7 +175,7 @@ def solve(
         progress=progress,
         max_steps=max_steps,
     )
-    return _solution(run, metric, len(given), {
+    return _solution(run, field_of, len(given), {
         "gauge": flow.gauge, "normalized": flow.normalized, "rtol": tolerance,
         "n": metric.n, "space": metric.space, "points": metric.points,
         "order": metric.operators.order,
@@ -215,36 +183,22 @@ def solve(
 
 
 def _solution(
-    run: Integration, metric: RotationalMetric, events: int, parameters: dict[str, Any]
+    run: Integration,
+    field_of: Callable[[np.ndarray], RotationalMetric],
+    events: int,
+    parameters: dict[str, Any],
 ) -> RotationalSolution:
     """The solution of an integration, whose last event is that of the resolution."""
     status, message = run.status, run.message
-    unresolved = run.t_events[-1]
-    if status == 1 and len(unresolved) and unresolved[-1] == run.t[-1]:
+    if ended_by_last_event(run):
         status = -1
         message = (
             f"at t = {run.t[-1]:.6g} the curvature is larger than the points resolve (their "
             "distance is the radius of curvature); take more points, or end the flow before by "
             "an event; what was kept is usable"
         )
-
-    def field_of(state: np.ndarray) -> RotationalMetric:
-        return RotationalMetric.from_state(metric.operators, metric.n, np.asarray(state))
-
-    return RotationalSolution(
-        t=run.t,
-        metrics=[field_of(y) for y in run.y],
-        success=status >= 0,
-        status=status,
-        message=re.sub(r"; event _Unresolved [^;]*", "", message),
-        nfev=run.nfev,
-        n_accepted=run.n_accepted,
-        n_rejected=run.n_rejected,
-        method=run.method,
-        t_events=run.t_events[:events],
-        metrics_events=[[field_of(y) for y in group] for group in run.y_events[:events]],
-        parameters=parameters,
-    )
+    end = (status, re.sub(r"; event _Unresolved [^;]*", "", message))
+    return RotationalSolution._of_run(run, field_of, events, end, parameters)
 
 
 def require_resolved(metric: RotationalMetric) -> None:
