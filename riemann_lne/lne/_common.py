@@ -157,6 +157,11 @@ def column(xp: Any, scalar: Array) -> Array:
     return xp.expand_dims(scalar, axis=-1)
 
 
+def spread(xp: Any, scalar: Any) -> Any:
+    """As `column`, with a Python number for all blocks left as it is."""
+    return scalar if isinstance(scalar, float) else column(xp, scalar)
+
+
 def cosh_saturated(xp: Any, x: Array, tau: Any) -> Array:
     """The function cosh(tau x), held at its value at |tau x| = log(max)/2 for larger |tau x|.
 

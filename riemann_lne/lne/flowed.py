@@ -5,16 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ..arrays import Array
-from ..errors import UnknownNameError
 from ..finite import finite_result
-from ..identity import ByValue
-from ._common import column, fit_tau, inner, prepare, sech2, validate_scale
-from .metric import LNEMetric
-
-_METHODS = ("exact",)
+from ._common import inner, prepare, spread, validate_scale
+from ._corrected import CorrectedLNE
 
 
-class FlowedLNEMetric(ByValue):
+class FlowedLNEMetric(CorrectedLNE):
     """The metric g(x) - 2 T Ric(x): one explicit Euler step of length T of the flow g' = -2 Ric.
 
     g is Eq. 16 and Ric its exact Ricci tensor, which is <= 0, so that the result is positive
@@ -51,8 +47,7 @@ class FlowedLNEMetric(ByValue):
     """
 
     def __init__(self, tau: Any, time: Any) -> None:
-        self.lne = LNEMetric(tau)
-        self.tau = self.lne.tau
+        super().__init__(tau)
         self.time = validate_scale(time, "time", zero=True)
 
     def __repr__(self) -> str:
@@ -103,10 +98,7 @@ class FlowedLNEMetric(ByValue):
         >>> print(FlowedLNEMetric(1.0, time=0.5).solve(np.zeros(2), np.asarray([1.0, 2.0])))
         [0.5 1. ]
         """
-        if method not in _METHODS:
-            raise UnknownNameError("method", method, _METHODS)
-        if check:
-            self.lne.determinant(x)
+        self._require_solvable(x, method, check)
         first = self.curvature_sums(x, check=check)
         sums = self.solve_sums(x, v, first, check=check)
         return self.finish(x, v, first, sums, check=check)
@@ -118,7 +110,7 @@ class FlowedLNEMetric(ByValue):
         x may be a piece of a block: see `riemann_lne.lne.pieces`.
         """
         xp, (x,), _ = prepare(check=check, x=x)
-        t, d = self._t_and_d(xp, x)
+        t, d = self.lne._t_and_d(xp, x)
         return inner(xp, t, t), xp.sum(d, axis=-1), inner(xp, d * t, t)
 
     @finite_result
@@ -154,25 +146,17 @@ class FlowedLNEMetric(ByValue):
         determinant = a11 * a22 - a12 * a21
         y1 = (a22 * tv - a12 * k * qv) / determinant
         y2 = (a11 * k * qv - a21 * tv) / determinant
-        result = a * (v - _column(xp, y1) * t - _column(xp, y2) * q)
+        result = a * (v - spread(xp, y1) * t - spread(xp, y2) * q)
         return xp.astype(result, out, copy=False)
-
-    def _t_and_d(self, xp: Any, x: Array) -> tuple[Array, Array]:
-        weight = fit_tau(self.tau, x)[1]
-        return xp.tanh(x * weight), sech2(xp, x, weight) * weight
 
     def _diagonal_inverse(
         self, xp: Any, x: Array, curvature_sums: tuple[Any, Any, Any]
     ) -> tuple[Array, Array, Array]:
         """The vectors t, q = D t and a = 1/(1 - 2 T d), d = D (D - tr)/s."""
-        t, d = self._t_and_d(xp, x)
+        t, d = self.lne._t_and_d(xp, x)
         norm2, total, weighted = curvature_sums
         s = 1.0 - norm2
         trace = total + weighted / s
         factor = 2.0 * self.time / s
-        a = 1.0 / (1.0 + _column(xp, factor) * d * (_column(xp, trace) - d))
+        a = 1.0 / (1.0 + spread(xp, factor) * d * (spread(xp, trace) - d))
         return t, d * t, a
-
-
-def _column(xp: Any, scalar: Any) -> Any:
-    return scalar if isinstance(scalar, float) else column(xp, scalar)

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from ..arrays import Array
-from ._common import column, fit_tau, prepare, validate_tau
+from ._common import fit_tau, prepare, spread, validate_tau
 
 
 def power_terms(z: Any) -> Iterator[Any]:
@@ -100,8 +100,7 @@ class PieceSums:
         """The sum v + c t on the piece."""
         xp, (x, v), out = prepare(check=False, x=x, v=v)
         t = xp.tanh(x * fit_tau(self.tau, x)[1])
-        c = coefficient if isinstance(coefficient, float) else column(xp, coefficient)
-        return xp.astype(finished(t, v, c), out, copy=False)
+        return xp.astype(finished(t, v, spread(xp, coefficient)), out, copy=False)
 
 
 def _sums(xp: Any, terms: Iterator[Array]) -> tuple[Array, ...]:

@@ -7,16 +7,13 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, device
-from ..errors import ShapeError, UnknownNameError
+from ..errors import ShapeError
 from ..finite import finite_result
-from ..identity import ByValue
-from ._common import column, fit_tau, inner, prepare, validate_scale
-from .metric import LNEMetric
-
-_METHODS = ("exact",)
+from ._common import column, inner, prepare, spread, validate_scale
+from ._corrected import CorrectedLNE
 
 
-class ShiftedLNEMetric(ByValue):
+class ShiftedLNEMetric(CorrectedLNE):
     """The metric I + diag(d) - t t^T, t = tanh(tau x), d >= 0: Eq. 16 plus a diagonal.
 
     With a = 1/(1 + d) its inverse is, by Sherman and Morrison,
@@ -53,8 +50,7 @@ class ShiftedLNEMetric(ByValue):
     """
 
     def __init__(self, tau: Any, shift: Any, *, check: bool = True) -> None:
-        self.lne = LNEMetric(tau)
-        self.tau = self.lne.tau
+        super().__init__(tau)
         self.shift = validate_scale(shift, "shift", zero=True) if check else shift
 
     def __repr__(self) -> str:
@@ -100,10 +96,7 @@ class ShiftedLNEMetric(ByValue):
         >>> print(ShiftedLNEMetric(1.0, shift=1.0).solve(np.zeros(2), np.asarray([1.0, 2.0])))
         [0.5 1. ]
         """
-        if method not in _METHODS:
-            raise UnknownNameError("method", method, _METHODS)
-        if check:
-            self.lne.determinant(x)
+        self._require_solvable(x, method, check)
         _, bent, along, _ = self.solve_sums(x, v, check=check)
         return self.finish(x, v, along / (1.0 - bent), check=check)
 
@@ -114,7 +107,7 @@ class ShiftedLNEMetric(ByValue):
         x, v and the shift may be a piece of a block: see `riemann_lne.lne.pieces`.
         """
         xp, (x, v), _ = prepare(check=check, x=x, v=v)
-        t = xp.tanh(x * fit_tau(self.tau, x)[1])
+        t = self.lne._t(xp, x)
         norm2 = inner(xp, t, t)
         at = t / (1.0 + self._shift(x, v))
         return norm2, inner(xp, at, t), inner(xp, at, v), inner(xp, v, v)
@@ -123,8 +116,8 @@ class ShiftedLNEMetric(ByValue):
     def finish(self, x: Array, v: Array, coefficient: Any, *, check: bool = True) -> Array:
         """The solution a (v + c t) on the weights given, c = (t . a v)/(1 - t . a t)."""
         xp, (x, v), out = prepare(check=check, x=x, v=v)
-        t = xp.tanh(x * fit_tau(self.tau, x)[1])
-        c = coefficient if isinstance(coefficient, float) else column(xp, coefficient)
+        t = self.lne._t(xp, x)
+        c = spread(xp, coefficient)
         return xp.astype((v + c * t) / (1.0 + self._shift(x, v)), out, copy=False)
 
     def _shift(self, *arrays: Array) -> Any:
