@@ -14,7 +14,7 @@ nox.needs_version = ">=2025.5"
 nox.options.default_venv_backend = "uv|venv"
 
 EXTRAS = ".[verify,io]"
-# What needs no PyTorch: the core, its properties and its public names.
+# Tests that need no PyTorch: the core, its properties and its public names.
 CORE = [f"tests/{room}" for room in ("core", "flows", "exact", "integrators", "lne", "public")]
 
 

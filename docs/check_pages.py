@@ -46,7 +46,7 @@ def browser_module() -> Any:
 
 
 def faults(tab: Any) -> list[str]:
-    """What is wrong with the page that a tab shows."""
+    """Faults of the page that a tab shows, each in words."""
     import json
 
     seen = json.loads(tab.run(LOOK))

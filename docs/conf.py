@@ -34,7 +34,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_gallery.gen_gallery",
 ]
-# What is generated is not under version control: the gallery's pages and those of the audit's
+# Generated pages are not under version control: those of the gallery and of the audit's
 # claims, in folders named after their addresses, and below _build what other pages include.
 exclude_patterns = ["_build", "gallery/*.ipynb", "gallery/*.py", "examples"]
 highlight_language = "text"
@@ -170,7 +170,7 @@ def typeset_example(app: Any, docname: str, source: list[str]) -> None:
         if re.fullmatch(r"[=-]{3,}", "".join(lines[number + 1 : number + 2])):
             made.append(line)  # a title
             continue
-        # What is indented is a program, what it printed, or a directive's content.
+        # Indented lines are a program, its output, or the content of a directive.
         prose = line[:1] not in ("", " ", ".", ":", "=", "-", "^", "*") and not literal
         if line.endswith("::"):
             literal = True
@@ -217,7 +217,7 @@ def draw_pictures(app: Any) -> None:
 
 
 def write_costs(app: Any) -> None:
-    """What the methods of a comparison cost, from the recorded run."""
+    """The table of the costs of all methods of the comparison, from the recorded run."""
     import json
 
     from riemann_lne_validation.comparison.benchmark import markdown

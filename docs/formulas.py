@@ -74,12 +74,15 @@ class _Reader:
         self.depth = 0
 
     def rest(self) -> str:
+        """The next 40 characters."""
         return self.text[self.at : self.at + 40]
 
     def looking(self, what: str) -> bool:
+        """Whether the text goes on with these characters."""
         return self.text.startswith(what, self.at)
 
     def expression(self) -> str:
+        """Products joined by operators, as LaTeX."""
         made = self.product()
         while True:
             before, certain = self.at, self.certain
@@ -94,6 +97,7 @@ class _Reader:
                 return made
 
     def operator(self) -> str | None:
+        """The operator that follows, as LaTeX; None where a word or a sentence follows."""
         spaces = len(self.text) - self.at - len(self.text[self.at :].lstrip(" "))
         for sign, latex in SPACED.items():
             place = self.at + spaces
@@ -110,6 +114,7 @@ class _Reader:
         return None
 
     def product(self) -> str:
+        """Factors side by side, with a space or a dot between them."""
         made = ""
         if self.looking("-") and not self.looking("->") and not self.looking("- "):
             self.at += 1
@@ -143,9 +148,11 @@ class _Reader:
                 return made
 
     def factor(self) -> str:
+        """An atom with its primes, powers and indices."""
         return self.powers(self.atom())
 
     def powers(self, base: str) -> str:
+        """A base with the primes, powers and indices that follow it."""
         for _ in range(4):
             if match := re.match(r"'{1,3}(?![A-Za-z'])", self.rest()):
                 self.at += match.end()
@@ -165,6 +172,7 @@ class _Reader:
         return base
 
     def script(self, raised: bool) -> str:
+        """The content of a power or an index."""
         if self.looking("("):
             return self.bracket("(", ")")[1:-1]
         sign = ""
@@ -185,6 +193,7 @@ class _Reader:
         return sign + (rf"\mathrm{{{index}}}" if index in BOUND else index)
 
     def bracket(self, opening: str, closing: str) -> str:
+        """Expressions in brackets, separated by commas or colons."""
         self.at += 1
         self.depth += 1
         parts = [self.part()]
@@ -200,12 +209,14 @@ class _Reader:
         return opening + "".join(parts) + closing
 
     def part(self) -> str:
+        """An expression, or dots, between two commas."""
         if self.looking("..."):
             self.at += 3
             return r"\dots"
         return self.expression()
 
     def bars(self) -> str:
+        """An absolute value or norm."""
         self.at += 1
         self.depth += 1
         inside = self.expression()
@@ -217,6 +228,7 @@ class _Reader:
         return rf"\lvert {inside}\rvert"
 
     def atom(self) -> str:
+        """A bracket, a norm, a number, or a word."""
         if self.looking("("):
             return self.bracket("(", ")")
         if self.looking("[") and self.depth + self.certain:
@@ -234,6 +246,7 @@ class _Reader:
         return self.word(match.group())
 
     def number(self, match: re.Match[str]) -> str:
+        """A number, one with an exponent as a power of ten."""
         if match[2] is None:
             return match.group()
         mantissa = match.group().split("e")[0]
@@ -241,6 +254,7 @@ class _Reader:
         return power if mantissa == "1" else rf"{mantissa} \cdot {power}"
 
     def word(self, word: str) -> str:
+        """A symbol, a function with its argument, or a sum."""
         after = self.text[self.at + len(word) : self.at + len(word) + 40]
         if after.startswith(("_", "^")) and word in {"sum", "prod"}:
             self.at += len(word)
@@ -280,6 +294,7 @@ class _Reader:
         return latex
 
     def function(self, word: str) -> str:
+        """A function with its argument in brackets, in bars, or behind a space."""
         self.at += len(word)
         latex = self.powers({**FUNCTIONS, **BOUND}[word])
         if self.looking("("):

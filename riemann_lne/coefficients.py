@@ -49,7 +49,7 @@ def fd_weights(derivative: int, offsets: tuple[int, ...]) -> tuple[Fraction, ...
     size = len(offsets)
     if len(set(offsets)) != size or not 0 <= derivative < size:
         raise InvalidArgumentError(
-            f"derivative {derivative} cannot be had from the offsets {offsets}: "
+            f"derivative {derivative} cannot be computed from the offsets {offsets}: "
             "they must be distinct and more than the derivative's order"
         )
     rows = [

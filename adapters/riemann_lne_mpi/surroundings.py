@@ -1,7 +1,7 @@
 """Whole axes of fields whose blocks processes hold, and points far outside a block.
 
 Fourier derivatives need whole axes, interpolation along a displacement needs points as far away as
-the displacement reaches. Both are had from the processes that hold them.
+the displacement reaches. The processes that hold them send them.
 """
 
 from __future__ import annotations

@@ -166,6 +166,7 @@ class MPITeam(Team):
     ) -> list[float]:
         if self.size == 1 or not values:
             return list(values)
+        # Largest and smallest in one reduction, as the largest of the negative values.
         highest, negative = np.split(self.reduced([*values, *(-v for v in values)]), 2)
         for kind, high, low, name in zip(which, highest, -negative, names, strict=True):
             if kind is None and high != low:

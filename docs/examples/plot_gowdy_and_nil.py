@@ -29,9 +29,11 @@ def reduced(points=64):
     k = 1j * np.fft.rfftfreq(points, 1 / points)
 
     def slope(values):
+        """Derivative along the circle, by Fourier modes."""
         return np.fft.irfft(k * np.fft.rfft(values), points)
 
     def rates(t, y):
+        """Rates of a and w under the reduced equations."""
         a, w = y.reshape(2, points)
         first = slope(w) * np.exp(-a)
         return np.concatenate([first**2 / 2, np.exp(-a) * slope(first)])
@@ -52,6 +54,7 @@ def flow(points):
     grid = rl.Grid.torus((points, 8, 8), lengths=2 * np.pi)
 
     def metric(x, y, z):
+        """The start of the reduced equations as a metric in three dimensions."""
         w, zero = 0.5 * np.sin(x), 0 * x
         return [[np.exp(0.4 * np.cos(x)), zero, zero], [zero, np.exp(w), zero],
                 [zero, zero, np.exp(-w)]]  # fmt: skip

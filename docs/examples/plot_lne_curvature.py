@@ -24,6 +24,7 @@ grid = rl.Grid.box(-0.6, 0.6, (81, 81))
 
 
 def components(x, y):
+    """I - t t^T for two weights."""
     t, u = np.tanh(tau * x), np.tanh(tau * y)
     return [[1 - t * t, -t * u], [-t * u, 1 - u * u]]
 

@@ -28,6 +28,7 @@ y = torch.as_tensor(y)
 # %%
 # With the straight-through estimator the latent gradient is dL/dQ itself.
 def train(rate, epochs=8):
+    """Predicted and true change of the loss by the signs that flip, one row a step."""
     torch.manual_seed(1)
     model = nn.Sequential(
         nn.Linear(64, 64, bias=False), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 10, bias=False),

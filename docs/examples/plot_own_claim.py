@@ -19,8 +19,9 @@ from riemann_lne_validation.audit import Evidence, Measurement, claim, known_cla
 
 
 # %%
-# What is measured: volumes along a flow, relative to the start.
+# The measurement: volumes along a flow, relative to the start.
 def volumes(n, points):
+    """Relative changes of the volume at the times of a run."""
     start = rl.perturbed_euclidean(rl.Grid.torus((points,) * n), amplitude=0.3, seed=1, modes=1)
     flow = rl.RicciDeTurckFlow()
     times = np.linspace(0, 1, 6)
@@ -31,6 +32,7 @@ def volumes(n, points):
 # %%
 # The guard: a computation with a known answer, by the same functions.
 def sausage_keeps_its_area(backend, n, points):
+    """The area of an exact solution on a torus does not change, by Gauss and Bonnet."""
     sausage = rl.exact.periodic_sausage((1, 0))
     grid = sausage.grid(48)
     areas = [rl.volume(sausage.field(t, grid)) for t in (0.5, 1.0, 2.0)]

@@ -37,6 +37,7 @@ class Triangle(Estimator):
         self.width = width
 
     def backward(self, w, q, grad, site):
+        """A triangle about zero in place of the derivative of the sign."""
         return grad * (1 - w.abs() / self.width).clamp(min=0)
 
 
@@ -48,6 +49,7 @@ y = torch.as_tensor(y)
 
 
 def signs_that_change(estimator, epochs=12):
+    """Percentage of signs that change in each epoch, and the accuracy at the end in percent."""
     torch.manual_seed(0)
     model = nn.Sequential(
         nn.Linear(64, 48, bias=False), nn.BatchNorm1d(48), nn.ReLU(), nn.Linear(48, 10, bias=False),

@@ -20,9 +20,12 @@ from riemann_lne.integrators import OneStep, Step
 # ``system.update(t, y, scale, terms)`` is scale times the right-hand side plus a sum of multiples
 # of arrays, which a compiled kernel does in one pass.
 class Heun(OneStep):
+    """Heun's method of order 3."""
+
     name, order = "heun3", 3
 
     def step(self, system, state, dt, estimate):
+        """One step of three stages."""
         t, y = state.t, state.y
         first = system(t, y)
         one = y + dt / 3 * first
@@ -36,6 +39,7 @@ start = rl.perturbed_euclidean(rl.Grid.torus((24, 24)), amplitude=0.3, seed=1, m
 
 
 def end(method, dt):
+    """The metric at t = 0.2, by equal steps."""
     flow = rl.RicciDeTurckFlow()
     return rl.solve_flow(start, flow, (0, 0.2), method=method, dt=dt, store="last")[-1]
 

@@ -21,6 +21,7 @@ grid = rl.Grid.torus((48, 48))
 
 
 def mine(x, y):
+    """Components of a metric of your own."""
     return [[2 + np.cos(y), 0.1], [0.1, 1.0 + 0 * x]]
 
 
@@ -43,6 +44,7 @@ seen = []
     perturbations(background, 0.2, "sup", kinds=("one_directional", "band_limited", "localised"))
 )
 def gauss_and_bonnet(g):
+    """The total curvature of every metric on a torus is zero."""
     seen.append(abs(rl.total_scalar_curvature(g, order=8)))
     assert seen[-1] < 0.5
 
@@ -51,7 +53,7 @@ gauss_and_bonnet()
 print(f"{len(seen)} metrics; largest |integral of R dV| = {max(seen):.1e}")
 
 # %%
-# What kinds of perturbation there are on this torus, each at the same distance from the metric.
+# The kinds of perturbation on this torus, each at the same distance from the metric.
 print(", ".join(kind.name for kind in applicable_kinds(background)))
 chosen = ("one_directional", "band_limited", "localised", "steep", "chequered", "rough")
 figure, axes = plt.subplots(2, 3, figsize=(8.4, 5.4), layout="constrained")

@@ -33,6 +33,7 @@ ready = [True]
 
 
 def interrupt(t, metric):
+    """An event that presses Ctrl-C once, after t = 0.7."""
     if t > 0.7 and ready:
         ready.pop()
         raise KeyboardInterrupt

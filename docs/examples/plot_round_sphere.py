@@ -21,6 +21,7 @@ sphere = Sphere(24)
 
 
 def lumps(x, y, z):
+    """The logarithm of the conformal factor."""
     return 0.45 * x * y + 0.4 * z**3 - 0.35 * y * y * z + 0.25 * x * z
 
 

@@ -22,6 +22,7 @@ targets = np.linspace(0.02, 0.98, 25)
 
 
 def angle(u, v):
+    """Angle between two vectors, in degrees."""
     return np.degrees(np.arccos(np.clip(u @ v / np.sqrt(u @ u * (v @ v)), -1, 1)))
 
 

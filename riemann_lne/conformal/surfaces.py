@@ -74,7 +74,7 @@ class Surface(Protocol):
 
     @property
     def coordinates(self) -> tuple[np.ndarray, ...]:
-        """What a function on the surface is given."""
+        """Arrays of the points' coordinates, the arguments of a function on the surface."""
 
     def synthesis(self, coefficients: np.ndarray) -> np.ndarray:
         """Values (k, *shape) of coefficients (k, ...)."""

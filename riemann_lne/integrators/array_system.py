@@ -268,7 +268,7 @@ class SpectralRadiusEstimate:
         return self.latest
 
     def memory(self, y: Array) -> dict[str, np.ndarray]:
-        """What later estimates depend on, at a state; nothing before the first one."""
+        """Arrays on which later estimates depend; empty before the first estimate."""
         if self._vector is None:
             return {}
         numbers = np.array([self.latest, self._age, float(self._at is y)])

@@ -310,7 +310,7 @@ STATES = ("y", "rate")
 
 
 def _title(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
-    """What the seal holds of an array beside its values."""
+    """Name, type and shape of an array, which the seal holds beside its values."""
     return f"{name} {dtype.str} {shape}".encode()
 
 

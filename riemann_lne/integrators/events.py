@@ -149,7 +149,7 @@ class SteadyState(_ReadyMade):
         terminal_count(self)
 
     def __call__(self, t: float, metric: MetricField) -> float:
-        """Not to be had from a metric alone: the solver asks its system."""
+        """Refused: a metric alone does not say how fast it changes; the solver asks its system."""
         raise DTypeError("SteadyState needs the rate of a flow; pass it to solve_flow as an event")
 
 

@@ -263,7 +263,7 @@ class _Run:
         except StepError as failure:
             self._status, self._message = -1, str(failure)
         except StorageError as error:
-            # What was computed is not lost for want of space.
+            # A full disk must not cost the results that are in memory.
             self._status, self._message, self._file = -1, str(error), None
         except KeyboardInterrupt:
             self._status = -2

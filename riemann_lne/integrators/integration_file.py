@@ -26,7 +26,7 @@ def run_identity(
     times: list[float] | None,
     events: EventWatch,
 ) -> dict[str, str]:
-    """What tells one integration from another, as text; see ``CheckpointFile``."""
+    """Settings by which two integrations differ, as text; see ``CheckpointFile``."""
     from .. import __version__
 
     start = to_numpy(y)

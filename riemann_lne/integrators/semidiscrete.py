@@ -62,7 +62,7 @@ class SemiDiscreteFlow:
     flow, order
         What is differenced, and how.
     asked : Flow
-        The flow that the user asked for, which may be had from another one.
+        The flow that the user asked for; it may be computed by another one.
     grid : Grid
         With the mirrors of its reflecting ends, for differences of the metric.
     plain_grid : Grid

@@ -59,14 +59,14 @@ _SIZES = {"float64": {"size": 8, "bits": 64}, "float32": {"size": 4, "bits": 32}
 
 
 class _Layout:
-    """Which derivative along the outer axes lies where in a row of the ring."""
+    """Places of the derivatives along the outer axes in a row of the ring."""
 
     def __init__(self, program: Program, width: int) -> None:
         self.n, self.width = program.n, width
         outer = range(self.n - 2)
         needed = {tuple(a for a in d.axes if a < self.n - 2) for d in program.inputs} | {()}
         every = [(), *((a,) for a in outer), *((a, b) for a in outer for b in outer if a <= b)]
-        # Those that are filled from the grid, and in 4-D those that are had from the former.
+        # Those that are filled from the grid, and in 4-D those that are computed from these.
         self.near = [k for k in every if 1 not in k and (k in needed or (*k, 1) in needed)]
         self.far = [k for k in every if 1 in k and k in needed]
         self.row, self.last = self.n - 2, self.n - 1

@@ -348,5 +348,5 @@ class _Run:
 
 
 def _spread(count: int) -> list[int]:
-    """Which of so many steps are kept: the last one, and at most seven before it."""
+    """Numbers of the steps that are kept of ``count``: the last, and at most seven before it."""
     return sorted({max(1, round(count * part / 8)) for part in range(1, 9)}) if count else []

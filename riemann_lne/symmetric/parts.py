@@ -119,7 +119,7 @@ def _joined(
 def _recalled(
     file: Path, metric: RotationalMetric, when: list[float], options: dict[str, Any]
 ) -> RotationalSolution | None:
-    """What a checkpoint of the same flow holds; None without one."""
+    """The solution in a checkpoint of the same flow; None without a checkpoint."""
     if not file.exists():
         return None
     found = RotationalSolution.load(file)

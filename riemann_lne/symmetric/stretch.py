@@ -35,7 +35,7 @@ _CLOSE = 0.05
 
 @dataclass(frozen=True)
 class Stretch:
-    """What was integrated.
+    """One integration of a part of a flow, and how to read it.
 
     Attributes
     ----------

@@ -127,7 +127,7 @@ def require_evolution(flow: Any, background: Any) -> Any:
 
 
 def require_run(run: Any, evolution: Any) -> Any:
-    """What an evolution's ``solve`` returned, if it is a run.
+    """The result of an evolution's ``solve``, checked to be a run.
 
     Raises
     ------

@@ -283,7 +283,7 @@ def experiment(
         If arguments make no sense.
     """
     if isinstance(background, MetricField):
-        # What is left at the end matters to these two alone.
+        # Only these two look at the distance that is left at the end.
         lasting = expect in ("decays", "converges")
         evolution: Any = GridEvolution(background, flow, order, solve, lasting)
         return Experiment(background, evolution, until, norm or "sup", expect, limit, growth)

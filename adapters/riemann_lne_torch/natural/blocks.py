@@ -49,7 +49,7 @@ def checked_block(block: Any) -> Any:
 
 
 def block_of(weight: Weight, block: Any) -> Any:
-    """What one block of a weight spans: that of its quantiser's scale or step for "quantizer"."""
+    """The block of a weight; "quantizer" stands for the block that shares a scale or step."""
     return weight.own_block if block == "quantizer" else block
 
 

@@ -216,7 +216,7 @@ class WeightQuantizer(_Quantizer):
 
     @property
     def block(self) -> str | int:
-        """What has one scale or step: "layer", "channel", or the number of weights of a group.
+        """The weights that share a scale or step: "layer", "channel", or the number in a group.
 
         >>> from riemann_lne_torch.quantizers import WeightQuantizer
         >>> WeightQuantizer(2, "rms").block, WeightQuantizer(1, "ste", "mean").block

@@ -1,47 +1,4 @@
 """The audit: numbered statements of the paper as claims, each measured and judged in one run."""
 
-from .frame import (
-    Claim,
-    Evidence,
-    Line,
-    Measurement,
-    Outcome,
-    Plot,
-    UnresolvedError,
-    Verdict,
-    certificates,
-    claim,
-    doubt,
-    judge,
-    known_claims,
-    load_claims,
-    parameters_of,
-    register_certificate,
-    relative,
-    require,
-    run_claim,
-    select,
-)
-
-__all__ = [
-    "Claim",
-    "Evidence",
-    "Line",
-    "Measurement",
-    "Outcome",
-    "Plot",
-    "UnresolvedError",
-    "Verdict",
-    "certificates",
-    "claim",
-    "doubt",
-    "judge",
-    "known_claims",
-    "load_claims",
-    "parameters_of",
-    "register_certificate",
-    "relative",
-    "require",
-    "run_claim",
-    "select",
-]
+from .frame import *  # noqa: F403
+from .frame import __all__ as __all__

@@ -89,7 +89,7 @@ def _check(name: str, factory: object) -> None:
 
 
 def _wrong_member(kind: type[Estimator]) -> str:
-    """What is wrong with the members of a class; empty if nothing is."""
+    """The first wrong member of a class, in words; empty if all are right."""
     needed = {"backward": 5}
     if kind.learned is True:
         needed |= {"first_step": 3, "backward_step": 5}
