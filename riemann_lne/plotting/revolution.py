@@ -90,6 +90,8 @@ def plot_revolution(
         norm=SymLogNorm(size / 100, vmin=-size, vmax=size),
         rasterized=True,
     )
+    mesh.sticky_edges.x.clear()  # else the outline lies on the frame
+    mesh.sticky_edges.y.clear()
     for sign in (1, -1):
         ax.plot(centre + z, sign * r, color="0.2", linewidth=0.8)
     ax.set_aspect("equal")
@@ -99,7 +101,7 @@ def plot_revolution(
         bar = ax.figure.colorbar(mesh, ax=ax, shrink=0.7)
         bar.set_label("R (1 / length$^2$)")
         ticks = [-size, -size / 10, 0.0, size / 10, size]
-        bar.set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks])
+        bar.set_ticks(ticks, labels=[f"{float(f'{tick:.2g}'):g}" for tick in ticks])
     return finish(mesh, show)
 
 
