@@ -49,11 +49,12 @@ picture = left.contourf(x, x, -curvature.T, levels, norm="log", cmap="viridis", 
 left.contour(x, x, lne.norm2(plane).T, [0.5, 0.995], colors="k", linewidths=[0.8, 1.2])
 left.set_aspect("equal")
 left.set(xlabel="$x_1$", ylabel="$x_2$", title="Two weights; lines: $|t|^2$ = 0.5 and the end")
-figure.colorbar(picture, ax=left, label="$-R$ (1 / unit of the weights$^2$)")
+bar = figure.colorbar(picture, ax=left, label="$-R$ (1 / unit of the weights$^2$)")
+bar.set_ticks(levels[::4], labels=[f"{level:.0f}" for level in levels[::4]])
 
 for size in (2, 10, 100, 1000):
     direction = np.random.default_rng(0).normal(size=size) / np.sqrt(size)
-    norms = np.geomspace(1e-3, 0.99, 40)
+    norms = 1 - np.geomspace(0.999, 0.01, 40)
     values = []
     for norm2 in norms:
         metric = rl.LNEMetric(rl.auto_tau(direction, norm2))

@@ -36,6 +36,10 @@ print(f"halo where all axes are cut: power {slope:.2f}, predicted {-2 / 3:.2f}")
 #     rlm.solve_flow(g, rl.RicciDeTurckFlow(), (0, 1), "rkl2", store="run.zarr")
 #
 #     mpiexec -n 64 python flow.py
+
+# %%
+# On the right, the share of a block's points that its neighbours hold too: what communication costs
+# against work.
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
 left.loglog(sizes, [p.memory / 2**30 for p in plans], "o-", label="memory of a process")
 left.loglog(sizes, [p.halo_bytes / 2**30 for p in plans], "s-", label="halo of a right-hand side")
@@ -43,9 +47,6 @@ left.axhline(16, color="0.4", linestyle="--", linewidth=1, label="16 GiB")
 left.set(xlabel="processes", ylabel="GiB", title="512$^3$ points, rkl2")
 left.legend(frameon=False)
 
-# %%
-# The share of a block's points that its neighbours hold too: what communication costs against
-# work.
 share = [p.halo_points / p.block_points for p in plans]
 right.semilogx(sizes, 100 * np.array(share), "o-", base=2)
 for size, value, plan in list(zip(sizes, share, plans, strict=True))[::2]:
@@ -53,5 +54,10 @@ for size, value, plan in list(zip(sizes, share, plans, strict=True))[::2]:
         " x ".join(map(str, plan.layout.dims)), (size, 100 * value), fontsize="x-small",
         xytext=(4, -10), textcoords="offset points",
     )  # fmt: skip
-right.set(xlabel="processes", ylabel="halo over block (%)", title="Blocks, and their halos")
+right.set(
+    xlabel="processes",
+    ylabel="halo over block (%)",
+    title="Blocks, and their halos",
+    xlim=(1.5, 2**13.5),
+)
 plt.show()

@@ -70,7 +70,7 @@ for method, colour in (("exact", "C0"), ("weak", "C1"), ("plain", "0.4")):
     right.plot(targets, np.divide(speed[method], best), color=colour, label=method)
 right.set(
     xlabel="$|t|^2$",
-    ylabel="descent per unit of g-length, over the steepest",
+    ylabel="share of the steepest descent",
     title="What the direction is worth",
     ylim=(0, 1.05),
 )
