@@ -11,6 +11,7 @@ from ..checks import number
 from ..errors import InvalidArgumentError
 from ..grids import Grid
 from .base import ExactSolution, conformal, dimension, stacked
+from .shrinking import ShrinkingSphere
 
 
 def _conformally_flat_solves(n: int) -> tuple[str, ...]:
@@ -27,7 +28,7 @@ def _square(x: tuple[Array, ...]) -> Array:
 
 
 @dataclass(frozen=True)
-class RoundSphere(ExactSolution):
+class RoundSphere(ShrinkingSphere):
     """See ``round_sphere``."""
 
     n: int
@@ -39,19 +40,8 @@ class RoundSphere(ExactSolution):
         return _conformally_flat_solves(self.n)
 
     @property
-    def singular_time(self) -> float:
-        """T = r0^2 / (2 (n - 1)), in length^2."""
-        return self.radius**2 / (2 * (self.n - 1))
-
-    @property
-    def t_max(self) -> float:  # type: ignore[override]
-        """The singular time."""
-        return self.singular_time
-
-    def squared_radius(self, t: float) -> float:
-        """r0^2 - 2 (n - 1) t."""
-        # By what is left of time: positive, and exact close to the end.
-        return 2 * (self.n - 1) * (self.singular_time - t)
+    def _first_square(self) -> float:
+        return self.radius**2
 
     def ambient(self, t: float, *x: Array) -> Any:
         """r(t)^2 times the identity of R^(n+1), which induces the metric on the unit sphere."""
@@ -60,15 +50,6 @@ class RoundSphere(ExactSolution):
 
     def _components(self, t: float, *x: Array) -> Any:
         return conformal(4 * self.squared_radius(t) / (1 + _square(x)) ** 2, self.n)
-
-    def scalar_curvature(self, t: float, *x: Array) -> Array:
-        """Scalar curvature n (n - 1) / r(t)^2, shape of the coordinates; 1 / length^2."""
-        value = self.n * (self.n - 1) / self.squared_radius(t)
-        return namespace(*x).full_like(x[0], value)
-
-    def ricci(self, t: float, *x: Array) -> Array:
-        """(n - 1) g_ij / r(t)^2, (n, n, *shape); 1 / length^2."""
-        return self.metric(t, *x) * ((self.n - 1) / self.squared_radius(t))
 
     def grid(self, points: int) -> Grid:
         """Box [-1/2, 1/2]^n of the stereographic coordinates."""

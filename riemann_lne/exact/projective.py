@@ -11,14 +11,14 @@ from ..arrays import Array, host_numbers, namespace, require_finite
 from ..checks import count, number
 from ..errors import InvalidArgumentError, NotSymmetricError, ShapeError
 from ..grids import Grid
-from .base import ExactSolution
+from .shrinking import ShrinkingSphere
 
 # Condition numbers of N beyond this bend the sphere beyond what grids resolve.
 _WORST_CONDITION = 1e6
 
 
 @dataclass(frozen=True)
-class ProjectiveSphere(ExactSolution):
+class ProjectiveSphere(ShrinkingSphere):
     """See ``projective_sphere``."""
 
     n: int
@@ -27,18 +27,8 @@ class ProjectiveSphere(ExactSolution):
     solves = ("ricci",)
 
     @property
-    def singular_time(self) -> float:
-        """T = 1 / (2 (n - 1))."""
-        return 1 / (2 * (self.n - 1))
-
-    @property
-    def t_max(self) -> float:  # type: ignore[override]
-        """The singular time."""
-        return self.singular_time
-
-    def squared_radius(self, t: float) -> float:
-        """1 - 2 (n - 1) t."""
-        return 2 * (self.n - 1) * (self.singular_time - t)
+    def _first_square(self) -> float:
+        return 1.0
 
     def ambient(self, t: float, *x: Array) -> Any:
         """Rows of the tensor h of R^(n+1) that induces the metric."""
@@ -64,15 +54,6 @@ class ProjectiveSphere(ExactSolution):
              for j in range(n)]
             for i in range(n)
         ]  # fmt: skip
-
-    def scalar_curvature(self, t: float, *x: Array) -> Array:
-        """The constant n (n - 1) / (1 - 2 (n - 1) t), shape of the coordinates; 1 / length^2."""
-        value = self.n * (self.n - 1) / self.squared_radius(t)
-        return namespace(*x).full_like(x[0], value)
-
-    def ricci(self, t: float, *x: Array) -> Array:
-        """(n - 1) g_ij / (1 - 2 (n - 1) t), (n, n, *shape); dimensionless."""
-        return self.metric(t, *x) * ((self.n - 1) / self.squared_radius(t))
 
     def grid(self, points: int) -> Grid:
         """Box [-1/2, 1/2]^n of the stereographic coordinates; ``Atlas.sphere`` has all of it."""
