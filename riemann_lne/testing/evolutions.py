@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,6 +21,11 @@ from ..metrics import MetricField
 from .kinds import resampled
 from .recipes import drawn, recipe_of
 from .sizes import Norm, perturbation_size
+
+_STEPS = 5000
+"""Steps that a run may take at first."""
+_MOST = 20
+"""By how much a run that goes on may take more."""
 
 
 class Run(Protocol):
@@ -179,11 +185,24 @@ class GridEvolution:
             "rtol": self.rtol * self._scale(start, float(times[-1]) - float(times[0])),
             "atol": 0.0,
             "dense_output": True,
-            "max_steps": 5000,
+            "max_steps": _STEPS,
             "t_eval": times,
             **(self.options or {}),
         }
-        span = (float(times[0]), float(times[-1]))
+        begin, end = float(times[0]), float(times[-1])
+        run = self._solved(start, (begin, end), options)
+        reached = float(run.t[-1]) - begin
+        if run.success or "max_steps" not in run.message or "max_steps" in (self.options or {}):
+            return run
+        # Strict steps on a fine grid are many. Only near a singular time do they come to a stand.
+        needed = _STEPS * (end - begin) / reached if reached > 0 else math.inf
+        if needed > _MOST * _STEPS:
+            return run
+        return self._solved(start, (begin, end), {**options, "max_steps": int(2 * needed)})
+
+    def _solved(
+        self, start: MetricField, span: tuple[float, float], options: Mapping[str, Any]
+    ) -> FlowSolution:
         if "kernel" not in options:
             # Compiled right-hand sides pay on small grids too, where thousands of flows are run.
             with suppress(KernelUnavailableError):

@@ -14,6 +14,7 @@ import riemann_lne as rl
 import riemann_lne.testing as kit
 from riemann_lne.errors import CheckFailedError, DTypeError, InvalidArgumentError
 from riemann_lne.symmetric import RotationalMetric, dumbbell, round_sphere
+from riemann_lne.testing import evolutions
 from riemann_lne.testing.stability import UnresolvedFailureError
 
 SPHERE = round_sphere(24)
@@ -236,3 +237,18 @@ def test_an_evolution_that_returns_no_run_is_named(run: Any, says: str) -> None:
 
     with pytest.raises((DTypeError, InvalidArgumentError), match=says):
         kit.check_stability(State([0.0, 0.0]), Wrong(1.0), PUSHES, until=1.0)
+
+
+def test_a_run_that_goes_on_may_take_more_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strict steps on a fine grid are many, and no failure of the flow."""
+    monkeypatch.setattr(evolutions, "_STEPS", 8)
+    flat = rl.flat_metric(rl.Grid.torus((12, 12)))
+    start = kit.random_perturbation(flat, "band_limited", 0.2, seed=1)
+    flow = rl.RicciDeTurckFlow()
+    run = evolutions.GridEvolution(flat, flow, lasting=False).solve(start, [0.0, 0.5, 1.0])
+    assert run.success, run.message
+    limited = evolutions.GridEvolution(flat, flow, options={"max_steps": 8}, lasting=False)
+    assert not limited.solve(start, [0.0, 0.5, 1.0]).success
+    # 20 times as many would not do: this run comes to a stand, as near a singular time.
+    monkeypatch.setattr(evolutions, "_MOST", 1)
+    assert not evolutions.GridEvolution(flat, flow, lasting=False).solve(start, [0.0, 1.0]).success
