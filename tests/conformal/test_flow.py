@@ -17,7 +17,7 @@ from riemann_lne.conformal import (
     round_sphere,
     solve,
 )
-from riemann_lne.conformal.flow import ConformalFlow
+from riemann_lne.conformal.flow import ConformalETDRK4, ConformalFlow
 from riemann_lne.errors import DTypeError, InvalidArgumentError, UnknownNameError
 
 AXIS = (1.0, -2.0, 0.7)
@@ -165,11 +165,18 @@ def test_modes_of_an_oblique_torus_decay_at_the_eigenvalues_of_its_laplacian():
         assert np.log(before / after) == pytest.approx(4 / 3, rel=1e-4)
 
 
-@pytest.mark.parametrize("surface", [Sphere(6), Torus(Grid.torus((12, 12)))], ids=repr)
-def test_the_bound_of_the_spectral_radius_holds(surface):
+@pytest.mark.parametrize(
+    ("surface", "u"),
+    [
+        (Sphere(6), lambda x, y, z: 0.4 * x * y),
+        (Torus(Grid.torus((12, 12))), lambda x, y: 0.4 * np.sin(x)),
+        # where the part without derivatives, -2 u_t, is more than half of it
+        (Torus(Grid.torus((12, 12))), lambda x, y: np.cos(3 * x) + np.cos(3 * y)),
+    ],
+)
+def test_the_bound_of_the_spectral_radius_holds(surface, u):
     """Against the largest eigenvalue of the Jacobian, by differences; it is not far above."""
-    x = surface.coordinates
-    start = ConformalMetric(surface, 0.4 * (np.sin(x[0]) if surface.euler == 0 else x[0] * x[1]))
+    start = ConformalMetric.from_function(surface, u)
     flow, c = ConformalFlow(surface), np.array(start.coefficients)
     base, columns = flow(0.0, c), []
     noise = surface.analysis(np.random.default_rng(0).standard_normal(surface.shape))
@@ -182,6 +189,24 @@ def test_the_bound_of_the_spectral_radius_holds(surface):
     largest = abs(eigenvalues).max()
     assert largest < flow.spectral_radius(0.0, c) < 3 * largest
     assert abs(eigenvalues.imag).max() < 0.05 * largest
+
+
+def test_what_the_exponential_method_integrates_exactly_is_half_of_the_largest_at_least():
+    """The remainder is then no stronger than that part, for which long steps are stable."""
+    torus = Torus(Grid.torus((12, 12)))
+    start = ConformalMetric.from_function(torus, lambda x, y: np.cos(x) + np.cos(y))
+    inverse = np.exp(-2 * start.u)
+    assert inverse.mean() < 0.1 * inverse.max()
+    method = ConformalETDRK4(ConformalFlow(torus), start.coefficients)
+    np.testing.assert_allclose(method.linear, inverse.max() / 2 * torus.laplacian, rtol=1e-12)
+
+
+def test_the_splitting_goes_on_from_a_checkpoint_as_it_was():
+    flow, small, large = ConformalFlow(Sphere(6)), lumpy(6, 0.1), lumpy(6, 0.5)
+    method, other = (ConformalETDRK4(flow, g.coefficients) for g in (small, large))
+    assert abs(method.linear - other.linear).max() > 1
+    other.recall(method.memory())
+    np.testing.assert_array_equal(method.linear, other.linear)
 
 
 def test_events_and_messages():

@@ -7,6 +7,7 @@ import pytest
 
 from riemann_lne import Grid, MetricField, RicciDeTurckFlow, solve_flow
 from riemann_lne.conformal import ConformalMetric, Torus, solve, uniformize
+from riemann_lne.conformal.uniformize import _Spectrum
 from riemann_lne.errors import DTypeError, InvalidArgumentError, NotPositiveDefiniteError
 
 FLAT = np.array([[1.3, 0.3], [0.3, 0.8]])
@@ -83,6 +84,15 @@ def test_the_conformal_flow_is_ricci_flow():
     total = grid.integrate(end.volume_element() * R**2)
     assert 4 * mine.integral(mine.curvature() ** 2) == pytest.approx(total, rel=1e-6)
     assert mine.curvature().max() == pytest.approx(theirs.metric.curvature().max(), abs=1e-3)
+
+
+@pytest.mark.parametrize("points", [(8, 10), (9, 10), (8, 9)])
+def test_an_interpolant_has_the_values_at_the_points_also_of_the_highest_modes(points):
+    grid = Grid.torus(points, (2.0, 3.0), (1.0, -1.0))
+    values = np.random.default_rng(0).normal(size=(2, *points))
+    there = np.stack([np.asarray(c).ravel() for c in grid.coordinates()])
+    found = _Spectrum(grid).at(values, there)
+    np.testing.assert_allclose(found.reshape(values.shape), values, atol=1e-13)
 
 
 def test_a_metric_that_is_conformal_already_stays():

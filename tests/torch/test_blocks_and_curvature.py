@@ -220,6 +220,15 @@ class TestCurvature:
         loss.backward()  # the graph is still there
         torch.testing.assert_close(p.grad, (h * p + 1.0).detach(), **TIGHT)
 
+    def test_a_probe_that_is_not_finite_leaves_no_trace(self):
+        p, q = (nn.Parameter(torch.full((3,), 2.0, dtype=torch.float64)) for _ in range(2))
+        corrector = LNECorrector([p, q], curvature="hutchinson", keep=0.0)
+        for size in (1.0, torch.inf):
+            corrector.observe_curvature_(0.5 * (size * p.square() + size * 3.0 * q.square()).sum())
+        found = corrector.state_dict()["curvature"]
+        assert found["parameter 0"].tolist() == [1.0] * 3
+        assert found["parameter 1"].tolist() == [3.0] * 3
+
     def test_the_mean_of_probes_is_the_diagonal_through_a_quantiser(self):
         """Of Q's Hessian: straight through, the derivative by w is that by Q."""
         torch.manual_seed(1)
