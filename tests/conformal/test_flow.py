@@ -119,6 +119,13 @@ def test_a_sphere_that_vanishes_ends_the_flow_with_a_status():
     assert np.all(np.isfinite(flow[-1].u))
 
 
+def test_a_flow_that_stops_long_before_the_sphere_vanishes_says_why():
+    flow = solve(lumpy(8, 0.1), (0, 0.4), max_steps=3)
+    assert (flow.status, flow.n_accepted) == (-1, 3)
+    assert "max_steps" in flow.message
+    assert "vanishes" not in flow.message
+
+
 def test_a_start_that_is_not_resolved_is_warned_about_or_refused():
     sphere = Sphere(12)
     with pytest.warns(UserWarning, match="not resolved"):

@@ -1,5 +1,7 @@
 """Conformal metrics on closed surfaces: curvature against known ones, invariants, refusals."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -164,3 +166,21 @@ def test_perelman_lambda_rises_with_the_flow_from_below_the_mean_curvature():
     values = [g.perelman_lambda() for g in found.metrics]
     assert np.all(np.diff(values) > 0)
     assert all(v < 2 * g.mean_curvature() for v, g in zip(values, found.metrics, strict=True))
+
+
+def test_the_tail_of_a_torus_is_that_of_both_axes():
+    torus = Torus(Grid.torus((24, 30)))
+    for k, m, size in ((7, 0, 1.0), (0, 9, 1.0), (6, 0, 0.0), (0, 8, 0.0)):
+        g = ConformalMetric.from_function(
+            torus, lambda x, y, k=k, m=m: 1e-3 * np.cos(k * x + m * y)
+        )
+        assert g.tail() == pytest.approx(size * 1e-3 / np.sqrt(2), abs=1e-15)
+
+
+def test_perelman_lambda_takes_few_steps_also_where_little_is_resolved(monkeypatch):
+    monkeypatch.setattr(sys.modules["riemann_lne.analysis.perelman"], "_MAX_STEPS", 20)
+    found = [
+        ConformalMetric.from_function(Sphere(lmax), lambda *x: 2 * bumpy(*x)).perelman_lambda()
+        for lmax in (8, 32)
+    ]
+    assert found[0] == pytest.approx(found[1], rel=1e-5)

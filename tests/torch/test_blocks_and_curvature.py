@@ -229,6 +229,43 @@ class TestCurvature:
         assert found["parameter 0"].tolist() == [1.0] * 3
         assert found["parameter 1"].tolist() == [3.0] * 3
 
+    def test_negative_curvature_counts_as_none(self):
+        h = torch.linspace(-1.0, 2.0, 20, dtype=torch.float64).view(4, 5)
+        found = []
+        for known in (h, h.clamp(min=0.0)):
+            torch.manual_seed(0)
+            p = nn.Parameter(torch.randn(4, 5, dtype=torch.float64))
+            corrector = LNECorrector([p], curvature="hutchinson", keep=0.0)
+            corrector.observe_curvature_(0.5 * (known * p.square()).sum())
+            p.grad = torch.ones_like(p)
+            corrector.correct_()
+            found.append(p.grad)
+        torch.testing.assert_close(*found, **TIGHT)
+
+    def test_a_channel_that_is_not_finite_stays_and_the_others_move(self):
+        torch.manual_seed(0)
+        p = nn.Parameter(torch.randn(3, 5, dtype=torch.float64))
+        corrector = LNECorrector([p], block="channel", curvature="fisher", keep=0.5)
+        p.grad = torch.randn_like(p)
+        corrector.correct_()
+        before = corrector.state_dict()["curvature"]["parameter 0"]
+        p.grad[1, 2] = torch.inf
+        given = p.grad.clone()
+        corrector.correct_()
+        after = corrector.state_dict()["curvature"]["parameter 0"]
+        for old, new in ((given, p.grad), (before, after)):
+            assert torch.equal(old[1], new[1])
+            assert not torch.isclose(old[[0, 2]], new[[0, 2]]).any()
+            assert torch.isfinite(new[[0, 2]]).all()
+
+    def test_a_state_of_another_shape_is_refused(self):
+        one, other = (
+            LNECorrector([nn.Parameter(torch.ones(shape))], curvature="fisher", tau=0.1)
+            for shape in ((2, 3), (3, 2))
+        )
+        with pytest.raises(InvalidArgumentError, match=r"no curvature of shape \(3, 2\)"):
+            other.load_state_dict(one.state_dict())
+
     def test_the_mean_of_probes_is_the_diagonal_through_a_quantiser(self):
         """Of Q's Hessian: straight through, the derivative by w is that by Q."""
         torch.manual_seed(1)
