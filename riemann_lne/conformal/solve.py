@@ -231,22 +231,7 @@ def _solution(
                 f"the sphere vanishes at t = {run.t[-1] + last.extinction_time():.9g}, where its "
                 "area is 0 (an event ends the flow before); what was kept is usable"
             )
-    end = (status, _without_own_event(message))
-    return ConformalSolution._of_run(run, metric_of, events, end, parameters)
-
-
-def _without_own_event(message: str) -> str:
-    """The message without the note that the event of the resolution has not occurred."""
-    kept = []
-    for part in message.split("; "):
-        if part.startswith("event ") and "_Unresolved never changed sign" in part:
-            names = part.removeprefix("event ").split(" never ")[0].split(", ")
-            names.remove(_Unresolved.__name__)
-            if not names:
-                continue
-            part = f"event {', '.join(names)} never changed sign"
-        kept.append(part)
-    return "; ".join(kept)
+    return ConformalSolution._of_run(run, metric_of, events, (status, message), parameters)
 
 
 def _require_resolved(metric: ConformalMetric) -> None:
@@ -267,6 +252,7 @@ class _Unresolved:
     """The highest modes come to be as large as is not resolved any more."""
 
     terminal, direction = True, 1
+    silent = True  # of no use in the message of a flow in which it does not occur
 
     def __call__(self, t: float, metric: ConformalMetric) -> float:
         return metric.tail() - _COARSEST

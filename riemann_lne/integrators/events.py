@@ -257,9 +257,13 @@ class EventWatch:
         self.found.extend(occurrences)
 
     def never(self) -> str:
-        """The events that did not occur, for the message."""
-        seen = {o.index for o in self.found}
-        missing = [name for k, name in enumerate(self.names) if k not in seen]
+        """The events that did not occur, for the message; not those that the library adds itself.
+
+        Such an event has the attribute ``silent``.
+        """
+        told = {o.index for o in self.found}
+        told |= {k for k, e in enumerate(self.events) if getattr(e, "silent", False)}
+        missing = [name for k, name in enumerate(self.names) if k not in told]
         if not missing:
             return ""
         return f"event {', '.join(missing)} never changed sign" + (

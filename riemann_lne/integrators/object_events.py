@@ -18,7 +18,7 @@ class ObjectEvent:
     Parameters
     ----------
     event : callable
-        Its attributes ``terminal`` and ``direction`` are taken over.
+        Its attributes ``terminal``, ``direction`` and ``silent`` are taken over.
     of_state : callable
         state -> the object.
     """
@@ -26,7 +26,7 @@ class ObjectEvent:
     def __init__(self, event: Callable[[float, Any], float], of_state: Callable[[Array], Any]):
         self._event, self._of_state = event, of_state
         self.__name__ = str(getattr(event, "__name__", type(event).__name__))
-        for attribute in ("terminal", "direction"):
+        for attribute in ("terminal", "direction", "silent"):
             if hasattr(event, attribute):
                 setattr(self, attribute, getattr(event, attribute))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
@@ -197,8 +196,7 @@ def _solution(
             "distance is the radius of curvature); take more points, or end the flow before by "
             "an event; what was kept is usable"
         )
-    end = (status, re.sub(r"; event _Unresolved [^;]*", "", message))
-    return RotationalSolution._of_run(run, field_of, events, end, parameters)
+    return RotationalSolution._of_run(run, field_of, events, (status, message), parameters)
 
 
 def require_resolved(metric: RotationalMetric) -> None:
@@ -216,6 +214,7 @@ class _Unresolved:
     """The points come to be one radius of curvature apart."""
 
     terminal, direction = True, 1
+    silent = True  # of no use in the message of a flow in which it does not occur
 
     def __call__(self, t: float, metric: RotationalMetric) -> float:
         return metric.resolution() - _COARSEST

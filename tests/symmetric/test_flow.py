@@ -191,3 +191,11 @@ def test_wrong_arguments():
         king_rosenau(40, 1.0)
     with pytest.raises(InvalidArgumentError):
         bryant_soliton(40, -1.0)
+
+
+def test_an_event_that_does_not_occur_is_named_without_the_own_of_the_library():
+    message = solve(round_sphere(24), (0, 0.05), events=[NeckBelow(0.01)]).message
+    assert message == (
+        "reached the end of t_span; event NeckBelow never changed sign in its direction"
+    )
+    assert solve(round_sphere(24), (0, 0.05)).message == ("reached the end of t_span")
