@@ -24,7 +24,8 @@ RESULTS = [
     if (size := path.stat().st_size)
 ]
 DIGITS, RESNET, SECH2, CIFAR = "digits", "regulariser-n", "sech2-backward", "cifar10"
-RATES = "regulariser-n-rates"
+RATES, FIXED = "regulariser-n-rates", "regulariser-n-fixed"
+TWO_WAY = (RATES, FIXED, "mnist1d-2bit")  # the records that hold the hits of single images
 CHANGES = ": **changes with the metric**"
 BN, WD = "STE, batch norm re-estimated", "STE, weight decay tuned"
 EXACT, FREE = "LNE exact by channel, 0.5", "N, |w| held constant"
@@ -156,8 +157,12 @@ def pieces():
     assert summary(RESNET).arm(FREE).arm.options["alpha"] == smallest
     assert summary(RESNET).cost_ratio(comparison(RESNET, FREE, "STE")) == pytest.approx(6.0)
     study = load_study(find_study("regulariser-n-fixed"))
-    fixed = [a.arm.options["alpha"] for a in study.arms if a.arm.method == "rf-dnn"]
-    assert study.final_seeds == summary(RESNET).arms[0].seeds
+    fixed = [a.arm.label for a in study.arms if a.arm.method == "rf-dnn"]
+    alphas = [summary(FIXED).arm(label).arm.options["alpha"] for label in fixed]
+    assert study.final_seeds == summary(RESNET).arms[0].seeds == summary(FIXED).arms[0].seeds
+    for label in fixed:
+        assert summary(FIXED).cost_ratio(comparison(FIXED, label, "STE")) == pytest.approx(6.0)
+        assert verdicts(FIXED, label, "STE") == ("null", "null")
     grid = {t["settings"]["learning_rate"] for t in summary(RATES).tuning if t["arm"] == "STE"}
     top = max(grid)
     assert min(grid) < rate_of(RATES, "STE") == rate_of(RESNET, "STE") < top
@@ -208,8 +213,12 @@ def pieces():
         f"The alpha chosen was the smallest, {smallest:g},",
         f"Against STE that was {pair(RESNET, FREE, 'STE')} at six times the cost",
         f"against STE with as many passes {pair(RESNET, FREE, equal)}.",
-        f"`regulariser-n-fixed` measures alpha = {fixed[0]:g}, {fixed[1]:g} and {fixed[2]:g} on "
-        "the same seeds",
+        "So `regulariser-n-fixed` took alpha = "
+        f"{alphas[0]:g}, {alphas[1]:g} and {alphas[2]:g}, named "
+        "before any test run, on the same seeds: "
+        + "; ".join(pair(FIXED, label, "STE") for label in fixed)
+        + ", each at six times the cost",
+        "`regulariser-n-rates`, `regulariser-n-fixed` and `mnist1d-2bit` noted which images",
         # LNE
         f"In the ResNet, exact by channel was {interval(exact[0])} and {interval(exact[1], 2)}, "
         f"{p(exact[1])}{CHANGES}",
@@ -314,9 +323,9 @@ def test_other_words_that_are_numbers():
     assert max(trials) / min(trials) == 1e6  # six decades
     # "the two arms have the same runs and count once"
     assert [(s.label, s.first, s.why) for s in resnet.same] == [("N, ratio clamped", FREE, "runs")]
-    # the records hold no hits of single images
-    for name in (DIGITS, RESNET, SECH2, CIFAR):
-        assert not any(a.hits for a in summary(name).arms)
+    # which records hold the hits of single images
+    for name in (DIGITS, RESNET, SECH2, CIFAR, *TWO_WAY):
+        assert any(a.hits for a in summary(name).arms) == (name in TWO_WAY)
 
 
 def test_the_first_look_at_two_bits_says_what_its_record_says():
