@@ -233,9 +233,11 @@ h2 { font-size: 1.2rem; }
 <h1>Theorem audit</h1>
 <p>Statements of <i>Learning Discretized Neural Networks under Ricci Flow</i> (arXiv 2302.03390v3),
 each checked by running it. Every verdict is computed from the measurements shown: a statement
-holds where its error stays within the tolerance, does not hold where a counterexample was measured,
-and is unresolved where the numbers do not decide. Every verdict needs a guard: a known answer that
-the library met in the same run and dimension.</p>
+holds where its error stays within the tolerance, does not hold where a counterexample was
+measured, and is unresolved where the numbers do not decide. Every verdict needs a guard: a known
+answer that the library met in the same run and dimension. Proved: an exact computation, without
+rounding, proves the verdict too. Repaired: the statement was completed, in its favour, before it
+could be run; how is said with the claim.</p>
 <p>$counts.</p>
 <p>$setting</p>
 <table class="summary" id="summary"><thead><tr>

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ _COLOURS = {
     Verdict.ERROR: "bold red",
 }
 
+_WIDE = 110  # columns, from which on verdicts have one of their own beside the claims
+
 
 def short(value: Any, entries: int = 3) -> str:
     """A number, list or dict in a few characters."""
@@ -40,7 +43,8 @@ def short(value: Any, entries: int = 3) -> str:
 
 def first_sentence(text: str, most: int = 110) -> str:
     """The beginning of a statement: its first sentence, or as much of it as has room."""
-    sentence = text.split(". ")[0].split(": ")[0].rstrip(".")
+    # Neither the point of "Eq. 15" nor the colon of D[x : y] ends one.
+    sentence = re.split(r"\.\s+(?=[A-Z])|(?<=\S):\s", text, maxsplit=1)[0].rstrip(".")
     if len(sentence) <= most:
         return sentence
     return sentence[:most].rsplit(" ", 1)[0] + " ..."
@@ -116,19 +120,20 @@ class Terminal:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title="Theorem audit", title_justify="left")
-        table.add_column("claim", no_wrap=True)
-        table.add_column("verdict", no_wrap=True)
+        narrow = self._console.width < _WIDE
+        table = Table(title="Theorem audit", title_justify="left", show_lines=narrow)
+        table.add_column("claim, verdict" if narrow else "claim", no_wrap=True)
+        if not narrow:
+            table.add_column("verdict", no_wrap=True)
         table.add_column("statement", ratio=1)
         for outcome in outcomes:
-            table.add_row(
-                Text(printable(outcome.claim.id)),
-                Text.assemble(
-                    (printable(outcome.verdict), _COLOURS[outcome.verdict]),
-                    " (proved)" if outcome.certificate else "",
-                ),
-                Text(printable(first_sentence(outcome.claim.statement))),
+            name = Text(printable(outcome.claim.id))
+            verdict = Text.assemble(
+                (printable(outcome.verdict), _COLOURS[outcome.verdict]),
+                " (proved)" if outcome.certificate else "",
             )
+            first = [Text("\n").join([name, verdict])] if narrow else [name, verdict]
+            table.add_row(*first, Text(printable(first_sentence(outcome.claim.statement))))
         for outcome in outcomes:
             if details or outcome.problem:
                 self._details(outcome)
