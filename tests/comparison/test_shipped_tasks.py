@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from riemann_lne.errors import InvalidArgumentError, StorageError
+from riemann_lne_torch.quantize.layers import is_quantized
 from riemann_lne_validation.comparison.arms import summarise_arm
 from riemann_lne_validation.comparison.characters import (
     SYMBOLS,
@@ -14,7 +15,7 @@ from riemann_lne_validation.comparison.characters import (
     character_loss,
 )
 from riemann_lne_validation.comparison.measurements import prepare
-from riemann_lne_validation.comparison.methods import get_method
+from riemann_lne_validation.comparison.methods import DoesNotApplyError, get_method
 from riemann_lne_validation.comparison.mnist1d import _signal, _templates, make_mnist1d
 from riemann_lne_validation.comparison.models import build_model
 from riemann_lne_validation.comparison.noise import noise_floor
@@ -142,6 +143,15 @@ class TestNoiseFloor:
         changed = after != before
         assert torch.equal(after[changed], step[changed])
         assert 0.4 < float(changed.double().mean()) < 0.6
+
+    def test_with_the_quantiser_of_the_arm_beside_it(self):
+        arm = default_arm("last-bit", weight_bits=2, options={"inner": "ternary"})
+        model = build_model(arm, 0)
+        prepare(arm, model, 1, get_method(arm.method, arm.options))
+        weights = [m.weight for m in model.modules() if is_quantized(m)]
+        assert [len(w.unique()) for w in weights] == [3] * len(weights)
+        with pytest.raises(DoesNotApplyError, match="three levels"):
+            get_method("last-bit", {"inner": "ternary"}).check(default_arm("last-bit"))
 
     def test_its_numbers_are_those_of_the_differences(self, fake_run):
         ste, bit = default_arm("ste"), default_arm("last-bit")

@@ -194,6 +194,21 @@ def check_inner(name: str, arm: Arm) -> None:
         )
 
 
+def refuse_inner(name: str, context: Context) -> None:
+    """Refuse an estimator in a network that another library quantises.
+
+    Raises
+    ------
+    DoesNotApplyError
+        If the name is not "ste": there it would have nothing to act on.
+    """
+    if context.hosted and name != "ste":
+        raise DoesNotApplyError(
+            f"arm {context.arm.label!r}: another library quantises this model, with its own "
+            f"gradient; inner = {name!r} has nothing to act on there"
+        )
+
+
 Kind = TypeVar("Kind", bound=type[Method])
 
 _REGISTRY: dict[str, Callable[..., Method]] = {}
@@ -367,14 +382,25 @@ class LastBit(Method):
 
     Half of all parameters, drawn with the seed, are moved to the next floating-point number.
     What this changes at the end is rounding, amplified by training: no comparison on the task
-    resolves less.
+    resolves less. ``inner`` is the estimator of the arm that it is compared with.
     """
 
     hosted: ClassVar[bool] = True
 
+    inner: str = "ste"
+
+    def estimator(self) -> Estimator:
+        """The quantiser and gradient, by the name of an estimator."""
+        return get_estimator(self.inner)
+
+    def check(self, arm: Arm) -> None:
+        """The inner estimator must know the bits."""
+        check_inner(self.inner, arm)
+
     def begin(self, context: Context) -> None:
         """Move the weights."""
         super().begin(context)
+        refuse_inner(self.inner, context)
         generator = torch.Generator().manual_seed(torch.initial_seed() % 2**63)
         with torch.no_grad():
             for p in context.model.parameters():

@@ -24,6 +24,7 @@ from .methods import (
     DoesNotApplyError,
     Method,
     check_inner,
+    refuse_inner,
     register_method,
 )
 from .problems import problem_of
@@ -99,11 +100,7 @@ class NaturalGradient(Method):
     def begin(self, context: Context) -> None:
         """Make the corrector."""
         super().begin(context)
-        if context.hosted and self.inner != "ste":
-            raise DoesNotApplyError(
-                f"arm {context.arm.label!r}: another library quantises this model, with its own "
-                f"gradient; inner = {self.inner!r} has nothing to act on there"
-            )
+        refuse_inner(self.inner, context)
         self.corrector = LNECorrector(
             context.model,
             self.tau,
