@@ -35,7 +35,7 @@ PAGES = [
 
 # Where pages register what they define; other tests look at these.
 REGISTRIES = [
-    ("numpy", "riemann_lne.integrators.methods", "_REGISTERED"),
+    ("numpy", "riemann_lne.integrators.methods.registry", "_REGISTERED"),
     ("sympy", "riemann_lne_validation.audit.frame", "_REGISTRY"),
     ("torch", "riemann_lne_torch.quantize.estimators.registry", "_REGISTRY"),
     ("torch", "riemann_lne_validation.comparison.registered", "_DATASETS"),

@@ -16,8 +16,8 @@ import math
 import numpy as np
 
 from .. import checks
-from ..integrators.base import OneStep, State, Step, System
-from ..integrators.etd import advance, etdrk4_coefficients
+from ..integrators.methods.base import OneStep, State, Step, System
+from ..integrators.methods.etd import advance, etdrk4_coefficients
 from .surfaces import Sphere, Torus
 
 

@@ -1,12 +1,14 @@
 """How a flow or another system is integrated: one-step methods, step control, and results."""
 
-from . import events
-from .base import Integrator, OneStep, State, Step, System
+import sys
+
+from . import events, methods
 from .checkpoint import Checkpoint
 from .integration import Integration, integrate
 from .methods import METHODS, known_methods, register_method
-from .rkl import RKG2, RKL2
-from .runge_kutta import ExplicitRungeKutta, Tableau
+from .methods.base import Integrator, OneStep, State, Step, System
+from .methods.rkl import RKG2, RKL2
+from .methods.runge_kutta import ExplicitRungeKutta, Tableau
 from .solution import FlowSolution
 from .solve import solve_flow
 
@@ -30,3 +32,21 @@ __all__ = [
     "register_method",
     "solve_flow",
 ]
+
+# Modules of ``methods`` that stood in this folder go on being importable from here.
+for _name in (
+    "base",
+    "blockwise",
+    "controller",
+    "etd",
+    "etd_coefficients",
+    "etd_in_place",
+    "pooled",
+    "protocol",
+    "rkl",
+    "runge_kutta",
+    "splitting",
+):
+    _module = sys.modules[f"{methods.__name__}.{_name}"]
+    sys.modules[f"{__name__}.{_name}"] = globals()[_name] = _module
+del _name, _module

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ..arrays import Array, total
-from .base import State
+from .methods.base import State
 from .stepper import Stepper
 
 # Where theta^2 (1 - theta)^2 is steepest: there a slope decides best on the quartic's coefficient.

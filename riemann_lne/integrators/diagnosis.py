@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..arrays import Array
 
 if TYPE_CHECKING:
-    from .base import System
+    from .methods.base import System
     from .stepper import Control, Stepper
 
 # So many steps at the stability limit are worth a word, if they are most of the steps.

@@ -32,7 +32,7 @@ from ..metrics import MetricField
 from ..stencils import LocalField, evaluate
 from ..team import reduction_of
 from ..tensors import smallest_eigenvalue
-from .base import State
+from .methods.base import State
 from .semidiscrete import SemiDiscreteFlow, scaled_error
 from .stepper import Stepper
 

@@ -16,13 +16,13 @@ from ..arrays import Array, namespace
 from ..errors import DTypeError, InvalidArgumentError, StorageError
 from ..locks import hold
 from .array_system import ArraySystem, Radius, RightHandSide, start_of
-from .base import Integrator, State, StepError
 from .checkpoint import Checkpoint
 from .dense import Interpolant
 from .diagnosis import stiffness_hint
 from .events import EventWatch, Occurrence
 from .integration_file import IntegrationFile, plan_of, run_identity
-from .methods import make_integrator
+from .methods.base import Integrator, State, StepError
+from .methods.registry import make_integrator
 from .progress import progress_bar, uninterrupted
 from .solution import as_times
 from .stepper import Stepper, make_control

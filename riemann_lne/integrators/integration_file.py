@@ -12,9 +12,9 @@ from ..errors import InvalidArgumentError
 from ..flows.describe import checksum, describe
 from ..io import reading
 from .array_system import ArraySystem
-from .base import Integrator
 from .checkpoint import Checkpoint, CheckpointFile, Snapshot
 from .events import EventWatch, Occurrence
+from .methods.base import Integrator
 from .stepper import Control, Stepper
 
 

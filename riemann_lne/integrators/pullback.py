@@ -14,8 +14,8 @@ from ..errors import InvalidArgumentError, NotPositiveDefiniteError
 from ..flows.base import Flow, GaugedFlow
 from ..flows.diffeomorphism import interpolate, jacobian_determinant, pull_back
 from ..grids import Grid
-from .blockwise import Combination
 from .boundaries import Boundary
+from .methods.blockwise import Combination
 from .semidiscrete import SemiDiscreteFlow
 
 

@@ -13,11 +13,11 @@ from ..arrays import Array, guarded, like, to_numpy
 from ..errors import RiemannLNEError, StorageError
 from ..io import reading
 from ..metrics import MetricField
-from .base import State, StepError
 from .checkpoint import Buffer, CheckpointFile, Snapshot
 from .dense import Interpolant
 from .diagnosis import stiffness_hint
 from .events import EventWatch, Occurrence
+from .methods.base import State, StepError
 from .progress import uninterrupted
 from .recorder import Recorder
 from .stepper import Stepper

@@ -32,14 +32,14 @@ from ..tensors import (
     squared_norm,
     table,
 )
-from .blockwise import Combination, combination, may_share_memory
 from .boundaries import Boundary, BoundaryConditions, BoundaryFunction
 from .diagnosis import Words
-from .pooled import Pool
-from .runge_kutta import TSIT5
+from .methods.blockwise import Combination, combination, may_share_memory
+from .methods.pooled import Pool
+from .methods.runge_kutta import TSIT5
 
 if TYPE_CHECKING:
-    from .base import State
+    from .methods.base import State
 
 __all__ = ["BoundaryFunction", "SemiDiscreteFlow", "mean_laplacian_symbol", "scaled_error"]
 

@@ -18,12 +18,12 @@ from ..flows.base import Flow, gauge_of, require_flow
 from ..flows.describe import checksum, describe
 from ..io import StoredMetrics
 from ..metrics import MetricField, require_no_gradient
-from .base import Integrator
 from .boundaries import Boundary
 from .checkpoint import Checkpoint
 from .events import Event, EventWatch
 from .files import files_of
-from .methods import METHODS, make_integrator
+from .methods.base import Integrator
+from .methods.registry import METHODS, make_integrator
 from .progress import progress_bar
 from .pullback import PulledBackFlow
 from .recorder import Observables, Recorder

@@ -10,9 +10,9 @@ from .. import checks
 from ..arrays import Array, namespace
 from ..errors import InvalidArgumentError
 from . import diagnosis
-from .base import Integrator, State, StepError, System
-from .blockwise import Combination
-from .controller import PIController
+from .methods.base import Integrator, State, StepError, System
+from .methods.blockwise import Combination
+from .methods.controller import PIController
 
 # Explicit steps are kept this far below the linear stability limit.
 _STABILITY_MARGIN = 0.9

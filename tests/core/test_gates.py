@@ -16,7 +16,7 @@ import pytest
 import riemann_lne as rl
 from riemann_lne import exact
 from riemann_lne.errors import DTypeError, InvalidArgumentError, NoClosedFormError, NotFiniteError
-from riemann_lne.integrators.rkl import MOST_STAGES, RKL2, longest_step, stage_count
+from riemann_lne.integrators.methods.rkl import MOST_STAGES, RKL2, longest_step, stage_count
 
 GRID = rl.Grid.torus((8, 8))
 START = rl.perturbed_euclidean(GRID, 0.2, seed=1)

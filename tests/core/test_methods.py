@@ -23,11 +23,17 @@ from riemann_lne.errors import (
     InvalidArgumentError,
 )
 from riemann_lne.integrators import METHODS, State
-from riemann_lne.integrators.etd import ETDRK4
-from riemann_lne.integrators.etd_coefficients import etdrk4_coefficients
-from riemann_lne.integrators.etd_in_place import StepInPlace
-from riemann_lne.integrators.rkl import RKL2, stage_count
-from riemann_lne.integrators.runge_kutta import BS32, RK4, TSIT5, ExplicitRungeKutta, Tableau
+from riemann_lne.integrators.methods.etd import ETDRK4
+from riemann_lne.integrators.methods.etd_coefficients import etdrk4_coefficients
+from riemann_lne.integrators.methods.etd_in_place import StepInPlace
+from riemann_lne.integrators.methods.rkl import RKL2, stage_count
+from riemann_lne.integrators.methods.runge_kutta import (
+    BS32,
+    RK4,
+    TSIT5,
+    ExplicitRungeKutta,
+    Tableau,
+)
 from riemann_lne.integrators.semidiscrete import SemiDiscreteFlow
 
 TABLEAUS = {"rk4": RK4, "bs32": BS32, "tsit5": TSIT5}

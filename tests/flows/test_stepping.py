@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import riemann_lne as rl
-from riemann_lne.integrators.etd import ETDRK4
-from riemann_lne.integrators.runge_kutta import ExplicitRungeKutta
+from riemann_lne.integrators.methods.etd import ETDRK4
+from riemann_lne.integrators.methods.runge_kutta import ExplicitRungeKutta
 from riemann_lne.integrators.semidiscrete import scaled_error
 from riemann_lne.tensors import pack
 

@@ -13,11 +13,49 @@ MOVED = {
         "riemann_lne.flow_command.formulas",
         ["Formula", "constant", "FUNCTIONS", "CONSTANTS"],
     ),
-    "riemann_lne.integrators.etd": (
-        "riemann_lne.integrators.etd_coefficients",
+    "riemann_lne.integrators.etd": ("riemann_lne.integrators.methods.etd", ["ETDRK4", "advance"]),
+    "riemann_lne.integrators.etd_coefficients": (
+        "riemann_lne.integrators.methods.etd",
         ["etdrk4_coefficients"],
     ),
-    "riemann_lne.integrators.stepper": ("riemann_lne.integrators.base", ["State", "StepError"]),
+    "riemann_lne.integrators.stepper": (
+        "riemann_lne.integrators.methods.base",
+        ["State", "StepError"],
+    ),
+    "riemann_lne.integrators.base": (
+        "riemann_lne.integrators.methods.base",
+        ["Integrator", "OneStep", "State", "Step", "StepError", "System"],
+    ),
+    "riemann_lne.integrators.blockwise": (
+        "riemann_lne.integrators.methods.blockwise",
+        ["Combination", "blockwise", "combination"],
+    ),
+    "riemann_lne.integrators.controller": (
+        "riemann_lne.integrators.methods.controller",
+        ["PIController"],
+    ),
+    "riemann_lne.integrators.etd_in_place": (
+        "riemann_lne.integrators.methods.etd_in_place",
+        ["StepInPlace"],
+    ),
+    "riemann_lne.integrators.methods": (
+        "riemann_lne.integrators.methods.registry",
+        ["METHODS", "known_methods", "make_integrator", "register_method"],
+    ),
+    "riemann_lne.integrators.pooled": ("riemann_lne.integrators.methods.pooled", ["Pool"]),
+    "riemann_lne.integrators.protocol": (
+        "riemann_lne.integrators.methods.protocol",
+        ["require_integrator"],
+    ),
+    "riemann_lne.integrators.rkl": ("riemann_lne.integrators.methods.rkl", ["RKG2", "RKL2"]),
+    "riemann_lne.integrators.runge_kutta": (
+        "riemann_lne.integrators.methods.runge_kutta",
+        ["BS32", "RK4", "TSIT5", "ExplicitRungeKutta", "Tableau"],
+    ),
+    "riemann_lne.integrators.splitting": (
+        "riemann_lne.integrators.methods.splitting",
+        ["relative_drift", "splitting_metric"],
+    ),
     "riemann_lne.kernels.trace": ("riemann_lne.flows.base", ["Formula"]),
 }
 

@@ -137,7 +137,7 @@ def test_order_of_every_method_where_time_is_in_the_equation(method: str) -> Non
 @pytest.mark.parametrize("method", ["tsit5", "bs32", "rkl2", "rkg2"])
 def test_error_estimates_fall_as_they_claim(method: str) -> None:
     from riemann_lne.integrators.array_system import ArraySystem
-    from riemann_lne.integrators.methods import make_integrator
+    from riemann_lne.integrators.methods.registry import make_integrator
 
     y = np.array([0.8, -0.3])
     system = ArraySystem(pendulum, y, (2,), lambda t, y: 4.0)

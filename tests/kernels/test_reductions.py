@@ -15,7 +15,7 @@ import riemann_lne as rl
 from riemann_lne import kernels
 from riemann_lne.flows import laplacian_spectral_radius
 from riemann_lne.flows.base import nyquist_symbols
-from riemann_lne.integrators.blockwise import Combination, combination
+from riemann_lne.integrators.methods.blockwise import Combination, combination
 from riemann_lne.integrators.semidiscrete import SemiDiscreteFlow, in_tolerances, scaled_error
 from riemann_lne.kernels import reductions as module
 from riemann_lne.kernels.fused import choose, fused_flow

@@ -12,8 +12,8 @@ from typing import Any
 
 import array_api_compat
 
-from ..arrays import Array, device, namespace, total, writes
-from ..stencils import tile_points, tile_slices
+from ...arrays import Array, device, namespace, total, writes
+from ...stencils import tile_points, tile_slices
 
 
 def blockwise(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..checks import require_members
+from ...checks import require_members
 from .base import Integrator
 
 _MINIMAL = """\

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..arrays import Array, device, namespace
+from ...arrays import Array, device, namespace
 from .base import State, Step, System
 from .blockwise import blockwise
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .. import checks
-from ..arrays import Array
-from ..errors import InvalidArgumentError, UnknownNameError
+from ... import checks
+from ...arrays import Array
+from ...errors import InvalidArgumentError, UnknownNameError
 from .base import Integrator, System
 from .etd import ETDRK4
 from .protocol import require_integrator

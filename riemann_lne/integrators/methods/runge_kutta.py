@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..arrays import Array
+from ...arrays import Array
 from .base import OneStep, State, Step, System
 from .blockwise import Combination
 

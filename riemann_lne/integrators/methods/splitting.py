@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from ..arrays import Array
-from ..flows.base import laplacian_spectral_radius
-from ..tensors import pairs
-from .semidiscrete import SemiDiscreteFlow, mean_metric
+from ...arrays import Array
+from ...flows.base import laplacian_spectral_radius
+from ...tensors import pairs
+from ..semidiscrete import SemiDiscreteFlow, mean_metric
 
 
 def splitting_metric(system: SemiDiscreteFlow, y: Array) -> np.ndarray:

@@ -9,10 +9,10 @@ from typing import Protocol
 
 import numpy as np
 
-from ..arrays import Array
-from ..team import Team
+from ...arrays import Array
+from ...team import Team
+from ..diagnosis import Words
 from .blockwise import Combination
-from .diagnosis import Words
 from .pooled import Pool
 
 

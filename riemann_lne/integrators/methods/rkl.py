@@ -21,8 +21,8 @@ from __future__ import annotations
 
 import math
 
-from ..checks import count
-from ..errors import InvalidArgumentError
+from ...checks import count
+from ...errors import InvalidArgumentError
 from .base import OneStep, State, Step, StepError, System
 from .blockwise import Combination
 

@@ -15,14 +15,14 @@ from typing import Protocol
 
 import numpy as np
 
-from ..arrays import Array, like, namespace, writes
-from ..errors import InvalidArgumentError
-from ..fourier import Transform, irfftn, rfftn
-from ..grids import Grid
+from ...arrays import Array, like, namespace, writes
+from ...errors import InvalidArgumentError
+from ...fourier import Transform, irfftn, rfftn
+from ...grids import Grid
+from ..semidiscrete import SemiDiscreteFlow, laplacian_symbol
 from .base import State, Step, System
 from .etd_coefficients import etdrk4_coefficients
 from .etd_in_place import StepInPlace
-from .semidiscrete import SemiDiscreteFlow, laplacian_symbol
 from .splitting import relative_drift, splitting_metric
 
 __all__ = ["ETDRK4", "advance", "etdrk4_coefficients"]

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, TypeAlias
 
-from ..arrays import Array
-from ..team import Team
+from ...arrays import Array
+from ...team import Team
 
 if TYPE_CHECKING:
     from .base import State

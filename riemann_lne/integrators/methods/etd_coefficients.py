@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..stencils import tile_points, tile_slices
+from ...stencils import tile_points, tile_slices
 
 # Below this the coefficients come from a power series, with as many terms as double precision has
 # use for; above, the closed forms lose two digits at the most.

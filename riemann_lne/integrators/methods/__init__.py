@@ -1,0 +1,8 @@
+"""One-step methods, and what a system must have to be integrated by them.
+
+Nothing here imports the solving around it: step control, events, files and results.
+"""
+
+from .registry import METHODS, Maker, known_methods, make_integrator, register_method
+
+__all__ = ["METHODS", "Maker", "known_methods", "make_integrator", "register_method"]
