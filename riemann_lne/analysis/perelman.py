@@ -21,8 +21,8 @@ from ..arrays import (
 from ..checks import number
 from ..coefficients import Order
 from ..errors import InvalidArgumentError, ShapeError
+from ..flows.laplacian import mean_laplacian_symbol
 from ..identity import ByValue
-from ..integrators.semidiscrete import mean_laplacian_symbol
 from ..jets import MetricJet
 from ..metrics import MetricField, of_metric
 from ..stencils import LocalField, evaluate, gradient

@@ -11,7 +11,7 @@ from ..checks import count
 from ..coefficients import Order
 from ..curvature import lichnerowicz_tensor
 from ..errors import InvalidArgumentError, RiemannLNEError
-from ..integrators.semidiscrete import mean_laplacian_symbol
+from ..flows.laplacian import mean_laplacian_symbol
 from ..jets import MetricJet
 from ..metrics import MetricField, of_metric
 from ..stencils import LocalField, evaluate

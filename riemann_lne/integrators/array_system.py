@@ -22,10 +22,10 @@ from ..arrays import (
 from ..errors import DTypeError, ShapeError
 from ..stencils import tile_points, tile_slices
 from ..team import ALONE
-from .diagnosis import Words
 from .events import as_number, blame
 from .methods.blockwise import Combination, combination
 from .methods.pooled import Pool
+from .methods.state import Words
 
 RightHandSide = Callable[[float, Array], Any]
 """(t, y) -> y', of the shape of y."""

@@ -2,42 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 from ..arrays import Array
-
-if TYPE_CHECKING:
-    from .methods.base import System
-    from .stepper import Control, Stepper
+from .methods.base import System
+from .methods.state import Words
 
 # So many steps at the stability limit are worth a word, if they are most of the steps.
 _MANY_STEPS = 100
-
-
-@dataclass(frozen=True)
-class Words:
-    """The words in which the sentences below speak of a system.
-
-    Attributes
-    ----------
-    broken : str
-        A state that cannot be gone on from, as in "the metric stopped being positive definite".
-    ends : str
-        The end of a solution, as in "the flow becomes singular".
-    about_to_end : str
-        The same in the future, with what to do.
-    event : str
-        The advice to use an event.
-    stiff : str
-        The methods without a stability limit that apply, as in "method 'rkl2'".
-    """
-
-    broken: str
-    ends: str
-    about_to_end: str
-    event: str
-    stiff: str
 
 
 def broken(system: System, method: str, new: Array, t: float, dt: float, limit: float) -> str:
@@ -53,11 +23,11 @@ def broken(system: System, method: str, new: Array, t: float, dt: float, limit: 
     return f"{words.broken} in the step to t = {t:.6g} ({system.fault(new)}); {advice}"
 
 
-def step_too_small(words: Words, t: float, dt: float, control: Control) -> str:
+def step_too_small(words: Words, t: float, dt: float, rtol: float, atol: float) -> str:
     """Error control that has no step left."""
     return (
-        f"the step fell to {dt:.3g} at t = {t:.6g} without meeting rtol = {control.rtol:g}, "
-        f"atol = {control.atol:g}; {words.about_to_end}, or the tolerance asks for more than the "
+        f"the step fell to {dt:.3g} at t = {t:.6g} without meeting rtol = {rtol:g}, "
+        f"atol = {atol:g}; {words.about_to_end}, or the tolerance asks for more than the "
         "precision gives"
     )
 
@@ -77,14 +47,13 @@ def too_many_steps(words: Words, t: float, max_steps: int) -> str:
     )
 
 
-def stiffness_hint(stepper: Stepper) -> str:
+def stiffness_hint(words: Words, method: str, steps: int, limited: int) -> str:
     """Advice in place of an explicit method that stability, not accuracy, held back."""
-    if stepper.limited < _MANY_STEPS or 2 * stepper.limited < stepper.accepted:
+    if limited < _MANY_STEPS or 2 * limited < steps:
         return ""
-    if stepper.integrator.name in ("rkl2", "rkg2"):
+    if method in ("rkl2", "rkg2"):
         return ""  # at its bound on stages: there is nothing better to name
     return (
-        f"the problem is stiff: {stepper.limited} of {stepper.accepted} steps were held back by "
-        f"the stability limit of {stepper.integrator.name!r}, not by the tolerance; try "
-        f"{stepper.system.words.stiff}"
+        f"the problem is stiff: {limited} of {steps} steps were held back by "
+        f"the stability limit of {method!r}, not by the tolerance; try {words.stiff}"
     )

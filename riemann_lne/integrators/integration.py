@@ -18,7 +18,6 @@ from ..locks import hold
 from .array_system import ArraySystem, Radius, RightHandSide, start_of
 from .checkpoint import Checkpoint
 from .dense import Interpolant
-from .diagnosis import stiffness_hint
 from .events import EventWatch, Occurrence
 from .integration_file import IntegrationFile, plan_of, run_identity
 from .methods.base import Integrator, State, StepError
@@ -331,7 +330,7 @@ class _Run:
                     self._status = 1
                     self._message = f"event {name} ended the integration at t = {end.t:.6g}"
                     return
-        hints = (self._events.never(), stiffness_hint(stepper))
+        hints = (self._events.never(), stepper.stiffness_hint())
         self._message = "; ".join(["reached the end of t_span", *(h for h in hints if h)])
 
     def _arrive(

@@ -15,7 +15,6 @@ from ..io import reading
 from ..metrics import MetricField
 from .checkpoint import Buffer, CheckpointFile, Snapshot
 from .dense import Interpolant
-from .diagnosis import stiffness_hint
 from .events import EventWatch, Occurrence
 from .methods.base import State, StepError
 from .progress import uninterrupted
@@ -169,7 +168,7 @@ class Run:
                     self.status = 1
                     self.message = f"event {name} ended the flow at t = {arrival.state.t:.6g}"
                     return
-        hints = (self.events.never(), stiffness_hint(self.stepper))
+        hints = (self.events.never(), self.stepper.stiffness_hint())
         self.message = "; ".join([_REACHED, *(h for h in hints if h)])
 
     def _due(self) -> bool:

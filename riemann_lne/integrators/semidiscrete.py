@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from ..arrays import Array, device, guarded, like, namespace, writes
 from ..coefficients import Order
 from ..flows.base import FastFlow, Flow, has_pointwise_bound, is_weakly_parabolic
+from ..flows.laplacian import laplacian_symbol, mean_laplacian_symbol, mean_metric
 from ..flows.ricci import require_background
 from ..fourier import Transform, irfftn, rfftn
 from ..grids import Grid
 from ..kernels.fused import choose
 from ..metrics import MetricField
 from ..stencils import (
-    TileSlices,
     dealias_mask,
-    second_derivative_symbol,
     tile_points,
     tile_slices,
 )
@@ -27,19 +24,15 @@ from ..team import Team
 from ..tensors import (
     inverse_and_determinant,
     is_positive_definite,
-    pairs,
     smallest_eigenvalue,
     squared_norm,
     table,
 )
 from .boundaries import Boundary, BoundaryConditions, BoundaryFunction
-from .diagnosis import Words
 from .methods.blockwise import Combination, combination, may_share_memory
 from .methods.pooled import Pool
 from .methods.runge_kutta import TSIT5
-
-if TYPE_CHECKING:
-    from .methods.base import State
+from .methods.state import State, Words
 
 __all__ = ["BoundaryFunction", "SemiDiscreteFlow", "mean_laplacian_symbol", "scaled_error"]
 
@@ -315,33 +308,6 @@ def in_tolerances(square: float, n: int, rtol: float, atol: float) -> float:
         return math.inf
     # Rounding can make the square of a tiny error negative.
     return math.sqrt(max(square, 0.0)) / (atol + rtol * math.sqrt(n))
-
-
-def mean_metric(packed: Array, grid: Grid) -> np.ndarray:
-    """Grid average of every packed component, on the host in double precision."""
-    mean = grid.mean(packed)
-    return np.array([float(mean[c]) for c in range(mean.shape[0])])
-
-
-def laplacian_symbol(
-    mean: np.ndarray, grid: Grid, order: Order, part: TileSlices | None = None
-) -> np.ndarray:
-    """Symbol of gbar^ab d_a d_b (<= 0) for a constant metric gbar, over the real-FFT spectrum.
-
-    Over a part of the spectrum, if one is given.
-    """
-    n = grid.ndim
-    inverse, _ = inverse_and_determinant(table(mean, n), n)
-    symbol = np.zeros(second_derivative_symbol(grid, order, 0, 0, part).shape)
-    for a, b in pairs(n):
-        weight = 1.0 if a == b else 2.0
-        symbol -= weight * float(inverse[a, b]) * second_derivative_symbol(grid, order, a, b, part)
-    return symbol
-
-
-def mean_laplacian_symbol(y: Array, grid: Grid, order: Order) -> np.ndarray:
-    """The Laplacian's symbol for the mean of a packed metric."""
-    return laplacian_symbol(mean_metric(y, grid), grid, order)
 
 
 class _HighModes:

@@ -160,7 +160,9 @@ class Stepper:
             self._next = size * self._controller.after_rejected(error)
             if self._next < _SMALLEST_STEP * (self.control.t1 - self.control.t0):
                 raise StepError(
-                    diagnosis.step_too_small(self.system.words, now.t, self._next, self.control)
+                    diagnosis.step_too_small(
+                        self.system.words, now.t, self._next, self.control.rtol, self.control.atol
+                    )
                 )
 
     def _error(self, error: Array | Combination | None, before: Array, new: State) -> float:
@@ -196,6 +198,12 @@ class Stepper:
             raise StepError(
                 diagnosis.too_many_steps(self.system.words, self.state.t, self.control.max_steps)
             )
+
+    def stiffness_hint(self) -> str:
+        """Advice to take another method, where stability held back most of the steps; or empty."""
+        return diagnosis.stiffness_hint(
+            self.system.words, self.integrator.name, self.accepted, self.limited
+        )
 
     def memory(self) -> dict[str, Any]:
         """Everything that later steps depend on besides the arrays, as plain values."""

@@ -65,6 +65,14 @@ def test_a_module_imports_only_from_below(path):
             assert LEVEL[room] < LEVEL[own], f"{path} imports {room}, which lies above or beside it"
 
 
+def test_methods_of_integration_know_nothing_of_the_solving_around_them():
+    methods = ROOT / "integrators" / "methods"
+    for path in sorted(methods.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                assert node.level != 2, f"{path.relative_to(ROOT)} imports ..{node.module or ''}"
+
+
 def test_the_core_knows_nothing_of_what_builds_on_it():
     for path in MODULES:
         text = (ROOT / path).read_text(encoding="utf-8")

@@ -52,6 +52,10 @@ MOVED = {
         "riemann_lne.integrators.methods.runge_kutta",
         ["BS32", "RK4", "TSIT5", "ExplicitRungeKutta", "Tableau"],
     ),
+    "riemann_lne.integrators.semidiscrete": (
+        "riemann_lne.flows.laplacian",
+        ["laplacian_symbol", "mean_laplacian_symbol", "mean_metric"],
+    ),
     "riemann_lne.integrators.splitting": (
         "riemann_lne.integrators.methods.splitting",
         ["relative_drift", "splitting_metric"],

@@ -4,58 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from ...arrays import Array
 from ...team import Team
-from ..diagnosis import Words
 from .blockwise import Combination
 from .pooled import Pool
+from .state import State, Step, StepError, Words
 
-
-@dataclass(frozen=True)
-class State:
-    """The state of a system at a time; the arrays are never written to again.
-
-    Attributes
-    ----------
-    t : float
-        The time.
-    y : array
-        The state.
-    rate : array or None
-        The right-hand side there, if it is known.
-    """
-
-    t: float
-    y: Array
-    rate: Array | None = None
-
-
-@dataclass(frozen=True)
-class Step:
-    """Outcome of one step.
-
-    Attributes
-    ----------
-    y : array
-        The new state, a fresh array.
-    rate : array or None
-        Right-hand side at the new state, if the method evaluated it (first same as last).
-    error : array, Combination or None
-        Estimate of the local error, shape of the state.
-    """
-
-    y: Array
-    rate: Array | None = None
-    error: Array | Combination | None = None
-
-
-class StepError(Exception):
-    """A step that ends the integration, with the message for the user."""
+__all__ = ["Integrator", "OneStep", "State", "Step", "StepError", "System"]
 
 
 class System(Protocol):

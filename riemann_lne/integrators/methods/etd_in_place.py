@@ -17,20 +17,30 @@ from the fields of the stages, which are there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ...arrays import Array, device, namespace
+from ...fourier import Transform
+from ...grids import Grid
 from .base import State, Step, System
 from .blockwise import blockwise
 
-if TYPE_CHECKING:
-    from .etd import ETDRK4
+
+class LinearPart(Protocol):
+    """The part of a right-hand side that is integrated exactly, as a method holds it."""
+
+    grid: Grid
+    transform: Transform
+    linear: Array
+
+    def weights(self, dt: float, v: Array) -> tuple[Array, ...]:
+        """The coefficients e^(L dt / 2), Q, f2 and f3 of ``etdrk4_coefficients``."""
 
 
 class StepInPlace:
-    """One step of a method, which gives the linear part, the coefficients and the grid."""
+    """One step, from the part that a method integrates exactly."""
 
-    def __init__(self, method: ETDRK4) -> None:
+    def __init__(self, method: LinearPart) -> None:
         self._method, self._grid, self._linear = method, method.grid, method.linear
         self._transform = method.transform
 

@@ -9,15 +9,13 @@ of all of them first; then one reduction gives them to all.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from ...arrays import Array
 from ...team import Team
+from .state import State
 
-if TYPE_CHECKING:
-    from .base import State
-
-Part: TypeAlias = "Callable[[State, bool], float | None]"
+Part: TypeAlias = Callable[[State, bool], float | None]
 """(state, whether it is admissible on this block) -> the number of this block; the largest counts.
 
 None, on all processes alike, where the number cannot be had yet.

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import math
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from ...arrays import Array
-from ...flows.base import laplacian_spectral_radius
+from ...coefficients import Order
+from ...flows.base import Flow, laplacian_spectral_radius
+from ...flows.laplacian import mean_metric
+from ...grids import Grid
 from ...tensors import pairs
-from ..semidiscrete import SemiDiscreteFlow, mean_metric
+from .base import System
 
 
-def splitting_metric(system: SemiDiscreteFlow, y: Array) -> np.ndarray:
+@runtime_checkable
+class FlowSystem(System, Protocol):
+    """The system that a flow of metrics becomes on a grid, which has a Laplacian to split off."""
+
+    grid: Grid
+    order: Order
+    flow: Flow
+
+    def metric_part(self, y: Array) -> Array:
+        """The packed metric of a state."""
+
+
+def splitting_metric(system: FlowSystem, y: Array) -> np.ndarray:
     """Packed constant metric whose Laplacian is integrated exactly.
 
     The mean metric, unless the largest g^ab exceeds twice that of the mean: then scaled down such

@@ -55,6 +55,7 @@ MODULES = (
     "flows.base",
     "flows.ricci",
     "flows.diffeomorphism",
+    "flows.laplacian",
     "integrators.methods.controller",
     "integrators.dense",
     "integrators.methods.etd",
