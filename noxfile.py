@@ -15,7 +15,9 @@ nox.options.default_venv_backend = "uv|venv"
 
 EXTRAS = ".[verify,io]"
 # Tests that need no PyTorch: the core, its properties and its public names.
-CORE = [f"tests/{room}" for room in ("core", "flows", "exact", "integrators", "lne", "public")]
+CORE = [
+    f"tests/{room}" for room in ("core", "flows", "exact", "integrators", "io", "lne", "public")
+]
 
 
 @nox.session(python=["3.11", "3.12", "3.13"])

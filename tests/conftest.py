@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # one example, since machines differ.
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("repeatable")
+
+
+STRICT = ("core", "flows", "integrators", "io")
+"""Folders whose tests fail on an overflow, a division by zero or an invalid operation."""
+
+
+@pytest.fixture(autouse=True)
+def _strict_floating_point(request: pytest.FixtureRequest) -> Iterator[None]:
+    strict = request.path.parent.name in STRICT
+    with np.errstate(all="raise", under="ignore") if strict else nullcontext():
+        yield
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""Fixtures of the core's tests: strict floating point, and an independent reference geometry."""
+"""An independent reference geometry for the core's tests."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,13 +10,6 @@ import pytest
 import sympy as sp
 
 from riemann_lne import Grid
-
-
-@pytest.fixture(autouse=True)
-def _strict_floating_point() -> Iterator[None]:
-    """Overflow, division by zero and invalid operations are errors in every test of the core."""
-    with np.errstate(all="raise", under="ignore"):
-        yield
 
 
 class Jet:

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 import riemann_lne as rl
 from riemann_lne.coefficients import half_width
 from riemann_lne.ghosts import pad, padded_tile
-from riemann_lne.integrators import METHODS, State, blockwise, semidiscrete
+from riemann_lne.integrators import METHODS, State, semidiscrete
+from riemann_lne.integrators.methods import blockwise
 from riemann_lne.integrators.methods.etd import etdrk4_coefficients
 from riemann_lne.integrators.methods.registry import make_integrator
 from riemann_lne.integrators.semidiscrete import SemiDiscreteFlow, laplacian_symbol, mean_metric

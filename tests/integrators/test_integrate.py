@@ -25,9 +25,9 @@ from riemann_lne.integrators import (
     Step,
     Tableau,
     known_methods,
-    methods,
     register_method,
 )
+from riemann_lne.integrators.methods import registry
 from tests.integrators.problems import PROBLEMS
 
 ORDERS = {"rk4": 4, "tsit5": 5, "bs32": 3, "rkl2": 2, "rkg2": 2}
@@ -38,7 +38,7 @@ PAIRS = ("tsit5", "bs32")
 def _unregistered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests elsewhere list the methods that are known."""
     for name in ("_MAKERS", "_REGISTERED"):
-        monkeypatch.setattr(methods, name, dict(getattr(methods, name)))
+        monkeypatch.setattr(registry, name, dict(getattr(registry, name)))
 
 
 def test_every_method_but_that_of_fourier_space_is_looked_at_here() -> None:

@@ -3,7 +3,7 @@
 The table below has an entry for each public name; a new one without an entry fails. Looked at: the
 package, its rooms lne, analysis, conformal, exact, curvature, events, plotting, symmetric, and all
 public methods of the classes there. The variants are in conftest.py. Not here: solve_flow's own
-arguments, stores and checkpoints, which are looked at in tests/flows.
+arguments, stores and checkpoints, which are looked at in tests/integrators and tests/io.
 """
 
 import dataclasses

@@ -13,7 +13,7 @@ import riemann_lne.jets as jets
 from riemann_lne import LNEMetric
 from riemann_lne.analysis import decay, norms
 from riemann_lne.grids import Grid
-from riemann_lne.integrators import etd
+from riemann_lne.integrators.methods import etd
 from riemann_lne.lne import discrete_flow
 from riemann_lne_validation.audit.frame import Verdict, known_claims, run_claim
 

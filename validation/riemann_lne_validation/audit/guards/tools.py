@@ -20,7 +20,7 @@ from riemann_lne import (
 )
 from riemann_lne.analysis import l2_norm
 from riemann_lne.arrays import to_numpy
-from riemann_lne.integrators import etd
+from riemann_lne.integrators.methods import etd
 
 from ..backends import Backend
 from ..evidence import Measurement

@@ -1,6 +1,6 @@
 """A fixed list of small flows with the hash of each result, to show that a change moved no bit.
 
-``python -m tests.flows.fixed_list before.json`` records, and the same call after a change compares
+``python -m tests.house.fixed_list before.json`` records, and the same call after a change compares
 and says what differs. Hashes hold for one machine: NumPy and the C compiler choose their
 instructions by the processor, so none are kept here.
 """
