@@ -64,6 +64,18 @@ def met(backend):
     return measurement(0.5)
 
 
+def test_kinds_of_measurements_that_recur_have_a_short_form():
+    full = Measurement("s", 0.2, 0.0, 0.2, 1.0, "r")
+    assert Measurement.vanishing("s", 0.2, 1.0, "r") == full
+    full = Measurement("s", 1.75, 2.0, 0.25, 1.0, "r", uncertainty=0.5)
+    assert Measurement.near("s", 1.75, 2.0, 1.0, "r", uncertainty=0.5) == full
+    for several in ([1.5, 2.25], {"a": 1.5, "b": 2.25}):
+        assert Measurement.near("s", several, 2.0, 1.0, "r").error == 0.5
+    ends = {"smallest": 1.5, "largest": 2.25}
+    full = Measurement("s", ends, 2.0, 0.5, 1.0, "r", samples=[1.5, 2.0, 2.25])
+    assert Measurement.all_near("s", [1.5, 2.0, 2.25], 2.0, 1.0, "r") == full
+
+
 def test_a_crash_inside_a_check_is_its_outcome():
     def check(backend, n):
         raise ZeroDivisionError("oh")

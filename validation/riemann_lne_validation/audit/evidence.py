@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -56,6 +56,42 @@ class Measurement:
     samples: Sequence[float] = ()
     same: str = ""
 
+    @classmethod
+    def vanishing(
+        cls, statement: str, error: float, tolerance: float, reason: str, **more: Any
+    ) -> Measurement:
+        """A quantity that should be zero, and is its own error."""
+        return cls(statement, error, 0.0, error, tolerance, reason, **more)
+
+    @classmethod
+    def near(
+        cls,
+        statement: str,
+        measured: Any,
+        predicted: float,
+        tolerance: float,
+        reason: str,
+        **more: Any,
+    ) -> Measurement:
+        """One number or several (a list, a dict), each of which should be ``predicted``."""
+        error = max(abs(value - predicted) for value in _values(measured))
+        return cls(statement, measured, predicted, error, tolerance, reason, **more)
+
+    @classmethod
+    def all_near(
+        cls,
+        statement: str,
+        samples: Sequence[float],
+        predicted: float,
+        tolerance: float,
+        reason: str,
+        **more: Any,
+    ) -> Measurement:
+        """Many numbers that should be ``predicted``, of which the smallest and largest are told."""
+        ends = {"smallest": min(samples), "largest": max(samples)}
+        error = max(abs(value - predicted) for value in samples)
+        return cls(statement, ends, predicted, error, tolerance, reason, samples=samples, **more)
+
     @property
     def true(self) -> bool:
         """Whether the statement is confirmed: even at the far end of the uncertainty."""
@@ -79,6 +115,12 @@ class Measurement:
         """
         values = list(_floats(self.samples)) or list(_floats(self.measured))
         return not self.same and len(values) > 1 and len(set(values)) == 1 and values[0] != 0.0
+
+
+def _values(measured: Any) -> Iterable[Any]:
+    if isinstance(measured, Mapping):
+        return measured.values()
+    return measured if isinstance(measured, (list, tuple)) else [measured]
 
 
 def _floats(value: Any) -> Iterator[float]:

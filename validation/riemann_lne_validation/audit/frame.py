@@ -328,7 +328,7 @@ def _known_answers(
             answer = guard(backend, **{name: parameters[name] for name in _wanted(guard)})
         except UnresolvedError as reason:  # a known solution that the library could not follow
             text = f"a known answer could not be computed ({reason})"
-            answer = Measurement(text, math.inf, 0.0, math.inf, 0.0, "it has to be computed")
+            answer = Measurement.vanishing(text, math.inf, 0.0, "it has to be computed")
         found += [answer] if isinstance(answer, Measurement) else list(answer)
     if not found:
         text = "the claim has no guard that measured anything"

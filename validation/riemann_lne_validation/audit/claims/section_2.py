@@ -79,14 +79,12 @@ def natural_gradient(
             "below the angle at the shortest length",
         ),
         resolution=[
-            Measurement(
+            Measurement.all_near(
                 "order in the length of the step with which the angle vanishes",
-                {"smallest": min(orders), "largest": max(orders)},
+                orders,
                 1.0,
-                max(abs(o - 1) for o in orders),
                 0.2,
                 "slope over the lengths; the next order remains",
-                samples=orders,
             )
         ],
         also=[

@@ -97,20 +97,17 @@ def ricci_not_parabolic(
     steps = [1 / f for f in frequencies]
     orders = {name: check_order(e, steps, 2).order for name, e in errors.items()}
     return Evidence(
-        Measurement(
+        Measurement.vanishing(
             "symbol of -2 Ric over |phi|^2 on phi x v + v x phi, largest over v, metrics and n",
-            max(gauge),
-            0.0,
             max(gauge),
             1e-8,
             "rounding, divided by the step 1e-3 of the derivative, and k^2 of at most 10",
         ),
         resolution=[
-            Measurement(
+            Measurement.near(
                 "order in 1 / N with which the response on a curved metric tends to the symbol",
                 orders,
                 2.0,
-                max(abs(o - 2.0) for o in orders.values()),
                 0.1,
                 "slope over the frequencies",
             )
@@ -132,10 +129,8 @@ def ricci_not_parabolic(
                 1e-6,
                 "the kernel may be defective: eigenvalues see the root of rounding",
             ),
-            Measurement(
+            Measurement.vanishing(
                 "symbol with the DeTurck term over |phi|^2, less the identity",
-                max(full),
-                0.0,
                 max(full),
                 1e-8,
                 "as for the first",
@@ -301,33 +296,28 @@ def linearised_ricci(
             "what Fourier derivatives leave unresolved of products of smooth fields",
         ),
         resolution=[
-            Measurement(
+            Measurement.near(
                 "order with which the difference vanishes with differences of order 4",
                 refined,
                 4.0,
-                abs(refined - 4.0),
                 0.3,
                 "slope over grids of 24, 36 and 54 points",
             )
         ],
         also=[
-            Measurement(
+            Measurement.all_near(
                 "order in eps of -2 Ric(g + eps h) + 2 Ric(g) - eps (the derivative)",
-                {"smallest": min(orders), "largest": max(orders)},
+                orders,
                 2.0,
-                max(abs(o - 2.0) for o in orders),
                 0.1,
                 "slope over eps; the next order remains",
-                samples=orders,
             ),
-            Measurement(
+            Measurement.all_near(
                 "without the curvature term the difference is that term: their ratio",
-                {"smallest": min(spread), "largest": max(spread)},
+                spread,
                 1.0,
-                max(abs(s - 1.0) for s in spread),
                 1e-3,
                 f"the term is {min(sizes.values()):.2g} of the whole or more; see the first",
-                samples=spread,
             ),
             Measurement(
                 "with the DeTurck term of background g: difference to the Lichnerowicz operator",

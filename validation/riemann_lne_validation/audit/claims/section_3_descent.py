@@ -100,37 +100,30 @@ def lne_steepest_descent(
             uncertainty=max(hessian),
         ),
         resolution=[
-            Measurement(
+            Measurement.all_near(
                 "order in the radius with which the direction reaches its limit",
-                {"smallest": min(orders), "largest": max(orders)},
+                orders,
                 1.0,
-                max(abs(o - 1) for o in orders),
                 0.2,
                 "slope over the radii; the next order remains",
-                samples=orders,
             )
         ],
         also=[
-            Measurement(
+            Measurement.vanishing(
                 "angle between -h^-1 dL, h = diag(sech^2(tau w)), and the steepest direction",
-                max(hessian),
-                0.0,
                 max(hessian),
                 1e-4,
                 "what the extrapolation in the radius leaves (third order in it)",
             ),
-            Measurement(
+            Measurement.near(
                 "order in |t| of the root mean square of the angle to -g^-1 dL, last two |t|^2",
                 small,
                 2.0,
-                abs(small - 2),
                 0.2,
                 "slope between two sizes; the next order, |t|^4, remains",
             ),
-            Measurement(
+            Measurement.vanishing(
                 "n = 1: g and h are the same number; relative difference of the steps",
-                alone,
-                0.0,
                 alone,
                 1e-12,
                 "rounding",
@@ -237,10 +230,8 @@ def simplex_projection(
             uncertainty=noise,
         ),
         resolution=[
-            Measurement(
+            Measurement.vanishing(
                 "the search against the library's projection, largest entry",
-                noise,
-                0.0,
                 noise,
                 1e-5,
                 "the search stops at a relative change of the divergence of 1e-15, which fixes the "
@@ -256,10 +247,8 @@ def simplex_projection(
                 0.0,
                 "a count",
             ),
-            Measurement(
+            Measurement.vanishing(
                 "projection in the Kullback-Leibler divergence minus y / sum y, largest entry",
-                max(entropy),
-                0.0,
                 max(entropy),
                 1e-12,
                 "rounding",
@@ -306,20 +295,16 @@ def simplex_radius(backend: Backend, dimensions: Sequence[int], taus: Sequence[f
             uncertainty=max(formula),
         ),
         resolution=[
-            Measurement(
+            Measurement.vanishing(
                 "the library's R^2 against the closed form; relative error",
-                max(library),
-                0.0,
                 max(library),
                 1e-9,
                 "rounding of differences of logarithms",
             )
         ],
         also=[
-            Measurement(
+            Measurement.vanishing(
                 "R^2 against (log cosh tau - n log cosh(tau / n)) / tau^2; relative error",
-                max(formula),
-                0.0,
                 max(formula),
                 1e-6,
                 "accuracy of the search",
@@ -436,10 +421,8 @@ def mirror_descent_rate(
             "an inequality; one run above 1 is a counterexample",
         ),
         resolution=[
-            Measurement(
+            Measurement.vanishing(
                 "f below its known minimum: largest amount",
-                negative,
-                0.0,
                 negative,
                 1e-12,
                 "rounding; more would mean that the minimiser is not one",

@@ -53,30 +53,24 @@ def euclidean_divergence(
     # (x + h) - x is wrong by eps |x|, so h^2 by eps |x| h; the shortest step is step / 8.
     rounding = 4 * np.finfo(float).eps * 5 * scale / (step / 8) * 10
     return Evidence(
-        Measurement(
+        Measurement.vanishing(
             f"largest entry of G - I, n = {list(dimensions)}, {len(seeds)} seeds",
-            max(off),
-            0.0,
             max(off),
             rounding,
             "rounding of x + d - x over the shortest step, ten times for the sums; no truncation "
             "error, since D is quadratic",
         ),
         resolution=[
-            Measurement(
+            Measurement.vanishing(
                 "change of G when all steps are halved",
-                max(halved),
-                0.0,
                 max(halved),
                 rounding,
                 "as above: nothing but rounding may depend on the step",
             )
         ],
         also=[
-            Measurement(
+            Measurement.vanishing(
                 "D[x + d : x] over |d|^2 / 2 for random d of the size of x; relative error",
-                max(exact),
-                0.0,
                 max(exact),
                 1e-12,
                 "rounding",
@@ -143,29 +137,23 @@ def bregman_examples(
             reason,
         ),
         resolution=[
-            Measurement(
+            Measurement.all_near(
                 "order of the central differences of the entropy",
-                {"smallest": min(orders), "largest": max(orders)},
+                orders,
                 2.0,
-                max(abs(o - 2) for o in orders),
                 0.2,
                 "slope over steps h, h / 2, h / 4",
-                samples=orders,
             )
         ],
         also=[
-            Measurement(
+            Measurement.vanishing(
                 "the library's closed forms against half the squared distance and SciPy's entropy",
-                max(closed),
-                0.0,
                 max(closed),
                 1e-12,
                 "rounding, and the cancellation in sum p log(p / q) for p next to q",
             ),
-            Measurement(
+            Measurement.vanishing(
                 "sums that differ: D against sum p log(p / q) - p + q; relative error",
-                max(unequal),
-                0.0,
                 max(unequal),
                 tolerance,
                 reason,
@@ -268,30 +256,24 @@ def divergence_criteria(
             "a count; a negative value or eigenvalue is a counterexample",
         ),
         resolution=[
-            Measurement(
+            Measurement.vanishing(
                 f"the integral with half as many nodes as {nodes} times the reach; relative change",
-                max(coarse),
-                0.0,
                 max(coarse),
                 1e-10,
                 "Gauss's rule converges exponentially; poles of sech^2 lie pi / 2 from the path",
             )
         ],
         also=[
-            Measurement(
+            Measurement.vanishing(
                 "D against the integral of a positive function; relative error",
-                max(errors),
-                0.0,
                 max(errors),
                 1e-10,
                 "rounding, summed over the nodes; pairs are down to 1e-8 apart, where a difference "
                 "of logarithms would have lost all digits",
             ),
-            Measurement(
+            Measurement.vanishing(
                 "smallest eigenvalue of the second-order term (differences) against the smallest "
                 "sech^2(tau x_i), |tau x_i| <= 1; relative error",
-                agreement,
-                0.0,
                 agreement,
                 1e-6,
                 "truncation error h^6 of the extrapolated differences, and rounding eps / h^2",

@@ -226,10 +226,8 @@ def exponential_decay_torus(
             "the accuracy this audit asks for; space and time errors are below 1e-4 (resolution)",
         ),
         resolution=[
-            Measurement(
+            Measurement.vanishing(
                 f"change of rate / prediction of mode {tuple(first)} from half the grid points",
-                change,
-                0.0,
                 change,
                 2e-4,
                 "well below the tolerance, so that the grid does not decide the verdict",
@@ -244,11 +242,10 @@ def exponential_decay_torus(
                 2e-3,
                 "what faster modes leave in the window of the fit",
             ),
-            Measurement(
+            Measurement.near(
                 "the limit is not the start's mean: power of the amplitude in |g_inf - mean|",
                 drifts,
                 2.0,
-                abs(drifts - 2.0),
                 0.2,
                 "slope between amplitude and half of it; the next order in the amplitude remains",
             ),
@@ -402,11 +399,10 @@ def exponential_decay_noncompact(
     two = [rates[f"n = 2, L = {p:g}"] for p in periods_2d]
     ratio = two[-1] / two[0]
     return Evidence(
-        Measurement(
+        Measurement.near(
             f"rate on period {periods_2d[-1]:g} over the rate on period {periods_2d[0]:g} (n = 2)",
             ratio,
             1.0,
-            abs(ratio - 1.0),
             0.1,
             "a rate on R^n would be reached by all large periods",
             uncertainty=0.01,

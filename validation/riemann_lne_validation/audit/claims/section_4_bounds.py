@@ -139,11 +139,10 @@ def linf_bound(
                 0.0,
                 "a count: starts that only decay would tell nothing of C",
             ),
-            Measurement(
+            Measurement.near(
                 "(C - 1) / amplitude of the smooth waves, smallest amplitude: 1 / 8",
                 (grown[f"e = {smallest:g}, cosine"] - 1) / smallest,
                 0.125,
-                abs((grown[f"e = {smallest:g}, cosine"] - 1) / smallest - 0.125),
                 0.25 * smallest + 0.005,
                 "the next order in the amplitude; the growth is complete up to e^(-4 t)",
             ),
@@ -307,11 +306,10 @@ def epsilon_close(
                 1e-9,
                 "an inequality; rounding",
             ),
-            Measurement(
+            Measurement.near(
                 "(growth - 1) / e as e tends to 0, from the two smallest e: 1 / 8 for a cosine",
                 waves.constant,
                 0.125,
-                abs(waves.constant - 0.125),
                 5e-3,
                 "the next order in e, left by extrapolation from two sizes",
             ),

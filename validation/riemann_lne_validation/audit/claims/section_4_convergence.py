@@ -107,10 +107,8 @@ def smoothing(
             "one end of the times alone, would make of the exponent",
         ),
         resolution=[
-            Measurement(
+            Measurement.vanishing(
                 "relative change of |nabla^k d| from a grid of two thirds of the points",
-                max(change),
-                0.0,
                 max(change),
                 0.1,
                 "the third derivative of a jump whose place is known to half a spacing",
@@ -125,11 +123,10 @@ def smoothing(
                 amplitude,
                 "other terms are products: smaller by one order in it, and more by derivatives",
             ),
-            Measurement(
+            Measurement.near(
                 "that difference at half the amplitude, as a share",
                 halved,
                 0.5,
-                abs(halved - 0.5),
                 0.1,
                 "what is of second order in the amplitude",
             ),

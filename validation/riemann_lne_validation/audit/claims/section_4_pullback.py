@@ -111,10 +111,8 @@ def deturck_trick(
                 0.0,
                 "far above every other error here",
             ),
-            Measurement(
+            Measurement.vanishing(
                 "a flat metric in wavy coordinates under phi* g: largest change until t = 1",
-                rest,
-                0.0,
                 rest,
                 1e-4,
                 "tolerances of the integrator and the interpolation along phi",
@@ -212,10 +210,8 @@ def pullback_decay(
             "faster modes in the window of the fit",
         ),
         resolution=[
-            Measurement(
+            Measurement.vanishing(
                 "change of the pure-gauge start, which is stationary, over its distance to delta",
-                change,
-                0.0,
                 change,
                 1e-3,
                 "tolerances of the integrator and the interpolation along phi",

@@ -97,11 +97,9 @@ def exponential_decay_sphere(
             "what the grids resolve: errors of order 4 in the spacing",
         ),
         resolution=[
-            Measurement(
+            Measurement.vanishing(
                 "largest relative change of a rate on S^2 from three quarters of the points and "
                 "twice the step",
-                change,
-                0.0,
                 change,
                 0.01,
                 "the tolerance of the claim on S^2",

@@ -66,20 +66,18 @@ def inverse_cost(
     ratio = counts["exact"][-1] / counts["weak"][-1]
     grid = [float(n) for n in sizes]
     return Evidence(
-        Measurement(
+        Measurement.near(
             f"power of n in the operations of the exact inverse, n = {smallest} to {largest}",
             powers["exact"],
             3.0,
-            abs(powers["exact"] - 3),
             0.5,
             "half the distance to the next whole power",
         ),
         also=[
-            Measurement(
+            Measurement.near(
                 "power of n in the operations, exact and weak inverse",
                 powers,
                 1.0,
-                max(abs(p - 1) for p in powers.values()),
                 0.01,
                 "what does not depend on n is a few operations",
             ),
@@ -91,11 +89,10 @@ def inverse_cost(
                 0.0,
                 "an inequality: |t|^2 is summed besides t . v",
             ),
-            Measurement(
+            Measurement.near(
                 f"power of n in the operations of Gauss's elimination, n = {sorted(dense)}",
                 cubed,
                 3.0,
-                abs(cubed - 3),
                 0.2,
                 "terms in n^2 are left at these sizes",
             ),
@@ -221,10 +218,8 @@ def strong_inverse_error(
             "as above",
         ),
         resolution=[
-            Measurement(
+            Measurement.vanishing(
                 f"that over the same after {steps // 3} steps: training converges",
-                share,
-                0.0,
                 share,
                 0.1,
                 "at least a factor ten from three times the steps",
@@ -248,18 +243,15 @@ def strong_inverse_error(
                 0.0,
                 "an inequality: no choice among these would turn the verdict",
             ),
-            Measurement(
+            Measurement.near(
                 f"power of n in the numbers to train, n = {last} to {final}",
                 growth,
                 4.0,
-                abs(growth - 4),
                 0.4,
                 "2 m^2 + 2 m with m = n (n + 1) / 2 from n = 6 on: the power tends to 4 from below",
             ),
-            Measurement(
+            Measurement.vanishing(
                 "|I - g G| of the exact inverse",
-                max(exact),
-                0.0,
                 max(exact),
                 1e-13,
                 "rounding, amplified by the condition number of at most 10",

@@ -64,10 +64,8 @@ def diagonal_dominance(
             "1 if a singular value is below rounding (1e-12), else 0",
         ),
         resolution=[
-            Measurement(
+            Measurement.vanishing(
                 "largest tau with dominance: max_tau against bisection; relative error",
-                max(limits),
-                0.0,
                 max(limits),
                 1e-9,
                 "width of the bisection and rounding of the sums of a row",

@@ -113,12 +113,11 @@ def translation_curvature(
             samples=off,
         ),
         resolution=[
-            Measurement(
+            Measurement.near(
                 "closed form of Ric against differences of order 4 of the metric, n = 2 and 3: "
                 "order in the spacing",
                 orders,
                 4.0,
-                max(abs(o - 4) for o in orders),
                 0.5,
                 "two spacings, at the centre of a small box",
             )
@@ -132,28 +131,22 @@ def translation_curvature(
                 0.9,
                 "1 for matrices that are proportional",
             ),
-            Measurement(
+            Measurement.all_near(
                 "power of the virtual step in |E|; Ric does not depend on the step",
-                {"smallest": min(vanish), "largest": max(vanish)},
+                vanish,
                 1.0,
-                max(abs(o - 1) for o in vanish),
                 0.2,
                 "slope over the steps; the next order remains",
-                samples=vanish,
             ),
-            Measurement(
+            Measurement.all_near(
                 "power of the step in the relative difference of E and the derivative of g along u",
-                {"smallest": min(first), "largest": max(first)},
+                first,
                 1.0,
-                max(abs(o - 1) for o in first),
                 0.3,
                 "as above: so E is that derivative to first order",
-                samples=first,
             ),
-            Measurement(
+            Measurement.vanishing(
                 "rows and columns exchanged: largest entry of the sum of both E",
-                max(exchanged),
-                0.0,
                 max(exchanged),
                 1e-14,
                 "rounding: E changes its sign",
@@ -298,20 +291,18 @@ def discrete_flow_decay(
                 0.02,
                 "what faster modes and the second order of g in w - w* leave in the window",
             ),
-            Measurement(
+            Measurement.near(
                 "quartic loss: power of t in |g - g0|",
                 slopes,
                 -0.5,
-                max(abs(s + 0.5) for s in slopes),
                 0.05,
                 "slopes over the last two decades of t, extrapolated in t^(-1/2), the size of the "
                 "next term; what is left is of its square and of the scatter",
             ),
-            Measurement(
+            Measurement.near(
                 "quartic loss: power of t in N",
                 defects,
                 -3.0,
-                max(abs(s + 3) for s in defects),
                 0.1,
                 "as above; N is quadratic in the virtual steps, which are cubic in the distance",
             ),

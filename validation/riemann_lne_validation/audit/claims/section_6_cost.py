@@ -93,19 +93,17 @@ def complexity(
             "terms in n^(1/2) and constants are left at these sizes",
         ),
         also=[
-            Measurement(
+            Measurement.near(
                 f"operations of a corrected over a plain step, batch {large_batch}",
                 factors["corrected"],
                 1.0,
-                abs(factors["corrected"] - 1),
                 0.05,
                 "the work on the weights is a small part of a step with many samples",
             ),
-            Measurement(
+            Measurement.near(
                 f"operations of a step with N over a plain step, batch {large_batch}",
                 factors["with N"],
                 6.0,
-                abs(factors["with N"] - 6),
                 1.0,
                 "one and five passes, and the work on the weights",
             ),
@@ -211,10 +209,8 @@ def _adapter(seed: int) -> list[Measurement]:
     found: Any = layer.weight.grad
     off = float(np.abs(found.numpy().ravel() - known).max() / np.abs(known).max())
     return [
-        Measurement(
+        Measurement.vanishing(
             "PyTorch is installed: the adapter's corrected gradient against the counted code",
-            off,
-            0.0,
             off,
             1e-10,
             "rounding",

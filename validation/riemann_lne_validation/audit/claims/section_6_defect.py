@@ -30,10 +30,8 @@ def _exact_defect(backend: Backend) -> Measurement:
             for centre in (None, np.array(five[3], dtype=float)):
                 found = float(discrete_flow_defect(a, b, c, d, e, dk, dj, center=centre))
                 errors.append(abs(found / float(total) - 1))
-    return Measurement(
+    return Measurement.vanishing(
         "N of rational vectors against fractions, n = 1, 2, 5; relative error",
-        max(errors),
-        0.0,
         max(errors),
         1e-12,
         "rounding",
@@ -96,14 +94,12 @@ def flow_defect(
             "rounding of the dense sum",
         ),
         also=[
-            Measurement(
+            Measurement.all_near(
                 "power of the virtual steps in N",
-                {"smallest": min(halved), "largest": max(halved)},
+                halved,
                 2.0,
-                max(abs(p - 2) for p in halved),
                 0.05,
                 "steps of 1e-3 and half of it; the next order remains",
-                samples=halved,
             )
         ],
     )

@@ -21,8 +21,8 @@ def _known_levels(backend: Backend) -> Measurement:
     w = np.array([-2.0, -1.4, -1.3, -0.1, 0.1, 1.3, 1.4, 2.0])
     known = [-1.0, -1.0, -1 / 3, -1 / 3, 1 / 3, 1 / 3, 1.0, 1.0]
     error = float(np.abs(quantize_levels(w, 2) - np.array(known)).max())
-    return Measurement(
-        "levels of eight weights at 2 bits, by hand", error, 0.0, error, 1e-15, "rounding"
+    return Measurement.vanishing(
+        "levels of eight weights at 2 bits, by hand", error, 1e-15, "rounding"
     )
 
 
@@ -112,10 +112,8 @@ def quantiser_levels(
             "a count",
         ),
         also=[
-            Measurement(
+            Measurement.vanishing(
                 "levels against (2 m - 2^k + 1) / (2^k - 1); in units of the type's rounding",
-                max(spacing, default=float("inf")),
-                0.0,
                 max(spacing, default=float("inf")),
                 1.0,
                 "one division is rounded once",

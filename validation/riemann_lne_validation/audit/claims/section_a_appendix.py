@@ -116,27 +116,22 @@ def curvature_blow_up(
         times.append(_blow_up(backend, n, radius, 0.2, 11, 6, until)[0])
         predictions.append(exact.round_sphere(n, radius).singular_time)
     return Evidence(
-        Measurement(
+        Measurement.near(
             "exponent of sup |Rm| in T - t, T the measured singular time",
             exponents,
             -1.0,
-            max(abs(e + 1) for e in exponents.values()),
             0.05,
             "at the neck |Rm| (T - t) approaches its limit as a logarithm of T - t",
         ),
         resolution=[
-            Measurement(
+            Measurement.vanishing(
                 "relative change of the dumbbell's T from two thirds of the points",
-                change,
-                0.0,
                 change,
                 1e-2,
                 "T changes by what the neck's last stretch, which is extrapolated, is off",
             ),
-            Measurement(
+            Measurement.vanishing(
                 "relative change of T of the spheres S^2 from two thirds of the degree",
-                max(changes),
-                0.0,
                 max(changes),
                 1e-4,
                 "well below what T is compared to",

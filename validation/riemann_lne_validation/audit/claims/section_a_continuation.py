@@ -113,21 +113,18 @@ def uniform_equivalence(
             "error of the integral (see resolution)",
         ),
         resolution=[
-            Measurement(
+            Measurement.vanishing(
                 "relative change of C from half the samples",
-                max(change),
-                0.0,
                 max(change),
                 1e-3,
                 "Simpson's rule is of fourth order: C itself is 15 times closer than that",
             )
         ],
         also=[
-            Measurement(
+            Measurement.near(
                 "max |mu| / C where g' is a multiple of g",
                 sharp,
                 1.0,
-                max(abs(v - 1) for v in sharp.values()),
                 1e-3,
                 "accuracy of the curvature at the edges of the box",
             )
@@ -259,11 +256,10 @@ def bounded_curvature(
     ends = {f"Berger sphere {tuple(q)}": _berger_end(q) for q in spheres}
     growth, share = _grown_sphere(backend, max(box_points), order)
     return Evidence(
-        Measurement(
+        Measurement.near(
             "order in T - t at which g(t) tends to its limit",
             orders,
             1.0,
-            max(abs(o - 1.0) for o in orders.values()),
             0.1,
             "the next term of the expansion in T - t, with T - t at T / 16 and below",
             samples=list(orders.values()),

@@ -67,11 +67,10 @@ def decay_fit(
             "four standard errors of the mean of the draws",
         ),
         also=[
-            Measurement(
+            Measurement.near(
                 "share of the draws whose interval of 95 % holds the rate",
                 share,
                 0.95,
-                abs(share - 0.95),
                 4 * spread,
                 "four standard deviations of the share",
             )

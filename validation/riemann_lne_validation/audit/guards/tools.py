@@ -71,11 +71,9 @@ def known_fits(backend: Backend) -> list[Measurement]:
         found_order = check_order([3 * h**order for h in steps], steps, order).order
         errors.append(abs(found_order - order))
     return [
-        Measurement(
+        Measurement.vanishing(
             "fits in four windows, of exponentials and of powers, against sums written out: "
             "slope, intercept, standard error; and the order of powers",
-            max(errors),
-            0.0,
             max(errors),
             1e-9,
             "rounding",
@@ -138,10 +136,8 @@ def known_norms(backend: Backend, dimensions: Sequence[int]) -> list[Measurement
         rates.append(abs(predicted_decay_rates(field, [mode])[0].rate / expected - 1))
     listed = sorted({min(int(d), 4) for d in dimensions})
     return [
-        Measurement(
+        Measurement.vanishing(
             f"{name}, n = {listed}: against sums over all points with dense matrices; relative",
-            max(errors),
-            0.0,
             max(errors),
             1e-10,
             "rounding",
@@ -179,10 +175,8 @@ def known_coefficients(backend: Backend) -> Measurement:
     ]
     found = etd.etdrk4_coefficients(z / dt, dt)
     worst = max(float(np.max(np.abs(a - b))) for a, b in zip(found, known, strict=True))
-    return Measurement(
+    return Measurement.vanishing(
         "the six coefficients of ETDRK4 against the integrals that define them, -40 <= z <= 0",
-        worst,
-        0.0,
         worst,
         1e-12,
         "rounding",

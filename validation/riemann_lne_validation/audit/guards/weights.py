@@ -90,7 +90,7 @@ def known_metric(backend: Backend, dimensions: Sequence[int]) -> list[Measuremen
 def _rounding(statement: str, errors: Sequence[float], allowed: float = 1e-10) -> Measurement:
     """A guard that is met to rounding."""
     largest = max(errors)
-    return Measurement(statement, largest, 0.0, largest, allowed, "rounding of sums of n terms")
+    return Measurement.vanishing(statement, largest, allowed, "rounding of sums of n terms")
 
 
 def known_ricci(backend: Backend, dimensions: Sequence[int]) -> list[Measurement]:
