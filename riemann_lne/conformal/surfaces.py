@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property, lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import scipy
@@ -38,55 +38,6 @@ _MOST_DEGREES = 400
 _FEWEST_POINTS = 8
 # Degrees above this part of the largest one are the tail, by which resolution is judged.
 _TAIL = 0.8
-
-
-class Surface(Protocol):
-    """A surface with a metric g_0 of constant curvature, as conformal metrics on it need it.
-
-    Attributes
-    ----------
-    K_0 : float
-        Gauss curvature of g_0, 1 / length^2.
-    euler : int
-        Euler characteristic.
-    area : float
-        Area of g_0, length^2.
-    shape : tuple of int
-        Of values on the grid.
-    laplacian : ndarray
-        Eigenvalues of the Laplacian of g_0, not positive, in the shape of the coefficients.
-    high : ndarray of bool
-        Which coefficients belong to the upper fifth of the degrees.
-    """
-
-    K_0: float
-    euler: int
-    shape: tuple[int, ...]
-
-    @property
-    def area(self) -> float: ...
-
-    @property
-    def laplacian(self) -> np.ndarray: ...
-
-    @property
-    def high(self) -> np.ndarray: ...
-
-    @property
-    def coordinates(self) -> tuple[np.ndarray, ...]:
-        """Arrays of the points' coordinates, the arguments of a function on the surface."""
-
-    def synthesis(self, coefficients: np.ndarray) -> np.ndarray:
-        """Values (k, *shape) of coefficients (k, ...)."""
-
-    def analysis(self, values: np.ndarray) -> np.ndarray:
-        """Coefficients of values (*shape): the projection on the basis."""
-
-    def mean(self, values: np.ndarray) -> float:
-        """Mean of values over the area of g_0."""
-
-    def record(self) -> dict[str, Any]:
-        """Plain values that ``surface_from_record`` makes the surface of."""
 
 
 @lru_cache(maxsize=4)

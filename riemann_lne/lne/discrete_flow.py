@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -170,8 +170,9 @@ def defect_products(
 ) -> Array:
     """The 28 sums over a block of weights from which `discrete_flow_defect_of_steps` works.
 
-    With u_a and p as there, the inner products of t_0, p, u_0, ..., u_4, every pair once, in the
-    order of `product_terms`. Whoever holds a block in pieces adds them up.
+    With u_a and p as there, the inner products of t_0, p, u_0, ..., u_4, every pair once: first
+    those of t_0 with all, then those of p with the rest, and so on. Whoever holds a block in pieces
+    adds them up.
 
     Parameters
     ----------
@@ -258,16 +259,8 @@ def weighted_sum(vectors: Sequence[Any], per_k: Any, per_j: Any) -> Any:
     return (following - k1) - (k1 - k2) * per_k + (j1 - j2) * per_j
 
 
-def product_terms(origin: Any, p: Any, u: Sequence[Any]) -> Iterator[Any]:
-    """Products of all pairs of t_0, p and the u, each pair once: the terms of the sums."""
-    vectors = [origin, p, *u]
-    for a, first in enumerate(vectors):
-        for second in vectors[a:]:
-            yield first * second
-
-
 def _products(xp: Any, origin: Array, p: Array, u: Array) -> Array:
-    """The sums of `product_terms`, u of shape (m, ..., n).
+    """The inner products of `defect_products`, u of shape (m, ..., n).
 
     In few operations on all of the u: of a small layer each costs more than its arithmetic.
     """
@@ -278,7 +271,7 @@ def _products(xp: Any, origin: Array, p: Array, u: Array) -> Array:
 
 
 def defect_of_products(products: Array, c: Sequence[float]) -> Array:
-    """N = |t_0 p^T + p t_0^T + sum c u u^T|_F^2 from the sums of `product_terms`.
+    """N = |t_0 p^T + p t_0^T + sum c u u^T|_F^2 from the sums of `defect_products`.
 
     Parameters
     ----------

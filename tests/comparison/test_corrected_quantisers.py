@@ -7,13 +7,13 @@ import torch
 
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 from riemann_lne_torch import LNECorrector, latent_parameters
+from riemann_lne_validation.comparison.contracts import cross_entropy
 from riemann_lne_validation.comparison.datasets import load_images
 from riemann_lne_validation.comparison.measurements import plain_steps, prepare
 from riemann_lne_validation.comparison.methods import (
     DoesNotApplyError,
     available_methods,
     get_method,
-    loss_function,
     options_of,
 )
 from riemann_lne_validation.comparison.models import build_model
@@ -54,7 +54,7 @@ def test_the_family_trains_on_other_quantisers(name, inner, batch):
 def test_it_is_the_corrector_on_that_quantiser(batch):
     method = begin("lne-exact", inner="seq", block="quantizer", steps="together")
     model = begin("lne-exact", inner="seq").model
-    loss_function(model(batch[0]), batch[1]).backward()
+    cross_entropy(model(batch[0]), batch[1]).backward()
     LNECorrector(model, block="quantizer", steps="together").correct_()
     expected = [p.grad for p in latent_parameters(model)]
     found = method.gradient(*batch)

@@ -8,6 +8,7 @@ import torch
 
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 from riemann_lne_torch import LNECorrector, latent_parameters
+from riemann_lne_validation.comparison.contracts import cross_entropy
 from riemann_lne_validation.comparison.datasets import load_images
 from riemann_lne_validation.comparison.measurements import (
     flip_gradient,
@@ -21,7 +22,6 @@ from riemann_lne_validation.comparison.measurements import (
 from riemann_lne_validation.comparison.methods import (
     available_methods,
     get_method,
-    loss_function,
     options_of,
 )
 from riemann_lne_validation.comparison.models import build_model
@@ -131,7 +131,7 @@ def test_methods_that_are_ste_at_one_setting(name, options, optimizer, batch):
 def test_lne_methods_are_the_corrector_between_backward_and_step(name, options, block, batch):
     method = begin(name, options={"block": block, "target": 0.7})
     model = begin("ste").model
-    loss_function(model(batch[0]), batch[1]).backward()
+    cross_entropy(model(batch[0]), batch[1]).backward()
     LNECorrector(model, target=0.7, block=block, **options).correct_()
     expected = [p.grad for p in latent_parameters(model)]
     found = method.gradient(*batch)
@@ -163,7 +163,7 @@ def test_the_gradient_norm_penalty_against_finite_differences():
     x, y = torch.randn(6, 4).double(), torch.arange(6) % 3
 
     def penalty():
-        loss = loss_function(model(x), y)
+        loss = cross_entropy(model(x), y)
         (g,) = torch.autograd.grad(loss, [model[1].weight], create_graph=True)
         return method._penalty({model[1].weight: g})
 
@@ -257,7 +257,7 @@ class TestAngles:
     def test_the_float_reference_is_that_of_the_float_network(self, batch):
         method = begin("ste")
         float_model = begin("full-precision").model.train()
-        loss_function(float_model(batch[0]), batch[1]).backward()
+        cross_entropy(float_model(batch[0]), batch[1]).backward()
         expected = [m.weight.grad for m in float_model if isinstance(m, torch.nn.Linear)]
         for a, b in zip(float_gradient(method.context, *batch), expected, strict=True):
             assert torch.equal(a, b)
@@ -273,7 +273,7 @@ class TestAngles:
                     kept = w.detach().clone()
                     with torch.no_grad():
                         w[place] = sign * kept[place].abs()
-                        losses.append(float(loss_function(model(batch[0]), batch[1])))
+                        losses.append(float(cross_entropy(model(batch[0]), batch[1])))
                         w.copy_(kept)
                 # float32 losses near 2.3
                 expected = (losses[0] - losses[1]) / 2

@@ -37,7 +37,7 @@ from riemann_lne_benchmarks.right_hand_side import (
     rounding,
 )
 from riemann_lne_benchmarks.roofline import below_roof
-from riemann_lne_benchmarks.samples import Samples, interleaved, ratio, statistics
+from riemann_lne_benchmarks.samples import Samples, ratio, statistics
 from riemann_lne_benchmarks.starting import CASES
 from riemann_lne_benchmarks.tables import Terminal, groups, markdown, table
 from riemann_lne_benchmarks.versions import make_task
@@ -47,13 +47,6 @@ SETTINGS = Settings(quick=True, repeats=3, peer_python="")
 
 
 class TestSamples:
-    def test_versions_take_turns(self):
-        calls = []
-        functions = {name: lambda name=name: calls.append(name) for name in "ab"}
-        samples = interleaved(functions, 4, shortest=0.0)
-        assert calls[-8:] == list("abababab")
-        assert all(len(s.wall) == len(s.cpu) == 4 for s in samples.values())
-
     def test_a_ratio_is_taken_round_by_round(self):
         # The machine is ten times slower in one round: the ratio of that round is what it was.
         assert ratio([2.0, 20.0, 2.2], [1.0, 10.0, 1.1]).median == pytest.approx(2.0)

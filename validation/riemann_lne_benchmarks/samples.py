@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter, process_time
 from typing import Any
@@ -94,24 +94,6 @@ def timed(function: Callable[[], Any], count: int = 1) -> tuple[float, float]:
     for _ in range(count):
         function()
     return (perf_counter() - wall) / count, (process_time() - cpu) / count
-
-
-def interleaved(
-    functions: Mapping[str, Callable[[], Any]], repeats: int, shortest: float = 0.005
-) -> dict[str, Samples]:
-    """Samples of several functions that take turns (a, b, a, b, ...), after one warm-up call each.
-
-    A sample lasts at least ``shortest`` seconds: quick functions are called several times.
-    """
-    counts = {}
-    for name, function in functions.items():
-        function()
-        counts[name] = calls_for(timed(function)[0], shortest)
-    samples = {name: Samples() for name in functions}
-    for _ in range(repeats):
-        for name, function in functions.items():
-            samples[name].add(*timed(function, counts[name]))
-    return samples
 
 
 def calls_for(seconds: float, shortest: float) -> int:

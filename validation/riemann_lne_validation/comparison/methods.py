@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 from riemann_lne_torch import BinaryConnect, Estimator, get_estimator
 
-from .contracts import cross_entropy
 from .protocol import Arm
 from .registered import names_of, note_origin
 
@@ -33,8 +32,6 @@ __all__ = [
     "options_of",
     "register_method",
 ]
-
-loss_function = cross_entropy
 
 KINDS = (
     "controls: what the others are compared with",

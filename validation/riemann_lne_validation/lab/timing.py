@@ -140,12 +140,6 @@ def median(samples: np.ndarray) -> float:
     return float(np.median(samples))
 
 
-def quartile_range(samples: np.ndarray) -> float:
-    """Distance of the quartiles: the spread of a measurement on a machine that others use."""
-    low, high = np.percentile(samples, (25, 75))
-    return float(high - low)
-
-
 def geometric_sizes(smallest: float, largest: float) -> list[int]:
     """Whole numbers from ``smallest`` to ``largest``, three in a factor of ten, both included.
 
