@@ -32,6 +32,14 @@ def step_too_small(words: Words, t: float, dt: float, rtol: float, atol: float) 
     )
 
 
+def step_lost(words: Words, t: float, dt: float) -> str:
+    """Error control whose next step is lost in rounding."""
+    return (
+        f"the step fell to {dt:.3g}, which does not change t = {t:.9g} in double precision; "
+        f"{words.about_to_end}"
+    )
+
+
 def time_stands_still(t: float, dt: float) -> str:
     """An equal step that is lost in rounding."""
     return (

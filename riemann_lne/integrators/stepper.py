@@ -143,6 +143,8 @@ class Stepper:
             last = size >= left * (1 - 1e-12)
             # Two equal steps rather than a long and a tiny one.
             size = left if last else (left / 2 if size > left / 2 else size)
+            if now.t + size == now.t:  # steps that are accepted may shrink without end too
+                raise StepError(diagnosis.step_lost(self.system.words, now.t, size))
             step = self.integrator.step(self.system, now, size, self.integrator.adaptive)
             t = target if last else now.t + size
             new = self.system.settle(t, step.y)

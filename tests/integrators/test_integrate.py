@@ -415,6 +415,23 @@ def test_a_solution_that_ceases_to_exist_ends_with_what_was_computed() -> None:
     assert "stopped being finite" in equal.message
 
 
+@pytest.mark.parametrize("watched", [False, True])
+def test_steps_that_shrink_without_a_rejection_end_where_they_are_lost_in_the_time(
+    watched: bool,
+) -> None:
+    """The logarithm of a radius, r^2 = 1 - 2 t, held back by its stability limit up to the end."""
+    events = [lambda t, y: float(y[0]) + 1e3] if watched else None
+    found = rl.integrate(
+        lambda t, y: -np.exp(-2 * y), np.zeros(1), (0, 1), "tsit5", rtol=0, atol=1e-6,
+        events=events, spectral_radius=lambda t, y: 100 * float(np.exp(-2 * y[0])),
+    )  # fmt: skip
+    assert found.status == -1
+    assert "does not change t = 0.5" in found.message
+    assert np.all(np.diff(found.t) > 0)
+    assert found.t[-1] == pytest.approx(0.5, abs=1e-4)
+    assert len(found.t) < 2000
+
+
 def test_valid_keeps_steps_within_what_may_be() -> None:
     """y' = -sqrt(y) reaches zero at t = 2."""
 
