@@ -17,10 +17,9 @@ from ..errors import DTypeError, InvalidArgumentError, NotFiniteError, ShapeErro
 from ..finite import finite_result
 from ..identity import same_values
 from ..metrics import MetricField
-from .surfaces import Sphere, Torus
+from .functionals import energy, entropy_w
+from .surfaces import LOST_ERROR, LOST_WARNING, Sphere, Torus
 
-# Of the values given: the root mean square of the part that no function of the basis has.
-_LOST_WARNING, _LOST_ERROR = 1e-6, 1e-2
 # e^(2u) and its square are floats.
 _LARGEST = 150.0
 
@@ -78,12 +77,12 @@ class ConformalMetric:
             )
         self._coefficients = surface.analysis(values)
         lost = math.sqrt(surface.mean((values - self.u) ** 2))
-        if lost > _LOST_WARNING:
+        if lost > LOST_WARNING:
             text = (
                 f"u is not resolved: the part of it that {surface!r} cannot hold has the root mean "
                 f"square {lost:.3g}, and its highest modes {self.tail():.3g}; take a finer surface"
             )
-            if lost > _LOST_ERROR:
+            if lost > LOST_ERROR:
                 raise InvalidArgumentError(text)
             warnings.warn(text, stacklevel=2)
 
@@ -228,6 +227,52 @@ class ConformalMetric:
                 f"the entropy is for R > 0; the least R of {self._surface!r} is {R.min():.6g}"
             )
         return float(self.integral(R * np.log(R * (self.area() / (8 * math.pi)))))
+
+    @finite_result
+    def perelman_f(self, f: Any) -> float:
+        r"""Perelman's F(g, f), the integral of (R + \|df\|^2_g) e^(-f) dA; dimensionless.
+
+        Parameters
+        ----------
+        f : array or sequence, the surface's shape
+            Dimensionless, at the points of the grid.
+
+        Raises
+        ------
+        DTypeError, ShapeError, NotFiniteError
+            If f is no function on the grid.
+        InvalidArgumentError
+            If the basis misses more than 1e-2 of e^(-f/2). Above 1e-6 a warning says by how much.
+
+        Notes
+        -----
+        G. Perelman (2002), section 1; ``riemann_lne.analysis.perelman_f`` is the same on grids.
+
+        Examples
+        --------
+        The integral of R is 8 pi by Gauss and Bonnet:
+
+        >>> from riemann_lne.conformal import Sphere
+        >>> sphere = Sphere(12)
+        >>> g = ConformalMetric.from_function(sphere, lambda x, y, z: 0.1 * x * y)
+        >>> round(g.perelman_f(np.zeros(sphere.shape)) / np.pi, 12)
+        8.0
+        """
+        return energy(self, f)
+
+    @finite_result
+    def perelman_w(self, f: Any, tau: float) -> float:
+        r"""Perelman's W(g, f, tau), dimensionless: the integral of
+
+        (tau (R + \|df\|^2_g) + f - 2) (4 pi tau)^(-1) e^(-f) dA.
+
+        Arguments and errors as for ``perelman_f``; ``tau`` is positive, in length^2.
+
+        Notes
+        -----
+        G. Perelman (2002), section 3; ``riemann_lne.analysis.perelman_w`` is the same on grids.
+        """
+        return entropy_w(self, f, tau)
 
     @finite_result
     def perelman_lambda(self) -> float:

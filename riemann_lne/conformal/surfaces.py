@@ -36,6 +36,9 @@ from .harmonics import HarmonicTransform
 # A table of Legendre functions of this degree takes 0.8 GB.
 _MOST_DEGREES = 400
 _FEWEST_POINTS = 8
+# Of values given: the root mean square of the part that no function of the basis has, above which
+# they are warned about and refused.
+LOST_WARNING, LOST_ERROR = 1e-6, 1e-2
 # Degrees above this part of the largest one are the tail, by which resolution is judged.
 _TAIL = 0.8
 
@@ -185,6 +188,7 @@ class Torus:
     def __init__(self, grid: Grid, flat: Any = None) -> None:
         if not isinstance(grid, Grid):
             raise DTypeError(f"grid = {checks.shown(grid)}; give a Grid, as Grid.torus((64, 64))")
+        grid.require_whole("a conformal metric")
         if grid.ndim != 2 or not grid.is_torus:
             raise InvalidArgumentError(
                 f"a torus has two periodic axes; this grid has the shape {grid.shape} and "
@@ -327,7 +331,8 @@ def _constant_metric(flat: Any) -> np.ndarray:
     least = float(np.linalg.eigvalsh(matrix)[0])
     if not least > 1e-12 * np.abs(matrix).max():
         raise NotPositiveDefiniteError(
-            f"flat = {matrix.tolist()} is not positive definite: least eigenvalue {least:.3g}",
+            f"flat = {matrix.tolist()} is not positive definite beyond rounding: least "
+            f"eigenvalue {least:.3g}",
             eigenvalue=least,
         )
     return matrix

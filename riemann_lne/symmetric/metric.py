@@ -14,6 +14,7 @@ from ..arrays import host_numbers, read_only
 from ..errors import DTypeError, InvalidArgumentError, NotFiniteError, ShapeError
 from ..finite import finite_result
 from ..identity import same_values
+from .functionals import energy, entropy_w
 from .geometry import Jet, jet, log_ratio, pole_curvature
 from .smoothness import require_smooth_poles
 from .staggered import Staggered
@@ -240,6 +241,46 @@ class RotationalMetric:
                 f"values has {len(values)} entries; give one for each of {self.points} points"
             )
         return area * self._space.cell_integrals(values * self.psi**self.n * self.phi, odd)
+
+    @finite_result
+    def perelman_f(self, f: Any) -> float:
+        r"""Perelman's F(g, f), the integral of (R + f_s^2) e^(-f) dV; length^(n - 1).
+
+        Parameters
+        ----------
+        f : array or sequence, (N,)
+            A function of x alone, smooth on the manifold: even at the poles. Dimensionless.
+
+        Raises
+        ------
+        DTypeError, ShapeError, NotFiniteError
+            If f is no function of the points.
+
+        Notes
+        -----
+        G. Perelman (2002), section 1. On R^(n+1) the integral is over what the points cover.
+
+        Examples
+        --------
+        >>> from riemann_lne.symmetric import round_sphere
+        >>> round(round_sphere(40, n=1).perelman_f(np.zeros(40)) / np.pi, 6)    # Gauss and Bonnet
+        8.0
+        """
+        return energy(self, f)
+
+    @finite_result
+    def perelman_w(self, f: Any, tau: float) -> float:
+        r"""Perelman's W(g, f, tau), dimensionless: the integral of
+
+        (tau (R + f_s^2) + f - n - 1) (4 pi tau)^(-(n + 1) / 2) e^(-f) dV.
+
+        Arguments and errors as for ``perelman_f``; ``tau`` is positive, in length^2.
+
+        Notes
+        -----
+        G. Perelman (2002), section 3.
+        """
+        return entropy_w(self, f, tau)
 
     def mean_scalar_curvature(self) -> float:
         """Integral of R over the volume."""

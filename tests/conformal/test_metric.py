@@ -184,3 +184,52 @@ def test_perelman_lambda_takes_few_steps_also_where_little_is_resolved(monkeypat
         for lmax in (8, 32)
     ]
     assert found[0] == pytest.approx(found[1], rel=1e-5)
+
+
+def test_perelmans_functionals_are_those_of_the_metric_on_a_grid():
+    torus = Torus(Grid.torus((32, 32)), [[1.2, 0.3], [0.3, 0.9]])
+    g = ConformalMetric.from_function(
+        torus, lambda x, y: 0.2 * np.sin(x) * np.cos(y) + 0.1 * np.cos(x)
+    )
+    x, y = torus.coordinates
+    f, tau = 0.4 * np.cos(x + y) - 0.3 * np.sin(2 * x) + 0.7, 0.6
+    field, order = g.field(), "fourier"
+    expected = rl.analysis.perelman_f(field, f, order), rl.analysis.perelman_w(field, f, tau, order)
+    assert g.perelman_f(f) == pytest.approx(expected[0], rel=1e-9)
+    assert g.perelman_w(f, tau) == pytest.approx(expected[1], rel=1e-9)
+
+
+def test_perelmans_functionals_of_round_spheres():
+    """F of constants and of a moved mode by hand; W of the shrinking sphere is constant in t."""
+    sphere = Sphere(24)
+    z = sphere.coordinates[2]
+    g = round_sphere(sphere)
+    # e^(-f) = (1 + z / 2)^2: v = 1 + z / 2 has |grad v|^2 = (1 - z^2) / 4.
+    f = -2 * np.log(1 + z / 2)
+    assert g.perelman_f(f) == pytest.approx(4 * np.pi * (4 / 6 + 2 * (1 + 1 / 12)), rel=1e-12)
+    assert round_sphere(sphere, 3.0).perelman_f(f) == pytest.approx(g.perelman_f(f), rel=1e-12)
+    values = []
+    for square in (1.0, 0.2):  # r^2 = 2 tau: (4 pi tau)^(-1) e^(-f) has the integral 1
+        constant = np.full(sphere.shape, np.log(2.0))
+        values.append(round_sphere(sphere, square**0.5).perelman_w(constant, square / 2))
+    assert values == pytest.approx([np.log(2.0) - 1] * 2, rel=1e-12)
+
+
+def test_lambda_is_the_least_f_of_functions_with_unit_integral():
+    g = ConformalMetric.from_function(Sphere(20), bumpy)
+    x, y, z = g.surface.coordinates
+    least = g.perelman_lambda()
+    for h in (0 * x, 0.3 * x, 0.5 * x * y - z):
+        f = h + np.log(g.integral(np.exp(-h)))
+        assert g.perelman_f(f) > least
+    for bad, error, words in (
+        (x[0], ShapeError, "one value for each point"),
+        (np.where(x > 0.9, np.nan, x), NotFiniteError, "f is"),
+        (np.ones(x.shape, int), DTypeError, "f holds"),
+        (np.sign(z), InvalidArgumentError, "f is not resolved"),
+    ):
+        for call in (g.perelman_f, lambda f: g.perelman_w(f, 1.0)):
+            with pytest.raises(error, match=words):
+                call(bad)
+    with pytest.raises(InvalidArgumentError, match="tau = 0"):
+        g.perelman_w(z, 0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from riemann_lne import symmetric
+from riemann_lne import conformal, symmetric
 from riemann_lne.errors import (
     DTypeError,
     GridTooSmallError,
@@ -195,3 +195,45 @@ def test_smooth_profiles_are_not_refused_where_two_extrapolations_agree_by_chanc
     for neck in np.linspace(0.02, 0.4, 20):
         for tilt in np.linspace(-0.5, 0.5, 20):
             dumbbell(24, neck, tilt)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_perelmans_functionals_by_hand(n):
+    """With v = 1 + cos x / 2 on the unit sphere; W of the shrinking sphere does not change."""
+    g = symmetric.round_sphere(160, n=n)
+    dimension = n + 1
+    volume = g.volume()
+    f = -2 * np.log(1 + np.cos(g.x) / 2)
+    # The mean of cos^2 x over S^(n+1) is 1 / (n + 2).
+    mean = 1 / (n + 2)
+    by_hand = 1 - mean + n * dimension * (1 + mean / 4)
+    assert g.perelman_f(f) == pytest.approx(volume * by_hand, rel=1e-6)
+    values = []
+    for r in (1.0, 0.3):
+        tau, sphere = r**2 / (2 * n), symmetric.round_sphere(80, r, n=n)
+        constant = np.log(sphere.volume() * (4 * np.pi * tau) ** (-dimension / 2))
+        values.append(sphere.perelman_w(np.full(80, constant), tau))
+        assert values[-1] == pytest.approx(dimension / 2 + constant - dimension, rel=1e-6)
+    assert values[0] == pytest.approx(values[1], rel=1e-9)
+
+
+def test_perelmans_functionals_are_those_of_the_conformal_sphere_and_have_their_order():
+    """King and Rosenau's sausage, held in two ways."""
+    sphere = conformal.Sphere(40)
+    z = sphere.coordinates[2]
+    other = conformal.king_rosenau(sphere, -1.0)
+    expected = other.perelman_f(0.5 * z), other.perelman_w(0.5 * z, 0.7)
+    errors = []
+    for points in (32, 64):
+        g = symmetric.king_rosenau(points, -1.0)
+        f = 0.5 * np.cos(g.x)
+        found = np.array([g.perelman_f(f), g.perelman_w(f, 0.7)])
+        errors.append(abs(found - expected).max())
+    assert errors[1] < 1e-5
+    assert np.log2(errors[0] / errors[1]) > 3.5
+    for bad, error in ((f[1:], ShapeError), (np.where(f > 0.4, np.inf, f), NotFiniteError)):
+        for call in (g.perelman_f, lambda a: g.perelman_w(a, 1.0)):
+            with pytest.raises(error, match="f "):
+                call(bad)
+    with pytest.raises(InvalidArgumentError, match="tau"):
+        g.perelman_w(f, -1.0)
