@@ -220,8 +220,11 @@ class Grid:
         """The block as a grid of its own to reductions: they stay on this process."""
         return self
 
-    def require_whole(self, what: str) -> None:
-        """Raise InvalidArgumentError on a block of a larger grid, for what needs all of it."""
+    def require_whole(self, what: str, instead: str = "") -> None:
+        """Raise InvalidArgumentError on a block of a larger grid, for what needs all of it.
+
+        ``instead`` is what to do there; by default to gather the metric.
+        """
 
     def pieces(self) -> Sequence[tuple[slice, Grid]]:
         """The rows and grids of the patches of an atlas; none where there is one chart."""
@@ -234,8 +237,18 @@ class Grid:
         """
         return values
 
-    def require_one_chart(self, what: str) -> None:
-        """Raise InvalidArgumentError on an atlas, for what follows coordinates."""
+    def require_one_chart(self, what: str, instead: str = "") -> None:
+        """Raise InvalidArgumentError on an atlas, for what follows coordinates.
+
+        ``instead`` is what to do there; by default to take one of the patches.
+        """
+
+    def require_torus(self, what: str) -> None:
+        """Raise InvalidArgumentError unless every axis is periodic."""
+        if not self.is_torus:
+            raise InvalidArgumentError(
+                f"{what} is computed on tori; {self!r} has bounded axes: give a periodic one"
+            )
 
     def checksum(self, values: np.ndarray) -> int:
         """CRC-32 of the bytes of a field, that of all blocks together."""

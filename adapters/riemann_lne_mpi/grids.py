@@ -102,10 +102,11 @@ class BlockGrid(Grid):
         dims = self._parts[1].dims
         return tuple(d > 1 or not wraps for d, wraps in zip(dims, self.periodic, strict=True))
 
-    def require_whole(self, what: str) -> None:
+    def require_whole(self, what: str, instead: str = "") -> None:
+        together = "take riemann_lne_mpi.gather(metric), if one process can hold the whole of it"
         raise InvalidArgumentError(
             f"{what} needs the whole grid, of which this process holds a block; "
-            "riemann_lne_mpi.gather(metric) brings a metric together, if one process can hold it"
+            f"{instead or together}"
         )
 
     def require_stencil(self, order: Order) -> None:

@@ -233,6 +233,9 @@ def predicted_decay_rates(
     [((0, 1), 1.0), ((1, 0), 1.0)]
     """
     grid, n = g_inf.grid, g_inf.n
+    grid.require_whole("predicted_decay_rates")
+    if grid.pieces():
+        grid.require_torus("predicted_decay_rates")
     mean = to_numpy(g_inf.packed).mean(axis=tuple(range(1, n + 1)))
     inverse = np.linalg.inv(unpack(mean, n))
     if grid.is_torus:
@@ -282,6 +285,7 @@ def mode_amplitude(metric: MetricField, mode: Sequence[int]) -> float:
     (sum_ij |c_ij|^2)^(1/2), c_ij the grid average of g_ij e^(-i k.x); dimensionless.
     """
     grid, mode = metric.grid, _whole_numbers(mode)
+    grid.require_whole("mode_amplitude")
     if not grid.is_torus or len(mode) != grid.ndim:
         raise InvalidArgumentError(f"mode {mode} needs a torus of {len(mode)} axes")
     values = to_numpy(metric.components)

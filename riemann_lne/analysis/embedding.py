@@ -79,6 +79,7 @@ def embedding_profile(metric: MetricField, axis: int = 0, order: Order = 4) -> E
     [False, True]
     """
     grid = metric.grid
+    grid.require_whole("a profile")
     if metric.n != 2 or axis not in (0, 1):
         raise InvalidArgumentError(
             f"axis = {axis} of {metric!r}; give 0 or 1, for a metric in 2 dimensions"

@@ -18,6 +18,8 @@ from ..metrics import MetricField
 
 # Along a periodic axis, in lengths of it or in points: beyond, rounding is all there is.
 _FARTHEST = 1e9
+# In parts of the length of an axis: above rounding, and no matter to the interpolation.
+_AT_THE_END = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +108,7 @@ def geodesic(
         raise InvalidArgumentError("order = 'fourier'; give 2, 4, 6 or 8 for geodesics")
     grid, n = metric.grid, metric.n
     grid.require_one_chart("geodesic")
+    grid.require_whole("geodesic")
     x, v = _points(start, "start", n), _points(velocity, "velocity", n)
     if x.shape != v.shape:
         raise ShapeError(f"start has shape {x.shape}, velocity {v.shape}; give the same for both")
@@ -126,7 +129,8 @@ def geodesic(
         return np.stack([y[1], -bend])
 
     def leaves(t: float, y: np.ndarray) -> float:
-        return _room(grid, y[0])
+        # A start at the very end of an axis is within the grid until it has moved on.
+        return _room(grid, y[0]) + _AT_THE_END
 
     leaves.terminal, leaves.direction = True, -1  # type: ignore[attr-defined]
     tolerance = checks.number(rtol, "rtol", above=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from ..arrays import (
     Components,
     contract,
     expand,
+    host_numbers,
     like,
     namespace,
     require_finite,
@@ -20,7 +22,7 @@ from ..arrays import (
 )
 from ..checks import number
 from ..coefficients import Order
-from ..errors import InvalidArgumentError, ShapeError
+from ..errors import ShapeError
 from ..flows.laplacian import mean_laplacian_symbol
 from ..identity import ByValue
 from ..jets import MetricJet
@@ -139,6 +141,15 @@ def _densities(metric: MetricField, f: Array, order: Order) -> tuple[Array, Arra
     return metric.scalar_curvature(order), square, xp.exp(-f) * xp.sqrt(det)
 
 
+def function_of_points(f: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """The f of F and W at the points of a closed surface or an interval, finite, as float64."""
+    values = host_numbers(f, "f", integers=False)
+    if values.shape != shape:
+        raise ShapeError(f"f has shape {values.shape}; give one value for each point of {shape}")
+    require_finite(values, "f")
+    return values
+
+
 @of_metric
 def perelman_lambda(metric: MetricField, order: Order = "fourier") -> float:
     """Perelman's lambda, the lowest eigenvalue of -4 Laplacian + R on a torus, 1 / length^2.
@@ -182,10 +193,8 @@ def perelman_ground_state(metric: MetricField, order: Order = "fourier") -> Grou
     in Fourier space. Array library and device are those of the metric.
     """
     grid, n = metric.grid, metric_dimension(metric.grid)
-    if not grid.is_torus:
-        raise InvalidArgumentError(
-            f"lambda is computed on tori; {metric.grid!r} has bounded axes: give a periodic one"
-        )
+    grid.require_torus("lambda")
+    grid.require_whole("lambda")
     operator, mass = _quadratic_form(metric, order)
     symbol = -4.0 * mean_laplacian_symbol(metric.packed, grid, order)
     gap = float(np.min(symbol[symbol > 1e-12 * symbol.max()]))

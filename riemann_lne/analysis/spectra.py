@@ -66,11 +66,8 @@ def lichnerowicz_spectrum(metric: MetricField, k: int = 10, order: Order = "four
     True
     """
     grid, n = metric.grid, metric_dimension(metric.grid)
-    if not grid.is_torus:
-        raise InvalidArgumentError(
-            f"the spectrum is computed on tori; {metric.grid!r} has bounded axes: give a "
-            "periodic one"
-        )
+    grid.require_torus("the spectrum")
+    grid.require_whole("the spectrum")
     size = packed_size(n) * grid.size
     k = count(k, "k")
     if not 1 <= k <= size // 4:

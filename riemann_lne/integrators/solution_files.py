@@ -57,7 +57,9 @@ def record_of(solution: FlowSolution) -> dict[str, Any]:
 def save(solution: FlowSolution, target: Path) -> None:
     """Write a solution to one .npz file; see ``FlowSolution.save``."""
     grid = solution.grid
-    grid.require_whole("saving a solution")
+    grid.require_whole(
+        "saving a solution", 'give solve_flow(..., store="run.zarr"), which all processes write'
+    )
     nothing = np.zeros((0, len(pairs(grid.ndim)), *grid.shape))
     at_events = [to_numpy(g.packed) for group in solution.metrics_events for g in group]
     record = {**record_of(solution), "observed": list(solution.observed)}

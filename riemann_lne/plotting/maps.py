@@ -55,6 +55,7 @@ def plot_scalar_curvature(
     """
     metric, t = metric_and_time(what, index, time)
     metric.grid.require_one_chart("a map of a metric")
+    metric.grid.require_whole("a map of a metric")
     axes = metric.grid.axes()
     places = _places(metric, fixed)
     free = [a for a in range(metric.n) if a not in places]

@@ -28,8 +28,9 @@ EXPECTED = {
     "other_grids": "*cuts another grid*",
     "too_many": "GridTooSmallError: 3 processes do not fit*at most 2 fit",
     "too_thin": "GridTooSmallError: axis 0 of 8 points is cut into 3 blocks*at most 2 blocks fit",
-    "spectrum": "InvalidArgumentError: *needs the whole grid*",
-    "saved": "InvalidArgumentError: *needs the whole grid*",
+    "spectrum": "InvalidArgumentError: the spectrum needs the whole grid*gather(metric)*",
+    "whole_grid": "answered: []",
+    "saved": "InvalidArgumentError: saving a solution needs the whole grid*store=*",
     "store_exists": "InvalidArgumentError: *exists already; remove it*",
     "another_run": "InvalidArgumentError: *is the checkpoint of another run: t_span is *",
 }

@@ -139,6 +139,31 @@ def spectrum() -> Any:
     return rl.lichnerowicz_spectrum(start(), 3, order=4)
 
 
+def whole_grid() -> str:
+    """All that needs a whole grid: eigenvalues, and functions that read values by their place."""
+    g = start()
+    calls = {
+        "lambda": lambda: rl.perelman_lambda(g),
+        "lambda's rate": lambda: rl.analysis.perelman_lambda_rate(g),
+        "ground state": lambda: rl.analysis.perelman_ground_state(g),
+        "rates": lambda: rl.predicted_decay_rates(g),
+        "mode": lambda: rl.analysis.mode_amplitude(g, (1, 0)),
+        "geodesic": lambda: rl.geodesic(g, [0.0, 0.0], [1.0, 0.0], (0, 0.1)),
+        "profile": lambda: rl.analysis.embedding_profile(g),
+        "uniformize": lambda: rl.conformal.uniformize(g),
+        "torus": lambda: rl.conformal.Torus(g.grid),
+    }
+    answered = []
+    for name, call in calls.items():
+        try:
+            call()
+            answered.append(name)
+        except rl.errors.InvalidArgumentError as error:
+            if "needs the whole grid" not in str(error) or "gather(metric)" not in str(error):
+                answered.append(f"{name}: {error}")
+    return f"answered: {answered}"
+
+
 def saved() -> Any:
     return rlm.solve_flow(start(), FLOW, (0, 0.1)).save("nowhere.npz")
 
