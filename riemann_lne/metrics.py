@@ -330,6 +330,7 @@ def _spread(entry: Any, zero: Array, i: int, j: int) -> Array:
 
 def flat_metric(grid: Grid, xp: Any = np, dtype: Any = None, device: Any = None) -> MetricField:
     """The Euclidean metric delta_ij on a grid."""
+    grid.require_one_chart("the flat metric", "and no flat metric: take atlas.round()")
     n = grid.ndim
     rows = [[float(i == j) for j in range(n)] for i in range(n)]
     return MetricField.from_function(grid, lambda *x: rows, xp, dtype, device)
@@ -360,6 +361,9 @@ def perturbed_euclidean(
     modes : int
         Largest wave number along each axis, at least 1.
     """
+    grid.require_one_chart(
+        "perturbed_euclidean", "and no flat metric: take atlas.perturbed_round(amplitude, seed)"
+    )
     amplitude, seed = number(amplitude, "amplitude"), count(seed, "seed")
     modes = count(modes, "modes")
     if not 0 <= amplitude < 1:

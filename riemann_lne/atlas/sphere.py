@@ -114,8 +114,8 @@ class Atlas(Grid):
             width = number(half_width, "half_width", above=1)
             return cls._checked(n, points, width, order)
         for width in _HALF_WIDTHS:
-            atlas = cls._of(n, points, width, order)
-            if atlas.transition.excess() <= 0:
+            atlas = cls._fitting(n, points, width, order)
+            if atlas is not None:
                 return atlas
         return cls._checked(n, points, _HALF_WIDTHS[-1], order)
 
@@ -125,18 +125,26 @@ class Atlas(Grid):
 
     @classmethod
     def _checked(cls, n: int, points: int, width: float, order: int) -> Atlas:
-        """The atlas, if its patches overlap enough."""
-        atlas = cls._of(n, points, width, order) if points > 2 * order else None
-        if atlas is not None and atlas.transition.excess() <= 0:
+        """The atlas; GridTooSmallError unless its patches overlap enough."""
+        atlas = cls._fitting(n, points, width, order)
+        if atlas is not None:
             return atlas
         enough = enough_points(n, width, order)
-        wider = enough_points(n, _HALF_WIDTHS[-1], order)
+        widest = _HALF_WIDTHS[-1]
+        wider = f", {enough_points(n, widest, order)} for half_width={widest:g}"
         raise GridTooSmallError(
             f"with {points} points along an axis the overlap of patches of half-width {width:g} is "
             f"too thin for differences of order {order} and interpolation through {order + 2} "
-            f"points: {enough} points are needed there, {wider} for half_width="
-            f"{_HALF_WIDTHS[-1]:g}"
+            f"points: {enough} points are enough there{wider if width < widest else ''}"
         )
+
+    @classmethod
+    def _fitting(cls, n: int, points: int, width: float, order: int) -> Atlas | None:
+        """The atlas if its patches overlap enough."""
+        if points <= 2 * order:
+            return None  # no point has its stencil within the cube
+        atlas = cls._of(n, points, width, order)
+        return atlas if atlas.transition.excess() <= 0 else None
 
     # ---- the grid --------------------------------------------------------------------------
 
@@ -201,10 +209,17 @@ class Atlas(Grid):
                 f"it with order={order}"
             )
 
-    def require_one_chart(self, what: str) -> None:
+    def require_one_chart(self, what: str, instead: str = "") -> None:
+        patches = "which atlas.split(metric) gives as metrics of their own: take one of these"
         raise InvalidArgumentError(
-            f"{what} works in one system of coordinates; a sphere has two patches, which "
-            "atlas.split(metric) gives as metrics of their own: take one of these"
+            f"{what} works in one system of coordinates; a sphere has two patches, "
+            f"{instead or patches}"
+        )
+
+    def require_torus(self, what: str) -> None:
+        raise InvalidArgumentError(
+            f"{what} is computed with the Fourier modes of a torus; {self!r} is a sphere, which "
+            "has none"
         )
 
     def __repr__(self) -> str:

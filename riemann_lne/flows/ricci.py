@@ -46,15 +46,21 @@ def deturck_rate(n: int, metric: LocalField, background: LocalField | None = Non
     return [a - b for a, b in zip(flat, part, strict=True)]
 
 
-def require_background(flow: Any, grid: Grid) -> None:
-    """Raise InvalidArgumentError for the flat DeTurck background on a sphere, which has none."""
+def require_background(flow: Any, grid: Grid, t: float, like_this: Array) -> None:
+    """Raise InvalidArgumentError for a DeTurck background that is no metric on a sphere.
+
+    The flat one, which no sphere has, and one whose patches differ at the start.
+    """
     while hasattr(flow, "flow"):
         flow = flow.flow
-    if isinstance(flow, RicciDeTurckFlow) and flow.background is None and isinstance(grid, Atlas):
-        raise InvalidArgumentError(
-            "a sphere has no flat DeTurck background: write "
-            "RicciDeTurckFlow(background=metric.grid.round())"
-        )
+    if not (isinstance(flow, RicciDeTurckFlow) and isinstance(grid, Atlas)):
+        return
+    packed = flow.packed_background(t, like_this, grid)
+    assert packed is not None
+    try:
+        grid.require_one_metric(MetricField.from_packed(grid, packed, check=False))
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"the DeTurck background: {error}") from None
 
 
 class RicciFlow:
@@ -200,7 +206,11 @@ class RicciDeTurckFlow:
     def packed_background(self, t: float, packed: Array, grid: Grid) -> Array | None:
         """The background at a time, packed, in the library and precision of the metric."""
         if self.background is None:
-            require_background(self, grid)
+            if isinstance(grid, Atlas):
+                raise InvalidArgumentError(
+                    "a sphere has no flat DeTurck background: write "
+                    "RicciDeTurckFlow(background=metric.grid.round())"
+                )
             return None
         if isinstance(self.background, MetricField):
             if self.background.grid != grid:

@@ -46,6 +46,14 @@ class _ReadyMade:
         options = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
         return f"{type(self).__name__}({options})"
 
+    def _require_field(self, metric: Any, own: str) -> None:
+        """Raise DTypeError for the metrics of other flows, and for the states of ``integrate``."""
+        if not isinstance(metric, MetricField):
+            raise DTypeError(
+                f"{type(self).__name__} is an event of a MetricField, and was given "
+                f"{checks.shown(metric)}; give an event of your own, {own}"
+            )
+
 
 class Degenerate(_ReadyMade):
     """The smallest eigenvalue of g_ij over the grid falls to a floor (dimensionless).
@@ -82,6 +90,7 @@ class Degenerate(_ReadyMade):
 
     def __call__(self, t: float, metric: MetricField) -> float:
         """Smallest eigenvalue less the floor."""
+        self._require_field(metric, "a function (t, metric) -> float")
         here = smallest_eigenvalue(metric.packed, metric.n)[0]
         return metric.grid.team.smallest(here) - self.floor
 
@@ -116,6 +125,10 @@ class CurvatureAbove(_ReadyMade):
 
     def __call__(self, t: float, metric: MetricField) -> float:
         """Largest curvature less the threshold."""
+        self._require_field(
+            metric,
+            f"as lambda t, g: float(abs(g.scalar_curvature()).max()) - {self.threshold!r}",
+        )
         n = metric.n
 
         def formula(local: LocalField) -> list[Array]:

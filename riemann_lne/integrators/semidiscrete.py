@@ -79,7 +79,7 @@ class SemiDiscreteFlow:
         self.order, self.plain_grid = order, grid
         self.asked, self._span = flow, span
         self.nfev = 0
-        require_background(flow, grid)
+        require_background(flow, grid, span[0], initial)
         self.boundary = BoundaryConditions(boundary, grid, initial, span)
         self.grid = self.boundary.grid
         self.flow, self.kernel = choose(kernel, flow, self.grid, order, initial)

@@ -113,7 +113,11 @@ class NpzReader:
                 if version == (1, 0)
                 else np.lib.format.read_array_header_2_0
             )
-            shape, fortran, dtype = read(file, max_header_size=_HEADER_BYTES)
+            try:
+                shape, fortran, dtype = read(file, max_header_size=_HEADER_BYTES)
+            except (ValueError, SyntaxError, TypeError) as error:
+                # What NumPy's parser says of changed bytes are words of Python's syntax.
+                raise ValueError(f"the header of {name} cannot be read") from error
             start = file.tell()
         if dtype.hasobject or dtype.names is not None or any(k < 0 for k in shape):
             raise ValueError(f"{name} holds {dtype} of shape {shape}")

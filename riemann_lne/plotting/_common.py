@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InvalidArgumentError, MissingDependencyError
+from .. import checks
+from ..errors import DTypeError, InvalidArgumentError, MissingDependencyError
 from ..integrators import FlowSolution
 from ..metrics import MetricField
 
@@ -37,6 +38,12 @@ def finish(artist: Any, show: bool) -> Any:
     return artist
 
 
+def require_solution(given: Any, wanted: str = "a FlowSolution") -> None:
+    """Raise DTypeError for what is no FlowSolution."""
+    if not isinstance(given, FlowSolution):
+        raise DTypeError(f"this is {checks.shown(given)}; give {wanted}")
+
+
 def metric_and_time(
     what: MetricField | FlowSolution, index: int | None, time: float | None
 ) -> tuple[MetricField, float | None]:
@@ -48,6 +55,7 @@ def metric_and_time(
                 "leave them out"
             )
         return what, None
+    require_solution(what, "a MetricField or a FlowSolution")
     if index is not None and time is not None:
         raise InvalidArgumentError(f"index = {index}, time = {time}; give one of them, not both")
     times = np.asarray(what.t, dtype=float)

@@ -15,7 +15,7 @@ from ..coefficients import Order
 from ..errors import InvalidArgumentError, UnknownNameError
 from ..integrators import FlowSolution
 from ..metrics import MetricField
-from ._common import pyplot
+from ._common import pyplot, require_solution
 from .maps import plot_scalar_curvature
 from .surfaces import plot_embedding
 
@@ -61,6 +61,8 @@ def animate(
     MissingDependencyError
         Without matplotlib.
     """
+    if not callable(draw):
+        require_solution(solution)
     frame = draw if callable(draw) else _frames(solution, draw, order, axis)
     frames = [partial(_draw, frame, solution, i) for i in range(len(solution.t))]
     return moving_picture(path, frames, fps, dpi)

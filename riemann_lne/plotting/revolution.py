@@ -144,6 +144,7 @@ def plot_neck(
         ax.set_xlabel("t (length$^2$)")
         ax.set_ylabel("radius of the neck (length)")
         return finish(ax, show)
+    _require_history(what, "a SurgeryHistory or a RotationalSolution")
     if not 0 <= piece < len(what.pieces) or what.pieces[piece].end not in ("cut", "neck"):
         raise InvalidArgumentError(
             f"piece = {piece} did not end at a neck, it was not cut; choose another one"
@@ -164,6 +165,11 @@ def plot_neck(
     ax.set_xlabel("T - t (length$^2$)")
     ax.legend(frameon=False)
     return finish(ax, show)
+
+
+def _require_history(given: Any, wanted: str) -> None:
+    if not isinstance(given, SurgeryHistory):
+        raise DTypeError(f"this is {checks.shown(given)}; give {wanted}")
 
 
 def pinch_ratios(piece: Piece) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -209,6 +215,7 @@ def animate_surgery(
     MissingDependencyError
         Without matplotlib.
     """
+    _require_history(history, "a SurgeryHistory")
     times = spread_times(history, checks.count(frames, "frames", least=2))
 
     def draw(t: float, figure: Any) -> None:
@@ -242,6 +249,7 @@ def draw_moment(
     -------
     matplotlib.axes.Axes
     """
+    _require_history(history, "a SurgeryHistory")
     first = history.pieces[0].metrics[0]
     size = float(first.psi.max())
     top = 100 / size**2 if limit is None else checks.number(limit, "limit", above=0)

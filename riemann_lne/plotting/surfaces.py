@@ -13,7 +13,15 @@ from ..coefficients import Order
 from ..errors import InvalidArgumentError
 from ..integrators import FlowSolution
 from ..metrics import MetricField
-from ._common import DIVERGING, SEQUENTIAL, finish, metric_and_time, new_axes, pyplot
+from ._common import (
+    DIVERGING,
+    SEQUENTIAL,
+    finish,
+    metric_and_time,
+    new_axes,
+    pyplot,
+    require_solution,
+)
 
 
 def plot_profiles(
@@ -41,6 +49,7 @@ def plot_profiles(
     -------
     matplotlib.axes.Axes
     """
+    require_solution(solution)
     plt = pyplot()
     ax = new_axes() if ax is None else ax
     count = len(solution.t)

@@ -33,6 +33,18 @@ def test_great_circles_at_the_order_of_the_scheme():
     assert np.log2(errors[0] / errors[1]) > 3.7
 
 
+def test_a_geodesic_that_starts_at_the_end_of_an_axis_leaves_at_once_or_goes_in():
+    g = sphere(25)
+    out = geodesic(g, [-1.5, 0.2], [-1.0, 0.1], (0, 0.5))
+    assert not out.success
+    assert "left the grid at t = " in out.message
+    assert abs(out.x - [-1.5, 0.2]).max() < 1e-9
+    for start, velocity in (([-1.5, 0.2], [1.0, 0.1]), ([1.5, 1.5], [-1.0, -1.0])):
+        ray = geodesic(g, start, velocity, (0, 0.5))
+        assert ray.success
+        assert abs(ray.x).max() <= 1.5
+
+
 def test_lines_on_a_flat_torus_are_not_wrapped():
     flat = rl.flat_metric(rl.Grid.torus((8, 8), lengths=1.0))
     ray = geodesic(flat, [0.5, 0.5], [1.0, -2.0], (0, 3))

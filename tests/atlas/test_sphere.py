@@ -383,6 +383,36 @@ def test_wrong_metrics_and_flows_are_refused():
         exact.round_sphere(3).field(0.0, atlas)
 
 
+def test_what_is_no_metric_on_a_sphere_or_needs_a_torus_is_refused():
+    """All that lays coordinates over a grid: starts, backgrounds, spectra, rates, methods."""
+    atlas = Atlas.sphere(2, 20)
+    g = atlas.round()
+    flat = rl.MetricField.from_function(atlas, lambda x, y: [[1, 0], [0, 1]])
+    constant = rl.RicciDeTurckFlow(background=lambda t, x, y: [[1, 0], [0, 1]])
+    wrong = rl.errors.InvalidArgumentError
+    for flow in (rl.RicciDeTurckFlow(background=flat), constant):
+        for wrapped in (flow, rl.NormalizedRicciFlow(flow), rl.ScaledFlow(flow, 2.0)):
+            with pytest.raises(wrong, match="the DeTurck background: the two patches do not hold"):
+                rl.solve_flow(g, wrapped, (0, 1))
+    for call, words in (
+        (lambda: rl.flat_metric(atlas), r"atlas\.round\(\)"),
+        (lambda: rl.perturbed_euclidean(atlas), "atlas.perturbed_round"),
+        (lambda: rl.lichnerowicz_spectrum(g, 3), "is a sphere, which has none"),
+        (lambda: rl.predicted_decay_rates(g), "is a sphere, which has none"),
+        (lambda: rl.perelman_lambda(g), "is a sphere, which has none"),
+        (lambda: rl.solve_flow(g, round_flow(atlas), (0, 1), "etdrk4"), "'rkl2' on a sphere"),
+    ):
+        with pytest.raises(wrong, match=words):
+            call()
+
+
+@pytest.mark.parametrize("n", [2, 3])
+@pytest.mark.parametrize("points", [2, 3, 5, 8, 9, 10, 14])
+def test_few_points_are_refused_whatever_their_number(n, points):
+    with pytest.raises(rl.errors.GridTooSmallError, match="are enough there"):
+        Atlas.sphere(n, points)
+
+
 def test_the_fringe_uses_moving_points_alone():
     for atlas in (Atlas.sphere(2, 24), Atlas.sphere(3, 20), Atlas.sphere(2, 33, 1.5)):
         assert atlas.transition.excess() <= 0

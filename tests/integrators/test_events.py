@@ -246,6 +246,24 @@ def test_events_that_make_no_sense_are_refused(make: Any) -> None:
         make()
 
 
+@pytest.mark.parametrize("event", [events.Degenerate(0.1), events.CurvatureAbove(3.0)])
+def test_events_of_metric_fields_say_so_in_flows_of_other_things(event: Any) -> None:
+    """Every door that takes events and shows them something else than a MetricField."""
+    sphere = rl.conformal.round_sphere(rl.conformal.Sphere(4))
+    for call in (
+        lambda: rl.symmetric.solve(rl.symmetric.round_sphere(16), (0, 0.01), events=event),
+        lambda: rl.symmetric.solve_in_parts(
+            rl.symmetric.round_sphere(16), [0, 0.01], "nowhere.npz", events=event
+        ),
+        lambda: rl.conformal.solve(sphere, (0, 0.01), events=[event]),
+        lambda: rl.integrate(decay, np.ones(3), (0, 1), events=event),
+    ):
+        with pytest.raises(
+            DTypeError, match=f"{type(event).__name__} is an event of a MetricField"
+        ):
+            call()
+
+
 def test_a_steady_state_without_a_flow_says_so() -> None:
     with pytest.raises(DTypeError, match="solve_flow"):
         events.SteadyState(1.0)(0.0, FLAT)

@@ -297,6 +297,22 @@ def test_pictures_of_a_flow_with_surgery(dumbbell_history, tmp_path):
     assert "data:image/png;base64" in page
 
 
+def test_pictures_of_something_else_say_what_they_are_of(solution, tmp_path):
+    g, plots = solution[0], rl.plotting
+    for call, wanted in (
+        (lambda: plots.plot_neck(g), "SurgeryHistory or a RotationalSolution"),
+        (lambda: plots.draw_moment(solution, 0.0), "SurgeryHistory"),
+        (lambda: plots.animate_surgery(solution, tmp_path / "a.gif"), "SurgeryHistory"),
+        (lambda: plots.plot_revolution(g), "RotationalMetric"),
+        (lambda: plots.plot_profiles(g), "FlowSolution"),
+        (lambda: plots.plot_scalar_curvature(3), "MetricField or a FlowSolution"),
+        (lambda: plots.plot_embedding(None), "MetricField or a FlowSolution"),
+        (lambda: plots.animate(g, tmp_path / "a.gif"), "FlowSolution"),
+    ):
+        with pytest.raises(rl.errors.DTypeError, match=wanted):
+            call()
+
+
 def test_the_radius_of_a_neck_over_time():
     start = rl.symmetric.dumbbell(64, 0.3)
     solution = rl.symmetric.solve(start, (0, 0.01), t_eval=[0, 0.005, 0.01])

@@ -472,6 +472,11 @@ TABLE |= {
          np.ones(12)),
     ],
     "symmetric.RotationalMetric.integrals": [(BALL.integrals, np.ones(12))],
+    "symmetric.RotationalMetric.perelman_f": [(BALL.perelman_f, np.ones(12))],
+    "symmetric.RotationalMetric.perelman_w": [
+        (lambda a: BALL.perelman_w(a, 1.0), np.ones(12)),
+        (lambda a: BALL.perelman_w(np.ones(12), a), 1.0),
+    ],
     "symmetric.round_sphere": [(lambda a: all_of(rl.symmetric.round_sphere(12, a)), 1.0)],
     "symmetric.dumbbell": [
         (lambda a: all_of(rl.symmetric.dumbbell(12, a)), 0.9),
@@ -532,6 +537,11 @@ TABLE |= {
         ), 0.5),
     ],
     "conformal.ConformalMetric.integral": [(EVEN.integral, np.ones(GLOBE.shape))],
+    "conformal.ConformalMetric.perelman_f": [(EVEN.perelman_f, np.ones(GLOBE.shape))],
+    "conformal.ConformalMetric.perelman_w": [
+        (lambda a: EVEN.perelman_w(a, 1.0), np.ones(GLOBE.shape)),
+        (lambda a: EVEN.perelman_w(np.ones(GLOBE.shape), a), 1.0),
+    ],
     "conformal.round_sphere": [
         (lambda a: measures(rl.conformal.round_sphere(GLOBE, a)), 1.0),
         (lambda a: measures(rl.conformal.round_sphere(GLOBE, 1.0, a)), np.zeros(3)),
@@ -574,7 +584,8 @@ MEANT = {"lne.max_tau", "lne.quantize_levels"}
 # The core asks them of a grid, with arguments of its own; riemann_lne_mpi answers for a block.
 ELSEWHERE |= {f"Grid.{name}" for name in (
     "apart", "around", "checksum", "first", "frame", "frames", "joined", "on_whole", "open_axes",
-    "pieces", "require_one_chart", "require_whole", "total", "touches", "transform", "whole_axis",
+    "pieces", "require_one_chart", "require_torus", "require_whole", "total", "touches",
+    "transform", "whole_axis",
 )}  # fmt: skip
 ELSEWHERE |= {name.replace("Grid", "Atlas") for name in ELSEWHERE if name.startswith("Grid.")}
 ELSEWHERE |= {"Atlas.torus", "Atlas.box", "Atlas.sphere_points", "Atlas.with_mirrors",

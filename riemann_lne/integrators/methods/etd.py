@@ -88,9 +88,10 @@ class ETDRK4:
                 "'rkl2' or 'tsit5'"
             )
         if not system.grid.is_torus:
+            there = "a sphere" if system.grid.pieces() else "a grid with bounded axes"
             raise InvalidArgumentError(
                 "method 'etdrk4' works in Fourier space and needs every axis periodic; "
-                "use 'rkl2' on a grid with bounded axes"
+                f"use 'rkl2' on {there}"
             )
         if not system.flow.parabolic:
             raise InvalidArgumentError(
