@@ -57,7 +57,7 @@ class ArraySystem:
     radius : callable or None
         Bound of the spectral radius. None: estimated where a method asks for it.
     valid : callable or None
-        y -> bool, whether a state can be gone on from.
+        y -> bool, whether the integration can go on from a state.
     """
 
     words = _WORDS
@@ -90,7 +90,7 @@ class ArraySystem:
         return self._checked(rate, y, t)
 
     def _checked(self, rate: Any, y: Array, t: float) -> Array:
-        """The user's right-hand side as an array of its own, like the state."""
+        """The user's right-hand side as a new array like the state."""
         if not hasattr(rate, "dtype"):
             try:
                 if rate is None:
@@ -308,7 +308,7 @@ class SpectralRadiusEstimate:
 
 
 def start_of(y0: Any) -> tuple[Array, tuple[int, ...]]:
-    """The start as an array of its own with at least one axis, and the shape that the user gave.
+    """The start as a new array with at least one axis, and the shape that the user gave.
 
     Raises
     ------

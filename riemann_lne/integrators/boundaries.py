@@ -133,7 +133,7 @@ class BoundaryConditions:
     grid : Grid
         The grid with the mirrors of its reflecting ends.
     choices : dict
-        What was chosen at each (axis, side).
+        The condition chosen at each (axis, side).
     """
 
     def __init__(

@@ -50,10 +50,10 @@ class Checkpoint:
     path : str or path
         A folder; made if it does not exist.
     steps : int, optional
-        After every so many accepted steps.
+        Accepted steps from one checkpoint to the next.
     seconds : float, optional
-        When so much time has passed since the last one (looked at after every step). By default
-        60 if ``steps`` is not given. With both, whichever comes first.
+        Time from one checkpoint to the next, looked at after every step. By default 60 if
+        ``steps`` is not given. With both, whichever comes first.
 
     A checkpoint is also written at the start, at the end, and after Ctrl-C.
 
@@ -110,7 +110,7 @@ class CheckpointFile:
     plan : Checkpoint
         Where and how often.
     identity : dict of str
-        What run this is; a checkpoint of another one is refused.
+        Texts that identify the run; a checkpoint of another run is refused.
 
     Attributes
     ----------
@@ -161,7 +161,7 @@ class CheckpointFile:
             )
 
     def due(self, steps: int, overdue: float | None = None) -> bool:
-        """Whether it is time after so many accepted steps.
+        """Whether a checkpoint is due after ``steps`` accepted steps.
 
         ``overdue``: what ``overdue()`` gave, if it has been asked for already.
         """
@@ -186,7 +186,7 @@ class CheckpointFile:
     ) -> None:
         """Add to the journal and write the older generation anew, while the run goes on.
 
-        What is on the disk is thus at most one checkpoint behind. The arrays must not be written
+        The files on the disk are thus at most one checkpoint behind. The arrays must not be written
         to any more. Raises StorageError if the checkpoint before could not be written.
         """
         self.wait()

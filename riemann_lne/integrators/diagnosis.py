@@ -6,12 +6,12 @@ from ..arrays import Array
 from .methods.base import System
 from .methods.state import Words
 
-# So many steps at the stability limit are worth a word, if they are most of the steps.
+# With this many steps at the stability limit, if they are most of the steps, there is a hint.
 _MANY_STEPS = 100
 
 
 def broken(system: System, method: str, new: Array, t: float, dt: float, limit: float) -> str:
-    """An equal step whose result cannot be gone on from."""
+    """An equal step from whose result the integration cannot go on."""
     words = system.words
     advice = (
         f"dt = {dt:.4g} is above the stability limit {limit:.4g} of {method!r}: "
@@ -24,7 +24,7 @@ def broken(system: System, method: str, new: Array, t: float, dt: float, limit: 
 
 
 def step_too_small(words: Words, t: float, dt: float, rtol: float, atol: float) -> str:
-    """Error control that has no step left."""
+    """Error control asks for a step that is too short."""
     return (
         f"the step fell to {dt:.3g} at t = {t:.6g} without meeting rtol = {rtol:g}, "
         f"atol = {atol:g}; {words.about_to_end}, or the tolerance asks for more than the "
@@ -41,14 +41,14 @@ def step_lost(words: Words, t: float, dt: float) -> str:
 
 
 def time_stands_still(t: float, dt: float) -> str:
-    """An equal step that is lost in rounding."""
+    """An equal step too short to change the time."""
     return (
         f"dt = {dt:.4g} is too small to change t = {t:.6g} in double precision; take a longer step"
     )
 
 
 def too_many_steps(words: Words, t: float, max_steps: int) -> str:
-    """The end of the user's patience."""
+    """The largest number of steps was taken."""
     return (
         f"max_steps = {max_steps} steps were taken and t = {t:.6g} was reached; raise max_steps, "
         f"loosen rtol, or take a method for stiff grids ('rkl2', 'etdrk4'); {words.event}"

@@ -345,14 +345,14 @@ class EventWatch:
 
 
 def _for(function: Any, seen: Any) -> Any:
-    """The metric that a function is given: a block on its own where its numbers are reduced."""
+    """The argument of a user's function: one block where the function's numbers are reduced."""
     if reduction_of(function) is None or not isinstance(seen, MetricField):
         return seen
     return on_its_own(seen)
 
 
 def on_its_own(metric: MetricField) -> MetricField:
-    """The block of a metric that this process holds, as a grid of its own to reductions."""
+    """The block of a metric that this process holds, on a grid that reductions take as whole."""
     grid = metric.grid.apart()
     if grid is metric.grid:
         return metric

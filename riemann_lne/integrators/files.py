@@ -1,4 +1,4 @@
-"""Checkpoints and stores of a run; a grid that processes share brings its own."""
+"""Checkpoints and stores of a run; a grid that processes share has other classes for them."""
 
 from __future__ import annotations
 
@@ -41,6 +41,6 @@ FILES = Files()
 
 
 def files_of(grid: Grid) -> Files:
-    """Those of a grid."""
+    """The classes of a grid's files."""
     result: Files | None = grid.team.files
     return FILES if result is None else result

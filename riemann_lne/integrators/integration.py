@@ -149,7 +149,7 @@ def integrate(
     progress : bool
         Show a progress bar on a terminal (needs rich, extra ``verify``).
     max_steps : int
-        End with status -1 after so many steps, rejected ones included.
+        Largest number of steps, rejected ones included; then it ends with status -1.
 
     Returns
     -------

@@ -122,7 +122,7 @@ class Recorder:
             self.unsaved.append(("o", 0, t, np.array(values)))
 
     def occur(self, index: int, t: float, packed: Array) -> None:
-        """Add an occurrence of an event to the store; the journal has it besides."""
+        """Add an occurrence of an event to the store; the journal has it too."""
         if self.disk is not None:
             self.disk.occur(index, t, to_numpy(packed))
 

@@ -242,8 +242,8 @@ class Run:
     def _close(self) -> None:
         """Keep the last metric, and the last checkpoint.
 
-        What did not finish can be resumed, for another try or with more steps or space. Its last
-        metric is for the solution alone: the run as asked for would not have kept it.
+        A run that did not finish can be resumed, for another try or with more steps or space. Its
+        last metric is for the solution alone: the run as asked for would not have kept it.
         """
         self._finished = self.status >= 0
         saving = [self._keep_last, self._flush]

@@ -53,7 +53,7 @@ class SemiDiscreteFlow:
     Attributes
     ----------
     flow, order
-        What is differenced, and how.
+        The flow whose right-hand side is differenced, and the order of the differences.
     asked : Flow
         The flow that the user asked for; it may be computed by another one.
     grid : Grid
@@ -61,7 +61,7 @@ class SemiDiscreteFlow:
     plain_grid : Grid
         As given, for the metrics that users see.
     kernel : str
-        "plain", or "fused" with what results depend on to the last bit.
+        "plain", or "fused" with everything that the last bit of results depends on.
     nfev : int
         Evaluations of the right-hand side so far.
     """
@@ -157,9 +157,9 @@ class SemiDiscreteFlow:
         return MetricField.from_packed(self.plain_grid, guarded(self.output(t, y)), check=False)
 
     def seen_ahead(self, t: float, y: Array) -> MetricField | None:
-        """The block of this process of a state that may yet be rejected, as a grid of its own.
+        """This process's block of a state that may yet be rejected, as a metric on a separate grid.
 
-        None where a metric can be had of accepted states alone.
+        None where only accepted states have a metric.
         """
         return MetricField.from_packed(self.plain_grid.apart(), guarded(y), check=False)
 
@@ -185,7 +185,7 @@ class SemiDiscreteFlow:
         return self.flow.spectral_radius(moving, self.grid.apart(), self.order)
 
     def limiting_radius(self, t: float, y: Array) -> float:
-        """The same: explicit steps are kept below the limit that it sets."""
+        """The bound of the spectral radius, which limits explicit steps."""
         return self.spectral_radius(t, y)
 
     def admissible(self, y: Array) -> bool:
@@ -193,7 +193,7 @@ class SemiDiscreteFlow:
         return self.grid.team.every(self._admissible_here(y))
 
     def _admissible_here(self, y: Array) -> bool:
-        """The same of the block of this process."""
+        """Whether the block of this process is a finite metric."""
         if self._fast is not None and self.metric_part(y) is y:
             return self._fast.is_metric(y)
         xp = namespace(y)
@@ -246,7 +246,7 @@ class SemiDiscreteFlow:
         return self.grid.team.largest(self.rate_size_here(rate, y))
 
     def rate_size_here(self, rate: Array, y: Array) -> float:
-        """The same over the block of this process."""
+        """Largest |g'|_g over the block of this process."""
         g, h = self.metric_part(y), self.metric_part(rate)
         return scaled_error(h, g, self.grid.ndim, 0.0, 1.0)
 

@@ -66,7 +66,7 @@ def solve_flow(
         The start; its array library, device and precision are those of the computation.
     flow : Flow
         RicciFlow(), RicciDeTurckFlow(background), NormalizedRicciFlow(), ScaledFlow(flow, c), or
-        an object of one's own with their methods.
+        an object of yours with the members of ``Flow``.
     t_span : (float, float)
         Start and end, start < end. Time has the unit length^2.
     method : str or Integrator
@@ -128,16 +128,16 @@ def solve_flow(
     progress : bool
         Show a progress bar on a terminal (needs rich, extra ``verify``).
     max_steps : int
-        End the flow with status -1 after so many steps, rejected ones included: a flow close to a
-        singularity can ask for ever shorter steps.
+        Largest number of steps, rejected ones included; then the flow ends with status -1. A flow
+        close to a singularity can ask for ever shorter steps.
 
     Returns
     -------
     FlowSolution
-        A step that fails ends the flow with a status and a message; what was computed is kept,
-        and the last good metric besides. Ctrl-C does the same, and so does any error of a function
-        of yours, of the disk or for want of memory once the first step has been taken: status -1,
-        the error in the message, its traceback logged. Before the first step errors are raised.
+        A step that fails ends the flow with a status and a message; everything computed is kept,
+        the last good metric included. Ctrl-C does the same. After the first step so does any error
+        of a function of yours, of the disk, or of memory that ran out: status -1, the error in the
+        message, its traceback logged. Before the first step errors are raised.
 
     Raises
     ------

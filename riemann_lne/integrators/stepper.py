@@ -46,7 +46,7 @@ def make_control(
     # NumPy's own scalars would promote float32 states to float64.
     step = None if dt is None else checks.number(dt, "dt", above=0)
     max_steps = checks.count(max_steps, "max_steps", least=1)
-    # Below that, error estimates are rounding, and steps would shrink to no avail.
+    # Below that, error estimates are rounding, which shorter steps do not lessen.
     least = _LEAST_RTOL * float(namespace(y).finfo(y.dtype).eps)
     return Control(t0, t1, step, max(rtol, least), atol, max_steps)
 
@@ -168,7 +168,7 @@ class Stepper:
                 )
 
     def _error(self, error: Array | Combination | None, before: Array, new: State) -> float:
-        """Scaled error of a step; infinite where the result cannot be gone on from."""
+        """Scaled error of a step; infinite where the integration cannot go on from the result."""
         control, system = self.control, self.system
         here = system.size_if_admissible(error, before, new.y, control.rtol, control.atol)
         return system.pool.judged(new, here)
@@ -208,7 +208,7 @@ class Stepper:
         )
 
     def memory(self) -> dict[str, Any]:
-        """Everything that later steps depend on besides the arrays, as plain values."""
+        """Everything but the arrays that later steps depend on, as plain values."""
         return {
             "t": self.state.t,
             "accepted": self.accepted,

@@ -137,7 +137,7 @@ class _Factoring:
         return self._added(parts)
 
     def _scaled_parts(self, terms: list[_Term]) -> list[tuple[float, Node]]:
-        """Terms that share no factor; those with the same number besides 1 as one."""
+        """Terms that share no factor; those with the same number, other than 1, as one."""
         groups: dict[float, list[_Term]] = {}
         for term in terms:
             groups.setdefault(abs(term.number), []).append(term)

@@ -23,7 +23,7 @@ from ..grids import Frame, Grid
 _LEAST_WIDTHS = 6
 # Between pieces of the inside the library that carries the ghost points has a moment to do so.
 _PIECES = 4
-# A slab of the rim is computed in so many parts: less memory at a time.
+# Parts in which a slab of the rim is computed: less memory at a time.
 _PARTS = 4
 
 Evaluate = Callable[..., bool]
@@ -95,7 +95,7 @@ def _by_rows(
     result: np.ndarray,
     terms: Sequence[np.ndarray],
 ) -> bool:
-    """The same for a block that is open along the first axis alone: nothing is copied.
+    """Evaluate a block that is open along the first axis alone, without a copy of it.
 
     The kernel finds rows by a table, in which ghost rows can lie anywhere.
     """

@@ -41,7 +41,7 @@ class Kernel:
     Attributes
     ----------
     name, n, order, dtype
-        What it computes, and how.
+        The formula that the kernel computes, its dimension, the order of the differences, the type.
     source : str
         The C source.
     path : Path
@@ -49,7 +49,7 @@ class Kernel:
     build_seconds : float
         How long it took to build; 0 if it was in the cache.
     identity : str
-        What results depend on to the last bit: source, compiler, flags and processor.
+        Everything that the last bit of results depends on: source, compiler, flags and processor.
     flops_per_point : int
         Additions, multiplications and divisions, differences included (those of halos are not).
     bytes_per_point : int
@@ -131,7 +131,7 @@ class Kernel:
         out: np.ndarray | None = None,
         threads: int | None = None,
     ) -> tuple[np.ndarray, bool]:
-        """As a call; besides, whether the metric was positive definite at every point."""
+        """The result of a call, and whether the metric was positive definite at every point."""
         fields = self._fields(packed, background, grid)
         result = self._result(out, grid, fields)
         return result, self._run_slabs(fields, grid, result, threads, None, ())
@@ -313,7 +313,7 @@ def compile_kernel(name: str | Formula, n: int, order: int = 4, dtype: str = "fl
     Parameters
     ----------
     name : str or Formula
-        One of FORMULAS, or a formula of one's own.
+        One of FORMULAS, or a user's formula.
     n : int
         Dimension, 2 to 4.
     order : int

@@ -105,7 +105,7 @@ def emit_c(name: str | Formula, n: int, order: int, dtype: str, block: int | Non
 
 
 def head(dtype: str, width: int = 0) -> str:
-    """The beginning of every source: vectors of a type, of at least so many values."""
+    """The beginning of every source: vectors of a type, with at least ``width`` values."""
     values = {
         "shortest": max(16, 16 * math.ceil(width * _SIZES[dtype]["size"] / 16)),
         "real": {"float64": "double", "float32": "float"}[dtype],
@@ -324,7 +324,7 @@ def _row(
 def _requests(program: Program) -> list[str]:
     """Statements that ask for the memory of the next row.
 
-    Spread over the loop: asked for in one go, so many cache lines would wait for each other.
+    They are spread over the loop: cache lines that are asked for in one go wait for each other.
     """
     per = program.components // program.fields
     return [

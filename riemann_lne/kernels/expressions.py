@@ -25,7 +25,7 @@ class Node:
     value : object
         The number of a constant, or the key of an input; None elsewhere.
     number : int
-        What tells nodes of one tape apart.
+        The number of the node on its tape.
     """
 
     operation: str

@@ -47,7 +47,7 @@ class FusedFlow:
     kernel : Kernel or DeviceKernel
         Its right-hand side.
     identity : str
-        What results depend on to the last bit.
+        Everything that the last bit of results depends on.
     """
 
     def __init__(

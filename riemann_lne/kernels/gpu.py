@@ -92,9 +92,9 @@ class DeviceKernel:
         background: Array | None = None,
         out: Array | None = None,
     ) -> tuple[Array, Array]:
-        """As a call; besides, on the device, the first point where the metric is none.
+        """The result of a call, and the first point where the metric is not positive definite.
 
-        That number is at least the grid's size if there is no such point.
+        The point is a number on the device, at least the grid's size if there is no such point.
         """
         cupy = self._cupy
         grid.require_stencil(self.order)

@@ -16,8 +16,8 @@ from ..ghosts import pad
 from ..grids import Grid
 
 PAST_CACHES = 2**23
-"""Results of so many bytes are written past the caches: most of a smaller one is still in them when
-it is read."""
+"""Results of this many bytes or more are written past the caches: of a smaller one most is still in
+them when it is read."""
 
 _CACHE_LINE = 64
 

@@ -44,7 +44,7 @@ def side_by_side(
     tape : Tape
         That of the nodes. It is not changed: programs are shared, by threads as well.
     first : sequence of Node
-        What is computed before anything else.
+        Nodes that are computed before all others.
     outputs : sequence of Node
 
     Returns

@@ -34,7 +34,7 @@ Terms = Sequence[tuple[float, np.ndarray]]
 
 # For fewer points it takes longer to wake a thread than to do its share.
 _LEAST_POINTS = 1 << 14
-# Sums are shared out in parts of so many values.
+# Threads share a sum out in parts of this many values.
 _GRAIN = 64
 
 _HEAD = """\
@@ -181,7 +181,7 @@ class Reductions:
     Attributes
     ----------
     identity : str
-        What results depend on to the last bit.
+        Everything that the last bit of results depends on.
     """
 
     def __init__(self, n: int, dtype: str) -> None:

@@ -31,7 +31,7 @@ _REAL = {"float32": "float", "float64": "double"}
 
 # Longer rows are cut: threads have something to share, and sums in two levels lose less.
 _LONGEST_PIECE = 1 << 16
-# For less than so many weights it takes longer to wake a thread than to do its share.
+# For fewer weights it takes longer to wake a thread than to do its share.
 _LEAST_FOR_THREADS = 1 << 19
 
 

@@ -23,7 +23,7 @@ class Loop:
     read : tuple of str
         Arrays as long as the piece.
     numbers : tuple of str
-        What has one value a piece.
+        Numbers of which a piece has one value.
     inputs : dict from str to str
         The inputs of the tree: C expressions of the values of arrays and numbers.
     outputs : tuple of Node

@@ -38,8 +38,8 @@ def statistics_dict(
     Returns
     -------
     dict from str to float
-        The fields of `LayerStatistics`, in its units. What has no value is left out: the
-        condition number of ``metric="flowed"``, and tau where every weight has one of its own.
+        The fields of `LayerStatistics`, in its units. Fields without a value are left
+        out: the condition number of ``metric="flowed"``, and tau where each weight has another.
         Empty before the first call, and with ``statistics=False``.
 
     Examples
@@ -71,7 +71,7 @@ def statistics_dict(
 
 
 class StatisticsLogger:
-    """Hands the corrector's statistics to a callback, at every step or every so many.
+    """Hands the corrector's statistics to a callback, at every step or at every ``every``-th.
 
     Parameters
     ----------

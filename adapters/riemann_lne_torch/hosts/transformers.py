@@ -116,7 +116,7 @@ class LNECallback(TrainerCallback):
             self._logger = StatisticsLogger(
                 self.corrector, self.report, every=every, prefix=self.prefix
             )
-        # Each training has a state of its own: callbacks of one that broke off are left behind.
+        # Each training has another state: callbacks of a training that broke off are left behind.
         others = [(s, c) for s, c in _waiting(optimizer) if s() is state and c is not self]
         refuse_shared(self.corrector, [c.corrector for _, c in others], optimizer)
         setattr(optimizer, _WAITING, [*others, (ref(state), self)])

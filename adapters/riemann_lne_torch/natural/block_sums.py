@@ -40,7 +40,7 @@ PieceFunction: TypeAlias = Callable[..., Sequence[Tensor]]
 
 
 class Fast(NamedTuple):
-    """The same for weights scaled by one known value, tau, in fewer operations."""
+    """A `PieceFunction` for weights scaled by one known value, tau, in fewer operations."""
 
     grouped: Callable[..., Tensor]
     """For a list of pieces of one row each, with lists of floats: (pieces, sums)."""
@@ -231,7 +231,10 @@ class Blocks:
         return total
 
     def held(self, arrays: int) -> int:
-        """So many arrays of a piece's size in double precision, and two copies, as such arrays."""
+        """Memory of ``arrays`` arrays of a piece's size, in units of such an array.
+
+        With sums in double precision they are wider, and there are two copies more.
+        """
         size = min(layer.local.weight.dtype.itemsize for layer in self.layers)
         return (arrays + 2) * 8 // size if self.wide else arrays
 

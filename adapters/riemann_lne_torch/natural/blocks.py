@@ -22,7 +22,7 @@ STEPS = ("apart", "together")
 _LARGEST_PIECE = 1 << 18
 _SMALLEST_PIECE = 1 << 12
 
-# FSDP2 over tensor parallelism cuts an axis that is cut already, in a kind of shard of its own.
+# Where FSDP2 cuts an axis that tensor parallelism has cut already, the shard has another class.
 _CUT = (Shard, getattr(placement_types, "_StridedShard", Shard))
 
 

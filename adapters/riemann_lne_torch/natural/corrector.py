@@ -70,12 +70,12 @@ class LNECorrector:
     inverse : {"exact", "weak"}
         Of Eq. 16; the paper trains with the weak one.
     block : {"layer", "channel", "network", "weight", "quantizer"} or int
-        What one metric spans: a layer (the paper), each output channel, groups of so many weights
-        of a channel, what has one scale or step in the layer's quantiser (a layer, channel or
-        group), all layers together (which one optimiser must hold then, if it is attached to), or
-        each weight by itself, where Eq. 16 is sech^2(tau w) and positive definite for every tau.
-        With tau="auto" and blocks of one weight the exact correction is a factor 1/(1 - target):
-        give a number there.
+        Weights that one metric spans: a layer (the paper), each output channel, groups of a number
+        of weights of a channel, the weights with one scale or step in the layer's quantiser (a
+        layer, channel or group), all layers together (an optimiser it is attached to must hold all
+        of them), or each weight by itself, where Eq. 16 is sech^2(tau w) and positive definite for
+        every tau. With tau="auto" and blocks of one weight the exact correction is a factor
+        1/(1 - target): give a number there.
     metric : {"lne", "hessian", "dual", "flowed"}
         Eq. 16; the Hessian metric of the LNE potential, v' = cosh^2(tau w) v; its dual,
         v' = sech^2(tau w) v; Eq. 16 after one step of its own Ricci flow
@@ -439,7 +439,7 @@ class LNECorrector:
 
     @property
     def _weightwise(self) -> bool:
-        """Every weight has a tau of its own, found on the way."""
+        """Whether every weight has one tau, which is found on the way."""
         return self.block == "weight" and self.tau == "auto"
 
     def _follows(self, name: str) -> bool:

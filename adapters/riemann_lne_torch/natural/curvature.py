@@ -35,7 +35,7 @@ class RunningCurvature:
     joined : bool
         Whether learned steps are kept too.
     keep : float
-        What is kept of D at each new value.
+        Fraction of D that is kept at each new value.
     seed : int
         Of the random signs, the same on all processes.
     """

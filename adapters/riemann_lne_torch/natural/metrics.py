@@ -188,7 +188,7 @@ class Diagonal:
 
 
 class Weightwise(Diagonal):
-    """A diagonal metric with a tau of its own for every weight: |tanh(tau w)|^2 is the target.
+    """A diagonal metric with one tau for each weight: |tanh(tau w)|^2 is the target.
 
     A weight of zero gets tau = 1, where the metric is the identity for every tau.
     """

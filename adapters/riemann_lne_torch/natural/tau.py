@@ -184,7 +184,7 @@ class Follower:
         self._remainder = torch.where(wanted, new, remainder)
 
     def state_dict(self, rows: Mapping[str, int]) -> dict[str, dict[str, Tensor]]:
-        """Tau and remainder of these layers, with so many rows each; NaN where none is known.
+        """Tau and remainder of layers, given the rows of each; NaN where none is known.
 
         The form does not depend on what is known: `torch.distributed.checkpoint` loads into the
         state of a fresh object.

@@ -48,7 +48,7 @@ class LayerDefect:
     norm2 : float
         |t|^2 of the layer.
     factor : float
-        What the gate multiplies the layer's gradient by: 1 where it is open.
+        Factor of the gate on the layer's gradient: 1 where it is open.
     """
 
     value: float
@@ -96,7 +96,7 @@ class RicciFlowRegularizer:
         Whether virtual gradients are constant under differentiation, or not (memory for all
         passes), or N is only a number, for the gate.
     gate : {"off", "hard", "soft"}
-        What `gate_` multiplies each layer's gradient by: 1, [N <= eps] (Eq. 36), min(1, eps/N).
+        Factor of `gate_` on each layer's gradient: 1, [N <= eps] (Eq. 36), min(1, eps/N).
     eps : float
         Threshold of the gate; needed by "hard" and "soft".
     relative : bool
@@ -111,14 +111,14 @@ class RicciFlowRegularizer:
     part : float
         Fraction of the batch, from its start, on which N is computed; at least one sample.
     fill : {"zero", "roll"}
-        What comes in at the edge of a translated image.
+        Values that come in at the edge of a translated image: zeros, or those that left it.
     translate : callable (x, rows, columns) -> x, optional
         For inputs whose last two axes are not rows and columns.
     select : None, "all", name patterns, or callable
         Which layers; by default the quantised ones, as `LNECorrector`.
     kernel : {"auto", "plain", "fused"}
-        What computes the tau of a layer from its target: "fused" compiled loops, "plain" torch's
-        operations; see `LNECorrector`.
+        How the tau of a layer follows from its target: by compiled loops ("fused") or by torch's
+        operations ("plain"); see `LNECorrector`.
     group : bool or ProcessGroup
         The processes that train one model together. With a gate N is averaged over them, in one
         collective of a number a layer, so that all gate alike and replicas stay equal under
@@ -311,7 +311,7 @@ class RicciFlowRegularizer:
                 gradient.mul_(found.factor)
 
     def correct_(self, parameters: Sequence[Tensor] | None = None) -> None:
-        """The same as `gate_`: what an optimiser's hook calls."""
+        """`gate_`, under the name that an optimiser's hook calls."""
         self.gate_(parameters)
 
     def attach(self, optimizer: torch.optim.Optimizer, *, replace: bool = False) -> Attachment:

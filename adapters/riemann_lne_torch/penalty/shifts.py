@@ -47,7 +47,7 @@ def translate(x: Tensor, rows: int, columns: int, fill: str = "zero") -> Tensor:
     rows, columns : int
         In pixels; negative is up and to the left.
     fill : {"zero", "roll"}
-        What comes in at the edge: zeros, or what left on the other side.
+        Values that come in at the edge: zeros, or those that left on the other side.
 
     Raises
     ------

@@ -72,8 +72,8 @@ class QuantConfig:
         Range of quantised inputs: of each batch, a running mean of training, or a trained
         parameter: see `ActivationQuantizer`.
     layers : tuple of types
-        What is quantised; Conv1d to 3d, their transposed forms, Linear and Embedding, subclasses
-        included.
+        Kinds of layers to quantise: Conv1d to 3d, their transposed forms, Linear and Embedding,
+        subclasses included.
     channel_axis : int, optional
         Axis of the output channels of the weights, for scales and estimators that work by channel
         and for the corrector's blocks. By default it follows from the kind of layer: see

@@ -119,7 +119,7 @@ class _Interposed:
 
 @cache
 def _interposed(kind: type[nn.Module]) -> type[nn.Module]:
-    """The class, with a forward between those of its own and the one of its base.
+    """The class with one more forward, between the class's forward and that of its base.
 
     In the order of resolution the new link comes right before the base, so that
     ``super().forward(x)`` in the class goes through it.

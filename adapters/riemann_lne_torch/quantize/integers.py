@@ -191,7 +191,7 @@ def onnx_integers(model: Any, widths: Sequence[int] = (4, 8)) -> list[str]:
 
 
 def _packed(numbers: Tensor, width: int) -> bytes:
-    """Two's complement numbers of so many bits in bytes, the first in the lowest bits."""
+    """Two's complement numbers of ``width`` bits in bytes, the first in the lowest bits."""
     per = 8 // width
     padded = nn.functional.pad(numbers, (0, -len(numbers) % per)).reshape(-1, per)
     codes = padded.to(torch.int32) & (2**width - 1)

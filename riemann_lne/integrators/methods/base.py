@@ -74,7 +74,7 @@ class System(Protocol):
         """The state after a step with the values put in that are prescribed at the time."""
 
     def admissible(self, y: Array) -> bool:
-        """Whether a state can be gone on from."""
+        """Whether the integration can go on from a state."""
 
     def fault(self, y: Array) -> str:
         """Where and how a state is not admissible."""
@@ -104,7 +104,7 @@ class System(Protocol):
         """The array that is kept of a state."""
 
     def seen(self, t: float, y: Array) -> object:
-        """The object that the user's functions are given, which they cannot change the state by."""
+        """The argument of the user's functions, by which they cannot change the state."""
 
     def rate_size(self, rate: Array, y: Array) -> float:
         """The size of a right-hand side that ``events.SteadyState`` compares; 1 / time."""
@@ -140,10 +140,10 @@ class Integrator(Protocol):
         """Largest step that is linearly stable for a spectral radius; infinite if any is."""
 
     def memory(self) -> dict[str, np.ndarray]:
-        """Memory that later steps depend on besides the state; for checkpoints."""
+        """Arrays, other than the state, that later steps depend on; for checkpoints."""
 
     def recall(self, memory: dict[str, np.ndarray]) -> None:
-        """Take over what ``memory`` gave."""
+        """Take over the result of ``memory``."""
 
 
 class OneStep:

@@ -1,7 +1,8 @@
 """The step of ETDRK4 with the least memory, for arrays that can be written to.
 
 The scheme is that of ``etd.advance``; the same sums, in an order that lets arrays be overwritten.
-What is held at the same time, in units of the state's transform (which has the size of the state):
+Arrays that are held at the same time, in units of the state's transform, which has the size of the
+state:
 
 - the state ``v`` and its nonlinear part ``n_v``, which are used up by the last step from them;
 - ``n_a``, from the second evaluation on; then it becomes the part of the result that is known:
@@ -87,7 +88,7 @@ class StepInPlace:
         return result
 
     def _remainder(self, rate: Array, v: Array, out: Array) -> None:
-        """The same of one component."""
+        """The transform of one component's right-hand side less its linear part."""
         self._transform.forth(out, rate)
         blockwise(_minus, (out, v, self._linear), out=out)
 
@@ -96,9 +97,9 @@ class StepInPlace:
     ) -> Array:
         """One step in Fourier space, from the state and its nonlinear part.
 
-        These are used up unless they are to be kept. While the right-hand side is evaluated there
-        are besides them, at the most, the part of the result that is known by then: the transforms
-        of the stages b and c are not held but made again from their fields, which are there.
+        Both are used up unless ``keep``. While the right-hand side is evaluated the only other
+        array of their size is the part of the result that is known already. The transforms of the
+        stages b and c are not held: they are made again from the fields of the stages.
         """
         e_half, q, f2, f3 = self._method.weights(dt, v)
         components = range(v.shape[0])

@@ -18,7 +18,7 @@ from .state import State
 Part: TypeAlias = Callable[[State, bool], float | None]
 """(state, whether it is admissible on this block) -> the number of this block; the largest counts.
 
-None, on all processes alike, where the number cannot be had yet.
+None, on all processes alike, where the number is not known yet.
 """
 
 
@@ -63,7 +63,7 @@ class Pool:
         return largest
 
     def accept(self) -> None:
-        """Go by the state that was judged last."""
+        """Take the state that was judged last as the current one."""
         if self._trial is not None:
             self._state, self._found = self._trial
             self._trial = None
@@ -77,7 +77,7 @@ class Pool:
         return self._found.get(name) if self._state is y else None
 
     def remember(self, name: Hashable, y: Array, value: float) -> None:
-        """Note a number of a state that was had otherwise."""
+        """Note a number of a state that was computed elsewhere."""
         if self._state is not y:
             self._state, self._found = y, {}
         self._found[name] = value

@@ -209,10 +209,10 @@ class RKG2(Stabilised):
 
 
 def stage_count(radius: float, dt: float) -> int:
-    """That of RKL2: smallest odd s >= 3 with dt <= (2 / radius) (s^2 + s - 2) / 4."""
+    """Stages that RKL2 takes: the smallest odd s >= 3 with dt <= (2 / radius) (s^2 + s - 2) / 4."""
     return RKL2.stage_count(radius, dt)
 
 
 def longest_step(radius: float, stages: int) -> float:
-    """The step that so many stages of RKL2 are stable for, (2 / radius) (s^2 + s - 2) / 4."""
+    """The longest stable step of RKL2 with this many stages, (2 / radius) (s^2 + s - 2) / 4."""
     return RKL2.longest_step(radius, stages)

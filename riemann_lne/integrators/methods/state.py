@@ -1,4 +1,4 @@
-"""What a system and a method hand to each other: states, steps, and the words of messages."""
+"""States, steps and words of messages, which systems and methods exchange."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ class Words:
     Attributes
     ----------
     broken : str
-        A state that cannot be gone on from, as in "the metric stopped being positive definite".
+        A state from which the integration cannot go on, as in "the metric stopped
+        being positive definite".
     ends : str
         The end of a solution, as in "the flow becomes singular".
     about_to_end : str

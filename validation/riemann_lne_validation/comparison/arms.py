@@ -61,7 +61,7 @@ class ArmSummary:
         Training, mean over runs.
     curve : Curve
     warnings : tuple of str
-        What the runs noted, each once.
+        Notes of the runs, each once.
     hits : dict from seed to ImageHits
         Of the runs that recorded them.
     """

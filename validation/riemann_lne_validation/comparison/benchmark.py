@@ -34,7 +34,7 @@ from .training import Run
 __all__ = ["Overhead", "StepCost", "bare_loop", "measure_overhead", "measure_steps"]
 
 BOUND = 1.3
-"""A step within so many times STE's is called cheap."""
+"""A step that takes at most this many times as long as one of STE is called cheap."""
 
 
 @dataclass(frozen=True)

@@ -295,7 +295,7 @@ class Network:
     build : callable (shape, classes, width, depth) -> nn.Module
         A floating-point network for samples of that shape.
     width : int
-        What ``width`` is if an arm does not say it.
+        Value of ``width`` for arms that do not give one.
     initialise : bool
         Whether weights of convolutions and linear layers are drawn by the comparison, normal with
         variance 2/fan-in, in place of those that `build` gave them.

@@ -53,7 +53,7 @@ class Samples:
         return inputs
 
     def to(self, device: str) -> Self:
-        """The same on another device."""
+        """The samples on another device."""
         tensors = {f.name: getattr(self, f.name) for f in fields(self)}
         return type(self)(
             **{n: t.to(device) if isinstance(t, Tensor) else t for n, t in tensors.items()}

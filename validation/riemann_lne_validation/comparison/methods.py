@@ -252,7 +252,7 @@ def available_methods() -> dict[str, str]:
     """The methods by name, with a line about each.
 
     Every estimator that is registered (`riemann_lne_torch.register_estimator`) by the package or
-    by a user's task file is a method too, with the options of its own constructor.
+    by a user's task file is a method too, with the options of its constructor.
 
     >>> from riemann_lne_validation.comparison.methods import available_methods
     >>> "ste" in available_methods() and "rf-dnn" in available_methods()
@@ -378,7 +378,7 @@ class LastBit(Method):
     """STE from first weights that differ in their last bit: the noise floor of the task.
 
     Half of all parameters, drawn with the seed, are moved to the next floating-point number.
-    What this changes at the end is rounding, amplified by training: no comparison on the task
+    At the end the runs differ by rounding, amplified by training: no comparison on the task
     resolves less. ``inner`` is the estimator of the arm that it is compared with.
     """
 

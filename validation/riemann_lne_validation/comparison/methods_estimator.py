@@ -1,4 +1,4 @@
-"""Every registered estimator as a method, with the options of its own constructor."""
+"""Every registered estimator as a method, with the options of its constructor."""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ class HessianNaturalGradient(FisherNaturalGradient):
 
     @property
     def period(self) -> int:
-        """One probe in so many steps."""
+        """Steps from one probe to the next."""
         return self.every
 
     def begin_epoch(self) -> None:
@@ -243,7 +243,7 @@ class RicciFlowNetwork(Method):
 
     @property
     def period(self) -> int:
-        """N and P are computed once in so many steps."""
+        """Steps from one computation of N and P to the next."""
         return self.every
 
     def check(self, arm: Arm) -> None:
@@ -351,7 +351,7 @@ class GradientNorm(Method):
 
     @property
     def period(self) -> int:
-        """N and P are computed once in so many steps."""
+        """Steps from one computation of N and P to the next."""
         return self.every
 
     def check(self, arm: Arm) -> None:

@@ -77,7 +77,7 @@ class Paired:
         True difference that a test at the corrected level finds with power 0.8.
     verdict : {"helps", "harms", "null", "undecided"}
     notes : tuple of str
-        What a reader has to know: too few seeds, diverged runs, and how they were counted.
+        Warnings for the reader: too few seeds, diverged runs, and how they were counted.
     """
 
     seeds: tuple[int, ...]

@@ -21,7 +21,7 @@ class StudyArm:
     arm : Arm
         As it is before tuning, on the test images.
     reference : str
-        Label of the arm it is compared with; its own label for none.
+        Label of the arm it is compared with; the arm's label where it is compared with none.
     tried : tuple of dict
         Its configurations, if it is tuned.
     settings_of : str or None

@@ -89,7 +89,7 @@ class DatasetProblem(Problem):
         return model
 
     def samples(self, seed: int, folder: Path | None) -> Samples:
-        """The same for every seed."""
+        """The images of the data set, the same for every seed."""
         arm = self.arm
         assert arm.train_on is not None
         place = folder if self.dataset.needs_folder or arm.file else None

@@ -21,7 +21,7 @@ class Progress(Protocol):
     """Listener to which `run_arms` reports its progress."""
 
     def begin(self, units: Sequence[Unit], found: int, jobs: int) -> None:
-        """These units are to be run in so many processes; ``found`` records were there already."""
+        """The units that ``jobs`` processes will run; ``found`` records were there already."""
 
     def running(self, fractions: Mapping[Unit, float]) -> None:
         """Now and then: the fraction that is done of every unit that runs."""
@@ -56,7 +56,7 @@ class TimeLeft:
             self.since.setdefault(unit, now)
 
     def done(self, unit: Unit, seconds: float) -> None:
-        """A unit has ended and took so many seconds."""
+        """A unit has ended; it took ``seconds``."""
         self.left.remove(unit)
         self.fractions = {u: f for u, f in self.fractions.items() if u != unit}
         self.seconds[unit.arm.digest].append(seconds)

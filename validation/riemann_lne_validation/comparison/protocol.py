@@ -55,7 +55,7 @@ class Arm:
         Number of training images (validation included), the same for every arm and seed; the test
         images are always all.
     split : {"validation", "test"}
-        What the accuracies are measured on: "validation" while settings are being chosen.
+        Images on which the accuracies are measured: "validation" while settings are being chosen.
     train_on : {"train", "train+validation"}, optional
         By default "train" if the accuracy is on the validation images, else all training images.
     model : str
@@ -92,7 +92,8 @@ class Arm:
         Before each evaluation the statistics of batch norm are computed anew from the training
         images.
     angle_every : int
-        The gradient-mismatch angle is measured in every so many epochs, and the last; 0: never.
+        Epochs from one measurement of the gradient-mismatch angle to the next; the last epoch has
+        one too. 0: never.
     angle_reference : {"float", "flip"}
         See `measurements`.
     activation_range : {"batch", "running", "learned"}

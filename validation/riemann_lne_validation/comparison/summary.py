@@ -134,7 +134,7 @@ class Summary:
 
     @property
     def answers(self) -> list[str]:
-        """The same results in plain words, those that differ first."""
+        """The results in plain words, those that differ first."""
         chosen = [c for c in self.comparisons if c.primary] or self.comparisons
         return answers([(c.arm, c.reference, c.both(self.metric)[0]) for c in chosen], self.measure)
 

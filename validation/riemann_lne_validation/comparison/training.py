@@ -46,7 +46,7 @@ __all__ = ["Run", "Start", "train"]
 _PROBE = 256
 # The fastest on a CPU, whose caches a larger one leaves.
 _EVALUATION_BATCH = 500
-# Passes of batch-norm re-estimation: at most so many images.
+# Most images in a pass of batch-norm re-estimation.
 _REESTIMATION = 10_000
 # Numbers of all outputs of an epoch that are kept until its end.
 _KEPT_OUTPUTS = 2**24

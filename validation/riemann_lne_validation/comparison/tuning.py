@@ -25,7 +25,7 @@ class Candidate:
     owner : str
         Label of the arm it may become.
     settings : dict
-        What it sets, by name; options of the method as "options.NAME".
+        Settings that it changes, by name; options of the method as "options.NAME".
     arm : Arm
         With split="validation" and a label that tells candidates apart.
     """

@@ -66,7 +66,7 @@ def example(member: str) -> str:
 
 
 def lack(kind: type, member: str) -> str:
-    """In words, that a class lacks a member of its own."""
+    """The sentence that a class does not define a member."""
     learned = "" if member == "backward" else ", which an estimator with learned = True needs"
     return f"the class {kind.__name__} has no member {member!r}{learned}"
 
@@ -88,7 +88,7 @@ class Estimator:
         Whether it uses ``site.progress``. Quantisers then keep the progress in a buffer, set by
         `set_progress`.
     scales : bool
-        Whether the value has a scale of its own, so that no other may be asked for.
+        Whether the estimator computes a scale, so that no other may be asked for.
     per_channel : bool
         Whether the result depends on which axis holds the channels.
     natural : bool
@@ -235,7 +235,7 @@ def as_numbers(estimator: Any, *names: str) -> None:
 
 
 class _Estimate(torch.autograd.Function):
-    """Drives every estimator. Progress and step are arguments of their own, as they are tensors."""
+    """Drives every estimator. Progress and step are separate arguments, as they are tensors."""
 
     generate_vmap_rule = True  # both methods are functions of tensors without state
 

@@ -87,7 +87,7 @@ class LSQ(_LearnedStep):
     Parameters
     ----------
     block : "layer", "channel" or int
-        What has one step; a number is that of the weights of a group.
+        Weights that share one step; a number is the size of groups.
 
     Raises
     ------

@@ -30,7 +30,7 @@ class Ternary(Blockwise):
     Parameters
     ----------
     block : "layer", "channel" or int
-        What has one scale; a number is that of the weights of a group. "layer" is BitNet's.
+        Weights that share one scale; a number is the size of groups. "layer" is BitNet's.
 
     Raises
     ------
@@ -155,7 +155,7 @@ class RMSLevels(Blockwise):
     Parameters
     ----------
     block : "layer", "channel" or int
-        What has one scale; a number is that of the weights of a group.
+        Weights that share one scale; a number is the size of groups.
     ternary : bool
         Three levels, with a zero; for 2 bits.
 

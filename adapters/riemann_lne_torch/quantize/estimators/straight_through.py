@@ -101,7 +101,7 @@ class BWN(Estimator):
     Parameters
     ----------
     block : {"layer", "channel"}
-        What the mean is over.
+        Weights that share one mean: those of the layer, or of an output channel.
 
     Raises
     ------
