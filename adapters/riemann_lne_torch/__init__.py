@@ -3,7 +3,7 @@
 from . import estimators, optimizers, quantization, quantizers
 from .estimators import *  # noqa: F403
 from .natural.corrector import LNECorrector
-from .natural.curvature import hessian_traces
+from .natural.loss_curvature import hessian_traces
 from .natural.statistics import LayerStatistics
 from .optimizers import *  # noqa: F403
 from .penalty.algorithms import StepResult, algorithm_1_step, algorithm_2_step

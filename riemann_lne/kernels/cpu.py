@@ -21,7 +21,7 @@ from .build import load
 from .emit import difference_flops, flops
 from .emit_c import emit_c
 from .layout import PAST_CACHES, bounded_part, empty, offsets, with_ghosts
-from .threads import pool, slabs
+from .thread_pool import pool, slabs
 from .trace import Program, formula, trace
 from .units import unit_factors, units
 

@@ -28,7 +28,7 @@ from .emit import statements
 from .emit_c import head
 from .expressions import Symbol, Tape, in_order
 from .layout import PAST_CACHES, empty
-from .threads import pool, slabs
+from .thread_pool import pool, slabs
 
 Terms = Sequence[tuple[float, np.ndarray]]
 

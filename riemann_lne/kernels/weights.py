@@ -22,7 +22,7 @@ from ..threads import thread_count
 from .build import load
 from .emit import statements
 from .expressions import in_order
-from .threads import pool
+from .thread_pool import pool
 from .weights_c import ADD_UP, HEAD, LOOP, TANH
 from .weights_loops import Loop, loops
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from .checks import CheckReport, Finding
 from .closed import perturbed_sphere
 from .corrector_checks import check_corrector
 from .diffeomorphism import Diffeomorphism
 from .evolutions import Evolution, Refinable, Run, WithLimit, WithRate
 from .evolutions_closed import RotationalEvolution
+from .findings import CheckReport, Finding
 from .flow_checks import check_flow
 from .integrator_checks import check_integrator
 from .kinds import KINDS, Kind, applicable_kinds

@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays import Array, to_numpy
 from ..errors import DTypeError, InvalidArgumentError
 from ..lne import LNEMetric
-from .checks import CheckReport, chosen, largest
+from .findings import CheckReport, chosen, largest
 
 CHECKS = ("inverse", "linear", "scaling", "idle", "input")
 

@@ -19,7 +19,7 @@ from ..grids import Grid
 from ..integrators import solve_flow
 from ..metrics import MetricField, perturbed_euclidean
 from ..tensors import unpack
-from .checks import CheckReport, chosen, largest
+from .findings import CheckReport, chosen, largest
 from .maps import components_of, field_on, permute, permuted_grid, shear, translate
 
 CHECKS = (

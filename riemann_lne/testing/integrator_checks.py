@@ -15,7 +15,7 @@ from ..flows.base import laplacian_spectral_radius
 from ..grids import Grid
 from ..integrators import FlowSolution, solve_flow
 from ..metrics import MetricField, perturbed_euclidean
-from .checks import CheckReport, chosen, largest
+from .findings import CheckReport, chosen, largest
 from .maps import components_of
 
 CHECKS = ("order", "restart", "input", "mode", "stable")

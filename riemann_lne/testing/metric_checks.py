@@ -15,8 +15,8 @@ from ..coefficients import Order
 from ..errors import InvalidArgumentError, RiemannLNEError
 from ..grids import Grid
 from ..metrics import MetricField, assemble
-from .checks import CheckReport, chosen, largest
 from .diffeomorphism import Diffeomorphism, moderate_map, ricci_at
+from .findings import CheckReport, chosen, largest
 from .maps import components_of, field_on, permute, permuted_grid, shear, translate
 
 CHECKS = (

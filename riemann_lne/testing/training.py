@@ -13,7 +13,7 @@ from ..arrays import like, to_numpy
 from ..checks import choice, count, number
 from ..errors import CheckFailedError, InvalidArgumentError
 from ..lne import LNEMetric, auto_tau
-from .checks import CheckReport
+from .findings import CheckReport
 from .weight_kinds import WEIGHTS, weights_of_kind
 
 

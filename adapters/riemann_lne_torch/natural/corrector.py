@@ -21,8 +21,8 @@ from .block_sums import Blocks, Fast, Rows, on_host
 from .block_updates import measured_update, rank_one_update, shifted_update, update
 from .blocks import STEPS, checked_block, require_layout, row_count
 from .compiled import CHOICES
-from .curvature import RunningCurvature
 from .hooks import Attachment, Caller, attach, held_weights, innermost, select_weights
+from .loss_curvature import RunningCurvature
 from .metrics import (
     CURVATURES,
     INVERSES,
