@@ -73,6 +73,24 @@ def test_methods_of_integration_know_nothing_of_the_solving_around_them():
                 assert node.level != 2, f"{path.relative_to(ROOT)} imports ..{node.module or ''}"
 
 
+SYMBOLIC = """expressions algebra order trace units emit emit_c emit_cuda c_templates weights_c
+              weights_loops passes"""
+GROUPS_OF_KERNELS = {"symbolic": SYMBOLIC, "toolchain": "build cache trust thread_pool layout"}
+
+
+@pytest.mark.parametrize("group", GROUPS_OF_KERNELS)
+def test_trees_and_compilers_of_kernels_know_nothing_of_each_other(group):
+    names = GROUPS_OF_KERNELS[group].split()
+    for name in names:
+        path = ROOT / "kernels" / f"{name}.py"
+        if not path.exists():
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level == 1:
+                place = f"kernels/{name} imports {node.module}"
+                assert node.module in names, place
+
+
 def test_the_core_knows_nothing_of_what_builds_on_it():
     for path in MODULES:
         text = (ROOT / path).read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ import pytest
 import riemann_lne as rl
 from riemann_lne import kernels
 from riemann_lne.errors import KernelUnavailableError
-from riemann_lne.kernels import build, cpu, fused, threads
+from riemann_lne.kernels import build, cpu, fused, thread_pool
 from riemann_lne.kernels.cache import VARIABLE
 
 GRID = rl.Grid.torus((8, 9))
@@ -210,7 +210,7 @@ class TestThreads:
     @pytest.mark.parametrize("count", [1, 2, 5, 100])
     @pytest.mark.parametrize("least", [1, 3, 16])
     def test_slabs_cover_everything_once(self, size: int, count: int, least: int) -> None:
-        parts = threads.slabs(size, count, least)
+        parts = thread_pool.slabs(size, count, least)
         assert [k for a, b in parts for k in range(a, b)] == list(range(size))
         assert len(parts) <= count
         assert len(parts) == 1 or min(b - a for a, b in parts) >= least

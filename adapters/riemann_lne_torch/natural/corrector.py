@@ -21,6 +21,7 @@ from .block_sums import Blocks, Fast, Rows, on_host
 from .block_updates import measured_update, rank_one_update, shifted_update, update
 from .blocks import STEPS, checked_block, require_layout, row_count
 from .compiled import CHOICES
+from .functional import POLICIES
 from .hooks import Attachment, Caller, attach, held_weights, innermost, select_weights
 from .loss_curvature import RunningCurvature
 from .metrics import (
@@ -40,7 +41,6 @@ from .statistics import LayerStatistics, of_layers
 from .tau import Follower, given_tau, plain_tau, require_usable
 from .twice import find_second, note_corrected, refuse_natural_estimators, warn_of_second
 
-_ON_INDEFINITE = ("rescale", "weak", "raise")
 _SOLVE = Fast(grouped.solve_sums, "solve")
 
 
@@ -193,7 +193,7 @@ class LNECorrector:
         for kind, value, known in (
             ("inverse", inverse, INVERSES),
             ("metric", metric, METRICS),
-            ("on_indefinite", on_indefinite, _ON_INDEFINITE),
+            ("on_indefinite", on_indefinite, POLICIES),
             ("kernel", kernel, CHOICES),
             ("steps", steps, STEPS),
             ("curvature", curvature, CURVATURES),
