@@ -61,7 +61,7 @@ def choices(boundary: Boundary, grid: Grid) -> dict[Face, FaceChoice]:
         return dict.fromkeys(faces, chosen)
     result: dict[Face, FaceChoice] = dict.fromkeys(faces, "held")
     if isinstance(boundary, Mapping):
-        # Axes first, so that single faces can differ from what is said of their axis.
+        # Axes first, so that a single face can differ from its axis.
         for key in sorted(boundary, key=lambda k: isinstance(k, tuple)):
             for face in _faces_of_key(key, grid):
                 result[face] = _checked(boundary[key])
@@ -151,7 +151,7 @@ class BoundaryConditions:
         here = {face: choice for face, choice in self.choices.items() if grid.touches(*face)}
         mirrors = [face for face in mirrors if face in here]
         coordinates = grid.coordinates(namespace(initial), initial.dtype, device(initial))
-        # Where faces meet, what is prescribed wins over what follows from a symmetry.
+        # Where faces meet, prescribed values win over those that follow from a symmetry.
         self._conditions = [_Mirror(grid, face, initial) for face in mirrors]
         self._conditions += [_Held(grid, face, initial) for face, c in here.items() if c == "held"]
         self._conditions += [

@@ -1,7 +1,7 @@
-"""Checkpoints: what a killed run needs to go on as if nothing had happened.
+"""Checkpoints: files from which a killed run goes on as if nothing had happened.
 
 A checkpoint is a folder with two generations of the state, ``a.npz`` and ``b.npz``, and the
-``journal`` of what was recorded. The older generation is written anew each time, to a temporary
+``journal`` of the recorded values. The older generation is written anew each time, to a temporary
 file that is renamed when it is on the disk, so that at every moment one of them is whole. Each has
 a seal, a CRC-32 of all its values, which is compared when it is read, and remembers length and
 CRC-32 of the journal. Nothing in it is code. A run holds the folder's lock while it uses it.
@@ -43,7 +43,7 @@ _ADVICE = "restore it from a copy, or start the run anew with another checkpoint
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where and how often ``solve_flow`` saves what it needs to go on after a crash.
+    """Where and how often ``solve_flow`` saves its state, to go on after a crash.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ class CheckpointFile:
         self._written_at, self._written_steps = time.monotonic(), steps
 
     def wait(self) -> None:
-        """Wait until what was handed over is on the disk.
+        """Wait until the checkpoint that is being written is on the disk.
 
         Raises StorageError if it cannot be; the generation before is then intact.
         """

@@ -220,7 +220,7 @@ class EventWatch:
         if metric is None:
             return None
         try:
-            # Also of what is no metric: the other processes may need ghost points of it.
+            # Also where this block is no metric: the other processes may need ghost points of it.
             value = float(event(state.t, metric))
         except Exception:
             if admissible:
@@ -332,8 +332,8 @@ class EventWatch:
                 seen[fraction] = (self._of([index], stepper, place)[0], place)
             return seen[fraction][0]
 
-        # A tenth of what the tolerance means for the length of this step, but never below what
-        # the time itself resolves.
+        # In fractions of the step: a tenth of the tolerance, but not less than the rounding of
+        # the time.
         tolerance = 0.1 * stepper.control.rtol + 4 * np.finfo(float).eps * (
             1 + abs(before.t) / size
         )

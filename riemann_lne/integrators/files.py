@@ -29,7 +29,7 @@ class Files:
     def stored(
         self, path: Path, written: Mapping[str, Sequence[int]] | None = None
     ) -> StoredMetrics:
-        """A store that a run reads; with what a checkpoint says was written, read through."""
+        """A store that a run reads; read through, where a checkpoint says how much was written."""
         return StoredMetrics(path, written)
 
     def hold(self, path: Path, purpose: str, inside: bool = True) -> AbstractContextManager[None]:

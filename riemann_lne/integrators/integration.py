@@ -141,7 +141,7 @@ def integrate(
         y -> bool. Under error control, a step to a state that is not valid is taken again, shorter;
         an equal step to one ends the integration.
     checkpoint : path or Checkpoint, optional
-        A folder that holds at every moment what a killed run needs to go on, as in ``solve_flow``.
+        A folder with which a run that was killed at any moment can go on, as in ``solve_flow``.
         Not with ``dense_output``.
     resume : bool
         Go on from the checkpoint, if there is one; all other arguments must be as they were. The
@@ -154,7 +154,7 @@ def integrate(
     Returns
     -------
     Integration
-        A step that fails ends the integration with a status and a message; what was computed is
+        A step that fails ends the integration with a status and a message; everything computed is
         kept. Ctrl-C does the same. Errors of your functions are raised, with the time as a note.
 
     Raises
@@ -229,7 +229,7 @@ def _as_radius(value: float | Radius | None) -> Radius | None:
 
 
 class _Run:
-    """One integration: the loop over steps, and what is kept."""
+    """One integration: the loop over steps, and the states that are kept."""
 
     def __init__(
         self,
@@ -356,7 +356,7 @@ class _Run:
             file.save_if_due()
 
     def _take(self, before: State, after: State, end: State) -> None:
-        """Keep what is asked for of a step."""
+        """Keep the states of a step that were asked for."""
         piece = None
         if self._pieces is not None:
             piece = Interpolant(self._stepper, before, after)

@@ -166,7 +166,7 @@ def _part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
 
 
 def plan_of(checkpoint: Any, resume: bool, dense: bool) -> Checkpoint | None:
-    """The plan of a checkpoint argument, checked together with what it excludes.
+    """The plan of a checkpoint argument, checked together with the arguments that it excludes.
 
     Raises
     ------

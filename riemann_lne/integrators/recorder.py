@@ -43,7 +43,7 @@ class Mark:
 
 
 class Recorder:
-    """Keeps metrics and observed values, and remembers what a checkpoint has yet to write."""
+    """Keeps metrics and observed values, and remembers those that a checkpoint has yet to write."""
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ class Recorder:
         )
 
     def undo(self, mark: Mark) -> None:
-        """Forget what was added since a mark, but for what a store has written."""
+        """Forget the entries added since a mark, except those that a store has written."""
         if mark.last_times is not None and mark.last_kept is not None:
             self.times, self.kept = mark.last_times, mark.last_kept
         del self.times[mark.times :], self.kept[mark.kept :], self.unsaved[mark.unsaved :]
@@ -166,7 +166,7 @@ class Recorder:
         return self.disk.written
 
     def recall(self, memory: dict[str, Any]) -> None:
-        """Go on with the store as it was; what is kept in memory comes from the journal.
+        """Go on with the store as it was; entries kept in memory come from the journal.
 
         Raises
         ------

@@ -97,7 +97,7 @@ class Run:
             self.status, self.message = -1, str(failure)
         except Exception as error:
             # Raised by a function of the user, the flow or the disk, or for want of memory. At the
-            # start it is the caller's to see; later on it must not cost what was computed.
+            # start it is the caller's to see; later on it must not cost the results so far.
             if not self._begun or self.accepted == 0:
                 error.add_note(f"before the first step, at t = {self.state.t:.6g}")
                 raise
@@ -108,7 +108,7 @@ class Run:
                 # Where in the user's code is not in the message.
                 _log.error("the flow %s", self.message, exc_info=error)
         except SystemExit:
-            # The caller wants to leave; what was computed is written first.
+            # The caller wants to leave; the results so far are written first.
             self.status, self.message = -2, f"left after t = {self.state.t:.6g}"
             if self._begun:
                 self._close()

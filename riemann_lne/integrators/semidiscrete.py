@@ -133,7 +133,7 @@ class SemiDiscreteFlow:
         """Time derivative of the packed metric."""
         rate = self.flow.rhs(t, y, self.grid, self.order)
         if may_share_memory(rate, y):
-            # A flow may return what it was given; the boundary's rates and the next stage, which
+            # A flow may return its argument; the boundary's rates and the next stage, which
             # takes the place of this one, must not be written over it.
             rate = namespace(rate).asarray(rate, copy=True)
         if self._damping is not None:
@@ -314,7 +314,7 @@ class _HighModes:
     """The 2/3 rule: the upper third of the modes follows the linear flow of the mean metric.
 
     Products of the retained modes would alias into them. Setting their rate to zero would freeze
-    what the initial metric has there; the linear flow lets it decay.
+    these modes of the initial metric; the linear flow lets them decay.
     """
 
     def __init__(self, grid: Grid, y: Array) -> None:

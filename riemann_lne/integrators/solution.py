@@ -94,7 +94,7 @@ class FlowSolution:
         With ``what="observed"`` the observed values as an xarray.Dataset over (t). How the
         integration was asked for and how it went is in the attributes, as numbers and texts (JSON
         where there are parts), so that ``to_netcdf`` can write them. Metrics that were streamed
-        are opened, not read: only what is selected comes into memory, and is checked then. Needs
+        are opened, not read: only the selected part comes into memory, and is checked then. Needs
         xarray (extra ``io``).
         """
         return to_xarray(self, what)
@@ -170,7 +170,7 @@ def _same_metric(one: MetricField, two: MetricField) -> bool:
 
 
 def _npz(path: str | PathLike[str]) -> str:
-    """The path as NumPy will write it: with its ending, so that what is written can be found."""
+    """The path as NumPy will write it: with its ending, under which the file will be found."""
     text = str(path)
     return text if text.endswith(".npz") else text + ".npz"
 

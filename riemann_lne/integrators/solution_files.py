@@ -124,7 +124,7 @@ def load_npz(path: Path) -> dict[str, Any]:
 
 
 def load_store(path: Path) -> dict[str, Any]:
-    """Fields of the solution that a run streamed; of one that was killed, what it wrote."""
+    """Fields of the solution that a run streamed, as far as it came before it was killed."""
     stored = StoredMetrics(path)
     t_observed, observed = stored.observed()
     events: list[list[tuple[float, MetricField]]] = [[] for _ in stored.event_names]

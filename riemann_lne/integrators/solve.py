@@ -104,7 +104,7 @@ def solve_flow(
         formula (see ``riemann_lne.kernels``), which is many times faster and agrees to rounding.
         "auto": fused for NumPy arrays in 2 to 4 dimensions with an order of 2, 4 or 6 and at least
         4096 grid points, if there is a C compiler; else plain, and a logged message if a compiler
-        is all that is missing. ``solution.parameters["kernel"]`` says what was used.
+        is all that is missing. ``solution.parameters["kernel"]`` names the one used.
     events : callable or sequence of callables, optional
         ``event(t, metric) -> float``; sign changes are located to 0.1 rtol times the step.
         Attributes ``terminal`` and ``direction`` as in solve_ivp. ``rl.events`` has ready-made
@@ -120,7 +120,7 @@ def solve_flow(
         Metrics at ``t_eval`` by interpolation within steps, which then are not cut: for many
         output times. Its error is O(dt^5), O(dt^4) with "bs32" and "rkl2": the order is kept.
     checkpoint : path or Checkpoint, optional
-        Folder for what a run needs to go on after a crash; a path alone: every 60 seconds.
+        Folder of files from which a run goes on after a crash; a path alone: every 60 seconds.
     resume : bool
         Go on from the checkpoint, if there is one yet. The result is the same to the last bit.
         All other arguments must be as they were, but ``max_steps`` and how often is saved; so must

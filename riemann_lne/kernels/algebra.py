@@ -44,7 +44,7 @@ def factored(tape: Tape, outputs: Sequence[Node]) -> tuple[Node, ...]:
     """The same values, with common factors out of their sums.
 
     Sums and products that are needed in one place only are opened, and numbers are drawn out of
-    products; what is needed in several places stays one value.
+    products; a sum that is needed in several places stays one value.
 
     Examples
     --------

@@ -4,7 +4,7 @@ Where blocks are cut along the first axis alone, the kernel reads ghost points w
 Else it runs over the block as if the block closed on itself, which needs no ghost points and no
 copy of the field; what lies within a stencil of an open end is then wrong. Meanwhile the ghost
 points arrive. The rim, a slab at each open end, is computed anew from small arrays with ghost
-points. What is computed at a point does not depend on where the point lies in an array, so that the
+points. The result at a point does not depend on where the point lies in an array, so that the
 result is the same to the last bit as on the whole grid.
 """
 
@@ -147,7 +147,7 @@ def _grown(shape: tuple[int, ...], ghosts: tuple[int, ...]) -> tuple[list[int], 
 def _shells(shape: tuple[int, ...], ghosts: tuple[int, ...]) -> list[tuple[slice, ...]]:
     """Slabs that cover the points near open ends, each point once."""
     result = []
-    # Of each axis what no slab across an earlier axis has.
+    # Of each axis the part that no slab across an earlier axis has.
     rest = [slice(0, size) for size in shape]
     for axis, (size, g) in enumerate(zip(shape, ghosts, strict=True)):
         if not g:

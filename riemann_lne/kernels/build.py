@@ -24,7 +24,7 @@ from .cache import digest, find, folders, keep
 from .trust import load_library
 
 # Not -ffast-math: it brings no speed here, and breaks NaN. Contraction to fused multiply-adds
-# is what the compilers do by default within a statement; kernels have one operation a statement.
+# is the default of the compilers within a statement; kernels have one operation a statement.
 _FLAGS = ("-O3", "-std=gnu11", "-shared", "-fPIC", "-ffp-contract=fast", "-fno-math-errno")
 # The first set that a compiler accepts is taken.
 _MACHINE_FLAGS = (("-march=native",), ("-mcpu=native",), ())
@@ -45,7 +45,7 @@ class Compiler:
 
 @dataclass(frozen=True)
 class Library:
-    """A loaded library, and what it took to get it (0 seconds if it was in the cache)."""
+    """A loaded library, and the seconds that building took (0 if it was in the cache)."""
 
     handle: ctypes.CDLL
     path: Path
@@ -105,7 +105,7 @@ def _find_compiler(chosen: str | None, folder: Path) -> Compiler:
 
 
 def _trial(command: tuple[str, ...], folder: Path) -> str | None:
-    """None if the command compiles what kernels are made of, else what it said."""
+    """None if the command compiles the code that kernels consist of, else its message."""
     source = (
         "typedef double vec __attribute__((vector_size(16)));\nvec f(vec x) { return x * x; }\n"
     )
@@ -138,7 +138,7 @@ def _write(path: Path, source: str) -> None:
 def _compile(
     command: tuple[str, ...], source: Path, target: Path, timeout: float = _TIMEOUT
 ) -> str | None:
-    """Run the compiler; None if it succeeded, else the end of what it said."""
+    """Run the compiler; None if it succeeded, else the end of its message."""
     status, said = _run((*command, "-o", str(target), str(source)), source.parent, timeout)
     if status == 0:
         return None if target.exists() else "exit status 0, but it wrote no library"

@@ -11,15 +11,15 @@ All differences have whole numbers as weights; see ``units``. A metric is stretc
 spacings where it is read into the ring, and the result brought back where it is stored.
 
 In 4-D derivatives along the first axis go into a ring of planes of the last two axes, and a row of
-those along the second axis is computed from the planes: mixed ones share what they start from.
+those along the second axis is computed from the planes: mixed ones share first differences.
 
 Rows are found through tables of offsets, one for each axis: they wrap around periodic axes, so that
 a periodic axis needs no ghost points.
 
 Loops are written in vectors of the compiler's own extension (GCC and Clang have the same), so that
 speed does not hang on what an optimiser makes of a body of hundreds of statements; these come in
-the order of ``order``. What is left at the end of a row goes into a shorter vector, if that is
-enough. The last vector runs over the end into scratch that is not read.
+the order of ``order``. The rest of a row goes into a shorter vector, if that is enough. The last
+vector runs over the end into scratch that is not read.
 """
 
 from __future__ import annotations

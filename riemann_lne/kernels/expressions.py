@@ -41,8 +41,8 @@ class Node:
 class Symbol:
     """Symbol that formulas handle in place of an array.
 
-    Like an array it can be written to: ``a -= b`` changes what other names of ``a`` see, and the
-    formulas count on that.
+    Like an array it can be written to: ``a -= b`` changes the value under other names of ``a``
+    too, and the formulas count on that.
     """
 
     __slots__ = ("node", "tape")
@@ -116,7 +116,7 @@ class Tape:
         self._known: dict[tuple[Any, ...], Node] = {}
 
     def copy(self) -> Tape:
-        """A tape with the same nodes; what is added to it, this one does not know."""
+        """A copy: nodes added to it are not on this tape."""
         result = Tape()
         result._known = self._known.copy()
         return result

@@ -33,10 +33,10 @@ def empty(shape: tuple[int, ...], dtype: str) -> np.ndarray:
 class ResultMemory:
     """Arrays for large results, in memory that is used again once no array refers to it.
 
-    The C library keeps memory of up to 32 MiB for the next array of that size. What is larger goes
+    The C library keeps memory of up to 32 MiB for the next array of that size. Larger memory goes
     back to the system and comes as new pages, which it has to clear: a sixth of the time of a
     kernel at 96^3. Free memory is held only as long as another array is in use, so that a method
-    with one rate at a time has the memory for what it makes next.
+    with one rate at a time has the memory for the next one.
 
     Examples
     --------
@@ -70,7 +70,7 @@ class ResultMemory:
             self._lent = [pair for pair in self._lent if pair[0]() is not None]
             memory = free.pop(0) if free else np.empty(size + _CACHE_LINE, dtype=np.uint8)
             skip = -memory.ctypes.data % _CACHE_LINE
-            # Every view refers to this array, as what it refers to itself is no array.
+            # Every view refers to this array, whose own base is no array.
             array = np.frombuffer(memory.data, dtype, count, skip)
             user = weakref.ref(array, self._returned)
             self._lent += [(user, memory), *((_nobody, m) for m in free)]

@@ -134,7 +134,7 @@ class _Schedule:
         return result
 
     def _evaluate(self, node: Node) -> None:
-        """Append what a node still needs, operands first, and the node."""
+        """Append the operands that a node still needs, then the node."""
         stack = [(node, False)]
         while stack:
             current, ready = stack.pop()

@@ -221,7 +221,7 @@ class WeightKernel:
     def write(
         self, name: str, pieces: Pieces, *numbers: np.ndarray, threads: int | None = None
     ) -> None:
-        """Write what a loop computes to the arrays that take it; arguments as of `sums`."""
+        """Write the results of a loop to the arrays for them; arguments as of `sums`."""
         _check_name(name, [key for key, loop in loops().items() if loop.written])
         self._run(name, pieces, numbers, np.empty((len(pieces.sizes), 0)), threads)
 

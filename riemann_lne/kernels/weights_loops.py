@@ -1,4 +1,4 @@
-"""The loops over weights that are compiled: what each reads, computes and writes.
+"""The loops over weights that are compiled: arrays read, trees computed, arrays written.
 
 Their expressions are the array code of ``riemann_lne.lne``, run on symbols.
 """
@@ -76,7 +76,7 @@ def _of_pieces(
     terms: Callable[..., Iterator[Any]], keys: Sequence[str], written: tuple[str, ...] = ()
 ) -> Loop:
     tape = Tape()
-    # a term is what it is when it is yielded: later ones may write over it
+    # a term counts as it is when it is yielded: later ones may write over it
     outputs = tuple(term.node for term in terms(*(tape.input(key) for key in keys)))
     numbers = ("tau", "c") if "c" in keys else ("tau",)
     return Loop(("x", "v"), numbers, {key: _OF_WEIGHT[key] for key in keys}, outputs, written)

@@ -27,7 +27,7 @@ def refuse_both(corrector: LNECorrector | None, options: Mapping[str, Any]) -> N
 
 
 def refuse_attached(corrector: LNECorrector, optimizer: torch.optim.Optimizer) -> None:
-    """Refuse an optimiser whose hook corrects what the callback is to correct, or a cut block.
+    """Refuse a cut block, or an optimiser whose hook corrects the callback's weights already.
 
     Raises
     ------

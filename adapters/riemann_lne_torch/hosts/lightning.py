@@ -62,8 +62,8 @@ class LNECallback(Callback):
 
     Notes
     -----
-    With several optimisers each step corrects what its optimiser holds. The tau that is followed
-    goes into Lightning's checkpoints and comes back from them.
+    With several optimisers each step corrects the weights of its optimiser. The tau that is
+    followed goes into Lightning's checkpoints and comes back from them.
 
     In manual optimisation ``LightningModule.clip_gradients`` corrects first, while this callback
     is in the training. Before any other clipping call `correct_` of this callback, with the
@@ -126,7 +126,7 @@ class LNECallback(Callback):
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        """Correct what the optimiser holds of the corrected layers."""
+        """Correct those of the corrected layers that the optimiser holds."""
         if id(innermost(optimizer)) in self._done:
             self._done.remove(id(innermost(optimizer)))
         elif not self._correct(trainer, optimizer):
@@ -187,7 +187,7 @@ class LNECallback(Callback):
             self._pending = None
 
     def _correct(self, trainer: Trainer, optimizer: torch.optim.Optimizer) -> bool:
-        """Correct what the optimiser holds; whether that is anything."""
+        """Correct the weights that the optimiser holds; False if it holds none."""
         corrector, optimizer = self.corrector, innermost(optimizer)
         assert corrector is not None
         if id(optimizer) not in self._checked:

@@ -235,7 +235,7 @@ class TensorBoardReport:
             self.writer.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """Write out what is buffered; close the writer if it was made here."""
+        """Write out the buffer; close the writer if it was made here."""
         if self._own:
             self.writer.close()
         elif hasattr(self.writer, "flush"):

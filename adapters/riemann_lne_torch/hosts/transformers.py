@@ -149,7 +149,7 @@ class LNECallback(TrainerCallback):
         self._optimizer, self._due = None, False
 
     def _correct(self) -> None:
-        """Correct what the optimiser of this training holds, once a step."""
+        """Correct the weights that this training's optimiser holds, once a step."""
         if self._due:
             self._due = False
             assert self.corrector is not None

@@ -105,7 +105,7 @@ class Local:
 
 
 def piece_limit(weights: Sequence[Weight]) -> int:
-    """Size of what is held at a time: less than the largest layer, within bounds."""
+    """Size of the piece that is held at a time: less than the largest layer, within bounds."""
     largest = max(_local(w.parameter).numel() for w in weights)
     return min(max(3 * largest // 4, _SMALLEST_PIECE), _LARGEST_PIECE)
 
@@ -168,7 +168,7 @@ def open_values(weight: Weight) -> Local:
 
 
 class _Opened:
-    """The blocks of an array of a weight's shape as rows, and the ways back of what is a copy."""
+    """The blocks of an array of a weight's shape as rows, and the ways back from copies."""
 
     def __init__(self, weight: Weight, block: Any, array: Tensor, written: bool = False) -> None:
         local, channels = _local(array), weight.channels

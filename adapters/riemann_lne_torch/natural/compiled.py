@@ -28,7 +28,7 @@ _log = logging.getLogger("riemann_lne.kernels")
 
 
 class Compiled:
-    """Sums over rows of weights and what goes with them in the host's memory, and what is written.
+    """Compiled sums over rows of weights and gradients in the host's memory, and their updates.
 
     Parameters
     ----------

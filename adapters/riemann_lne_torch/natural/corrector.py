@@ -269,7 +269,7 @@ class LNECorrector:
         ----------
         optimizer : Optimizer
         replace : bool
-            Take off what is attached to this optimiser for the same weights: for notebook cells
+            Take off the hooks of this optimiser for the same weights first: for notebook cells
             that are run again.
 
         Raises

@@ -102,7 +102,7 @@ class Shifted:
 
     @staticmethod
     def total(x: Tensor, v: Tensor, curvature: Tensor) -> tuple[Tensor]:
-        """The sum of the curvature, without what is negative."""
+        """The sum of the positive entries of the curvature."""
         return (curvature.clamp(min=0.0).sum(-1),)
 
     def factors(self, mean: Tensor) -> tuple[Tensor, Tensor]:

@@ -33,7 +33,7 @@ class LayerStatistics:
     relative_change : float
         |v' - v|/|v| for the gradient v and the corrected v', over the layer.
     angle : float
-        Angle between v and v', over the layer, in radians; in single precision what is below 1e-3
+        Angle between v and v', over the layer, in radians; in single precision angles below 1e-3
         is rounding.
     indefinite : int
         Number of blocks in which the tau that was asked for made Eq. 16 indefinite.
@@ -50,7 +50,7 @@ class LayerStatistics:
     corrected: bool
 
     def as_dict(self) -> dict[str, float]:
-        """The values as numbers, for a logger; what is None is left out.
+        """The values as numbers, for a logger, without those that are None.
 
         Examples
         --------

@@ -169,7 +169,7 @@ class Follower:
         return self._tau, self._remainder
 
     def _fold(self) -> None:
-        """Put what is known of the layout's layers with the others."""
+        """Add the values of the layout's layers to those of the others."""
         sizes = [rows for _, rows in self._layout]
         parts = (torch.split(a, sizes) for a in (self._tau, self._remainder))
         for (name, _), tau, remainder in zip(self._layout, *parts, strict=True):
@@ -186,7 +186,7 @@ class Follower:
     def state_dict(self, rows: Mapping[str, int]) -> dict[str, dict[str, Tensor]]:
         """Tau and remainder of layers, given the rows of each; NaN where none is known.
 
-        The form does not depend on what is known: `torch.distributed.checkpoint` loads into the
+        The form is the same whatever is known: `torch.distributed.checkpoint` loads into the
         state of a fresh object.
         """
         self._fold()

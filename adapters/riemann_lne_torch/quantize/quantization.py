@@ -579,7 +579,7 @@ def finalize_(model: nn.Module, *, packed: bool = False, form: str = "plain") ->
 
 
 def _like(original: nn.Parameter, value: Tensor) -> nn.Parameter:
-    """A Parameter of that value, with what was written on the original one."""
+    """A Parameter of that value, with the attributes of the original one."""
     new = nn.Parameter(value, requires_grad=original.requires_grad)
     new.__dict__.update(original.__dict__)
     return new

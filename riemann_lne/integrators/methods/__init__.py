@@ -1,4 +1,4 @@
-"""One-step methods, and what a system must have to be integrated by them.
+"""One-step methods, and the protocol of the systems that they integrate.
 
 Nothing here imports the solving around it: step control, events, files and results.
 """

@@ -50,7 +50,7 @@ def combination(terms: Iterable[tuple[float, Array]], out: Array | None = None) 
 class Combination:
     """A sum of coefficient times array that is not stored: indexing it adds up that part.
 
-    For what is read once, a tile at a time.
+    For sums that are read once, a tile at a time.
 
     Examples
     --------

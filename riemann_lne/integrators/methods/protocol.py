@@ -1,4 +1,4 @@
-"""Checks that an object is what a protocol asks for."""
+"""Checks that an object has the members that a protocol asks for."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def splitting_metric(system: FlowSystem, y: Array) -> np.ndarray:
     """
     n = system.grid.ndim
     mean = mean_metric(system.metric_part(y), system.grid)
-    # Every process computes what is the same everywhere for itself: nothing is reduced.
+    # Nothing is reduced: every process computes numbers that are the same on all of them.
     constant = mean.reshape(-1, *(1,) * n)
     strongest = system.spectral_radius(0.0, y)
     usual = laplacian_spectral_radius(constant, system.grid.whole, system.order)

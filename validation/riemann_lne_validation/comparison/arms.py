@@ -53,7 +53,7 @@ class ArmSummary:
     sign_flip_rate : float or None
         Fraction of quantised weights that change sign in one of the last epochs, mean over runs.
     gradient_angle : float or None
-        Angle in degrees between the method's gradient and its reference, mean of what was measured.
+        Angle in degrees between the method's gradient and its reference, mean of all measurements.
     cost : float
         In epochs of plain training; mean over runs. Pretraining is not in it.
     pretraining_cost : float

@@ -96,7 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do what the command line asks; the exit status."""
+    """Run the command line; returns the exit status."""
     if arguments.new_task is not None:
         path = write_template(arguments.new_task)
         print(f"{path} is written; try: riemann-lne compare --tasks {path} --methods ste last-bit")

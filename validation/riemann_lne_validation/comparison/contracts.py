@@ -82,7 +82,7 @@ def _check_call(
     try:
         signature = inspect.signature(value)
     except (TypeError, ValueError):
-        return  # a function of an extension module does not say what it takes
+        return  # a function of an extension module does not name its arguments
     try:
         signature.bind(*names)
     except TypeError as error:

@@ -215,7 +215,7 @@ def load_images(
     folder : path, optional
         Where the files of the data set are, if it has some.
     file : str
-        Fingerprint of the user's file that it comes from: what is kept is that of this version.
+        Fingerprint of the user's file that it comes from: the data kept are of this version.
 
     Raises
     ------

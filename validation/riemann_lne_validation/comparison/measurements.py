@@ -244,7 +244,7 @@ def float_gradient(context: Context, x: Tensor, y: Tensor) -> list[Tensor]:
 def flip_gradient(context: Context, x: Tensor, y: Tensor) -> list[Tensor]:
     """Central differences of the loss with respect to each discrete weight.
 
-    (L(q_i = a) - L(q_i = -a))/(2 a) for q_i of -a and a: what the loss does if a weight flips.
+    (L(q_i = a) - L(q_i = -a))/(2 a) for q_i of -a and a: the change of the loss if a weight flips.
     """
     twin = _twin(context)
     modules = dict(context.model.named_modules())

@@ -1,4 +1,4 @@
-"""The methods of a comparison: what each does in a training step, through the public API alone.
+"""The methods of a comparison: their part of a training step, through the public API alone.
 
 A method is a dataclass of its options, registered by name. One object belongs to one run: `begin`
 gives it model and optimiser.
@@ -77,7 +77,7 @@ class Context:
 
 @dataclass
 class Method:
-    """Base: straight-through training. A subclass changes what it must.
+    """Base class: straight-through training. A subclass overrides the members that differ.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class Method:
     discrete : bool
         Whether the forward pass of training runs on Q(w).
     measurable : bool
-        Whether `gradient` tells what the optimiser is given.
+        Whether `gradient` returns the gradient that the optimiser gets.
     reestimates : bool
         Whether batch-norm statistics are computed anew before each evaluation.
     hosted : bool

@@ -70,7 +70,7 @@ class Paired:
         seeds alone. None if runs did not record the hits of single images.
     comparisons : int
     corrected_level : float
-        alpha/m: what the smallest raw p of the family is compared with.
+        alpha/m, with which the smallest raw p of the family is compared.
     resolves : float or None
         Half-width of the 95 % Student interval.
     detectable : float or None

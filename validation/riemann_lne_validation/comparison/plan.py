@@ -1,4 +1,4 @@
-"""The plan of a study: its arms, where their settings come from, what is primary."""
+"""The plan of a study: its arms, the origin of their settings, the primary comparisons."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Study:
     alpha : float
     test : {"t", "sign-flip"}
     table : dict
-        The file as it was read: what the lock is about.
+        The file as it was read, which the lock protects.
     """
 
     title: str

@@ -192,7 +192,7 @@ class Arm:
             value = getattr(self, name)
             if not isinstance(value, Mapping):
                 raise InvalidArgumentError(f"{where}{name} must be a table, got {value!r}")
-            # a copy in JSON's types: what is stored is what was run
+            # a copy in JSON's types: the stored options are those of the run
             object.__setattr__(self, name, _json(where + name, value))
         for name in self.pretrain:
             if name not in _PRETRAIN:
@@ -225,7 +225,7 @@ class Arm:
     def to_dict(self) -> dict[str, Any]:
         """All settings, in the types of JSON."""
         table = asdict(self)
-        if not self.file:  # as before there were files of users: fingerprints stay what they were
+        if not self.file:  # as before there were files of users, so that fingerprints stay the same
             del table["file"]
         if self.activation_range == "batch":
             del table["activation_range"]

@@ -25,7 +25,7 @@ _READABLE = (1, SCHEMA)
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch. What was not measured, or is not finite, is None.
+    """One epoch. Values that were not measured, or are not finite, are None.
 
     Attributes
     ----------

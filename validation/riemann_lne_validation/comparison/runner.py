@@ -1,4 +1,4 @@
-"""Many runs: what is missing is run, in parallel, one arm and seed a unit of work."""
+"""Many runs: missing ones are run in parallel, one arm and seed a unit of work."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def run_arms(
     tensorboard: Path | None = None,
     tasks: Sequence[Path] = (),
 ) -> list[RunRecord]:
-    """Records of every arm and seed: those of the folder, and new runs for what is missing.
+    """Records of every arm and seed: those of the folder, and new runs for the missing ones.
 
     It may be stopped or killed at any moment; the next call goes on, and a run that was broken
     off goes on from its last checkpoint, to the same accuracies.

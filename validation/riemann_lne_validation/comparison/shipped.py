@@ -159,7 +159,7 @@ for _layers in (8, 20, 32, 44):
         Network(
             f"resnet{_layers}",
             _resnet(_layers),
-            # what a method adds for the weights alone is nothing beside a convolution's work
+            # the work of a method on the weights alone is nothing beside a convolution's
             counted_batch=16,
             summary=f"residual network of {_layers} layers for small images",
         )

@@ -41,7 +41,7 @@ def run_study(
 ) -> Summary:
     """Tune on validation images, choose, lock, run on test images, and summarise.
 
-    Call it again after an interruption: what is done is not done again.
+    Call it again after an interruption: finished runs are not run again.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""From the records of runs to what is reported: one entry an arm, one a comparison."""
+"""Reports made of the records of runs: one entry an arm, one a comparison."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .records import RunRecord
 from .registered import metric_of
 from .wording import answers, result, short_result
 
-#: What is compared: mean accuracy of the last epochs of a run, or that of the last one alone.
+#: Quantities that are compared: mean accuracy of a run's last epochs, or of its last one alone.
 METRICS = ("last", "final")
 
 
@@ -277,7 +277,7 @@ def summarise_arms(
     test: str = "t",
     **more: Any,
 ) -> Summary:
-    """As `summarise`, from what the runs of each arm came to.
+    """As `summarise`, from the results of each arm's runs.
 
     An arm that repeats an earlier one (`identical.same_arms`) is compared with nothing, and nothing
     with it: its comparisons are those of the earlier arm, and to count them again would make the

@@ -141,7 +141,7 @@ def _unit(summary: Summary) -> str:
 
 
 def family_line(summary: Summary) -> str:
-    """How many comparisons there are, and what the correction is."""
+    """The number of comparisons, and the correction for it."""
     primary = [c.primary for c in summary.comparisons if c.primary]
     count = len(summary.comparisons)
     parts = [

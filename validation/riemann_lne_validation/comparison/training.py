@@ -55,7 +55,7 @@ Observer = Callable[[Tensor, Tensor], None]
 
 
 class Start:
-    """Where a fine-tuned run begins: the state dict of a float network, and what it cost."""
+    """The start of a fine-tuned run: the state dict of a float network, and its cost."""
 
     def __init__(self, state: Mapping[str, Tensor], cost: float) -> None:
         self.state, self.cost = state, cost

@@ -20,7 +20,7 @@ __all__ = ["Estimator", "Site", "estimate"]
 
 @dataclass(frozen=True)
 class Site:
-    """Where an estimator is applied: what it may need to know beside the tensor.
+    """The place where an estimator is applied: facts that the tensor does not tell.
 
     Attributes
     ----------

@@ -166,7 +166,7 @@ class OptimizerWrapper(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step of the inner optimiser, with what this method adds; returns the closure's loss.
+        """One step of the inner optimiser and of this method around it; returns the closure's loss.
 
         The closure, if given, is evaluated once, with gradients, before the step.
         """

@@ -297,7 +297,7 @@ class FCGrad(MetaQuant):
     """FCGrad of MetaQuant: the gradient times one learned number.
 
     dL/dw := A' c G, with c the product of the layers of a linear network 1 -> hidden -> 1 and A'
-    what the layer's estimator multiplies a gradient by: (1 - tanh^2 w)/max|tanh w| for `DoReFa`,
+    the factor of the layer's estimator on a gradient: (1 - tanh^2 w)/max|tanh w| for `DoReFa`,
     1 for `STE`. c is trained on the loss: see `MetaQuant` for the steps.
 
     Parameters
@@ -354,7 +354,7 @@ class FCGrad(MetaQuant):
 class MultiFC(MetaQuant):
     """MultiFC of MetaQuant: the gradient times a learned linear function of the weight.
 
-    dL/dw := A' c z^ G, with z^ = A(w) what the layer's estimator rounds
+    dL/dw := A' c z^ G, with z^ = A(w) the number that the layer's estimator rounds
     (tanh(w)/(2 max|tanh w|) + 1/2 for `DoReFa`, w itself for `STE` and `BWN`), c the product of
     the layers of a linear network 1 -> hidden -> hidden -> 1, and A' as for `FCGrad`.
 
