@@ -318,6 +318,7 @@ def _load() -> None:
     """Import the modules that register methods."""
     global by_estimator
     from . import (
+        adapted,  # noqa: F401
         methods_estimator,
         methods_geometry,  # noqa: F401
         methods_levels,  # noqa: F401
