@@ -35,7 +35,8 @@ class TestAdaptation:
         """Mean of (1 + A cos)/(1 - A cos) over half a period, the bin of a level."""
         amplitude = 0.15
         a = math.sqrt(2.0) * math.pi * amplitude
-        mean = 8.0 / (math.pi * math.sqrt(1 - a * a)) * math.atan(math.sqrt((1 + a) / (1 - a))) - 1.0
+        angle = math.atan(math.sqrt((1.0 + a) / (1.0 - a)))
+        mean = 8.0 / (math.pi * math.sqrt(1.0 - a * a)) * angle - 1.0
         found = adapt(RDFS(amplitude), weights(), bits)
         assert found.rate == pytest.approx(1.0 / mean, rel=1e-6)
         steps = 2**bits - 1
@@ -145,7 +146,8 @@ def test_the_record_and_its_table(tmp_path, monkeypatch, capsys):
     m = trajectories.means(found)["dorefa", 0.01, "ste"]
     rows = [r for r in found["rows"] if r["other"] == "ste"]
     assert m["same"] == pytest.approx(np.mean([r["same"] for r in rows]))
-    assert m["spread"] == pytest.approx(abs(rows[0]["accuracy"] - rows[1]["accuracy"]) / math.sqrt(2))
+    spread = abs(rows[0]["accuracy"] - rows[1]["accuracy"]) / math.sqrt(2.0)
+    assert m["spread"] == pytest.approx(spread)
     assert f"| {100 * m['same']:.1f} % |" in capsys.readouterr().out
 
 

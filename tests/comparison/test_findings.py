@@ -10,8 +10,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import torch
 
+from riemann_lne_torch.estimators import RDFS
 from riemann_lne_validation.comparison import paired
+from riemann_lne_validation.comparison.adapted import adapt
 from riemann_lne_validation.comparison.stored import read_summary
 from riemann_lne_validation.comparison.study import find_study, load_study
 from riemann_lne_validation.comparison.summary import summarise_arms
@@ -25,7 +28,8 @@ RESULTS = [
 ]
 DIGITS, RESNET, SECH2, CIFAR = "digits", "regulariser-n", "sech2-backward", "cifar10"
 RATES, FIXED = "regulariser-n-rates", "regulariser-n-fixed"
-TWO_WAY = (RATES, FIXED, "mnist1d-2bit")  # the records that hold the hits of single images
+STABLE = "stableqat-2bit"
+TWO_WAY = (RATES, FIXED, "mnist1d-2bit", STABLE)  # the records that hold the hits of single images
 CHANGES = ": **changes with the metric**"
 BN, WD = "STE, batch norm re-estimated", "STE, weight decay tuned"
 EXACT, FREE = "LNE exact by channel, 0.5", "N, |w| held constant"
@@ -37,10 +41,28 @@ def summary(name):
 
 
 @cache
+def page():
+    return (DOCS / "comparison.md").read_text(encoding="utf-8")
+
+
+@cache
 def section():
-    text = (DOCS / "comparison.md").read_text(encoding="utf-8")
-    found = re.search(r"## Which method\?\n(.*?)```\{include\}", text, re.DOTALL)
+    found = re.search(r"## Which method\?\n(.*?)```\{include\}", page(), re.DOTALL)
     return " ".join(found.group(1).split())
+
+
+@cache
+def section_of(title):
+    found = re.search(rf"## {re.escape(title)}\n(.*?)\n## ", page(), re.DOTALL)
+    return " ".join(found.group(1).split())
+
+
+def unchecked(text, pieces):
+    """Pieces that are missing, and numbers outside of them."""
+    missing = [piece for piece in pieces if piece not in text]
+    for piece in pieces:
+        text = text.replace(piece, " ")
+    return missing, re.findall(r".{0,40}\d.{0,40}", text)
 
 
 def comparison(study, arm, reference=None):
@@ -218,7 +240,7 @@ def pieces():
         "before any test run, on the same seeds: "
         + "; ".join(pair(FIXED, label, "STE") for label in fixed)
         + ", each at six times the cost",
-        "`regulariser-n-rates`, `regulariser-n-fixed` and `mnist1d-2bit` noted which images",
+        "`regulariser-n-rates`, `regulariser-n-fixed` and the studies of MNIST-1D noted which",
         # LNE
         f"In the ResNet, exact by channel was {interval(exact[0])} and {interval(exact[1], 2)}, "
         f"{p(exact[1])}{CHANGES}",
@@ -345,6 +367,41 @@ def test_the_first_look_at_two_bits_says_what_its_record_says():
     assert comparison("mnist1d-2bit", "damping").final.verdict == "null"
     assert [s.label for s in summary("mnist1d-2bit").same] == ["QuEST, rotated"]
     assert any("edge of its grid" in note for note in summary("mnist1d-2bit").notes)
+
+
+def test_the_first_look_has_the_numbers_of_its_record():
+    """Of StableQAT's gradient as STE at another rate; the rest of that section are verdicts."""
+    rate = adapt(RDFS(), torch.linspace(-1.0, 1.0, 1001), bits=2).rate
+    tried = {tuple(t["settings"].values()): t for t in summary("mnist1d-2bit").tuning}
+    low, usual = (tried[r, 0.0]["validation_mean"] for r in (0.03, 0.1))
+    assert rate_of("mnist1d-2bit", "STE") == 0.1
+    pieces = [
+        f"as STE does at {rate:.2f} times the rate",
+        f"STE at {0.03 / 0.1:.1f} times the usual rate was worse as well, {low:.1f} against "
+        f"{usual:.1f} % on validation signals",
+        "`mnist1d-2bit`",
+    ]
+    assert unchecked(section_of("Two bits: a first look"), pieces) == ([], [])
+
+
+def test_a_study_that_did_not_answer_says_so():
+    found = summary(STABLE)
+    ste, rdfs = found.arm("STE"), found.arm("RDFS of StableQAT")
+    compared = comparison(STABLE, "RDFS of StableQAT")
+    best = max(t["validation_mean"] for t in found.tuning)
+    pieces = [
+        f"Of ten classes STE classified {ste.last.mean:.1f} % correctly and StableQAT's gradient "
+        f"{rdfs.last.mean:.1f} %, where a guess has {100 / 10:.0f} %; {len(rdfs.diverged)} of its "
+        f"{len(rdfs.seeds)} runs broke down",
+        f"The best of {len(found.tuning)} configurations had {best:.1f} %",
+        f"*harms*, {interval(compared.last)}, compares",
+        "`stableqat-2bit-learned`",
+        "`stableqat-2bit`",
+    ]
+    title = "Two bits: StableQAT's gradient, not answered"
+    assert unchecked(section_of(title), pieces) == ([], [])
+    assert verdicts(STABLE, "RDFS of StableQAT") == ("harms", "harms")
+    assert max(ste.last.mean, rdfs.last.mean) < 15.0  # "learned next to nothing"
 
 
 @pytest.mark.parametrize("path", RESULTS)

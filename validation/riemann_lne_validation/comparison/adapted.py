@@ -79,8 +79,8 @@ def adapt(estimator: Estimator, w: Tensor, bits: int = 1) -> Adaptation:
     Raises
     ------
     InvalidArgumentError
-        If f is not above 0 everywhere, depends on G or on other weights, the levels are not those of
-        STE, or the means of 1/f over the bins differ.
+        If f is not above 0 everywhere, or depends on G or on other weights; if the levels are not
+        those of STE, or the means of 1/f over the bins differ.
 
     References
     ----------
@@ -107,7 +107,8 @@ def adapt(estimator: Estimator, w: Tensor, bits: int = 1) -> Adaptation:
     points, total = _integral(estimator, site, largest)
     if bits == 1:
         mapped = np.interp(w.detach().cpu().double().numpy(), points, total)
-        return Adaptation(float(w.detach().double().norm() / np.linalg.norm(mapped)), estimator, site)
+        rate = float(w.detach().double().norm()) / float(np.linalg.norm(mapped))
+        return Adaptation(rate, estimator, site)
     steps = 2**bits - 1
     ends = largest * (2.0 * (np.arange(steps) + 0.5) / steps - 1.0)
     ends = np.concatenate([[-largest], ends, [largest]])

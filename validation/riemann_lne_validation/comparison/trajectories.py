@@ -73,8 +73,8 @@ def follow(arm: Arm, others: Sequence[Arm], seed: int) -> dict[str, list[Agreeme
     Raises
     ------
     InvalidArgumentError
-        If the arms differ in bits, network or data, a factor stands before the levels, or a training
-        breaks down.
+        If the arms differ in bits, network or data, if a factor stands before the levels, or if a
+        training breaks down.
 
     Examples
     --------
@@ -120,10 +120,16 @@ def follow(arm: Arm, others: Sequence[Arm], seed: int) -> dict[str, list[Agreeme
                     same=_share(levels == _levels(run)),
                     moved=moved,
                     distance=float(apart / way) if float(way) > 0.0 else 0.0,
-                    accuracy=run.rows[-1].accuracy - first.rows[-1].accuracy,
+                    accuracy=_accuracy(run) - _accuracy(first),
                 )
             )
     return rows
+
+
+def _accuracy(run: Run) -> float:
+    found = run.rows[-1].accuracy
+    assert found is not None  # only of records whose training broke down
+    return found
 
 
 def _share(hits: Tensor) -> float:
