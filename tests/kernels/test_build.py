@@ -130,22 +130,18 @@ class TestCache:
         assert [p.name for p in fresh.iterdir()] == ["letter.txt"]
         assert kernels.clear_cache() == 0
 
-    def test_a_warm_start_takes_less_than_a_second(self, fresh: Path) -> None:
-        """Compiler looked for, library found, checked and loaded, by a new process."""
+    def test_a_warm_start_builds_nothing(self, fresh: Path) -> None:
+        """A new process finds the library in the cache, and reads, checks and loads it."""
         cpu.Kernel("ricci_deturck", 3, 4, "float64")
         code = textwrap.dedent(
             """
-            import time, riemann_lne
             from riemann_lne import kernels
-            start = time.perf_counter()
-            kernel = kernels.compile_kernel("ricci_deturck", 3, 4)
-            assert kernel.build_seconds == 0.0
-            print(time.perf_counter() - start)
+            from riemann_lne.kernels import build
+            build._build = None  # it would raise an error if it was called
+            print(kernels.compile_kernel("ricci_deturck", 3, 4).build_seconds)
             """
         )
-        command = [sys.executable, "-c", code]
-        times = [float(subprocess.check_output(command, text=True)) for _ in range(3)]
-        assert min(times) < 1.0
+        assert subprocess.check_output([sys.executable, "-c", code], text=True) == "0.0\n"
 
     @pytest.mark.slow
     @pytest.mark.parametrize("dtype", ["float64", "float32"])
