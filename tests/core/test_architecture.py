@@ -1,6 +1,7 @@
 """Arrows point one way: a module imports only from layers below its own."""
 
 import ast
+import graphlib
 import importlib
 from pathlib import Path
 
@@ -195,3 +196,57 @@ def test_benchmarks_and_pages_stay_out_of_the_wheel():
     packages = next(line for line in text.splitlines() if line.startswith("packages = ["))
     assert "benchmarks" not in packages
     assert "docs" not in packages
+
+
+# ---- no circles -----------------------------------------------------------------------------
+
+PACKAGES = [
+    ROOT,
+    *(ROOT.parent / "adapters" / f"riemann_lne_{name}" for name in ("geomstats", "mpi", "torch")),
+    VALIDATION,
+    VALIDATION.parent / "riemann_lne_benchmarks",
+]
+
+
+def imports_on_loading(body):
+    """Statements that import when a module is loaded, not those for types or inside functions."""
+    for node in body:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" not in ast.unparse(node.test):
+            yield from imports_on_loading([*node.body, *node.orelse])
+        elif isinstance(node, (ast.Try, ast.With)):
+            yield from imports_on_loading(node.body)
+        elif isinstance(node, ast.ImportFrom):
+            yield node
+
+
+def files_imported(top):
+    """The files of a package, as tuples of names, and those that each imports when loaded."""
+    files = {}
+    for path in top.rglob("*.py"):
+        parts = path.relative_to(top).with_suffix("").parts
+        files[parts[:-1] if parts[-1] == "__init__" else parts] = path
+    graph = {}
+    for own, path in files.items():
+        folder = own if path.name == "__init__.py" else own[:-1]
+        graph[own] = set()
+        for node in imports_on_loading(ast.parse(path.read_text(encoding="utf-8")).body):
+            names = tuple((node.module or "").split(".")) if node.module else ()
+            if node.level:
+                base = folder[: len(folder) - node.level + 1] + names
+            elif names[0] == top.name:
+                base = names[1:]
+            else:
+                continue
+            for alias in node.names:
+                target = (*base, alias.name) if (*base, alias.name) in files else base
+                # A package is loaded before its files, which may ask it for one another.
+                if target in files and target != own[: len(target)]:
+                    graph[own].add(target)
+    return graph
+
+
+@pytest.mark.parametrize("top", PACKAGES, ids=lambda path: path.name)
+def test_no_files_import_each_other_in_a_circle(top):
+    graph = files_imported(top)
+    assert sum(map(len, graph.values())) >= len(graph) / 2  # arrows are seen
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the files
