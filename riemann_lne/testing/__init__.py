@@ -32,6 +32,7 @@ from .training import TrainingLimits, check_training_stability
 _WITH_HYPOTHESIS = {
     "Counterexample": "search",
     "GridBracket": "radius",
+    "DrawnSolution": "strategies_exact",
     "RadiusReport": "radius",
     "check_stability": "searching",
     "exact_solutions": "strategies_exact",
@@ -60,6 +61,7 @@ __all__ = [
     "Diffeomorphism",
     "DrawnMetric",
     "DrawnRotationalMetric",
+    "DrawnSolution",
     "Evolution",
     "Finding",
     "GridBracket",

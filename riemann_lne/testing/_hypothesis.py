@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from ..errors import MissingDependencyError
+from collections.abc import Callable
+from typing import Any
+
+from ..checks import shown
+from ..errors import InvalidArgumentError, MissingDependencyError, RiemannLNEError
+from .findings import told
 
 try:
     import hypothesis
@@ -10,4 +15,36 @@ try:
 except ImportError as missing:  # pragma: no cover - run in a subprocess by the tests
     raise MissingDependencyError("hypothesis", "strategies", "riemann_lne.testing") from missing
 
-__all__ = ["hypothesis", "st"]
+__all__ = ["DrawsNothingError", "drawing", "hypothesis", "st"]
+
+
+class DrawsNothingError(InvalidArgumentError):
+    """The conditions of a strategy, or the assumptions of a property, leave no example."""
+
+
+def drawing(test: Callable[[], None], strategy: Any) -> None:
+    """Run a ``given`` test of a search, whose errors are told in the terms of the kit.
+
+    Raises
+    ------
+    DrawsNothingError
+        If the strategy draws no example.
+    InvalidArgumentError
+        If the strategy breaks off. An error of the library's own, or of the search, stays.
+    """
+    try:
+        test()
+    except (RiemannLNEError, hypothesis.errors.Flaky):
+        raise
+    except hypothesis.errors.HypothesisException as error:
+        raise DrawsNothingError(
+            f"the strategy {shown(strategy)} draws no example: its conditions cannot be met "
+            f"({error}); give one that draws, with conditions that are met more often"
+        ) from error
+    except Exception as error:
+        if getattr(error, "of_the_search", False):
+            raise
+        raise InvalidArgumentError(
+            f"the strategy {shown(strategy)} broke off with {told(error)}; give one that draws "
+            "without an error"
+        ) from error

@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, to_numpy
-from ..errors import DTypeError, InvalidArgumentError
+from ..checks import count, number, shown
+from ..errors import DTypeError, InvalidArgumentError, ShapeError
 from ..lne import LNEMetric
-from .findings import CheckReport, chosen, largest
+from .findings import CheckReport, answer, chosen, largest, sequence
+
+_ADVICE = "x and v are float64 NumPy arrays (n,), for any n of ``sizes``"
 
 CHECKS = ("inverse", "linear", "scaling", "idle", "input")
 
@@ -55,8 +58,9 @@ def check_corrector(
     ------
     CheckFailedError
         If a property fails; the message has numbers and places.
-    InvalidArgumentError, DTypeError
-        If the arguments make no sense, or ``solve`` returns no array of the gradient's shape.
+    InvalidArgumentError, DTypeError, ShapeError
+        If the arguments make no sense, ``solve`` or ``metric`` breaks off, or one of them returns
+        no array of the right shape.
 
     Examples
     --------
@@ -65,10 +69,16 @@ def check_corrector(
     0
     """
     wanted = chosen(checks, CHECKS, "check of a corrector")
-    if not all(0 <= s < 1 for s in norm2):
+    for name, function in (("solve", solve), ("metric", metric)):
+        if not (callable(function) or function is metric is None):
+            raise DTypeError(f"{name} = {shown(function)}; give a function of arrays")
+    norms = [number(s, f"norm2[{k}]", least=0) for k, s in enumerate(sequence(norm2, "norm2"))]
+    if not all(s < 1 for s in norms):
         raise InvalidArgumentError(f"norm2 = {tuple(norm2)}; below 1 the metric is definite")
+    counts = [count(n, f"sizes[{k}]", least=1) for k, n in enumerate(sequence(sizes, "sizes"))]
+    rtol, tau = number(rtol, "rtol", above=0), number(tau, "tau", above=0)
     dense = LNEMetric(tau).matrix if metric is None else metric
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(count(seed, "seed"))
     report = CheckReport("corrector")
     worst: dict[str, tuple[float, float, str]] = {}
 
@@ -76,8 +86,8 @@ def check_corrector(
         if name not in worst or not value / bound <= worst[name][0] / worst[name][1]:
             worst[name] = (value, bound, where)
 
-    for n in sizes:
-        for s in norm2:
+    for n in counts:
+        for s in norms:
             x, v, w = _weights(rng, n, s, tau), rng.normal(size=n), rng.normal(size=n)
             where, bound = f"n = {n}, |t|^2 = {s}", rtol / (1 - s)
             kept = x.copy(), v.copy()
@@ -87,7 +97,7 @@ def check_corrector(
                 changed = max(largest(x - kept[0])[0], largest(v - kept[1])[0])
                 note("input: changed by", changed, 1e-300, where)
             if "inverse" in wanted:
-                expected = np.linalg.solve(np.asarray(to_numpy(dense(x)), dtype=float), v)
+                expected = np.linalg.solve(_dense(dense, x), v)
                 error = largest(got - expected)[0] / max(largest(expected)[0], 1e-300)
                 note("inverse: relative error", error, bound, where)
             if "linear" in wanted:
@@ -113,8 +123,18 @@ def _weights(rng: np.random.Generator, n: int, norm2: float, tau: float) -> np.n
     return np.arctanh(np.clip(t, -1 + 1e-12, 1 - 1e-12)) / tau
 
 
+def _dense(metric: Callable[[Array], Array], x: np.ndarray) -> np.ndarray:
+    matrix = np.asarray(to_numpy(answer(metric, "metric(x)", _ADVICE, x)), dtype=float)
+    if matrix.shape != (len(x), len(x)):
+        raise ShapeError(
+            f"metric(x) returned the shape {matrix.shape}; for {len(x)} weights give "
+            f"{(len(x), len(x))}"
+        )
+    return matrix
+
+
 def _call(solve: Callable[[Array, Array], Array], x: np.ndarray, v: np.ndarray) -> np.ndarray:
-    result: Any = solve(x, v)
+    result: Any = answer(solve, "solve(x, v)", _ADVICE, x, v)
     shape = getattr(result, "shape", None)
     if shape is None or tuple(shape) != v.shape:
         raise DTypeError(

@@ -39,6 +39,10 @@ class Diffeomorphism:
     shifts: tuple[float, ...]
     heights: tuple[float, ...]
 
+    def __repr__(self) -> str:
+        numbers = f"{self.waves!r}, {self.shifts!r}, {self.heights!r}"
+        return f"riemann_lne.testing.Diffeomorphism(riemann_lne.{self.grid!r}, {numbers})"
+
     def __call__(self, *x: Array) -> list[Array]:
         """Images of points, n arrays."""
         return [xa + part[0] for xa, part in zip(x, self._parts(*x), strict=True)]

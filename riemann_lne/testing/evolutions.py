@@ -86,7 +86,11 @@ class WithLimit(Protocol):
 
 @runtime_checkable
 class WithRate(Protocol):
-    """An evolution whose slowest rate of decay is known; without it nothing can "decay"."""
+    """An evolution whose slowest rate of decay is known; without it nothing can "decay".
+
+    It may have an attribute ``resolved``: distances below are the error of its steps, and no rate
+    is fitted to them.
+    """
 
     def predicted_rate(self, limit: Any) -> float | None:
         """The slowest rate of the linearised evolution about a limit, 1 / time, if it is known."""

@@ -59,6 +59,11 @@ class RotationalEvolution:
         checks.flag(self.normalized, "normalized")
         checks.number(self.rtol, "rtol", above=0)
 
+    @property
+    def resolved(self) -> float:
+        """Distances below are the error of the steps: no rate is fitted to them."""
+        return self.rtol
+
     def solve(self, start: RotationalMetric, times: Sequence[float]) -> RotationalSolution:
         """The flow of a start."""
         return solve_rotational(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from ..errors import CheckFailedError, UnknownNameError
+from .. import checks as arguments
+from ..checks import shown
+from ..errors import CheckFailedError, InvalidArgumentError, RiemannLNEError, UnknownNameError
 
 
 @dataclass(frozen=True)
@@ -97,11 +100,102 @@ def chosen(checks: Any, known: tuple[str, ...], kind: str) -> tuple[str, ...]:
     """
     if checks is None:
         return known
-    wanted = (checks,) if isinstance(checks, str) else tuple(checks)
+    wanted = names_in(checks, "checks")
     for name in wanted:
         if name not in known:
             raise UnknownNameError(kind, name, known)
     return tuple(name for name in known if name in wanted)
+
+
+def names_in(values: Any, name: str) -> tuple[Any, ...]:
+    """One name, or a sequence of names, as a tuple.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is neither.
+    """
+    if isinstance(values, str):
+        return (values,)
+    try:
+        return tuple(values)
+    except TypeError as error:
+        raise InvalidArgumentError(
+            f"{name} = {shown(values)}; give a name or a sequence of names"
+        ) from error
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is one number, of Python or of an array library, rather than a strategy."""
+    if isinstance(value, (bool, str, bytes)):
+        return False
+    return isinstance(value, (int, float)) or getattr(value, "shape", None) == ()
+
+
+def dimensions_of(values: Any) -> tuple[int, ...]:
+    """Dimensions in which curvature exists, one or several.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If one is no whole number from 2 to 4, or there is none.
+    """
+    given = [values] if is_number(values) else names_in(values, "dimensions")
+    found = tuple(arguments.count(n, f"dimensions[{k}]") for k, n in enumerate(given))
+    if not found or any(n not in (2, 3, 4) for n in found):
+        raise InvalidArgumentError(f"dimensions = {shown(values)}; curvature needs 2 to 4")
+    return found
+
+
+def answer(function: Callable[..., Any], name: str, advice: str, *given: Any, **named: Any) -> Any:
+    """What a function of the user's returns.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it breaks off with an error that is not the library's own.
+    """
+    try:
+        return function(*given, **named)
+    except RiemannLNEError:
+        raise
+    except Exception as error:
+        if is_rejection(error):
+            raise
+        raise InvalidArgumentError(f"{name} broke off with {told(error)}; {advice}") from error
+
+
+def told(error: Exception) -> str:
+    """An error in one line: its class and its text."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
+
+
+def is_rejection(error: Exception) -> bool:
+    """Whether an error is Hypothesis' word for an example that ``assume`` leaves out."""
+    kind = type(error)
+    return kind.__name__ == "UnsatisfiedAssumption" and kind.__module__.startswith("hypothesis.")
+
+
+def attempted(report: CheckReport, name: str, check: Callable[..., None], *given: Any) -> None:
+    """Make one check; that the object under test breaks off in it is a finding."""
+    try:
+        check(report, *given)
+    except Exception as error:
+        report.add(f"{name}: broke off with {told(error)}", math.inf, 0.0)
+
+
+def sequence(values: Any, name: str) -> Sequence[Any]:
+    """A sequence that is not empty.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is something else.
+    """
+    found = names_in(values, name)
+    if isinstance(values, str) or not found:
+        raise InvalidArgumentError(f"{name} = {shown(values)}; give at least one, in a sequence")
+    return found
 
 
 def largest(values: Any) -> tuple[float, str]:

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from ..analysis.convergence import check_order
-from ..errors import InvalidArgumentError
+from ..checks import count, number
+from ..errors import InvalidArgumentError, ShapeError
 from ..exact import linear_mode
 from ..flows import RicciDeTurckFlow
 from ..flows.base import laplacian_spectral_radius
 from ..grids import Grid
 from ..integrators import FlowSolution, solve_flow
 from ..metrics import MetricField, perturbed_euclidean
-from .findings import CheckReport, chosen, largest
+from .findings import CheckReport, answer, attempted, chosen, largest, sequence
 from .maps import components_of
 
 CHECKS = ("order", "restart", "input", "mode", "stable")
@@ -61,46 +62,64 @@ def check_integrator(
     ------
     CheckFailedError
         If a property fails; the message has all numbers.
-    InvalidArgumentError, UnknownNameError
-        If the arguments make no sense.
+    DTypeError, InvalidArgumentError, ShapeError, UnknownNameError
+        If the arguments make no sense, the integrator breaks off in a first short run, or it
+        returns something else than a metric on the grid of the start.
 
     Examples
     --------
     >>> len(check_integrator("rk4", order=4).failed)
     0
     """
-    if not (np.isfinite(order) and order > 0):
-        raise InvalidArgumentError(f"order = {order}; a positive number is needed")
+    order, seed = number(order, "order", above=0), count(seed, "seed")
     wanted = chosen(checks, CHECKS, "check of an integrator")
     solve = method if callable(method) and not hasattr(method, "step") else _by_name(method)
     g = perturbed_euclidean(Grid.torus((12, 14), (2 * np.pi, 5.0)), 0.3, seed, modes=1)
     limit = 2.0 / laplacian_spectral_radius(g.packed, g.grid, 4)
-    lengths = [limit, limit / 2, limit / 4] if steps is None else sorted(steps, reverse=True)
-    if len(lengths) < 2 or not all(np.isfinite(h) and h > 0 for h in lengths):
-        raise InvalidArgumentError(f"steps = {steps}; at least two positive step sizes are needed")
+    lengths = [limit, limit / 2, limit / 4]
+    if steps is not None:
+        given = enumerate(sequence(steps, "steps"))
+        lengths = sorted((number(h, f"steps[{k}]", above=0) for k, h in given), reverse=True)
+    if len(lengths) < 2:
+        raise InvalidArgumentError(f"steps = {steps}; at least two step sizes are needed")
     report = CheckReport(f"integrator {method!r}")
     end = 8 * lengths[0]
-    before = components_of(g).copy()
-    if "order" in wanted:
-        _order(report, solve, g, end, lengths, order)
-    if "restart" in wanted:
-        whole = _run(solve, g, 0.0, end, lengths[0])
-        middle = _run(solve, g, 0.0, end / 2, lengths[0])
-        again = _run(solve, middle, end / 2, end, lengths[0])
-        value, where = largest(components_of(again) - components_of(whole))
-        # A method may choose something anew at a start (ETDRK4: the mean metric), within its error.
-        own = largest(components_of(whole) - _reference(g, end, lengths))[0]
-        report.add("restart: halves and whole differ by", value, max(own, 1e-11), where)
-    if "input" in wanted:
-        _run(solve, g, 0.0, lengths[0], lengths[0])
-        report.add("input: the start was changed by", largest(components_of(g) - before)[0], 0.0)
-    if "mode" in wanted:
-        _mode(report, solve, lengths[-1], order)
-    if "stable" in wanted:
-        later = _run(solve, g, 0.0, 20 * 0.9 * lengths[0], 0.9 * lengths[0])
-        growth = _spread(later) / _spread(g)
-        report.add("stable: spread of the components at the end over that at the start", growth, 1)
+    # One short run before all: that the method is no integrator at all is not a finding.
+    _run(solve, g, 0.0, lengths[-1], lengths[-1])
+    each: dict[str, tuple[Any, ...]] = {
+        "order": (_order, solve, g, end, lengths, order),
+        "restart": (_restart, solve, g, end, lengths),
+        "input": (_input, solve, g, lengths[0]),
+        "mode": (_mode, solve, lengths[-1], order),
+        "stable": (_stable, solve, g, 0.9 * lengths[0]),
+    }
+    for name, (check, *rest) in each.items():
+        if name in wanted:
+            attempted(report, name, check, *rest)
     return report.require()
+
+
+def _restart(
+    report: CheckReport, solve: Any, g: MetricField, end: float, steps: Sequence[float]
+) -> None:
+    whole = _run(solve, g, 0.0, end, steps[0])
+    middle = _run(solve, g, 0.0, end / 2, steps[0])
+    again = _run(solve, middle, end / 2, end, steps[0])
+    value, where = largest(components_of(again) - components_of(whole))
+    # A method may choose something anew at a start (ETDRK4: the mean metric), within its error.
+    own = largest(components_of(whole) - _reference(g, end, steps))[0]
+    report.add("restart: halves and whole differ by", value, max(own, 1e-11), where)
+
+
+def _input(report: CheckReport, solve: Any, g: MetricField, dt: float) -> None:
+    before = components_of(g).copy()
+    _run(solve, g, 0.0, dt, dt)
+    report.add("input: the start was changed by", largest(components_of(g) - before)[0], 0.0)
+
+
+def _stable(report: CheckReport, solve: Any, g: MetricField, dt: float) -> None:
+    growth = _spread(_run(solve, g, 0.0, 20 * dt, dt)) / _spread(g)
+    report.add("stable: spread of the components at the end over that at the start", growth, 1)
 
 
 def _by_name(method: Any) -> Solver:
@@ -113,7 +132,8 @@ def _by_name(method: Any) -> Solver:
 
 
 def _run(solve: Any, g: MetricField, t0: float, t1: float, dt: float) -> MetricField:
-    result = solve(g, RicciDeTurckFlow(), (t0, t1), dt)
+    advice = "give solve(metric, flow, (t0, t1), dt) that returns the metric at t1"
+    result = answer(solve, "the integrator", advice, g, RicciDeTurckFlow(), (t0, t1), dt)
     if isinstance(result, FlowSolution):
         if not result.success:
             raise InvalidArgumentError(
@@ -124,6 +144,11 @@ def _run(solve: Any, g: MetricField, t0: float, t1: float, dt: float) -> MetricF
         raise InvalidArgumentError(
             f"the integrator returned a {type(result).__name__}; return the MetricField at t1, or "
             "a FlowSolution"
+        )
+    if result.grid != g.grid:
+        raise ShapeError(
+            f"the integrator returned a metric on {result.grid}; the start is on {g.grid}: return "
+            "the metric at t1 on the same grid"
         )
     return result
 
@@ -139,6 +164,9 @@ def _order(
     reference = _reference(g, end, steps)
     errors = [largest(components_of(_run(solve, g, 0.0, end, h)) - reference)[0] for h in steps]
     where = ", ".join(f"{e:.3g} with {h:.3g}" for e, h in zip(errors, steps, strict=True))
+    if not np.all(np.isfinite(errors)):
+        report.add("order: largest error", np.inf, 0.0, where)
+        return
     fit = check_order([max(e, 1e-16) for e in errors], list(steps), order)
     report.add("order: missed by", order - fit.order, 0.2, f"order {fit.order:.3f}: {where}")
 

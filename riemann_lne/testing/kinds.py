@@ -17,9 +17,11 @@ from scipy.interpolate import RegularGridInterpolator
 from scipy.signal import resample
 
 from ..arrays import to_numpy
-from ..errors import InvalidArgumentError, UnknownNameError
+from ..checks import shown
+from ..errors import DTypeError, InvalidArgumentError, UnknownNameError
 from ..metrics import MetricField
 from ..tensors import pairs
+from .findings import answer, names_in
 from .spaces import Choice, Reals, Space, Whole
 
 _WAVES = 3
@@ -56,6 +58,32 @@ class Kind:
     build: Callable[..., np.ndarray]
     parameters: Callable[[MetricField], dict[str, Space]]
     linear: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("build", "parameters"):
+            if not callable(value := getattr(self, name)):
+                raise DTypeError(
+                    f"{name} = {shown(value)} of the kind {self.name!r}; give a function of the "
+                    'background, such as lambda background: {"height": Reals(-1.0, 1.0)}'
+                )
+
+    def spaces(self, background: MetricField) -> dict[str, Space]:
+        """The ranges of the parameters by name.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If ``parameters`` breaks off or returns something else.
+        """
+        advice = 'return ranges by name, such as {"height": Reals(-1.0, 1.0)}'
+        name = f"parameters of the kind {self.name!r}"
+        found = answer(self.parameters, name, advice, background)
+        right = isinstance(found, Mapping) and all(
+            isinstance(space, (Reals, Whole, Choice)) for space in found.values()
+        )
+        if not right:
+            raise InvalidArgumentError(f"{name} returned {shown(found)}; {advice}")
+        return dict(found)
 
 
 def phases(background: MetricField) -> list[np.ndarray]:
@@ -508,6 +536,22 @@ def applicable_kinds(background: MetricField) -> list[Kind]:
     waves = constant and background.n >= 3 and background.grid.is_torus
     needs: Mapping[str, bool] = {"pulled_back": bool(constant), "transverse_traceless": bool(waves)}
     return [kind for kind in KINDS.values() if needs.get(kind.name, True)]
+
+
+def kinds_of(background: MetricField, kinds: Any) -> list[Kind]:
+    """Kinds by their names, or as given; all that exist on the background for None.
+
+    Raises
+    ------
+    InvalidArgumentError, UnknownNameError
+        If there is none, or it is no kind.
+    """
+    if kinds is None:
+        return applicable_kinds(background)
+    given = (kinds,) if isinstance(kinds, Kind) else names_in(kinds, "kinds")
+    if not given:
+        raise InvalidArgumentError(f"kinds = {kinds!r}; name at least one kind of perturbation")
+    return [find_kind(kind) for kind in given]
 
 
 def find_kind(kind: str | Kind) -> Kind:

@@ -11,12 +11,13 @@ import numpy as np
 
 from ..analysis.invariants import bianchi_residual
 from ..arrays import Array, namespace, to_numpy
+from ..checks import number, shown
 from ..coefficients import Order
-from ..errors import InvalidArgumentError, RiemannLNEError
+from ..errors import DTypeError, InvalidArgumentError, RiemannLNEError
 from ..grids import Grid
 from ..metrics import MetricField, assemble
 from .diffeomorphism import Diffeomorphism, moderate_map, ricci_at
-from .findings import CheckReport, chosen, largest
+from .findings import CheckReport, answer, chosen, largest
 from .maps import components_of, field_on, permute, permuted_grid, shear, translate
 
 CHECKS = (
@@ -79,8 +80,8 @@ def check_metric(
     ------
     CheckFailedError
         If a property fails; the message has all numbers and places.
-    InvalidArgumentError, UnknownNameError
-        If the arguments make no sense.
+    DTypeError, InvalidArgumentError, UnknownNameError
+        If the arguments make no sense, or the function breaks off.
 
     Examples
     --------
@@ -90,6 +91,7 @@ def check_metric(
     >>> len(report.failed)
     0
     """
+    scale, minimum = number(scale, "scale", above=0), number(minimum, "minimum", least=0)
     report = CheckReport("metric")
     g = _field(metric, grid, report)
     if g is None:
@@ -129,13 +131,26 @@ def check_metric(
 
 def _field(metric: MetricSource, grid: Grid | None, report: CheckReport) -> MetricField | None:
     if isinstance(metric, MetricField):
+        if grid is not None and grid != metric.grid:
+            raise InvalidArgumentError(
+                f"grid = {shown(grid)}, for a metric on {metric.grid}; leave grid out: it is for "
+                "functions"
+            )
         return metric
     if not callable(metric) or grid is None:
         raise InvalidArgumentError(
-            f"metric = {metric!r}; give a MetricField, or a function of the coordinates and grid="
+            f"metric = {shown(metric)}; give a MetricField, or a function of the coordinates and "
+            "grid="
         )
+    if not isinstance(grid, Grid):
+        raise DTypeError(f"grid = {shown(grid)}; give a Grid, such as Grid.torus((24, 24))")
+    advice = f"give a function of {grid.ndim} coordinates that returns rows of components"
     try:
-        return MetricField.from_function(grid, metric)
+        return answer(
+            MetricField.from_function, f"the metric {shown(metric)}", advice, grid, metric
+        )
+    except InvalidArgumentError:
+        raise
     except RiemannLNEError as error:
         report.add(f"is a metric ({error})", np.inf, 0.0)
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from ..arrays import like, to_numpy
-from ..errors import InvalidArgumentError
+from ..checks import number, shown
+from ..errors import DTypeError, InvalidArgumentError
 from ..metrics import MetricField
 from ..tensors import pack
+from .findings import answer
 from .kinds import KINDS, Kind, find_kind
 from .recipes import DrawnMetric, Recipe, drawn
 from .sizes import Norm, min_max, perturbation_size, require_bound
@@ -50,9 +53,9 @@ def perturbed(
 
     Raises
     ------
-    InvalidArgumentError, UnknownNameError
-        If the size is negative or not finite, there is no such kind or norm, or the kind does not
-        exist on this background.
+    DTypeError, InvalidArgumentError, UnknownNameError
+        If the background is no metric, the size is negative or not finite, there is no such kind or
+        norm, the kind does not exist on this background, or it breaks off.
 
     Examples
     --------
@@ -63,17 +66,13 @@ def perturbed(
     >>> round(perturbation_size(g, flat, "epsilon"), 12)
     0.2
     """
-    if not (isinstance(size, (int, float, np.floating)) and math.isfinite(size) and size >= 0):
-        raise InvalidArgumentError(f"size = {size!r}; a finite number, not negative, is needed")
-    family = find_kind(kind)
-    require_bound(norm, background, float(size))
-    try:
-        unit = _tensor(family, background, 1.0, parameters)
-    except TypeError as error:
-        names = ", ".join(family.parameters(background))
-        raise InvalidArgumentError(
-            f"kind {family.name!r} was given {sorted(parameters)}; it takes {names}"
-        ) from error
+    size, family = number(size, "size", least=0), find_kind(kind)
+    if not isinstance(background, MetricField):
+        raise DTypeError(f"background = {shown(background)}; give a MetricField")
+    background.require_riemannian("a perturbation of a given size")
+    require_bound(norm, background, size)
+    _require_takes(family, background, parameters)
+    unit = _tensor(family, background, 1.0, parameters)
     if size == 0 or not np.any(unit):
         return background
 
@@ -88,15 +87,27 @@ def perturbed(
         return perturbation_size(metric, background, norm) if low >= FLOOR else math.inf
 
     if family.linear and not callable(norm):
-        scale = _scale_of_linear(at(1.0), background, float(size), norm)
+        scale = _scale_of_linear(at(1.0), background, size, norm)
     else:
-        scale = _scale_by_bisection(size_at, float(size), math.inf if family.linear else 1.0)
+        scale = _scale_by_bisection(size_at, size, math.inf if family.linear else 1.0)
     # Rounding may leave the size a few units in the last place too large.
     shrink = 4 * float(np.finfo(to_numpy(background.packed).dtype).eps)
     while scale > 0 and size_at(scale) > size:
         scale, shrink = scale * (1 - shrink), 2 * shrink
     result = at(scale)
     return MetricField.from_packed(result.grid, result.packed)
+
+
+def _require_takes(kind: Kind, background: MetricField, parameters: dict[str, Any]) -> None:
+    """Raise InvalidArgumentError if the kind does not take parameters of these names."""
+    amount = {} if kind.linear else {"amount": 1.0}
+    try:
+        inspect.signature(kind.build).bind(background, **amount, **parameters)
+    except TypeError as error:
+        names = ", ".join(kind.spaces(background))
+        raise InvalidArgumentError(
+            f"kind {kind.name!r} was given {sorted(parameters)}; it takes {names}"
+        ) from error
 
 
 def _scale_of_linear(one: MetricField, background: MetricField, size: float, norm: Norm) -> float:
@@ -136,7 +147,13 @@ def _tensor(
     kind: Kind, background: MetricField, amount: float, parameters: dict[str, Any]
 ) -> np.ndarray:
     extra = {} if kind.linear else {"amount": amount}
-    h = np.asarray(kind.build(background, **extra, **parameters), dtype=float)
+    given = ", ".join(f"{name}={shown(value)}" for name, value in {**extra, **parameters}.items())
+    advice = "make it return h, (n, n, *shape), for every number of its ranges"
+    h = answer(
+        lambda: np.asarray(kind.build(background, **extra, **parameters), dtype=float),
+        f"kind {kind.name!r} with {given}",
+        advice,
+    )
     expected = (background.n, background.n, *background.grid.shape)
     if h.shape != expected:
         raise InvalidArgumentError(
@@ -154,7 +171,7 @@ def perturbation_recipe(
     background: MetricField, kind: Kind, size: float, norm: Norm, parameters: dict[str, Any]
 ) -> Recipe:
     """The recipe of ``perturbed`` with these arguments; its numbers may be varied."""
-    spaces = kind.parameters(background)
+    spaces = kind.spaces(background)
     ranges = {name: (s.low, s.high) for name, s in spaces.items() if isinstance(s, (Reals, Whole))}
     name: Any = kind.name if _is_ours(kind) else kind
     arguments = {"background": background, "kind": name, "size": float(size), "norm": norm}
@@ -179,7 +196,7 @@ def random_perturbation(
     True
     """
     family, rng = find_kind(kind), np.random.default_rng(seed)
-    parameters = {name: s.sample(rng) for name, s in family.parameters(background).items()}
+    parameters = {name: s.sample(rng) for name, s in family.spaces(background).items()}
     return drawn(perturbation_recipe(background, family, size, norm, parameters))
 
 

@@ -13,8 +13,8 @@ def register_profiles(database: str | os.PathLike[str] | None = None) -> None:
     """Register the profiles "riemann-lne-quick" and "riemann-lne-thorough".
 
     Both have no deadline for one example and no health check for slow ones, since a flow takes its
-    time. Quick: 20 examples; thorough: 500. Without a database both draw the same examples in every
-    run. In a ``conftest.py``:
+    time, nor for a search inside of a test. Quick: 20 examples; thorough: 500. Without a database
+    both draw the same examples in every run. In a ``conftest.py``:
 
         from hypothesis import settings
         from riemann_lne.testing import register_profiles
@@ -56,6 +56,7 @@ def register_profiles(database: str | os.PathLike[str] | None = None) -> None:
             suppress_health_check=[
                 hypothesis.HealthCheck.too_slow,
                 hypothesis.HealthCheck.data_too_large,
+                hypothesis.HealthCheck.nested_given,
             ],
             print_blob=True,
             **options,

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from .. import checks
 from ..checks import shown
 from ..errors import InvalidArgumentError
 from ..flows.base import Flow
 from ..metrics import MetricField
-from ._hypothesis import hypothesis
+from ._hypothesis import drawing, hypothesis
 from .evolutions import Evolution
-from .kinds import Kind, applicable_kinds, find_kind
+from .kinds import Kind, kinds_of
 from .perturbed import perturbation_recipe
 from .recipes import Recipe, rebuilt
 from .searching import as_state, require_background
@@ -166,17 +167,16 @@ def stability_radius(
     >>> report.holds_up_to, report.fails_from
     (0.2, inf)
     """
-    if not (math.isfinite(largest) and largest > 0 and 0 < rtol < 1 and directions >= 1):
-        raise InvalidArgumentError(
-            f"largest = {largest}, rtol = {rtol}, directions = {directions}; a positive size, a "
-            "relative width in (0, 1) and at least one direction are needed"
-        )
+    largest = checks.number(largest, "largest", above=0)
+    rtol = checks.number(rtol, "rtol", above=0, below=1)
+    directions = checks.count(directions, "directions", least=1)
+    seed, refine = checks.count(seed, "seed"), checks.count(refine, "refine")
     base, begun = as_state(background), time.perf_counter()
     test = experiment(base, flow, until, norm, expect, limit, growth, order, solve)
     if isinstance(base, MetricField):
         require_bound(test.norm or "sup", base, largest)
+    recipes = _directions(base, test.norm, direction, directions, largest, seed)
     require_background(test)
-    recipes = _directions(base, test.norm, direction, directions, float(largest), seed)
     count, grids = 0, [test]
 
     def attempt(recipe: Recipe, size: float) -> _Attempt:
@@ -190,13 +190,19 @@ def stability_radius(
         ended = math.inf if report.solution.success else float(report.solution.t[-1])
         return _Attempt(not report.holds, met, report.reason, ended)
 
-    low, worst, reached, first = float(largest), recipes[0], 0.0, _Attempt(False, math.inf)
+    low, worst, reached, first = largest, recipes[0], 0.0, _Attempt(False, math.inf)
     for recipe in recipes:
         tried = attempt(recipe, min(low, largest))
         reached = max(reached, tried.met)
         if tried.failed:
             low, first = _bisected(partial(attempt, recipe), tried, rtol)
             worst = recipe
+    if first.failed and low == 0:
+        raise InvalidArgumentError(
+            f"the property fails for perturbations of every size, down to {first.met:.3g}, where "
+            f"none is left to speak of: {first.reason}. Check the expectation, or give a longer "
+            "time until"
+        )
     reason = first.reason or "no direction failed"
     if not first.failed:
         low = reached
@@ -204,7 +210,7 @@ def stability_radius(
             reason += f"; metrics end at {reached:.4g} in this norm along these directions"
     start = rebuilt(worst.with_arguments(size=first.met if first.failed else low))
     by_grid = [GridBracket(points_of(base), low, first.met, first.ended)]
-    for _ in range(int(refine) if first.failed else 0):
+    for _ in range(refine if first.failed else 0):
         finer = grids[-1].finer()
         if finer is None:
             break
@@ -263,13 +269,12 @@ def _directions(
             f"direction = {shown(direction)}, for the background {shown(base)}; give a strategy of "
             "starts with recipes that have a size, such as rotational_spheres(size)"
         )
-    given = [direction] if isinstance(direction, (str, Kind)) else direction
-    kinds = applicable_kinds(base) if given is None else [find_kind(k) for k in given]
+    kinds = kinds_of(base, direction)
     rng = np.random.default_rng(seed)
     result = []
     for k in range(count):
         kind = kinds[k % len(kinds)]
-        parameters = {name: s.sample(rng) for name, s in kind.parameters(base).items()}
+        parameters = {name: s.sample(rng) for name, s in kind.spaces(base).items()}
         result.append(perturbation_recipe(base, kind, largest, norm, parameters))
     return result
 
@@ -285,7 +290,10 @@ def _drawn_recipes(strategy: Any, base: Any, count: int, seed: int) -> list[Reci
         database=None,
         deadline=None,
         phases=[hypothesis.Phase.generate],
+        derandomize=False,
         suppress_health_check=list(hypothesis.HealthCheck),
+        verbosity=hypothesis.Verbosity.quiet,
+        print_blob=False,
     )
     @hypothesis.given(strategy)
     def collect(example: Any) -> None:
@@ -298,5 +306,5 @@ def _drawn_recipes(strategy: Any, base: Any, count: int, seed: int) -> list[Reci
             )
         found.append(recipe.with_arguments(background=base) if on_a_grid else recipe)
 
-    collect()
+    drawing(collect, strategy)
     return found

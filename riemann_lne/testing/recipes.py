@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from ..arrays import to_numpy
+from ..arrays import dtype_name, to_numpy
+from ..checks import shown
 from ..errors import InvalidArgumentError
 from ..grids import Grid
 from ..metrics import MetricField
@@ -17,6 +19,14 @@ from ..symmetric import RotationalMetric
 
 Place = tuple[str | int, ...]
 """Where a number stands among the arguments of a recipe: a name, then positions in tuples."""
+
+_WRITTEN_OUT = 500
+"""Numbers of a metric that a script gives one by one: those of 12 x 12 points in two dimensions."""
+
+_IN_SCOPE = ("__main__", "builtins", "conftest", "")
+"""Modules whose functions are at hand where a test's example is pasted."""
+
+_LIBRARIES = ("numpy", "torch", "cupy", "array_api_strict")
 
 
 @dataclass(frozen=True)
@@ -50,16 +60,43 @@ class Recipe:
 
     @property
     def code(self) -> str:
-        """One expression that makes the example, after the imports of ``script``."""
-        given = ", ".join(f"{name}={as_code(value)}" for name, value in self.arguments.items())
-        return f"{_name_of(self.function)}({given})"
+        """One expression that makes the example, after the imports of ``script``.
+
+        A function, or a metric that depends on the place, is written as the name of its argument.
+        """
+        given = ", ".join(f"{name}={_spoken(name, value)}" for name, value in self._given())
+        return f"{_spoken('function', self.function)}({given})"
 
     @property
     def script(self) -> str:
-        """Lines of Python that make the example, to be pasted."""
-        modules = ["riemann_lne", "riemann_lne.testing", *_other_package(self.function)]
-        imports = "\n".join(f"import {name}" for name in modules)
-        return f"{imports}\n\nexample = {self.code}"
+        """Lines of Python that make the example, to be pasted.
+
+        A line ``name = ...`` is left for what has no text: a metric of many points that was given
+        to the search, a lambda.
+        """
+        body = "\n".join([*self._definitions(), f"example = {self.code}"])
+        return with_imports(body, self._modules())
+
+    def _given(self) -> list[tuple[str, Any]]:
+        return list(self.arguments.items())
+
+    def _definitions(self) -> list[str]:
+        """Lines for the arguments that the expression only names."""
+        lines = []
+        for name, value in [("function", self.function), *self._given()]:
+            recipe = value if isinstance(value, Recipe) else recipe_of(value)
+            if recipe is not None:
+                lines += recipe._definitions()
+            elif as_code(value, "") == "":
+                lines.append(f"{name} = {_defined(value)}")
+        return lines
+
+    def _modules(self) -> list[str]:
+        """Modules of functions from elsewhere."""
+        values = [self.function, *self.arguments.values()]
+        recipes = (v if isinstance(v, Recipe) else recipe_of(v) for v in values)
+        nested = [m for recipe in recipes if recipe is not None for m in recipe._modules()]
+        return [m for v in values if callable(v) for m in _other_module(v)] + nested
 
     def places(self, kind: type = float) -> list[Place]:
         """Places of the floats (or whole numbers) that may be varied, in a fixed order."""
@@ -179,8 +216,18 @@ def recipe_of(example: Any) -> Recipe | None:
     return found if isinstance(found, Recipe) else None
 
 
-def as_code(value: Any) -> str:
-    """An expression for a value, with ``riemann_lne`` and NumPy (as ``numpy``) imported."""
+def with_imports(body: str, modules: Iterable[str] = ()) -> str:
+    """A program with the modules that it names imported first."""
+    named = [m for m in _LIBRARIES if re.search(rf"\b{m}\.", body) or f"xp={m}" in body]
+    names = dict.fromkeys([*named, "riemann_lne", "riemann_lne.testing", *modules])
+    return "\n".join(f"import {name}" for name in names) + f"\n\n{body}"
+
+
+def as_code(value: Any, name: str | None = None) -> str:
+    """An expression for a value, after the imports of ``with_imports``.
+
+    A value that has none is written as ``name``; without one, as text that only says which it is.
+    """
     if isinstance(value, Recipe):
         return value.code
     recipe = recipe_of(value)
@@ -189,37 +236,83 @@ def as_code(value: Any) -> str:
     if isinstance(value, Grid):
         return f"riemann_lne.{value!r}"
     if isinstance(value, MetricField):
-        return _metric_as_code(value)
-    if isinstance(value, tuple):
+        return _metric_as_code(value, name)
+    if isinstance(value, (tuple, list)):
         inner = ", ".join(as_code(v) for v in value)
+        if isinstance(value, list):
+            return f"[{inner}]"
         return f"({inner},)" if len(value) == 1 else f"({inner})"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{as_code(k)}: {as_code(v)}" for k, v in value.items()) + "}"
     if isinstance(value, np.ndarray):
-        text = np.array2string(value, separator=", ", threshold=value.size + 1, floatmode="unique")
-        return f"numpy.array({' '.join(text.split())})"
+        return _array_as_code(value)
     if isinstance(value, np.generic):
-        return repr(value.item())
-    return repr(value)
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return f"float('{value}')"
+    if callable(value) and "<" not in getattr(value, "__qualname__", "<"):
+        return _name_of(value)
+    text = repr(value)
+    # Of functions without a name and of the user's own objects Python shows no code.
+    return name if name is not None and re.search(r" at 0x[0-9a-f]+>|^<", text) else text
 
 
-def _metric_as_code(metric: MetricField) -> str:
-    """A constant metric by its numbers; of others, the text only says which it is."""
+def _spoken(name: str, value: Any) -> str:
+    return as_code(value, name)
+
+
+def _defined(value: Any) -> str:
+    """The right-hand side of a line that defines what an expression only names."""
+    if isinstance(value, MetricField) and to_numpy(value.packed).size <= _WRITTEN_OUT:
+        grid, packed = as_code(value.grid), _array_as_code(to_numpy(value.packed))
+        if _options_of(value.packed).startswith(", xp="):
+            packed = f"{_library_of(value.packed)}.asarray({packed})"
+        return f"riemann_lne.MetricField.from_packed({grid}, {packed})"
+    return f"...  # as given to the search: {shown(value)}"
+
+
+def _array_as_code(value: np.ndarray) -> str:
+    text = np.array2string(value, separator=", ", threshold=value.size + 1, floatmode="unique")
+    text = re.sub(r"\b(nan|inf)\b", r"numpy.\1", " ".join(text.split()))
+    plain = value.size and value.dtype in (np.float64, np.int64, np.bool_)
+    return f"numpy.array({text})" if plain else f"numpy.array({text}, dtype='{value.dtype}')"
+
+
+def _metric_as_code(metric: MetricField, name: str | None) -> str:
+    """A constant metric by its numbers; others by the name, or by text that says which it is."""
     first = (slice(None),) + (0,) * metric.n
     values = to_numpy(metric.packed)
     if not np.all(values == values[first].reshape(-1, *(1,) * metric.n)):
-        return f"<{metric!r}, as given to the search>"
+        if name is not None:
+            return name
+        defined = _defined(metric)
+        return f"<{metric!r}, as given to the search>" if defined.startswith("...") else defined
     rows = to_numpy(metric.components)[(slice(None), *first)]
+    options = _options_of(metric.packed)
     if np.array_equal(rows, np.eye(metric.n)):
-        return f"riemann_lne.flat_metric({as_code(metric.grid)})"
+        return f"riemann_lne.flat_metric({as_code(metric.grid)}{options})"
     return (
         f"riemann_lne.MetricField.from_function({as_code(metric.grid)}, "
-        f"lambda *x: {[[float(v) for v in row] for row in rows]})"
+        f"lambda *x: {[[float(v) for v in row] for row in rows]}{options})"
     )
+
+
+def _library_of(array: Any) -> str:
+    return type(array).__module__.split(".")[0]
+
+
+def _options_of(array: Any) -> str:
+    """Arguments for the array library and the precision, where they are not the usual ones."""
+    library, kind = _library_of(array), dtype_name(array)
+    if library == "numpy":
+        return "" if kind == "float64" else f", dtype=numpy.{kind}"
+    return f", xp={library}, dtype={library}.{kind}"
 
 
 def _name_of(function: Callable[..., Any]) -> str:
     module = getattr(function, "__module__", "")
     name = getattr(function, "__qualname__", repr(function))
-    if _other_package(function):
+    if _other_module(function):
         return f"{module}.{name}"
     if module.startswith("riemann_lne.testing"):
         return f"riemann_lne.testing.{name}"
@@ -231,10 +324,12 @@ def _name_of(function: Callable[..., Any]) -> str:
     return f"{package}.{name}" if hasattr(top, name) else f"{package}.{room}.{name}"
 
 
-def _other_package(function: Callable[..., Any]) -> list[str]:
-    """The module of a function from another package; a test file's own functions are in scope."""
-    module = getattr(function, "__module__", "")
-    return [module] if "." in module and not module.startswith("riemann_lne.") else []
+def _other_module(function: Callable[..., Any]) -> list[str]:
+    """The module of a function from elsewhere; a test file's own functions are in scope."""
+    module = str(getattr(function, "__module__", None) or "")
+    last = module.split(".")[-1]
+    in_scope = last.startswith("test_") or last.endswith("_test") or last in _IN_SCOPE
+    return [] if in_scope or module.startswith("riemann_lne.") else [module]
 
 
 def _numbers_in(value: Any, kind: type) -> Iterator[Place]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from ..checks import count, number, shown
-from ..errors import InvalidArgumentError, RiemannLNEError
+from ..errors import InvalidArgumentError
 from ..metrics import MetricField
 from ..symmetric import RotationalMetric
-from ._hypothesis import hypothesis
+from ._hypothesis import DrawsNothingError, drawing, hypothesis
 from .local_search import built, climb, vary, vector_space
-from .recipes import Recipe, as_code, rebuilt, recipe_of
+from .recipes import Recipe, as_code, rebuilt, recipe_of, with_imports
 from .stability import violation
 
 _LEAST = 4
@@ -59,7 +60,7 @@ class Counterexample:
         recipe = recipe_of(self.example)
         if recipe is not None:
             return recipe.script
-        return f"import numpy\nimport riemann_lne\n\nexample = {as_code(self.example)}"
+        return with_imports(f"example = {as_code(self.example)}")
 
     def __str__(self) -> str:
         return (
@@ -74,34 +75,33 @@ class _Watch:
 
     def __init__(self, property: Callable[[Any], Any]) -> None:
         self.property = property
+        self.drawing = False
         self.evaluations = 0
         self.best: dict[Any, tuple[float, Any]] = {}
 
     def __call__(self, example: Any) -> tuple[float, str]:
         self.evaluations += 1
-        excess, reason = _asked(self.property, example)
+        excess, reason = self.ask(example)
         key = _kind_of(example)
         if key not in self.best or excess > self.best[key][0]:
             self.best[key] = excess, example
         return excess, reason
 
+    def ask(self, example: Any) -> tuple[float, str]:
+        """The answer, not counted."""
+        if self.drawing:
+            return violation(self.property, example)
+        with warnings.catch_warnings():
+            # ``assume`` is meant here, too, though Hypothesis does not draw.
+            warnings.simplefilter("ignore", hypothesis.errors.HypothesisDeprecationWarning)
+            try:
+                return violation(self.property, example)
+            except hypothesis.errors.UnsatisfiedAssumption:
+                return -math.inf, "the property's assumptions leave this example out"
+
     def leaders(self) -> list[tuple[float, Any]]:
         """The best example of each kind with its excess, the best first."""
         return sorted(self.best.values(), key=lambda pair: -pair[0])
-
-
-def _asked(property: Callable[[Any], Any], example: Any) -> tuple[float, str]:
-    """The property's answer; an error of another kind than AssertionError is the property's own."""
-    try:
-        return violation(property, example)
-    except RiemannLNEError:
-        raise
-    except Exception as error:
-        raise InvalidArgumentError(
-            f"the property broke off with {type(error).__name__}: {error}, for the example "
-            f"{as_code(example)}; make it answer for every example that the strategy draws: it "
-            "returns a number or a boolean, or raises AssertionError"
-        ) from error
 
 
 def _kind_of(example: Any) -> Any:
@@ -154,6 +154,7 @@ def find_counterexample(
     InvalidArgumentError
         If ``strategy`` is none or draws nothing; if the property returns something else, breaks
         off, or is violated by the background itself of which the strategy draws perturbations.
+        An example that ``hypothesis.assume`` leaves out counts as one that does not violate it.
 
     Examples
     --------
@@ -169,10 +170,9 @@ def find_counterexample(
             f"strategy = {shown(strategy)}; give a strategy, such as "
             "riemann_lne.testing.perturbations()"
         )
-    number(at_least, "at_least")
-    count(max_examples, "max_examples", least=1)
-    for name, value in (("local", local), ("shrink", shrink), ("seed", seed)):
-        count(value, name)
+    at_least = number(at_least, "at_least")
+    max_examples, seed = count(max_examples, "max_examples", least=1), count(seed, "seed")
+    local, shrink = count(local, "local"), count(shrink, "shrink")
     begun, watch = time.perf_counter(), _Watch(property)
     found = _by_drawing(watch, strategy, at_least, max_examples, shrink, seed)
     how = "drawing"
@@ -181,7 +181,7 @@ def find_counterexample(
     if found is None:
         return None
     _require_background(watch, found, at_least)
-    excess, reason = violation(property, found)
+    excess, reason = watch.ask(found)
     return Counterexample(
         found, excess, reason, how, watch.evaluations, time.perf_counter() - begun
     )
@@ -205,15 +205,22 @@ def _require_background(watch: _Watch, found: Any, at_least: float) -> None:
 def _by_drawing(
     watch: _Watch, strategy: Any, at_least: float, max_examples: int, shrink: int, seed: int
 ) -> Any | None:
+    nothing: list[DrawsNothingError] = []
     for k, part in enumerate(parts := _parts(strategy, max_examples)):
         options = (at_least, max_examples // len(parts), seed + _APART * k)
-        found = _draw(watch, part, *options, shrinks=False)
+        try:
+            found = _draw(watch, part, *options, shrinks=False)
+        except DrawsNothingError as error:
+            nothing.append(error)  # another alternative may draw
+            continue
         if found is None:
             continue
         if recipe_of(found) is not None:
             # Each evaluation may be a whole flow: shrink by the recipe, within the budget.
             return _shrunk(watch, found, at_least, shrink)
         return _draw(watch, part, *options, shrinks=True)
+    if len(nothing) == len(parts):
+        raise nothing[0]
     return None
 
 
@@ -235,7 +242,7 @@ def _draw(
     phases = [hypothesis.Phase.generate, hypothesis.Phase.target]
 
     class ViolatedError(Exception):
-        pass
+        of_the_search = True
 
     @hypothesis.seed(seed)
     @hypothesis.settings(
@@ -258,21 +265,18 @@ def _draw(
             smallest[:] = [example]
             raise ViolatedError
 
+    watch.drawing = True
     try:
-        attempt()
+        drawing(attempt, strategy)
     except ViolatedError:
         return smallest[0]
     except hypothesis.errors.Flaky as error:
         raise InvalidArgumentError(
             f"the property {shown(watch.property)} gives different answers for the same example: "
-            "make "
-            "it depend on the example alone (no random numbers, no state)"
+            "make it depend on the example alone (no random numbers, no state)"
         ) from error
-    except hypothesis.errors.HypothesisException as error:
-        raise InvalidArgumentError(
-            f"the strategy {shown(strategy)} draws no example: its conditions cannot be met "
-            f"({error}); give one that draws, with conditions that are met more often"
-        ) from error
+    finally:
+        watch.drawing = False
     return None
 
 
@@ -281,6 +285,8 @@ def _by_local_search(
 ) -> Any | None:
     """Vary the best examples; the shrunk find, or None."""
     leaders = watch.leaders()
+    if not leaders:
+        return None
     if all(recipe_of(example) is not None for _, example in leaders):
         found = vary(watch, leaders, at_least, budget, np.random.default_rng(seed))
     else:

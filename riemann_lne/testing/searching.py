@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..checks import count, shown
+import numpy as np
+
+from ..checks import count, number, shown
 from ..errors import CheckFailedError, InvalidArgumentError
 from ..flows.base import Flow
 from ..grids import Grid
 from ..metrics import MetricField
 from .evolutions import Evolution
+from .findings import is_number
 from .kinds import Kind
 from .search import Counterexample, find_counterexample, is_like
 from .sizes import Norm
@@ -146,7 +149,8 @@ def check_stability(
 
 def as_state(background: Any) -> Any:
     """A background as a state: grids and dimensions stand for flat metrics."""
-    return as_background(background) if isinstance(background, (Grid, int)) else background
+    whole = is_number(background) and not isinstance(background, (float, np.floating))
+    return as_background(background) if isinstance(background, Grid) or whole else background
 
 
 def strategy_of_starts(base: Any, perturbed: Any, norm: Any, kinds: Any) -> Any:
@@ -157,9 +161,11 @@ def strategy_of_starts(base: Any, perturbed: Any, norm: Any, kinds: Any) -> Any:
     InvalidArgumentError
         If a size or kinds are given for states of which no perturbations are known.
     """
-    sized = isinstance(perturbed, (int, float))
+    sized = is_number(perturbed)
     if isinstance(base, MetricField):
-        return perturbations(base, float(perturbed), norm, kinds) if sized else perturbed
+        return (
+            perturbations(base, number(perturbed, "perturbed"), norm, kinds) if sized else perturbed
+        )
     if sized or kinds is not None:
         raise InvalidArgumentError(
             f"perturbed = {shown(perturbed)}, kinds = {shown(kinds)}, for the background "

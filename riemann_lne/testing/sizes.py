@@ -10,10 +10,12 @@ import numpy as np
 
 from ..analysis.norms import l2_norm, sup_norm
 from ..arrays import to_numpy
+from ..checks import shown
 from ..coefficients import Order
-from ..errors import InvalidArgumentError, ShapeError, UnknownNameError
+from ..errors import DTypeError, InvalidArgumentError, ShapeError, UnknownNameError
 from ..metrics import MetricField
 from ..stencils import gradient
+from .findings import answer
 
 Norm: TypeAlias = str | tuple[str, int] | Callable[[MetricField, MetricField], float]
 """A name, ("ck", k), ("sobolev", k), or a function (metric, background) -> float."""
@@ -63,8 +65,9 @@ def perturbation_size(
 
     Raises
     ------
-    UnknownNameError, ShapeError
-        If there is no such norm, or the grids differ.
+    UnknownNameError, InvalidArgumentError, DTypeError, ShapeError
+        If there is no such norm, a function given as norm breaks off or returns no number, one of
+        the two is no metric, or the grids differ.
 
     Examples
     --------
@@ -76,6 +79,9 @@ def perturbation_size(
     >>> round(perturbation_size(g, flat_metric(grid), ("ck", 1), "fourier"), 12)
     0.1
     """
+    for name, value in (("metric", metric), ("background", background)):
+        if not isinstance(value, MetricField):
+            raise DTypeError(f"{name} = {shown(value)}; give a MetricField")
     if metric.grid != background.grid:
         raise ShapeError(f"metric on {metric.grid}, background on {background.grid}: use one grid")
     if callable(norm):
@@ -125,7 +131,8 @@ def require_bound(norm: Norm, background: MetricField, size: float) -> Norm:
 
 
 def _number_of(norm: Any, metric: MetricField, background: MetricField) -> float:
-    value = norm(metric, background)
+    advice = "give a function (metric, background) that returns a number for every metric"
+    value = answer(norm, f"the norm {shown(norm)}", advice, metric, background)
     try:
         return float(value)
     except (TypeError, ValueError) as error:
@@ -135,10 +142,11 @@ def _number_of(norm: Any, metric: MetricField, background: MetricField) -> float
 
 
 def _split(norm: Any) -> tuple[str, int]:
-    name, degree = norm if isinstance(norm, tuple) and len(norm) == 2 else (norm, 0)
+    name, degree = norm if isinstance(norm, (tuple, list)) and len(norm) == 2 else (norm, 0)
     if name not in NAMES:
         raise UnknownNameError("norm", name, NAMES)
-    if name in ("ck", "sobolev") and not (isinstance(degree, int) and 1 <= degree <= 4):
+    whole = isinstance(degree, (int, np.integer)) and not isinstance(degree, bool)
+    if name in ("ck", "sobolev") and not (whole and 1 <= degree <= 4):
         raise InvalidArgumentError(
             f"norm = {norm!r}; give the number of derivatives, 1 to 4, as in ({name!r}, 2)"
         )

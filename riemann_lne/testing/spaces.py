@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from .. import checks
 from ..errors import InvalidArgumentError
 
 
@@ -21,7 +21,10 @@ class Reals:
     shape: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low <= self.high):
+        for name in ("low", "high"):
+            object.__setattr__(self, name, checks.number(getattr(self, name), name))
+        object.__setattr__(self, "shape", shape_of(self.shape))
+        if self.low > self.high:
             raise InvalidArgumentError(
                 f"[{self.low}, {self.high}] is no range; give finite numbers, low <= high"
             )
@@ -40,6 +43,9 @@ class Whole:
     shape: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            object.__setattr__(self, name, checks.count(getattr(self, name), name, least=None))
+        object.__setattr__(self, "shape", shape_of(self.shape))
         if self.low > self.high:
             raise InvalidArgumentError(f"[{self.low}, {self.high}] is no range; give low <= high")
 
@@ -54,12 +60,24 @@ class Choice:
 
     values: Sequence[Any]
 
+    def __post_init__(self) -> None:
+        if isinstance(self.values, str) or not isinstance(self.values, Sequence) or not self.values:
+            raise InvalidArgumentError(
+                f"values = {checks.shown(self.values)}; give at least one, in a tuple or list"
+            )
+
     def sample(self, rng: np.random.Generator) -> Any:
         """A uniform random choice."""
         return self.values[int(rng.integers(len(self.values)))]
 
 
 Space = Reals | Whole | Choice
+
+
+def shape_of(shape: Any) -> tuple[int, ...]:
+    """The shape, from one number or several."""
+    sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
+    return tuple(checks.count(size, f"shape[{k}]", least=1) for k, size in enumerate(sizes))
 
 
 def _nested(values: Any) -> Any:

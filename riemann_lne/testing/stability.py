@@ -26,6 +26,8 @@ from .evolutions import (
     require_run,
 )
 from .evolutions_closed import RotationalEvolution
+from .findings import answer, is_rejection, told
+from .recipes import as_code
 from .sizes import Norm
 
 Expectation: TypeAlias = str | Callable[[Any], Any]
@@ -127,7 +129,9 @@ class Experiment:
         if isinstance(self.evolution, GridEvolution):
             return self.evolution.size(state, self.background, self.norm or "sup")
         measure = self.norm if callable(self.norm) else self.evolution.distance
-        return float(measure(state, self.background))
+        advice = "give a function (state, background) that returns a number for every state"
+        value = answer(measure, f"the norm {shown(measure)}", advice, state, self.background)
+        return checks.number(value, f"the norm {shown(measure)} of a state")
 
     def finer(self) -> Experiment | None:
         """The experiment with a better resolution; None where the evolution has none."""
@@ -154,7 +158,7 @@ class Experiment:
             )
         limit = self._limit(run)
         distances = np.array([float(self.evolution.distance(m, limit)) for m in run.metrics])
-        rate, interval = _rate(np.asarray(run.t), distances)
+        rate, interval = _rate(np.asarray(run.t), distances, self._resolved())
         known = self.evolution.predicted_rate if isinstance(self.evolution, WithRate) else None
         predicted = None if known is None else known(limit)
         if predicted is None and self.expect == "decays":
@@ -171,6 +175,10 @@ class Experiment:
         return StabilityReport(
             not excess > 0, excess, reason, size, growth, final, rate, interval, predicted, run
         )
+
+    def _resolved(self) -> float:
+        """Distances below are the error of the steps."""
+        return max(_FLOOR, float(getattr(self.evolution, "resolved", 0.0)))
 
     def _limit(self, run: Any) -> Any:
         if callable(self.limit):
@@ -199,7 +207,7 @@ class Experiment:
     ) -> tuple[float, str]:
         """By how much the expectation is missed, and the sentence for it."""
         if callable(self.expect):
-            return violation(self.expect, run)
+            return violation(self.expect, run, "the expectation")
         if self.expect == "exists":
             return -1.0, f"exists until t = {self.until:.4g}"
         if self.expect == "bounded":
@@ -215,51 +223,70 @@ class Experiment:
             text = f"distance to the limit at the end is {final:.4g} of the largest on the way"
             return final / min(expected, 0.5) - 1.0, f"{text}; at most {min(expected, 0.5):.4g}"
         assert predicted is not None  # see judge
-        if size < _RESOLVED:
+        if size < max(_RESOLVED, self._resolved()):
             return -1.0, f"the size {size:.3g} is below what the steps resolve: no rate is fitted"
         if rate is None or interval is None:
             text = f"too little is left to fit; final distance {final:.3g} of the largest"
-            return (-1.0 if final < 1e-6 or last < _FLOOR else 1.0), text
+            return (-1.0 if final < 1e-6 or last < self._resolved() else 1.0), text
         # One in a hundred for the nonlinear part that is still there.
         text = f"rate {rate:.5g} in [{interval[0]:.5g}, {interval[1]:.5g}], slowest {predicted:.5g}"
         return (0.99 * predicted - interval[1]) / predicted, text
 
 
-def _rate(t: np.ndarray, d: np.ndarray) -> tuple[float | None, tuple[float, float] | None]:
-    """Fit over the last seven tenths of the times, above rounding."""
-    good = (t >= 0.3 * t[-1]) & (d > max(_FLOOR, 1e-10 * d.max()))
+def _rate(
+    t: np.ndarray, d: np.ndarray, resolved: float
+) -> tuple[float | None, tuple[float, float] | None]:
+    """Fit over the last seven tenths of the times, above the error of the steps and rounding."""
+    good = (t >= 0.3 * t[-1]) & (d > max(resolved, 1e-10 * d.max()))
     if good.sum() < 4:
         return None, None
     fit = fit_decay_rate(t[good], d[good])
     return fit.rate, fit.confidence_interval()
 
 
-def violation(property: Callable[[Any], Any], example: Any) -> tuple[float, str]:
+def violation(
+    property: Callable[[Any], Any], example: Any, name: str = "the property"
+) -> tuple[float, str]:
     """How far an example violates a property, and the text for it; not positive if it holds.
 
     A property raises AssertionError (a CheckFailedError says by how much), or returns None or a
     boolean (False: violated), or a number (positive: violated, by that).
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it returns something else, or breaks off with an error that is not the library's own.
     """
     try:
         result = property(example)
     except AssertionError as error:
         value = getattr(error, "value", None)
         return (float(value) if value and value > 0 else 1.0), str(error) or "assertion failed"
+    except RiemannLNEError:
+        raise
+    except Exception as error:
+        if is_rejection(error):
+            raise
+        raise InvalidArgumentError(
+            f"{name} broke off with {told(error)}, for the example {as_code(example)}; make it "
+            "answer for every example that the strategy draws: it returns a number or a boolean, "
+            "or raises AssertionError"
+        ) from error
     if isinstance(result, StabilityReport):
         return result.excess, result.reason
     if result is None or isinstance(result, (bool, np.bool_)):
         holds = result is None or bool(result)
-        return (-1.0, "holds") if holds else (1.0, "the property is False")
+        return (-1.0, "holds") if holds else (1.0, f"{name} is False")
     try:
         value = float(result)
     except (TypeError, ValueError) as error:
         raise InvalidArgumentError(
-            f"the property returned a {type(result).__name__}; return None, a boolean, or a number "
+            f"{name} returned a {type(result).__name__}; return None, a boolean, or a number "
             "that is positive where it is violated, or raise AssertionError"
         ) from error
     if math.isnan(value):
-        return math.inf, "the property is NaN"
-    return value, f"the property is {value:.6g}"
+        return math.inf, f"{name} is NaN"
+    return value, f"{name} is {value:.6g}"
 
 
 def experiment(

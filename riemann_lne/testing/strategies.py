@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..checks import count, number, shown
 from ..errors import InvalidArgumentError
 from ..grids import Grid
-from ..metrics import MetricField, perturbed_euclidean
+from ..metrics import perturbed_euclidean
 from ._hypothesis import st
+from .findings import is_number
+from .recipes import DrawnMetric, Recipe, drawn
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
@@ -93,13 +96,13 @@ def near_euclidean_metrics(
     where: Grid | int | SearchStrategy[Grid],
     amplitude: float = 0.2,
     modes: int = 1,
-) -> SearchStrategy[MetricField]:
+) -> SearchStrategy[DrawnMetric]:
     """Smooth random metrics g_ij = delta_ij + h_ij with |eigenvalues of h| <= amplitude.
 
     h is a trigonometric polynomial with wave numbers |m_a| <= modes along every axis, Euclidean on
     the boundary of bounded axes (see ``perturbed_euclidean``); its size is drawn from
     [0, amplitude] and shrinks to the Euclidean metric. Components have the shape
-    (n, n, *grid.shape) and are dimensionless.
+    (n, n, *grid.shape) and are dimensionless. They print as code.
 
     Parameters
     ----------
@@ -112,12 +115,13 @@ def near_euclidean_metrics(
 
     Returns
     -------
-    strategy of MetricField, NumPy, float64
+    strategy of DrawnMetric, NumPy, float64
+        Metrics with a ``recipe``.
 
     Raises
     ------
     InvalidArgumentError
-        If the amplitude is not in [0, 1) or modes < 1.
+        If the amplitude is not in [0, 1), modes < 1, or ``where`` is none of these.
 
     Examples
     --------
@@ -128,23 +132,23 @@ def near_euclidean_metrics(
     ...     assert 0.7 <= g.volume() / (2 * np.pi) ** 2 <= 1.3
     >>> volume_is_near_that_of_the_flat_torus()
     """
-    if not 0 <= amplitude < 1:
-        raise InvalidArgumentError(f"amplitude = {amplitude}; it must lie in [0, 1)")
-    if modes < 1:
-        raise InvalidArgumentError(f"modes = {modes}; at least 1 is needed")
-    if isinstance(where, int):
-        places: SearchStrategy[Grid] = st.just(Grid.torus((8,) * where))
+    most, waves = number(amplitude, "amplitude", least=0, below=1), count(modes, "modes", least=1)
+    if is_number(where):
+        places: SearchStrategy[Grid] = st.just(Grid.torus((8,) * count(where, "where", least=1)))
     elif isinstance(where, Grid):
         places = st.just(where)
-    else:
+    elif isinstance(where, st.SearchStrategy):
         places = where
-    return st.builds(
-        perturbed_euclidean,
-        places,
-        amplitude=st.floats(0.0, amplitude),
-        seed=st.integers(0, 2**32 - 1),
-        modes=st.just(modes),
-    )
+    else:
+        raise InvalidArgumentError(
+            f"where = {shown(where)}; give a Grid, a dimension, or a strategy of grids"
+        )
+
+    def made(grid: Grid, size: float, seed: int) -> DrawnMetric:
+        arguments = {"grid": grid, "amplitude": size, "seed": seed, "modes": waves}
+        return drawn(Recipe(perturbed_euclidean, arguments, {"amplitude": (0.0, most)}))
+
+    return st.builds(made, places, st.floats(0.0, most), st.integers(0, 2**32 - 1))
 
 
 def weight_vectors(

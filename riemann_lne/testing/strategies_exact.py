@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import exact
-from ..errors import InvalidArgumentError
+from ..checks import count, shown
+from ..errors import DTypeError, InvalidArgumentError
 from ..exact import ExactSolution
 from ..grids import Grid
 from ._hypothesis import st
@@ -27,14 +28,16 @@ class DrawnSolution:
     t : float
         In the unit length^2.
     code : str
+        An expression for the solution.
     """
 
     solution: ExactSolution
     t: float
-    code: str
+    code: str = ""
 
     def __repr__(self) -> str:
-        return f"({self.code}, t={self.t!r})"
+        code = self.code or repr(self.solution)
+        return f"riemann_lne.testing.DrawnSolution({code}, {self.t!r})"
 
 
 def exact_solutions(
@@ -71,9 +74,9 @@ def exact_solutions(
     """
     if solves not in (None, "ricci", "ricci-deturck"):
         raise InvalidArgumentError(f"solves = {solves!r}; give 'ricci', 'ricci-deturck' or None")
-    if n is not None and n not in (2, 3, 4):
+    if n is not None and count(n, "n") not in (2, 3, 4):
         raise InvalidArgumentError(f"n = {n}; exact solutions have 2 to 4 dimensions")
-    sizes = [n] if n is not None else [2, 3, 4]
+    sizes = [int(n)] if n is not None else [2, 3, 4]
     mode = st.integers(-2, 2)
     families: list[Callable[[Any], tuple[str, ExactSolution, float]]] = []
 
@@ -137,6 +140,11 @@ def diffeomorphisms(grid: Grid) -> SearchStrategy[Diffeomorphism]:
 
     They shrink to the identity, and print as code.
 
+    Raises
+    ------
+    DTypeError
+        If ``grid`` is no Grid.
+
     Examples
     --------
     >>> from hypothesis import given, settings
@@ -149,6 +157,8 @@ def diffeomorphisms(grid: Grid) -> SearchStrategy[Diffeomorphism]:
     ...     assert (j[0, 0] * j[1, 1] - j[0, 1] * j[1, 0] > 0).all()
     >>> maps_do_not_fold()
     """
+    if not isinstance(grid, Grid):
+        raise DTypeError(f"grid = {shown(grid)}; give a Grid, such as Grid.torus((24, 24))")
     n = grid.ndim
     waves = st.tuples(*[st.tuples(*[st.integers(-2, 2)] * n)] * n)
     phases = st.tuples(*[st.floats(0.0, 6.28)] * n)

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ..checks import number, shown
 from ..errors import InvalidArgumentError
 from ..grids import Grid
 from ..metrics import MetricField, flat_metric
 from ._hypothesis import st
-from .kinds import Kind, applicable_kinds, find_kind
+from .findings import is_number
+from .kinds import Kind, kinds_of
 from .perturbed import perturbation_recipe
 from .recipes import DrawnMetric, drawn
 from .sizes import Norm, require_bound
@@ -70,22 +72,19 @@ def perturbations(
     ...     assert 0.7 < g.volume() / 39.478 < 1.3
     >>> volume_is_near_that_of_the_flat_torus()
     """
-    base = as_background(background)
-    if not (isinstance(size, (int, float)) and 0 < size < float("inf")):
-        raise InvalidArgumentError(f"size = {size!r}; a positive finite number is needed")
-    require_bound(norm, base, size)
-    families = applicable_kinds(base) if kinds is None else [find_kind(k) for k in kinds]
-    if not families:
-        raise InvalidArgumentError(f"kinds = {kinds!r}; name at least one kind of perturbation")
+    base, largest = as_background(background), number(size, "size", above=0)
+    base.require_riemannian("a strategy of perturbations")
+    require_bound(norm, base, largest)
+    families = kinds_of(base, kinds)
 
     @st.composite
     def build(draw: DrawFn, kind: Kind) -> DrawnMetric:
-        spaces = kind.parameters(base)
+        spaces = kind.spaces(base)
         parameters = {name: draw(strategy_of(space)) for name, space in spaces.items()}
-        amount = float(size) if fixed_size else draw(st.floats(0.0, float(size)))
+        amount = largest if fixed_size else draw(st.floats(0.0, largest))
         recipe = perturbation_recipe(base, kind, amount, norm, parameters)
         # A local search may go up to the bound, wherever this example is, or leaves the size alone.
-        ranges = {**recipe.ranges, "size": (0.0, float(size))}
+        ranges = {**recipe.ranges, "size": (0.0, largest)}
         if fixed_size:
             del ranges["size"]
         return drawn(replace(recipe, ranges=ranges))
@@ -106,10 +105,10 @@ def as_background(background: MetricField | Grid | int) -> MetricField:
         return background
     if isinstance(background, Grid):
         return flat_metric(background)
-    if isinstance(background, int) and 1 <= background <= 4:
-        return flat_metric(Grid.torus((12,) * background))
+    if is_number(background) and background in (1, 2, 3, 4):
+        return flat_metric(Grid.torus((12,) * int(background)))
     raise InvalidArgumentError(
-        f"background = {background!r}; give a MetricField, a Grid, or a dimension from 1 to 4"
+        f"background = {shown(background)}; give a MetricField, a Grid, or a dimension from 1 to 4"
     )
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InvalidArgumentError, UnknownNameError
+from .. import checks
+from ..errors import UnknownNameError
 from ._hypothesis import st
+from .findings import names_in, sequence
+from .spaces import shape_of
 from .weight_kinds import WEIGHTS, weights_of_kind
 
 if TYPE_CHECKING:
@@ -42,7 +45,8 @@ def weight_tensors(
     Raises
     ------
     InvalidArgumentError, UnknownNameError
-        If the scale is not positive and finite, or a kind is not known.
+        If the shape is none, the scale is not positive and finite, or a kind or the dtype is not
+        known.
 
     Examples
     --------
@@ -53,24 +57,29 @@ def weight_tensors(
     ...     assert w.shape == (4, 3) and np.isfinite(w).all()
     >>> all_are_finite()
     """
-    if not (math.isfinite(scale) and scale > 0):
-        raise InvalidArgumentError(f"scale = {scale}; a positive finite number is needed")
-    for kind in kinds:
+    scale, number_kind = checks.number(scale, "scale", above=0), _floating(dtype)
+    names = list(sequence(names_in(kinds, "kinds"), "kinds"))
+    for kind in names:
         if kind not in WEIGHTS:
             raise UnknownNameError("kind of weights", kind, WEIGHTS)
-    shapes = shape if isinstance(shape, st.SearchStrategy) else st.just(tuple(shape))
+    shapes = shape if isinstance(shape, st.SearchStrategy) else st.just(shape_of(shape))
 
     @st.composite
     def build(draw: DrawFn) -> np.ndarray:
-        size = tuple(int(s) for s in draw(shapes))
-        kind = draw(st.sampled_from(list(kinds)))
+        size = shape_of(draw(shapes))
+        kind = draw(st.sampled_from(names))
         if kind == "zero":
-            return np.zeros(size, dtype=dtype)
+            return np.zeros(size, dtype=number_kind)
         seed = draw(st.integers(0, 2**32 - 1))
         amount = draw(st.floats(0.0, scale, allow_subnormal=False))
-        return np.asarray(amount * weights_of_kind(kind, size, seed)).astype(dtype)
+        return np.asarray(amount * weights_of_kind(kind, size, seed)).astype(number_kind)
 
     return build()
+
+
+def _floating(dtype: Any) -> str:
+    name = dtype if isinstance(dtype, str) else getattr(dtype, "name", None)
+    return checks.choice(name or getattr(dtype, "__name__", dtype), "dtype", ("float32", "float64"))
 
 
 def gradients(
@@ -78,24 +87,30 @@ def gradients(
 ) -> SearchStrategy[np.ndarray]:
     """Gradients: dense, sparse, zero, and of any size from 1e-12 to ``largest``.
 
+    Raises
+    ------
+    InvalidArgumentError, UnknownNameError
+        If the shape is none, ``largest`` is below 1e-12, or the dtype is not known.
+
     Examples
     --------
     >>> from hypothesis import find
     >>> bool(find(gradients((3,)), lambda v: (v == 0).all()).any())
     False
     """
-    size = tuple(int(s) for s in shape)
+    size, number_kind = shape_of(shape), _floating(dtype)
+    highest = math.log10(checks.number(largest, "largest", least=1e-12))
 
     @st.composite
     def build(draw: DrawFn) -> np.ndarray:
         kind = draw(st.sampled_from(["zero", "dense", "sparse"]))
         if kind == "zero":
-            return np.zeros(size, dtype=dtype)
+            return np.zeros(size, dtype=number_kind)
         rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-        scale = 10.0 ** draw(st.floats(-12.0, math.log10(largest)))
+        scale = 10.0 ** draw(st.floats(-12.0, highest))
         values = rng.normal(size=size)
         if kind == "sparse":
             values = values * (rng.random(size) < 0.1)
-        return np.asarray(scale * values).astype(dtype)
+        return np.asarray(scale * values).astype(number_kind)
 
     return build()

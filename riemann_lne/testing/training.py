@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..arrays import like, to_numpy
-from ..checks import choice, count, number
-from ..errors import CheckFailedError, InvalidArgumentError
+from ..checks import choice, count, number, require_members, shown
+from ..errors import CheckFailedError, DTypeError, InvalidArgumentError, RiemannLNEError
 from ..lne import LNEMetric, auto_tau
-from .findings import CheckReport
+from .findings import CheckReport, told
 from .weight_kinds import WEIGHTS, weights_of_kind
+
+_MINIMAL = """\
+    class Model:
+        def state_dict(self): ...               # names with arrays
+        def load_state_dict(self, state): ...
+        def named_parameters(self): ...         # pairs of a name and an array
+"""
 
 
 @dataclass(frozen=True)
@@ -47,8 +55,9 @@ class TrainingLimits:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value is not None and not value > 0:
-                raise InvalidArgumentError(f"{name} = {value}; a positive bound, or None")
+            # Infinity is a bound, too: the quantity is measured and never too large.
+            if value is not None and value != math.inf:
+                number(value, name, above=0)
 
 
 @dataclass(frozen=True)
@@ -123,13 +132,26 @@ def check_training_stability(
     Raises
     ------
     CheckFailedError
-        With the failing draw of fewest steps, its layer, and the numbers.
+        With the failing draw of fewest steps, its layer, and the numbers; also where ``step``
+        breaks off.
+    DTypeError
+        If ``model`` or one of ``state`` lacks a method, or ``step`` or ``select`` is no function.
     InvalidArgumentError
-        If no parameter is selected, or the arguments make no sense.
+        If no parameter is selected, the arguments make no sense, a weight is not finite at the
+        start, or ``step`` replaces parameters by others or returns a loss that is no number.
     """
-    count(steps, "steps", least=1)
-    count(draws, "draws", least=1)
-    number(target, "target", above=0.0)
+    steps, draws = count(steps, "steps", least=1), count(draws, "draws", least=1)
+    number(target, "target", above=0.0, below=1.0)
+    seed = count(seed, "seed")
+    for name, function in (("step", step), ("select", select)):
+        if not (callable(function) or function is select is None):
+            raise DTypeError(f"{name} = {shown(function)}; give a function")
+    state = list(state) if not hasattr(state, "state_dict") else [state]
+    for name, value in (("model", model), *((f"state[{k}]", s) for k, s in enumerate(state))):
+        members = {"state_dict": None, "load_state_dict": None}
+        if value is model:
+            members["named_parameters"] = None
+        require_members(value, name, members, "an object such as a torch module", _MINIMAL)
     for name, values in (("scales", scales), ("loss_scales", loss_scales)):
         if not [number(v, f"{name}[{k}]") for k, v in enumerate(values)]:
             raise InvalidArgumentError(f"{name} is empty; give at least one number")
@@ -147,6 +169,13 @@ def check_training_stability(
             "no parameter is selected; give select=lambda name, parameter: ... that is true for "
             "the latent weights"
         )
+    _require_taus(tau, names)
+    for name in names:
+        if not np.all(np.isfinite(np.asarray(to_numpy(kept[name])))):
+            raise InvalidArgumentError(
+                f"the weights of layer {name!r} are not finite before the first step; begin with "
+                "finite weights"
+            )
     watch = _Watch(bounds, tau, target, names)
     try:
         for draw in _draws(draws, scales, loss_scales, weights, seed):
@@ -157,14 +186,46 @@ def check_training_stability(
             rng = np.random.default_rng(draw.batch_seed)
             extra = () if tuple(loss_scales) == (1.0,) else (draw.loss_scale,)
             for k in range(steps):
-                loss = step(model, rng, *extra)
+                try:
+                    loss = step(model, rng, *extra)
+                except (RiemannLNEError, AssertionError):
+                    raise
+                except Exception as error:
+                    raise CheckFailedError(
+                        f"the training breaks off in step {k + 1} with {told(error)} ({draw}); "
+                        f"step takes (model, rng{', loss_scale' if extra else ''})",
+                        None,
+                    ) from error
                 if not watch.after(model, draw, k, loss):
                     break
-    finally:
-        model.load_state_dict(kept)
-        for other, saved in others:
-            other.load_state_dict(saved)
+    except BaseException:
+        # A step that exchanged layers leaves a model that cannot be put back: its error says so.
+        with suppress(Exception):
+            _put_back(model, kept, others)
+        raise
+    _put_back(model, kept, others)
     return watch.report()
+
+
+def _put_back(model: Any, kept: Any, others: Sequence[tuple[Any, Any]]) -> None:
+    model.load_state_dict(kept)
+    for other, saved in others:
+        other.load_state_dict(saved)
+
+
+def _require_taus(tau: Any, names: Sequence[str]) -> None:
+    """Raise InvalidArgumentError if there is no temperature for one of the layers."""
+    if isinstance(tau, str) and tau == "auto":
+        return
+    if not isinstance(tau, Mapping):
+        number(tau, "tau", above=0)
+        return
+    for name in names:
+        if name not in tau:
+            raise InvalidArgumentError(
+                f"tau has no entry for the layer {name!r}; give one for each of {sorted(names)}"
+            )
+        number(tau[name], f"tau[{name!r}]", above=0)
 
 
 def _draws(
@@ -215,6 +276,15 @@ def _copy_tree(value: Any) -> Any:
     return _copy(value)
 
 
+def _loss(loss: Any) -> float:
+    try:
+        return float(to_numpy(loss)) if hasattr(loss, "dtype") else float(loss)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(
+            f"step returned {shown(loss)} as its loss; return one number, or nothing"
+        ) from error
+
+
 class _Watch:
     """Measures after every step, keeps the largest values, and the shortest failure."""
 
@@ -242,6 +312,12 @@ class _Watch:
 
     def _weights(self, model: Any) -> dict[str, np.ndarray]:
         found = dict(model.named_parameters())
+        gone = [name for name in self.names if name not in found]
+        if gone:
+            raise InvalidArgumentError(
+                f"step replaced the parameters: {gone[0]!r} is no longer one of the model's; let "
+                "it change their values only, or give the model as it is afterwards"
+            )
         return {name: np.array(to_numpy(found[name]), dtype=float).ravel() for name in self.names}
 
     def after(self, model: Any, draw: Draw, k: int, loss: Any) -> bool:
@@ -260,7 +336,7 @@ class _Watch:
             old = self.before[name]
             good &= self._measure(name, w, old, gradients[name], where, k)
         if loss is not None and self.bounds.loss is not None:
-            value = float(to_numpy(loss)) if hasattr(loss, "dtype") else float(loss)
+            value = _loss(loss)
             good &= self._note("loss", value, self.bounds.loss, f"step {k + 1}, {draw}", k)
         self.before = now
         return good

@@ -41,6 +41,16 @@ def test_no_sphere_near_the_round_one_is_unstable(flow: Any) -> None:
     assert result.worst.holds
 
 
+def test_no_rate_is_fitted_to_the_error_of_the_steps() -> None:
+    """Once reported: a start without the slowest mode, soon at a millionth, where it stays."""
+    start = kit.perturbed_sphere(24, 0.02, (), (0.5, 0.0, 1.0))
+    for until in (0.4, 1.0):
+        report = kit.judge_stability(
+            start, SPHERE, kit.RotationalEvolution(), until=until, expect="decays"
+        )
+        assert report.holds, report.reason
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_no_sphere_is_unstable_in_a_hundred_draws(seed: int) -> None:

@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from riemann_lne.errors import CheckFailedError, InvalidArgumentError, UnknownNameError
+from riemann_lne.errors import (
+    CheckFailedError,
+    DTypeError,
+    InvalidArgumentError,
+    RiemannLNEError,
+    UnknownNameError,
+)
 from riemann_lne.testing import TrainingLimits, check_training_stability
 
 torch = pytest.importorskip("torch")
@@ -111,3 +117,64 @@ def test_bad_requests_are_named() -> None:
         check_training_stability(step, model, steps=0)
     with pytest.raises(InvalidArgumentError, match="flip_rate"):
         TrainingLimits(flip_rate=-1.0)
+
+
+def nothing(model: Any, rng: np.random.Generator) -> None:
+    pass
+
+
+def adds_a_layer(model: Any, rng: np.random.Generator) -> None:
+    model[0] = torch.nn.Linear(6, 8)  # no longer the quantised layer
+
+
+def loses_its_batch(model: Any, rng: np.random.Generator) -> None:
+    raise KeyError("batch")
+
+
+@pytest.mark.parametrize(
+    ("step", "options", "says"),
+    [
+        (loses_its_batch, {}, r"breaks off in step 1 with KeyError: 'batch' \(Draw\("),
+        (lambda model: None, {}, r"TypeError.*step takes \(model, rng\)"),
+        (adds_a_layer, {}, "replaced the parameters: '0.parametr"),
+        (lambda model, rng: "low", {"limits": TrainingLimits(loss=1.0)}, "'low' as its loss"),
+        (3, {}, "step = 3"),
+        (nothing, {"tau": "autoo"}, "tau = 'autoo'"),
+        (nothing, {"tau": {}}, "tau has no entry for the layer"),
+        (nothing, {"state": [3]}, r"state\[0\] is a int"),
+        (nothing, {"target": 1.0}, "target = 1.0"),
+        (nothing, {"seed": -1}, "seed = -1"),
+    ],
+)  # fmt: skip
+def test_steps_and_arguments_that_are_none_are_told_with_the_draw(
+    step: Any, options: Any, says: str
+) -> None:
+    model = parts(0.01)[0]
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    layer = model[0]
+    with pytest.raises(RiemannLNEError, match=rf"(?s){says}"):
+        check_training_stability(step, model, steps=2, draws=1, **options)
+    model[0] = layer
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_what_is_no_model_or_has_weights_that_are_not_finite_is_refused() -> None:
+    with pytest.raises(DTypeError, match="named_parameters"):
+        check_training_stability(nothing, object())
+    model = torch.nn.Linear(3, 2)
+    with torch.no_grad():
+        model.weight[0, 0] = float("nan")
+    with pytest.raises(InvalidArgumentError, match="'weight' are not finite before"):
+        check_training_stability(nothing, model)
+
+
+def test_one_optimiser_may_be_given_without_a_list_and_its_state_is_put_back() -> None:
+    model, optimizer, step = parts(0.01)
+    optimizer.param_groups[0]["lr"] = 0.02
+
+    def slower(model: Any, rng: np.random.Generator) -> Any:
+        optimizer.param_groups[0]["lr"] *= 0.5
+        return step(model, rng)
+
+    check_training_stability(slower, model, steps=2, draws=2, state=optimizer)
+    assert optimizer.param_groups[0]["lr"] == 0.02
