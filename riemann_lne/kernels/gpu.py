@@ -18,7 +18,7 @@ from ..grids import Grid
 from ..tensors import packed_size
 from .agreement import require_agreement
 from .cache import digest
-from .emit_cuda import THREADS, emit_cuda
+from .emit_cuda import THREADS, cuda_plan, emit_cuda
 from .layout import bounded_part, offsets, with_ghosts
 from .trace import formula
 from .units import unit_factors
@@ -43,9 +43,12 @@ class DeviceKernel:
         self.formula = formula(name)
         self.name, self.n, self.order, self.dtype = self.formula.name, n, order, dtype
         self.source = emit_cuda(name, n, order, dtype)
+        plan = cuda_plan(name, n, order)
+        self._stored = plan.stored
         self._cupy = sys.modules["cupy"]
         try:
-            self._kernel = self._cupy.RawKernel(self.source, "run", options=("--std=c++14",))
+            module = self._cupy.RawModule(code=self.source, options=("--std=c++14",))
+            self._functions = [module.get_function(function) for function in plan.functions]
             require_agreement(
                 self,
                 self.formula,
@@ -118,7 +121,10 @@ class DeviceKernel:
             *prepared, result, tables, unit, bad, np.int64(stride), np.int64(grid.size),
             *(np.int32(size) for size in grid.shape),
         )  # fmt: skip
-        self._kernel(((grid.size + THREADS - 1) // THREADS,), (THREADS,), arguments)
+        if self._stored:
+            arguments += (cupy.empty((self._stored, grid.size), dtype=self.dtype),)
+        for function in self._functions:
+            function(((grid.size + THREADS - 1) // THREADS,), (THREADS,), arguments)
         return result, bad
 
     def _require(self, fields: list[Array], grid: Grid) -> None:
