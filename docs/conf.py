@@ -228,11 +228,12 @@ def write_costs(app: Any) -> None:
 
 def write_benchmarks(app: Any) -> None:
     """The recorded benchmarks as tables and plots: no number of that page is typed."""
-    from riemann_lne_benchmarks.page import write_pages
+    from riemann_lne_benchmarks.page import write_pages, write_solution_pages
 
     folder = GENERATED / "benchmarks"
     images = folder.relative_to(HERE).as_posix()
     write_pages(HERE / "benchmarks" / "results.json", folder, images)
+    write_solution_pages(HERE / "benchmarks" / "solution.json", folder)
 
 
 def write_commands(app: Any) -> None:

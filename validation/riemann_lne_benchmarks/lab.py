@@ -34,6 +34,20 @@ _LIMIT = 300.0
 """Seconds that one command may take, unless the caller says otherwise."""
 
 
+_LOOK = 0.2
+"""Seconds between two looks at the processor time of a process."""
+
+
+def _processor_time(process: int) -> float | None:
+    """Processor seconds that a process has taken, None where the system does not tell."""
+    try:
+        text = Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace")
+        user, system = text.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError):
+        return None
+
+
 class NotMeasuredError(RiemannLNEError, RuntimeError):
     """A version could not be measured; the message says why.
 
@@ -118,27 +132,45 @@ class Laboratory:
             self._process.stdout.close()
         self._errors.close()
 
-    def do(self, what: str, limit: float = _LIMIT, **arguments: Any) -> dict[str, Any]:
-        """Give a command and wait for its answer, at most ``limit`` seconds."""
+    def do(
+        self, what: str, limit: float = _LIMIT, processor: float | None = None, **arguments: Any
+    ) -> dict[str, Any]:
+        """Give a command and wait for its answer, at most ``limit`` seconds.
+
+        ``processor`` bounds the processor time of the command instead, which other work on the
+        machine does not use up, where the system tells that of a process.
+        """
         assert self._process.stdin is not None
         try:
             self._process.stdin.write((json.dumps({"do": what, **arguments}) + "\n").encode())
             self._process.stdin.flush()
         except OSError as error:
             raise NotMeasuredError(f"its process has ended: {self._last_words()}") from error
-        answer = json.loads(self._line(limit))
+        answer = json.loads(self._line(limit, processor))
         if not answer.pop("ok"):
             raise NotMeasuredError(answer["problem"], answer.get("missing", False))
         return dict(answer)
 
-    def _line(self, limit: float) -> bytes:
+    def _line(self, limit: float, processor: float | None = None) -> bytes:
         assert self._process.stdout is not None
+        began = _processor_time(self._process.pid)
+        if processor is not None and began is None:
+            limit = processor
+        given, bound = limit, ""
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             while b"\n" not in self._pending:
-                if not selector.select(limit):
+                step = given if processor is None else min(given, _LOOK)
+                if not selector.select(step):
+                    given -= step
+                    now = _processor_time(self._process.pid)
+                    spent = now - began if now is not None and began is not None else 0.0
+                    if processor is not None and spent > processor:
+                        limit, given, bound = processor, 0.0, " of processor time"
+                    if given > 0:
+                        continue
                     self._process.kill()
-                    raise NotMeasuredError(f"not done after {limit:.0f} s, and ended")
+                    raise NotMeasuredError(f"not done after {limit:.0f} s{bound}, and ended")
                 chunk = os.read(self._process.stdout.fileno(), 65536)
                 if not chunk:
                     code = self._process.wait()

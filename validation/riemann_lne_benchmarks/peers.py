@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from riemann_lne import Grid
+from riemann_lne.coefficients import Order
 from riemann_lne.errors import InvalidArgumentError, MissingDependencyError
 from riemann_lne.exact import periodic_sausage
 
@@ -24,6 +26,8 @@ INSTALL = {
     "torch.compile": "pip install 'riemann-lne[torch]'",
     "geomstats": "pip install 'riemann-lne[geomstats]'",
     "py-pde": "pip install py-pde",
+    "diffrax": "pip install diffrax",
+    "SUNDIALS": "pip install sundials4py, in Python 3.12 or newer",
 }
 
 
@@ -31,7 +35,8 @@ PACKAGES = ("numpy", "jax", "torch", "geomstats", "autograd", "py-pde", "numba")
 """Whose versions belong to the result."""
 
 
-def _library(name: str) -> Any:
+def library(name: str) -> Any:
+    """A module by its name; a MissingDependencyError where it is not installed."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -47,7 +52,7 @@ def _ricci_deturck(problem: Problem) -> None:
 def _jax(problem: Problem, sliced: bool) -> Task:
     """XLA on the same differences and algebra, compiled as one function."""
     _ricci_deturck(problem)
-    jax = _library("jax")
+    jax = library("jax")
     jax.config.update("jax_enable_x64", True)
     jnp = jax.numpy
     metric, order = start_metric(problem), order_of(problem)
@@ -78,7 +83,7 @@ def jax_sliced(problem: Problem) -> Task:
 
 def _torch(problem: Problem) -> tuple[Any, Any, Any]:
     _ricci_deturck(problem)
-    torch = _library("torch")
+    torch = library("torch")
     torch.set_num_threads(int(problem.get("threads", 1)))
     metric, order = start_metric(problem), order_of(problem)
     spacing, n = metric.grid.spacing, metric.grid.ndim
@@ -123,8 +128,8 @@ def geomstats_ricci(problem: Problem) -> Task:
     import os
 
     os.environ["GEOMSTATS_BACKEND"] = "autograd"
-    _library("geomstats")
-    anp = _library("autograd.numpy")
+    library("geomstats")
+    anp = library("autograd.numpy")
     from geomstats.geometry.euclidean import Euclidean
     from geomstats.geometry.riemannian_metric import RiemannianMetric
 
@@ -157,15 +162,22 @@ def py_pde(problem: Problem) -> Task:
     each component, Numba had not compiled them after a minute in 2-D.
     """
     _ricci_deturck(problem)
-    pde = _library("pde")
     metric, order = start_metric(problem), order_of(problem)
-    n = metric.grid.ndim
+    _, operators = py_pde_operators(metric.grid, order)
+    packed = metric.packed
+    return Task(lambda: np.stack(deturck_form(operators(packed), packed, metric.grid.ndim)))
+
+
+def py_pde_operators(on: Grid, order: Order) -> tuple[Any, Any]:
+    """Its grid, and its differences of a packed metric as a class of ``formula.Derivatives``."""
+    pde = library("pde")
+    n = on.ndim
     if order != 2 or n > 3:
         raise InvalidArgumentError(
             f"py-pde differences to second order in up to 3 dimensions; change order {order} in {n}"
         )
-    bounds = list(zip(metric.grid.lower, metric.grid.upper, strict=True))
-    grid = pde.CartesianGrid(bounds, metric.grid.shape, periodic=True)
+    bounds = list(zip(on.lower, on.upper, strict=True))
+    grid = pde.CartesianGrid(bounds, on.shape, periodic=True)
     first = {a: grid.make_operator(f"d_d{'xyz'[a]}", bc="periodic") for a in range(n)}
     second = {a: grid.make_operator(f"d2_d{'xyz'[a]}2", bc="periodic") for a in range(n)}
 
@@ -185,8 +197,7 @@ def py_pde(problem: Problem) -> Task:
         def _each(self, operator: Any, packed: np.ndarray) -> np.ndarray:
             return np.stack([operator(block) for block in packed])
 
-    packed = metric.packed
-    return Task(lambda: np.stack(deturck_form(Operators(packed), packed, n)))
+    return grid, Operators
 
 
 def corrupted(problem: Problem) -> Task:

@@ -23,6 +23,7 @@ from .roofline import bench_roofline
 from .samples import NOISY, statistics
 from .starting import bench_start
 from .tables import Terminal
+from .time_to_solution import bench_solution, bench_solution_3d
 from .training import bench_corrector, bench_regularizer
 from .weights import bench_lne
 from .work_precision import bench_work_precision
@@ -34,6 +35,8 @@ BENCHMARKS: dict[str, Callable[[Settings], Result]] = {
     "roofline": bench_roofline,
     "start": bench_start,
     "work-precision": bench_work_precision,
+    "solution": bench_solution,
+    "solution-3d": bench_solution_3d,
     "memory": bench_memory,
     "integrators": bench_integrators,
     "budget": bench_budget,
