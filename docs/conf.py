@@ -226,6 +226,16 @@ def write_costs(app: Any) -> None:
     (GENERATED / "method-costs.md").write_text(markdown(found), encoding="utf-8")
 
 
+def write_trajectories(app: Any) -> None:
+    """The table of two trainings compared weight by weight, from the recorded run."""
+    import json
+
+    from riemann_lne_validation.comparison.trajectories import markdown
+
+    found = json.loads((HERE / "benchmarks" / "adapted-rates.json").read_text(encoding="utf-8"))
+    (GENERATED / "adapted-rates.md").write_text(markdown(found), encoding="utf-8")
+
+
 def write_benchmarks(app: Any) -> None:
     """The recorded benchmarks as tables and plots: no number of that page is typed."""
     from riemann_lne_benchmarks.page import write_pages, write_solution_pages
@@ -263,4 +273,5 @@ def setup(app: Any) -> None:
     app.connect("builder-inited", write_claims)
     app.connect("builder-inited", write_comparisons)
     app.connect("builder-inited", write_costs)
+    app.connect("builder-inited", write_trajectories)
     app.connect("builder-inited", write_benchmarks)

@@ -5,6 +5,7 @@ left of the section without the pieces must not hold a number. Words that follow
 checked as verdicts.
 """
 
+import json
 import re
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from riemann_lne_validation.comparison.adapted import adapt
 from riemann_lne_validation.comparison.stored import read_summary
 from riemann_lne_validation.comparison.study import find_study, load_study
 from riemann_lne_validation.comparison.summary import summarise_arms
+from riemann_lne_validation.comparison.trajectories import means
 
 DOCS = Path(__file__).parents[2] / "docs"
 # The larger files have some ten seconds of permutations in them.
@@ -402,6 +404,35 @@ def test_a_study_that_did_not_answer_says_so():
     assert unchecked(section_of(title), pieces) == ([], [])
     assert verdicts(STABLE, "RDFS of StableQAT") == ("harms", "harms")
     assert max(ste.last.mean, rdfs.last.mean) < 15.0  # "learned next to nothing"
+
+
+def test_an_estimator_as_ste_at_another_rate_says_what_its_record_says():
+    found = json.loads((DOCS / "benchmarks" / "adapted-rates.json").read_text(encoding="utf-8"))
+    m = {key[1:]: value for key, value in means(found).items()}
+    assert {key[0] for key in means(found)} == {"stacked-sigmoid"}
+    near = [f"{m[rate, 'adapted']['distance']:.4f}" for rate in (0.001, 0.01)]
+    same = [f"{100 * m[rate, 'adapted']['same']:.2f} %" for rate in (0.001, 0.01)]
+    far = [f"{m[rate, 'ste']['distance']:.2f}" for rate in (0.001, 0.01)]
+    pieces = [
+        "arXiv 2405.05171",
+        "int_0^w",
+        "f > 0 a function",
+        f"At a rate of 0.001 the adapted STE ends {near[0]} of its way from the estimator and on "
+        f"the same level in {same[0]} of the weights, at 0.01 {near[1]} and {same[1]}; STE as it "
+        f"is ends {far[0]} and {far[1]} away",
+        f"At the usual rate of 0.1 the adapted STE is {m[0.1, 'adapted']['distance']:.2f} away, "
+        "farther than a change of the last bit takes the estimator from itself "
+        f"({m[0.1, 'last bit']['distance']:.3f})",
+        f"classified {-100 * m[0.1, 'adapted']['accuracy']:.1f} points fewer of the validation "
+        f"images than the estimator, STE as it is {100 * m[0.1, 'ste']['accuracy']:.1f} more",
+    ]
+    assert unchecked(section_of("An estimator as STE at another rate"), pieces) == ([], [])
+    assert len(found["seeds"]) == 5  # "on each of five seeds"
+    for row in found["rows"]:
+        if row["rate"] == 0.1 and row["other"] != "last bit":
+            assert (row["accuracy"] > 0.0) == (row["other"] == "ste")
+    assert m[0.1, "adapted"]["distance"] > 3 * m[0.1, "last bit"]["distance"]
+    assert m[0.1, "ste"]["distance"] > 3 * m[0.1, "adapted"]["distance"]
 
 
 @pytest.mark.parametrize("path", RESULTS)

@@ -259,6 +259,16 @@ def test_the_page_answers_first_then_shows_figures_and_tables(summary):
         assert part in summary.setting
 
 
+def test_where_nothing_was_learned_the_first_answer_says_so(fake_run):
+    arms = Arm("STE", "ste", epochs=4), Arm("up", "dorefa", epochs=4)
+    full = Arm("float", "full-precision", epochs=4)
+    for level, warned in ((0.12, True), (0.5, False)):
+        runs = [fake_run(a, s, level + 0.01 * (a is arms[1])) for a in arms for s in range(8)]
+        runs += [fake_run(full, s, 0.9) for s in range(8)]
+        first = summarise(runs, reference="STE").answers[0]
+        assert first.startswith("No arm learned much: the best classified ") == warned
+
+
 def test_every_cell_of_a_narrow_page_has_the_name_of_its_column(summary):
     text = report.render(summary)
     rows = re.findall(r"<tr>(<td.*?)</tr>", text)

@@ -13,7 +13,6 @@ import pytest
 
 from riemann_lne.errors import InvalidArgumentError, StorageError, UnknownNameError
 from riemann_lne_validation.comparison import runner
-from riemann_lne_validation.comparison.benchmark import measure_overhead
 from riemann_lne_validation.comparison.progress import TerminalProgress, TimeLeft, duration
 from riemann_lne_validation.comparison.protocol import default_arm
 from riemann_lne_validation.comparison.records import load_records, record_path
@@ -243,12 +242,6 @@ def test_twenty_killed_runs_of_compare_end_the_same(jobs, kill_campaign):
         return comparable(records)
 
     kill_campaign(command, result)
-
-
-@pytest.mark.slow
-def test_the_harness_costs_less_than_five_percent():
-    # the median of pairs that took turns; about 1.00 on a machine with nothing else to do
-    assert measure_overhead(epochs=20, pairs=15).ratio < 1.05
 
 
 class TestTimeLeft:

@@ -9,13 +9,13 @@ from typing import Any
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 
 from .arms import ArmSummary, summarise_arm
-from .contracts import Measure
+from .contracts import Dataset, Measure
 from .identical import Same, same_arms
 from .noise import LAST_BIT, NOT_MEASURED, Floor, noise_floor
 from .paired import Paired, correct, pair
 from .records import RunRecord
-from .registered import metric_of
-from .wording import answers, result, short_result
+from .registered import all_datasets, find_dataset, metric_of
+from .wording import answers, caution, result, short_result
 
 #: Quantities that are compared: mean accuracy of a run's last epochs, or of its last one alone.
 METRICS = ("last", "final")
@@ -134,9 +134,25 @@ class Summary:
 
     @property
     def answers(self) -> list[str]:
-        """The results in plain words, those that differ first."""
+        """The results in plain words, those that differ first; before them cautions."""
         chosen = [c for c in self.comparisons if c.primary] or self.comparisons
-        return answers([(c.arm, c.reference, c.both(self.metric)[0]) for c in chosen], self.measure)
+        told = answers([(c.arm, c.reference, c.both(self.metric)[0]) for c in chosen], self.measure)
+        return [*self._cautions(), *told]
+
+    def _cautions(self) -> list[str]:
+        """A warning for each data set on which no discrete network learned much."""
+        best: dict[str, float] = {}
+        for a in self.arms:
+            found = a.last if self.metric == "last" else a.final
+            if found is not None and a.arm.method != "full-precision":
+                best[a.arm.dataset] = max(found.mean, best.get(a.arm.dataset, found.mean))
+        known = {name: find_dataset(name) for name in best if name in all_datasets()}
+        lines = [
+            caution(best[name], entry.classes)
+            for name, entry in known.items()
+            if isinstance(entry, Dataset)
+        ]
+        return [line for line in lines if line]
 
     @property
     def setting(self) -> str:

@@ -156,7 +156,7 @@ def _levels(run: Run) -> Tensor:
 
 # -- the recorded figures -----------------------------------------------------------------------
 
-ESTIMATORS = ("stacked-sigmoid", "dorefa", "rdfs")
+ESTIMATORS = ("stacked-sigmoid",)
 RATES = (0.1, 0.01, 0.001)
 _MEASURES = ("same", "moved", "distance", "accuracy")
 _OTHERS = {

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from .contracts import Measure
 from .paired import HELPS, NULL, UNDECIDED, Paired
 
-__all__ = ["answers", "result", "short_result"]
+__all__ = ["answers", "caution", "result", "short_result"]
 
 _POINTS = Measure()
 
@@ -56,6 +56,27 @@ of five studies like this one.
             )
         told.append(f"{text}.")
     return told + lost
+
+
+def caution(best: float, classes: int) -> str:
+    """A warning where the best arm is less than a tenth of the way from a guess to 100 %; else "".
+
+    Examples
+    --------
+    >>> from riemann_lne_validation.comparison.wording import caution
+    >>> caution(12.5, 10)
+    'No arm learned much: the best classified 12.5 %, where a guess among 10 classes has 10.0 %. \
+What follows compares networks that do not work.'
+    >>> caution(90.0, 10)
+    ''
+    """
+    guess = 100.0 / classes
+    if best >= guess + 0.1 * (100.0 - guess):
+        return ""
+    return (
+        f"No arm learned much: the best classified {best:.1f} %, where a guess among {classes} "
+        f"classes has {guess:.1f} %. What follows compares networks that do not work."
+    )
 
 
 def _with_unit(value: float, measure: Measure) -> str:

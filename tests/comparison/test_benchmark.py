@@ -1,0 +1,52 @@
+"""The measurement of costs runs, and its record says what the page says."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from riemann_lne_validation.comparison import benchmark
+from riemann_lne_validation.comparison.benchmark import (
+    BOUND,
+    markdown,
+    measure_overhead,
+    measure_steps,
+)
+
+RECORD = Path(__file__).parents[2] / "docs" / "benchmarks" / "overheads.json"
+
+
+def test_the_harness_does_the_work_of_a_bare_loop_and_no_time_is_asserted():
+    """It compares the accuracies of both itself, epoch by epoch."""
+    found = measure_overhead(epochs=2, pairs=2)
+    assert 0.0 < found.smallest <= found.ratio <= found.largest < math.inf
+    assert found.seconds > 0.0
+
+
+def test_a_harness_that_trains_something_else_is_refused(monkeypatch):
+    honest = benchmark.bare_loop
+    monkeypatch.setattr(
+        benchmark, "bare_loop", lambda seed, epochs, images: honest(seed + 1, epochs, images)
+    )
+    with pytest.raises(RuntimeError, match="accuracies differ"):
+        measure_overhead(epochs=1, pairs=1)
+
+
+def test_steps_of_methods_beside_ste():
+    """At the bits that a method knows, over its period; not one that does not apply."""
+    found = {c.method: c for c in measure_steps("small", ["dorefa", "lne-hutchinson", "rf-dnn"], 1)}
+    assert set(found) == {"dorefa", "lne-hutchinson"}
+    assert all(0.0 < c.low <= c.ratio <= c.high for c in found.values())
+    assert found["dorefa"].bits == 2
+
+
+def test_the_record_keeps_what_was_promised_and_the_page_says_the_rest():
+    record = json.loads(RECORD.read_text(encoding="utf-8"))
+    assert record["harness"]["ratio"] < 1.05
+    text = markdown(record)
+    dear = {row["method"] for row in record["steps"] if row["ratio"] > BOUND}
+    for method in dear:
+        (line,) = [x for x in text.splitlines() if x.startswith(f"| `{method}` |")]
+        assert "**" in line
+    assert f"{record['harness']['ratio']:.3f} times" in text
