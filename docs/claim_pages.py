@@ -287,7 +287,7 @@ def _bullets(outcomes: Sequence[Outcome], *verdicts: Verdict) -> str:
 
 
 def _sections(outcomes: Sequence[Outcome], verdict: Verdict) -> str:
-    """Statement, what was measured against it, and what was confirmed besides or in its place."""
+    """Statement, the measurement against it, and statements confirmed with it or in its place."""
     parts = []
     for outcome in outcomes:
         if outcome.verdict is not verdict or outcome.evidence is None:

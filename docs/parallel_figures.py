@@ -1,6 +1,6 @@
 """The tables of the page parallel.md: ``python docs/parallel_figures.py`` writes them anew.
 
-What a step takes comes from ``riemann_lne_mpi.plan`` and from the formula that kernels are made of;
+The cost of a step comes from ``riemann_lne_mpi.plan`` and from the formula of the kernels;
 what was measured from ``docs/parallel/measured.json``, which ``docs/parallel_measure.py`` writes.
 """
 

@@ -27,7 +27,7 @@ LARGE, HALF = "192x192x192", "96x192x192"
 
 
 def run(shape: str, method: str, steps: int, threads: int, size: int = 0) -> dict[str, float]:
-    """One run: alone, or under MPI on so many processes."""
+    """One run: alone, or under MPI on a number of processes."""
     command = [sys.executable, str(WORKER), shape, method, str(steps)]
     if size:
         command = [str(MPIEXEC), "-n", str(size), *command]

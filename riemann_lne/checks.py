@@ -33,7 +33,7 @@ def number(
     Parameters
     ----------
     value : object
-        What was given.
+        The value that was given.
     name : str
         For the message.
     least, above, most, below : float, optional

@@ -40,8 +40,8 @@ def lock_file(path: str | os.PathLike[str], inside: bool = True) -> Path:
     Parameters
     ----------
     path : path
-        What is locked; it need not exist. Links are followed, so that all names of a folder have
-        one lock.
+        File or folder that is locked; it need not exist. Links are followed, so that all names of a
+        folder have one lock.
     inside : bool
         True for folders of our own (checkpoints, results): ``FOLDER/.lock``. False for single
         files, and for zarr stores, in which a foreign file makes zarr warn: ``.NAME.lock`` beside.
@@ -66,10 +66,10 @@ def hold(path: str | os.PathLike[str], purpose: str, *, inside: bool = True) -> 
     Parameters
     ----------
     path : path
-        What is owned; it need not exist yet. The folder in which the lock file lives is made, and
-        removed again if nothing was put into it.
+        File or folder that is owned; it need not exist yet. The folder in which the lock file lives
+        is made, and removed again if nothing was put into it.
     purpose : str
-        What is owned, for the message to others: "verify's results".
+        Its name in the message to others: "verify's results".
     inside : bool
         Where the lock file lives, see ``lock_file``.
 

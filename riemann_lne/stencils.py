@@ -407,7 +407,7 @@ def tile_points(reference: Array) -> int:
 
 
 def tile_slices(shape: tuple[int, ...], points: int) -> Iterator[TileSlices]:
-    """Slices that cut a grid into tiles of about so many points, along the first axes only.
+    """Slices that cut a grid into tiles of about ``points`` points, along the first axes only.
 
     The last axis is never cut, so that memory is read in long runs.
     """

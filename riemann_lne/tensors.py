@@ -222,7 +222,7 @@ def require_symmetric(components: Array, name: str) -> Array:
 def packed_metric(
     components: Array, grid: Grid, name: str = "metric", signature: Signature = "riemannian"
 ) -> Array:
-    """Check a metric (see ``packed_symmetric``; of its signature besides) and pack it."""
+    """Check a metric (see ``packed_symmetric``) and its signature, and pack it."""
     negative = negative_directions(signature, grid.ndim)
     packed = packed_symmetric(components, grid, name)
     _require_moderate(packed, grid.ndim, name)

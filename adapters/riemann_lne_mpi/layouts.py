@@ -118,7 +118,7 @@ def choose_dims(grid: Grid, size: int, order: int = 4) -> tuple[int, ...]:
 
 
 def _factors(size: int, axes: int) -> Iterator[tuple[int, ...]]:
-    """All ways to write a number as a product of so many."""
+    """All ways to write a number as a product of a number of factors."""
     if axes == 1:
         yield (size,)
         return

@@ -20,7 +20,7 @@ class Move:
     team : MPITeam
         The processes.
     source, target : sequence of Box
-        What each process holds before and after; targets may overlap.
+        Parts that each process holds before and after; targets may overlap.
     count : int
         Components.
     dtype : dtype

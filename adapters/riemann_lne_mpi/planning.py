@@ -75,7 +75,7 @@ def plan(
     dims: Sequence[int] | None = None,
     itemsize: int = 8,
 ) -> Plan:
-    """Memory and traffic of a flow on so many processes; nothing is computed.
+    """Memory and traffic of a flow on a number of processes; nothing is computed.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ class OrderReport:
     stderr : float
         Its standard error (0 for two steps).
     expected, tolerance : float
-        What was asked for.
+        The order that was asked for, and how far off it may be.
     steps, errors : tuple of float
         The data.
     """

@@ -107,7 +107,7 @@ class ExactSolution(ABC):
 
     @abstractmethod
     def grid(self, points: int) -> Grid:
-        """A grid with so many points along every axis on which the solution is at home."""
+        """The solution's usual grid, with ``points`` points along every axis."""
 
     def _check(self, t: float, coordinates: tuple[Array, ...]) -> None:
         if len(coordinates) != self.n:

@@ -223,7 +223,7 @@ def _complain(text: str) -> None:
 def _print(line: str, stream: TextIO) -> None:
     """Print a line. A reader that has gone (``| head``) or a full disk does not end the flow.
 
-    What cannot be printed then, and whatever comes later, goes nowhere.
+    Text that cannot be printed then is lost, and so is all later text.
     """
     try:
         print(line, file=stream, flush=True)

@@ -135,7 +135,7 @@ class Section:
         return result
 
     def numbers(self, key: str, default: Any = _REQUIRED, n: int | None = None) -> tuple[Any, ...]:
-        """Numbers in a list; with ``n`` so many, a single one standing for all."""
+        """Numbers in a list, ``n`` of them if it is given; a single one stands for all."""
         return self._several(key, default, n, "finite numbers", _number)
 
     def integers(self, key: str, default: Any = _REQUIRED) -> tuple[int, ...]:
@@ -143,7 +143,7 @@ class Section:
         return self._several(key, default, None, "whole numbers", _integer)
 
     def flags(self, key: str, default: bool, n: int) -> tuple[bool, ...]:
-        """So many of true and false, a single one standing for all."""
+        """``n`` times true or false; a single one stands for all."""
         return self._several(key, (default,) * n, n, "true or false", _flag)
 
     def _several(

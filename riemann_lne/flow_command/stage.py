@@ -71,7 +71,7 @@ class Stage:
         return flag
 
     def plan(self, grid: Grid, size: int | None, integrator: Mapping[str, Any]) -> list[str]:
-        """Memory and traffic on so many processes, as lines of text."""
+        """Memory and traffic on a number of processes, as lines of text."""
         raise MissingDependencyError("riemann_lne_mpi", "mpi", "--dry-run")
 
 

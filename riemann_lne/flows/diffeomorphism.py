@@ -60,7 +60,7 @@ def interpolate(field: Array, displacement: Array, grid: Grid, order: Order) -> 
 
 
 def _within(base: Array, first: int, size: int, points: int, period: int) -> Array:
-    """Where cells begin, such that their points lie in a region of so many points."""
+    """Where cells begin, such that their points lie in a region of that many points."""
     xp = namespace(base)
     low, high = first + points // 2 - 1, first + size - points // 2 - 1
     # A region that holds the whole axis has each cell once; others have those of this block.

@@ -32,7 +32,7 @@ class ScaledFlow:
     Parameters
     ----------
     flow : Flow
-        RicciFlow(), RicciDeTurckFlow() or one's own.
+        RicciFlow(), RicciDeTurckFlow() or a flow of yours.
     c : float or function of time
         The factor, 1 / time.
 
@@ -120,8 +120,8 @@ class NormalizedRicciFlow:
     Parameters
     ----------
     flow : Flow, optional
-        What is normalised: RicciFlow() (default), or RicciDeTurckFlow() to have it strictly
-        parabolic; on closed manifolds the DeTurck term does not change the volume.
+        The flow that is normalised: RicciFlow() (default), or RicciDeTurckFlow(), which makes it
+        strictly parabolic; on closed manifolds the DeTurck term does not change the volume.
 
     Examples
     --------

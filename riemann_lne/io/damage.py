@@ -42,9 +42,9 @@ def reading(path: Path, kind: str, advice: str = ADVICE) -> Iterator[None]:
     path : Path
         For the message.
     kind : str
-        What the file should be: "a flow solution (.npz)".
+        Kind of file that it should be: "a flow solution (.npz)".
     advice : str
-        What to do.
+        For the message: the way out.
     """
     try:
         yield

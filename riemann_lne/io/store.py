@@ -92,7 +92,7 @@ def array_names(ndim: int, observed: Sequence[str]) -> list[str]:
 class MetricStore:
     """A zarr group to which metrics, observed values and events are appended while a flow runs.
 
-    What is not written yet is at most a chunk of a MiB, or one metric if that is larger.
+    At most a chunk of a MiB is not written yet, or one metric if that is larger.
 
     Parameters
     ----------

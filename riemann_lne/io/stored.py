@@ -49,7 +49,7 @@ class StoredMetrics(Sequence[MetricField]):
     path : path
         Of the store.
     upto : mapping, optional
-        What a checkpoint says was written (``MetricStore.written``): what follows is not looked at,
+        Entries that a checkpoint counted (``MetricStore.written``): later ones are not looked at,
         and all of it is read through.
     read_through : bool
         False to read no metric at once, however small the store is.

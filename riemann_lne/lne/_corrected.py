@@ -1,4 +1,4 @@
-"""What the metrics share that are Eq. 16 with a correction, which their inverses keep in O(n)."""
+"""Base of the metrics that add a correction to Eq. 16 and keep an inverse in O(n)."""
 
 from __future__ import annotations
 

@@ -41,8 +41,8 @@ from ._shooting import (
 
 # Misfits up to this many tolerances are taken: the last digits are those of the integrator.
 ENOUGH = 100.0
-# Up to so many weights a Jacobian costs less than secants do, and up to the second number where
-# a gap is smaller than the one that follows (measured).
+# Up to the first number of weights a Jacobian costs less than secants do; up to the second it does
+# where a gap is smaller than the third (measured).
 _FEW_WEIGHTS, _MOST_WEIGHTS, _NARROW = 64, 256, 0.04
 # Numbers in a batch of shots; blocks of one batch wait for the slowest of them.
 _MOST_NUMBERS = 20_000

@@ -36,7 +36,7 @@ class LNEMetric(HypersurfaceGeometry):
 
     Notes
     -----
-    What needs s > 0 (`solve` in the exact form, `determinant`, `christoffel`, `ricci`,
+    Functions that need s > 0 (`solve` in the exact form, `determinant`, `christoffel`, `ricci`,
     `scalar_curvature`) checks it, which waits for the device on a GPU; ``check=False`` leaves
     the check out, and where s <= 0 the results are then those of an indefinite or singular g.
 

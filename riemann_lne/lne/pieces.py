@@ -5,9 +5,10 @@ functions of a piece, so that whoever holds the pieces adds them up (over arrays
 looks at them, and finishes piece by piece. A piece has shape (..., m); its m weights are part of
 the block's n, and the sums have shape (...).
 
-What is summed is written down once, in the ``*_terms`` below: array code that is run on arrays
-here, and on symbols by ``riemann_lne.kernels`` to get compiled loops. It may overwrite z = tau x
-and t = tanh(z), but not the vector v; a term has been used when the next one is asked for.
+The terms of the sums are written down once, in the ``*_terms`` below: array code that is run on
+arrays here, and on symbols by ``riemann_lne.kernels`` to get compiled loops. It may overwrite
+z = tau x and t = tanh(z), but not the vector v; a term has been used when the next one is asked
+for.
 """
 
 from __future__ import annotations

@@ -199,7 +199,7 @@ def animate_surgery(
     path : path
         Ends in .gif, .html (frames in one file, with buttons) or .mp4.
     frames : int
-        At most so many.
+        Largest number of them.
     limit : float, optional
         Of the colours, in 1 / length^2; by default 100 over the square of the largest radius.
     fps, dpi : float

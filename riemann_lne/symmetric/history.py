@@ -165,7 +165,7 @@ def flow_with_surgery(
     gauge, method, rtol
         As in ``solve``.
     max_pieces : int
-        No more necks are cut once there are so many parts: a part ends at its neck then. With 1,
+        Largest number of parts: then no more necks are cut, and a part ends at its neck. With 1,
         the flow ends at the first neckpinch.
     max_steps : int
         Steps of each part.

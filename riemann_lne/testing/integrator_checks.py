@@ -43,8 +43,8 @@ def check_integrator(
     Parameters
     ----------
     method : str, integrator object or callable
-        What ``solve_flow(method=...)`` takes, or ``solve(metric, flow, (t0, t1), dt)`` that returns
-        the metric at t1, or a FlowSolution.
+        A method for ``solve_flow(method=...)``, or ``solve(metric, flow, (t0, t1), dt)`` that
+        returns the metric at t1, or a FlowSolution.
     order : float
         The order of accuracy that it claims.
     steps : sequence of float, optional

@@ -111,7 +111,7 @@ def min_max(metric: MetricField, background: MetricField) -> tuple[float, float]
 
 
 def require_bound(norm: Norm, background: MetricField, size: float) -> Norm:
-    """The norm, if perturbations of a size can be had in it.
+    """The norm, if perturbations can be given a size in it.
 
     Raises
     ------

@@ -38,8 +38,8 @@ def spd_matrices(
     """Symmetric positive-definite matrices A = Q diag(lambda) Q^T with bounded eigenvalues.
 
     lambda_i lies in [min_eigenvalue, max_eigenvalue] (dimensionless) up to rounding and Q is a
-    product of n (n - 1) / 2 plane rotations, so every rotation can be had; examples shrink towards
-    a multiple of the identity. A is exactly symmetric.
+    product of n (n - 1) / 2 plane rotations, so every rotation can be drawn; examples shrink
+    towards a multiple of the identity. A is exactly symmetric.
 
     Parameters
     ----------

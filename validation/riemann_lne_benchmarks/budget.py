@@ -45,7 +45,7 @@ def bench_budget(settings: Settings) -> Result:
 
 
 def measured(name: str, start: MetricField, method: str, factor: float, rounds: int) -> Row:
-    """What three steps take more than one, so that what belongs to a run drops out."""
+    """The cost of three steps less that of one: the cost of the run itself drops out."""
     flow = RicciDeTurckFlow()
     dt = factor * 2.785 / flow.spectral_radius(start.packed, start.grid, 4)
 

@@ -60,7 +60,7 @@ class NotMeasuredError(RiemannLNEError, RuntimeError):
 
 
 class Laboratory:
-    """A process for one version, bound to so many cores. Use it in a ``with`` block.
+    """A process for one version, bound to a number of cores. Use it in a ``with`` block.
 
     Parameters
     ----------

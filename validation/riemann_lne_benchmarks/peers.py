@@ -156,7 +156,7 @@ def geomstats_ricci(problem: Problem) -> Task:
 
 
 def py_pde(problem: Problem) -> Task:
-    """py-pde's compiled differences, as an evolution rate of one's own uses them; algebra in NumPy.
+    """py-pde's compiled differences, as a user's evolution rate uses them; algebra in NumPy.
 
     It differences to second order. Its equations as text were tried too: as one expression for
     each component, Numba had not compiled them after a minute in 2-D.

@@ -19,7 +19,7 @@ class Target:
     Attributes
     ----------
     statement : str
-        What has to be reached.
+        The requirement in words.
     bound : float
         The number.
     at_least : bool

@@ -27,10 +27,10 @@ class Row:
     what : str
         For people.
     parameters : dict
-        What it was measured on, for programs that look a row up: version, shape, order, dtype,
+        Problem that was measured, for programs that look a row up: version, shape, order, dtype,
         threads, ...
     figures : dict
-        What came out, in the order in which it is shown; the units are in the names.
+        Results, in the order in which they are shown; the units are in the names.
     samples : Samples or None
         The times behind the figures.
     note : str

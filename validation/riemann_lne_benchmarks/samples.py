@@ -68,7 +68,7 @@ class Samples:
 def ratio(numerator: Sequence[float], denominator: Sequence[float]) -> Statistics:
     """Ratio of two times from rounds in which they took turns: the median over the rounds.
 
-    What slows a round down (a neighbour on the machine, a clock that changes) slows both, and
+    An influence on one round (a neighbour on the machine, a clock that changes) slows both, and
     cancels.
 
     Raises

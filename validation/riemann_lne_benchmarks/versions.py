@@ -47,9 +47,9 @@ class Task:
     call : callable
         The thing itself.
     result : callable
-        What it returned, as a NumPy array that can be compared.
+        Its result as a NumPy array that can be compared.
     facts : callable
-        What it returned, as numbers by name.
+        Its result as numbers by name.
     """
 
     call: Callable[[], Any]

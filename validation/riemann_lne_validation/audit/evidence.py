@@ -26,7 +26,7 @@ class Measurement:
     Attributes
     ----------
     statement : str
-        What is compared, in words.
+        The comparison, in words.
     measured, predicted : number, list or dict of numbers
         The quantities.
     error : float
@@ -165,8 +165,8 @@ class Evidence:
     claim : Measurement
         The paper's statement as it stands.
     resolution : list of Measurement
-        What shows that the numbers can be trusted (refinement in space or time, a comparison with
-        an exact solution). If one is not true there is no verdict.
+        Measurements by which the numbers can be trusted (refinement in space or time, a comparison
+        with an exact solution). If one is not true there is no verdict.
     condition : Measurement, optional
         The statement under a condition, which is measured as well.
     also : list of Measurement

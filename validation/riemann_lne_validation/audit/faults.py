@@ -209,7 +209,7 @@ class Fault:
 
 
 def faults_of(module: str, per_kind: int = 1) -> list[Fault]:
-    """Faults in a module of the core: up to so many of every kind in every function.
+    """Faults in a module of the core: up to ``per_kind`` of every kind in every function.
 
     Which ones is drawn from the names, so that it is the same at every call.
     """

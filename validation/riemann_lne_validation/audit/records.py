@@ -37,7 +37,7 @@ _PACKAGES = ("riemann_lne", "riemann_lne_torch", "riemann_lne_validation")
 
 @dataclass(frozen=True)
 class Setting:
-    """Settings of a run that its results depend on, besides the parameters of each check.
+    """Settings of a run, other than the parameters of each check, that its results depend on.
 
     Attributes
     ----------

@@ -63,7 +63,7 @@ def labelled(evidence: Evidence) -> list[tuple[str, Measurement]]:
 
 
 def remarks(outcome: Outcome) -> list[tuple[str, str]]:
-    """Texts that belong to a verdict besides the measurements, each with its heading."""
+    """Texts that belong to a verdict in addition to the measurements, each with its heading."""
     claim = outcome.claim
     found = []
     if claim.repaired:

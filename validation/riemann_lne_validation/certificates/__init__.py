@@ -144,14 +144,14 @@ def certify(folder: Path, outcomes: Sequence[Outcome], link: Path = Path()) -> l
     folder : Path
         Where certificates and checker go.
     outcomes : sequence of Outcome
-        What the audit found; a verdict is marked only where the certificate agrees with it.
+        Verdicts of the audit; a verdict is marked only where the certificate agrees with it.
     link : Path
         Reports name the files by their path from here.
 
     Returns
     -------
     list of str
-        What is not as it should be: a certificate that the checker refused, or a verdict that does
+        Problems: a certificate that the checker refused, or a verdict that does
         not agree with its certificate.
 
     Raises

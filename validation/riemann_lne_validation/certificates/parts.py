@@ -58,7 +58,7 @@ class Certificate:
     claim : str
         Id of the claim.
     verdicts : tuple of Verdict
-        What the audit may find if the proof is right.
+        Verdicts that the audit may reach if the proof is right.
     proves : str
         The statement that is proved, in words.
     parts : list of Part

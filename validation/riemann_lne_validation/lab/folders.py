@@ -80,7 +80,7 @@ def _made(folder: Path) -> Iterator[None]:
 def require_writable(folder: Path | None) -> None:
     """Create the folder now: to find out after minutes of work that it cannot be is unkind.
 
-    What is there already is left alone: the file that is tried has a name of its own.
+    Files that are there already are left alone: the file that is tried has a new name.
 
     Raises
     ------

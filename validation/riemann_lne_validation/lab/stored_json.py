@@ -37,9 +37,9 @@ def reading(path: Path, kind: str, advice: str) -> Iterator[None]:
     ----------
     path : Path
     kind : str
-        What the file should be: "a run record".
+        Kind of file that it should be: "a run record".
     advice : str
-        What to do, and what is still good.
+        Advice, and the parts that are still good.
 
     Raises
     ------

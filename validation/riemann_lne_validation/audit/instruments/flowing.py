@@ -35,7 +35,7 @@ relative_eigenvalues = sizes.min_max
 
 
 def torus(n: int, points: int) -> Grid:
-    """Torus of uneven sides with so many points along every axis."""
+    """Torus of uneven sides with as many points along every axis."""
     return Grid.torus((points,) * n, SIDES[:n])
 
 
