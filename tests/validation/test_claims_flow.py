@@ -7,6 +7,7 @@ import riemann_lne.curvature as curvature_module
 import riemann_lne.flows.ricci as ricci_module
 import riemann_lne.integrators.pullback as pullback_module
 from riemann_lne.tensors import pairs
+from riemann_lne_validation.audit import faults
 from riemann_lne_validation.audit.claims import (
     section_4_bounds,
     section_4_convergence,
@@ -16,31 +17,16 @@ from riemann_lne_validation.audit.claims import (
 from riemann_lne_validation.audit.frame import Verdict, known_claims, run_claim
 
 # Smaller than --quick: what is tested is that faults are noticed.
+SHARED = """ricci-not-parabolic linearised-ricci deturck-trick evolution-inequality-literal
+            smoothing coercivity reference-drift"""
 SMALL = {
-    "ricci-not-parabolic": {
-        "dimensions": (2,),
-        "seeds": (0,),
-        "points": 24,
-        "frequencies": (2, 3, 6),
-    },
-    "linearised-ricci": {"dimensions": (2,), "points": (24,), "seeds": (0, 1)},
-    "deturck-trick": {"dimensions": (2,), "points": ((12, 18),)},
+    **{id: faults.SMALL[id] for id in SHARED.split()},
     "uniform-equivalence": {"dimensions": (2,), "points": (20,), "amplitudes": (0.3,)},
     "exponential-decay-box": {"modes": ((1, 1), (2, 1)), "points": (17, 9)},
     "exponential-decay-sphere": {"points_2d": 36, "points_3d": 0},
     "linf-bound": {"dimensions": (2,), "points": (20,), "amplitudes": (0.1, 0.4)},
     "epsilon-close": {"dimensions": (2,), "points": (20,), "sharpness": (2.0,)},
     "all-time-convergence-l2": {"factors": (1.0, 0.5, 0.1), "points": (500, 600)},
-    "evolution-inequality-literal": {"dimensions": (2,), "points": (20,), "seeds": (0,)},
-    "smoothing": {"seeds": (0,), "points": 60},
-    "coercivity": {
-        "bends": (0.2,),
-        "points": (14, 18),
-        "modes": 1,
-        "curved": (0.2,),
-        "half_widths": (0.4,),
-    },
-    "reference-drift": {"dimensions": (2,), "points": (20,)},
     "evolution-inequality": {"dimensions": (2,), "points": (20,), "seeds": (0,)},
     "all-time-convergence": {
         "sizes": (0.5, 1.0),

@@ -17,25 +17,11 @@ from riemann_lne_validation.audit.claims import (
     section_6,
     section_6_cost,
 )
+from riemann_lne_validation.audit.faults import SMALL
 from riemann_lne_validation.audit.frame import Verdict, known_claims, run_claim
 from riemann_lne_validation.audit.instruments import steepest
 from riemann_lne_validation.lab import timing
 
-# Smaller than --quick: what is tested is that a fault is noticed.
-SMALL = {
-    "natural-gradient": {"dimensions": (3,), "targets": (0.5,), "seeds": (0,)},
-    "lne-steepest-descent": {"dimensions": (3,), "seeds": (0,)},
-    "divergence-criteria": {"dimensions": (1, 10), "taus": (1.0,), "draws": 50},
-    "simplex-projection": {"dimensions": (3,), "taus": (1.0,), "seeds": (0,)},
-    "mirror-descent-rate": {"steps": (10, 30), "taus": (1.0,), "seeds": (0,)},
-    "diagonal-dominance": {"dimensions": (3, 10), "draws": 5},
-    "translation-curvature": {"hidden": (2,), "seeds": (0,)},
-    "discrete-flow-decay": {"pixels": (3,), "seeds": (0,)},
-    "inverse-cost": {"rounds": 3, "largest": 10000, "dense": (20, 40)},
-    "complexity": {"rounds": 3, "largest": 10000},
-    "simplex-radius": {"dimensions": (3,), "taus": (1.0,)},
-    "mirror-descent-own-bound": {"n": 3, "taus": (0.5, 12.0)},
-}
 FIRST = {
     "natural-gradient": Verdict.HOLDS,
     "euclidean-divergence": Verdict.HOLDS,
