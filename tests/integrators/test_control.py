@@ -28,9 +28,7 @@ from riemann_lne.errors import (
 )
 from riemann_lne.integrators import METHODS
 from riemann_lne.integrators.methods.controller import PIController
-from riemann_lne.integrators.methods.runge_kutta import BS32, RK4, TSIT5
 
-TABLEAUS = {"rk4": RK4, "bs32": BS32, "tsit5": TSIT5}
 GRID = Grid.torus((8, 8))
 NAMED = [m for m in METHODS if m != "auto"]
 

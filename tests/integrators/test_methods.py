@@ -22,7 +22,7 @@ from riemann_lne import (
 from riemann_lne.errors import (
     InvalidArgumentError,
 )
-from riemann_lne.integrators import METHODS, State
+from riemann_lne.integrators import State
 from riemann_lne.integrators.methods.etd import ETDRK4
 from riemann_lne.integrators.methods.etd_coefficients import etdrk4_coefficients
 from riemann_lne.integrators.methods.etd_in_place import StepInPlace
@@ -38,7 +38,6 @@ from riemann_lne.integrators.semidiscrete import SemiDiscreteFlow
 
 TABLEAUS = {"rk4": RK4, "bs32": BS32, "tsit5": TSIT5}
 GRID = Grid.torus((8, 8))
-NAMED = [m for m in METHODS if m != "auto"]
 
 
 @pytest.fixture(scope="module")

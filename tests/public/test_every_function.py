@@ -28,7 +28,6 @@ X = np.asarray([0.3, -0.2, 0.1])
 Y = np.asarray([-0.1, 0.25, 0.2])
 T = np.linspace(0.0, 1.0, 9)
 P = np.full(3, 1 / 3)
-SPHERE = exact.round_sphere(2).field(0.0, rl.Grid.box(-0.5, 0.5, (8, 8)))
 BENT = exact.periodic_sausage((1, 0)).field(0.5, rl.Grid.torus((12, 12)))
 ATLAS = rl.Atlas.sphere(2, 20)
 ON_ATLAS = 0.1 * ATLAS.sphere_points()[0]
