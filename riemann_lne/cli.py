@@ -9,6 +9,7 @@ and returns an exit code.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from . import __version__
 from .checks import printable
+from .command_line import Help, PrintCompletion
 from .errors import RiemannLNEError
 from .flow_command import flow
 
@@ -29,9 +31,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="riemann-lne",
         description="Numerical Ricci flow and the LNE geometry of weight space.",
-        epilog="example: riemann-lne verify --only weak-inverse",
+        epilog="examples (riemann-lne COMMAND --help has more):\n  riemann-lne flow torus.toml\n"
+        "  riemann-lne verify --only weak-inverse",
+        formatter_class=Help,
     )
     parser.add_argument("-V", "--version", action="version", version=f"riemann-lne {__version__}")
+    parser.add_argument(
+        "--print-completion",
+        action=PrintCompletion,
+        metavar="SHELL",
+        help="print a script with which bash, zsh, fish or tcsh completes this command, and stop",
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     flow(commands)
     for entry in sorted(entry_points(group=COMMAND_GROUP), key=_place):
@@ -51,14 +61,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     That of the command, 2 for a wrong argument, 130 after Ctrl-C, and 141 where the reader of the
     output has gone away (``| head``).
     """
-    parsed = build_parser().parse_args(arguments)
+    command = "riemann-lne"
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A log or a pipe gets each line when it is printed, as a terminal does.
+            stream.reconfigure(line_buffering=True)
     try:
+        parsed = build_parser().parse_args(arguments)
+        command = f"riemann-lne {parsed.command}"
         code = int(parsed.run(parsed))
         if sys.stdout is not None:  # None where it was closed before the start
             sys.stdout.flush()
         return code
     except RiemannLNEError as error:
-        print(f"riemann-lne {parsed.command}: {printable(error)}", file=sys.stderr)
+        print(f"{command}: {printable(error)}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # Nobody listens any more, also not to what the interpreter would say about it at the end.
@@ -66,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except KeyboardInterrupt:
-        print(f"riemann-lne {parsed.command}: interrupted", file=sys.stderr)
+        print(f"{command}: interrupted", file=sys.stderr)
         return 130
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..command_line import Help
+
 __all__ = ["flow"]
 
 
@@ -29,7 +31,9 @@ def flow(commands: Any) -> None:
         "and events. Relative paths are relative to that file.",
         epilog="Exit codes: 0 done (also if an event ended the flow); 1 the flow ended early, or "
         "an output could not be written; 2 an error before the first step; 130 interrupted, with "
-        "what was computed and the checkpoint kept.",
+        "what was computed and the checkpoint kept.\nexamples:\n  riemann-lne flow torus.toml\n"
+        "  riemann-lne flow torus.toml --set integrator.method=rkl2 --force",
+        formatter_class=Help,
     )
     parser.add_argument("config", metavar="CONFIG.toml", help="the configuration")
     again = parser.add_mutually_exclusive_group()

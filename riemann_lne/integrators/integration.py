@@ -147,7 +147,7 @@ def integrate(
         Go on from the checkpoint, if there is one; all other arguments must be as they were. The
         result is then the same to the last bit as that of a run without a stop.
     progress : bool
-        Show a progress bar on a terminal (needs rich, extra ``verify``).
+        Show a progress bar on a terminal (needs rich, extra ``verify``), or a line in a notebook.
     max_steps : int
         Largest number of steps, rejected ones included; then it ends with status -1.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -14,9 +15,13 @@ from ..errors import MissingDependencyError
 
 @contextmanager
 def progress_bar(wanted: bool, t0: float, t1: float) -> Iterator[Callable[[float], None]]:
-    """A function to report the time reached to; shows a bar on a terminal."""
+    """A function to report the time reached to; shows a bar on a terminal, a line in a notebook."""
     # There may be no stream at all, or a closed one.
     there = sys.stderr is not None and not sys.stderr.closed
+    if wanted and there and in_notebook():
+        with _line(t0, t1) as report:
+            yield report
+        return
     if not wanted or not there or not sys.stderr.isatty():
         yield lambda t: None
         return
@@ -34,6 +39,41 @@ def progress_bar(wanted: bool, t0: float, t1: float) -> Iterator[Callable[[float
                 bar.update(task, completed=t - t0)
 
         yield report
+
+
+_OFTEN = 0.2
+"""Seconds between two states of the line in a notebook."""
+
+
+def in_notebook() -> bool:
+    """Whether this is a notebook: IPython runs, and not on a terminal."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is not None and type(shell).__name__ != "TerminalInteractiveShell"
+
+
+@contextmanager
+def _line(t0: float, t1: float) -> Iterator[Callable[[float], None]]:
+    """A line of text that is written over, which notebooks show without any widget."""
+    shown = [-_OFTEN]
+
+    def write(text: str) -> None:
+        # A notebook that was closed is no reason to end a flow.
+        with suppress(OSError, ValueError):
+            sys.stderr.write(f"\r{text:40s}")
+            sys.stderr.flush()
+
+    def report(t: float) -> None:
+        now = time.monotonic()
+        if now - shown[0] >= _OFTEN:
+            shown[0] = now
+            write(f"flow: {100 * (t - t0) / (t1 - t0):3.0f} %, t = {t:.5g}")
+
+    try:
+        yield report
+    finally:
+        write("")
+        write("\r")
 
 
 @contextmanager

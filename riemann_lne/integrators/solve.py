@@ -126,7 +126,7 @@ def solve_flow(
         All other arguments must be as they were, but ``max_steps`` and how often is saved; so must
         be the kernel, with its compiler and processor.
     progress : bool
-        Show a progress bar on a terminal (needs rich, extra ``verify``).
+        Show a progress bar on a terminal (needs rich, extra ``verify``), or a line in a notebook.
     max_steps : int
         Largest number of steps, rejected ones included; then the flow ends with status -1. A flow
         close to a singularity can ask for ever shorter steps.

@@ -12,7 +12,7 @@ import riemann_lne
 ROOT = Path(riemann_lne.__file__).parent
 LAYERS = [
     {"errors"},
-    {"atomic", "checks"},
+    {"atomic", "checks", "command_line"},
     {"team"},
     {"arrays", "coefficients", "locks", "threads"},
     {"weights"},

@@ -1,6 +1,8 @@
-"""The progress bar: on a terminal only, and only if asked for."""
+"""The progress bar: on a terminal or in a notebook only, and only if asked for."""
 
+import re
 import sys
+import types
 
 import pytest
 
@@ -24,6 +26,31 @@ def test_it_is_shown_on_a_terminal(monkeypatch, capsys):
 @pytest.mark.parametrize("progress", [True, False])
 def test_it_is_silent_elsewhere(progress, capsys):
     assert solve(progress).success
+    assert capsys.readouterr().err == ""
+
+
+class Notebook:
+    """IPython's shell in a notebook."""
+
+
+class TerminalInteractiveShell:
+    """IPython's shell on a terminal that is no terminal now: its output goes into a file."""
+
+
+@pytest.mark.parametrize("shell", [Notebook, TerminalInteractiveShell])
+def test_a_notebook_gets_a_line_without_rich(shell, monkeypatch, capsys):
+    ipython = types.ModuleType("IPython")
+    ipython.get_ipython = shell
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    assert solve(progress=True).success
+    states = [text.strip() for text in capsys.readouterr().err.split("\r")]
+    if shell is Notebook:
+        assert re.fullmatch(r"flow: +\d+ %, t = [\d.e-]+", states[1])
+        assert states[-1] == ""  # nothing is left of it
+    else:
+        assert states == [""]
+    assert solve(progress=False).success
     assert capsys.readouterr().err == ""
 
 

@@ -377,6 +377,19 @@ class TestRun:
         with pytest.raises(InvalidArgumentError, match="at least one round"):
             run_benchmarks(repeats=0)
 
+    def test_how_much_there_is_comes_first_with_the_time_of_the_record(self, monkeypatch, capsys):
+        assert set(runner.usual_seconds()) > {"peers", "lne"}  # the record of the documentation
+        monkeypatch.setattr(runner, "usual_seconds", lambda: {"one": 90.0, "other": 9.0})
+        run_benchmarks(["one", "two"])
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0].startswith("2 benchmarks: about 1.5 min and 1 that the record lacks")
+        assert lines[1] == "one runs about 1.5 min ..."
+        assert "two runs ..." in lines
+        list_benchmarks()
+        assert "1.5 min" in capsys.readouterr().out
+        run_benchmarks(["one"], quick=True)
+        assert capsys.readouterr().out.startswith("1 benchmark in the quick form")
+
     def test_the_list_has_every_name(self, capsys):
         list_benchmarks()
         out = capsys.readouterr().out

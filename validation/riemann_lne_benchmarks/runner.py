@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from riemann_lne.errors import InvalidArgumentError, RiemannLNEError, UnknownNameError
 from riemann_lne_validation.lab.folders import owned
+from riemann_lne_validation.lab.words import duration
 
 from .budget import bench_budget
 from .environment import environment
@@ -47,6 +48,9 @@ BENCHMARKS: dict[str, Callable[[Settings], Result]] = {
 }
 """In the order in which they run."""
 
+
+RECORD = Path(__file__).parents[2] / "docs" / "benchmarks" / "results.json"
+"""The recorded run of the documentation, which a checkout and the source distribution have."""
 
 _BUSY = 0.9
 """Share of the time that a process on one thread has its core; below it, others take part of it."""
@@ -121,8 +125,11 @@ def _run_and_keep(
     if resume and not only:
         done = {n for n, r in record.results.items() if not r.problem}
         wanted = [n for n in wanted if n not in done]
+    usual = {} if settings.quick else usual_seconds()
+    terminal.say(announcement(wanted, usual, settings.quick))
     code = 0
     for name in wanted:
+        terminal.say(f"{name} runs{_about(usual.get(name))} ...")
         try:
             result = run_one(name, settings)
         except KeyboardInterrupt:
@@ -145,11 +152,38 @@ def _run_and_keep(
     return code
 
 
+def usual_seconds() -> dict[str, float]:
+    """How long each benchmark took in the recorded run; empty where there is no record here."""
+    try:
+        record = Record.read(RECORD)
+    except (OSError, RiemannLNEError):
+        return {}
+    return {name: r.seconds for name, r in record.results.items() if not r.problem}
+
+
+def announcement(wanted: Sequence[str], usual: Mapping[str, float], quick: bool) -> str:
+    """The first line of a run: how many benchmarks, and how long they will take."""
+    text = f"{len(wanted)} benchmark{'s' * (len(wanted) != 1)}"
+    if quick:
+        return f"{text} in the quick form, small sizes and few rounds"
+    known = [usual[name] for name in wanted if name in usual]
+    if not known:
+        return text
+    new = len(wanted) - len(known)
+    more = f" and {new} that the record lacks" * bool(new)
+    return f"{text}:{_about(sum(known))}{more}, as long as the recorded run took"
+
+
+def _about(seconds: float | None) -> str:
+    return "" if seconds is None else f" about {duration(seconds)}"
+
+
 def list_benchmarks() -> None:
-    """Print the names of the benchmarks and what each measures."""
-    terminal = Terminal()
+    """Print the names of the benchmarks, how long each takes, and what it measures."""
+    terminal, usual = Terminal(), usual_seconds()
     for name, function in BENCHMARKS.items():
-        terminal.say(f"{name:16s} {_title(function)}")
+        took = f"{duration(usual[name])}" if name in usual else ""
+        terminal.say(f"{name:16s} {took:>8s}  {_title(function)}")
 
 
 def _title(function: Callable[[Settings], Result]) -> str:

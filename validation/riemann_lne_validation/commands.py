@@ -8,10 +8,19 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from riemann_lne.command_line import Help, Names
 from riemann_lne.errors import InvalidArgumentError
 
 from .audit.backends import Backend
-from .audit.frame import Claim, Outcome, Verdict, load_claims, parameters_of, select
+from .audit.frame import (
+    Claim,
+    Outcome,
+    Verdict,
+    known_claims,
+    load_claims,
+    parameters_of,
+    select,
+)
 from .lab.folders import owned
 
 if TYPE_CHECKING:
@@ -26,9 +35,18 @@ def verify(commands: Any) -> None:
         help="the theorem audit: statements of the paper, run, measured, judged",
         description="Check statements of the source paper by running them. Every verdict is "
         "computed from what this run measures.",
-        epilog="example: riemann-lne verify --only weak-inverse --set n=2000",
+        epilog="examples:\n  riemann-lne verify --only weak-inverse --set n=2000\n"
+        "  riemann-lne verify --report verify-report",
+        formatter_class=Help,
     )
-    parser.add_argument("--only", nargs="+", metavar="ID", help="check these claims alone")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        action=Names,
+        names=known_claims,
+        metavar="ID",
+        help="check these claims alone",
+    )
     parser.add_argument(
         "--claims",
         nargs="+",
@@ -82,9 +100,17 @@ def bench(commands: Any) -> None:
         "bench",
         help="time the core, each part against a plain version in the same run",
         description="Medians of repeated runs; every figure is next to that of a plain version.",
-        epilog="example: riemann-lne bench --quick --report bench-report",
+        epilog="example:\n  riemann-lne bench --quick --report bench-report",
+        formatter_class=Help,
     )
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="run these benchmarks alone")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        action=Names,
+        names=_benchmarks,
+        metavar="NAME",
+        help="run these benchmarks alone",
+    )
     parser.add_argument("--quick", action="store_true", help="small sizes: to see that it works")
     parser.add_argument("--repeats", type=int, metavar="N", help="rounds (default: 7; quick: 3)")
     parser.add_argument("--report", type=Path, metavar="DIR", help="write bench.json, plots there")
@@ -113,10 +139,18 @@ def compare(commands: Any) -> None:
         help="estimators of quantised training side by side, with paired seeds",
         description="Train the same network with different methods, from the same weights on the "
         "same batches, and compare the accuracies. Stopped or killed, the same command goes on.",
-        epilog="example: riemann-lne compare --methods ste lne-exact --seeds 3 --out first",
+        epilog="example:\n  riemann-lne compare --methods ste lne-exact --seeds 3 --out first",
+        formatter_class=Help,
     )
     add_arguments(parser)
     parser.set_defaults(run=run)
+
+
+def _benchmarks() -> list[str]:
+    """Names of the benchmarks, for the completion of a shell."""
+    from riemann_lne_benchmarks import BENCHMARKS
+
+    return list(BENCHMARKS)
 
 
 def _bench(arguments: argparse.Namespace) -> int:
@@ -178,13 +212,14 @@ def _run_and_keep(
     """Run what is not done, keep it as it comes, and print it; the exit code."""
     from .audit.page import write_html
     from .audit.records import Setting, write_json
-    from .audit.running import run_claims
+    from .audit.running import processes, run_claims
 
     setting = Setting(arguments.full, arguments.backend)
     files = _results_files(arguments)
     outcomes = _taken(claims, setting, overrides, files, terminal) if arguments.resume else []
     order = {claim.id: i for i, claim in enumerate(claims)}
     left = [c for c in claims if c.id not in {o.claim.id for o in outcomes}]
+    terminal.say(_announcement(claims, left, setting.full, processes(arguments.jobs, len(left))))
     interrupted = False
     try:
         with (
@@ -212,10 +247,8 @@ def _run_and_keep(
         terminal.say(f"results: {file}")
     if page:
         terminal.say(f"report:  {page}")
-    if not details:
-        terminal.say(
-            "what was measured for one claim: riemann-lne verify --only ID; for all: --details"
-        )
+    if not interrupted:
+        _read_next(arguments, page, details, terminal)
     if interrupted:
         if files:
             terminal.say("to go on from here: the same command with --resume")
@@ -223,6 +256,19 @@ def _run_and_keep(
     for problem in problems:
         terminal.say(f"certificate: {problem}")
     return 1 if problems or any(o.verdict is Verdict.ERROR for o in outcomes) else 0
+
+
+# Processor time of all claims on one core of a current machine, in minutes.
+QUICK_MINUTES, FULL_MINUTES = 4, 15
+
+
+def _announcement(claims: list[Claim], left: list[Claim], full: bool, jobs: int) -> str:
+    """The first line of a run: how much there is to do."""
+    text = f"{len(left)} check{'s' * (len(left) != 1)} in {jobs} process{'es' * (jobs != 1)}"
+    if len(left) == len(claims) == len(known_claims()):
+        minutes = FULL_MINUTES if full else QUICK_MINUTES
+        text += f", about {minutes} minutes of processor time in all"
+    return f"{text}; a line for each when it is done"
 
 
 def _proofs_folder(arguments: argparse.Namespace) -> Path | None:
@@ -242,6 +288,25 @@ def _certify(
     problems = certify(folder, outcomes, arguments.report or Path())
     terminal.say(f"to check them yourself: python {folder / 'check.py'} {folder}")
     return problems
+
+
+def _read_next(
+    arguments: argparse.Namespace, page: Path | None, details: bool, terminal: Terminal
+) -> None:
+    """What a reader of the table may want to see or do now."""
+    terminal.say("read next:")
+    if page:
+        terminal.say(f"  each statement with its measurements and plots: open {page}")
+    else:
+        terminal.say("  a page with all measurements and plots: the same with --report DIR")
+    if not details:
+        terminal.say("  the measurements of one statement: riemann-lne verify --only ID")
+        terminal.say("  those of all, here: the same with --details")
+    if arguments.claims:
+        terminal.say("  what a claim can have: docs/own-parts.md, A claim")
+    else:
+        terminal.say("  why statements fail, for a reader of the paper: docs/audit-summary.md")
+        terminal.say("  a statement of yours: docs/own-claim.md")
 
 
 def _results_files(arguments: argparse.Namespace) -> list[Path]:

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import riemann_lne
+from riemann_lne.command_line import Help
 
 from .frame import Verdict, known_claims, run_claim
 
@@ -567,8 +568,12 @@ def _cell(text: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: sweep, append a record a line to a file, write the page. 1 if one is wrong."""
+    what, _, example = (__doc__ or "").rpartition("\n\n")
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        prog="python -m riemann_lne_validation.audit.faults",
+        description=what,
+        epilog=f"example:\n{example}",
+        formatter_class=Help,
     )
     parser.add_argument("--every", type=int, default=1, help="only every so-manyth fault")
     parser.add_argument("--module", action="append", help="only these modules")

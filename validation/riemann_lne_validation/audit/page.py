@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import inspect
 import io
 import platform
 import re
@@ -35,6 +36,8 @@ _STYLES: dict[str, dict[str, Any]] = {
 def command_for(outcome: Outcome, setting: Setting) -> str:
     """The command line that repeats one check with the same parameters."""
     words = ["riemann-lne", "verify", "--only", outcome.claim.id]
+    if outcome.claim.origin:  # a claim of the user: the command needs the file again
+        words += ["--claims", inspect.getfile(inspect.unwrap(outcome.claim.check))]
     words += ["--full"] if setting.full else []
     if setting.backend != "numpy":
         words += ["--backend", setting.backend]
@@ -146,7 +149,7 @@ def _section(outcome: Outcome, images: Sequence[tuple[str, str]], setting: Setti
         file = _e(outcome.certificate)
         parts.append(f'<p><a href="{file}">The certificate</a>, to be checked by check.py</p>')
     if outcome.evidence:
-        parts.append(_measurements(outcome.evidence))
+        parts.append(_measurements(outcome.evidence, bool(outcome.claim.origin)))
     for title, data in images:
         parts.append(f'<img alt="{_e(title)}" src="data:image/png;base64,{data}" width="770">')
     if outcome.problem:
@@ -160,7 +163,7 @@ def _section(outcome: Outcome, images: Sequence[tuple[str, str]], setting: Setti
     return "\n".join(parts)
 
 
-def _measurements(evidence: Evidence) -> str:
+def _measurements(evidence: Evidence, own: bool) -> str:
     """Table of everything that was measured for a claim."""
     rows = "".join(
         f"<tr><td>{kind}</td><td>{_e(m.statement)}</td>"
@@ -169,7 +172,7 @@ def _measurements(evidence: Evidence) -> str:
         f"<td data-name='error' class='number'>{m.error:.3g}</td>"
         f"<td data-name='tolerance'><span class='number'>{m.tolerance:.3g}</span>: "
         f"{_e(m.reason)}</td><td data-name='true'>{'yes' if m.true else 'no'}</td></tr>"
-        for kind, m in labelled(evidence)
+        for kind, m in labelled(evidence, own)
     )
     return (
         '<table class="measured"><thead><tr><th></th><th>quantity</th><th>measured</th>'

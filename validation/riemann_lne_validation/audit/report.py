@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -50,11 +51,11 @@ def first_sentence(text: str, most: int = 110) -> str:
     return sentence[:most].rsplit(" ", 1)[0] + " ..."
 
 
-def labelled(evidence: Evidence) -> list[tuple[str, Measurement]]:
-    """All measurements of a check, each with the part it plays."""
+def labelled(evidence: Evidence, own: bool = False) -> list[tuple[str, Measurement]]:
+    """All measurements of a check, each with the part it plays; ``own``: of a user's claim."""
     condition = [("with the condition", evidence.condition)] if evidence.condition else []
     return [
-        ("as the paper states it", evidence.claim),
+        ("as stated" if own else "as the paper states it", evidence.claim),
         *condition,
         *(("also", m) for m in evidence.also),
         *(("resolution", m) for m in evidence.resolution),
@@ -104,9 +105,13 @@ class Terminal:
         columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=self._console, transient=True) as bar:
             task = bar.add_task("", total=count, completed=done)
+            number = itertools.count(done + 1)
 
             def advance(outcome: Outcome) -> None:
-                line = f"{outcome.claim.id:32s} {outcome.verdict:22s} {outcome.seconds:6.1f} s"
+                line = (
+                    f"[{next(number):{len(str(count))}d}/{count}] {outcome.claim.id:32s} "
+                    f"{outcome.verdict:22s} {outcome.seconds:6.1f} s"
+                )
                 bar.console.print(printable(line), highlight=False, markup=False)
                 bar.advance(task)
 
@@ -139,7 +144,8 @@ class Terminal:
                 self._details(outcome)
         self._console.print(table)
         counts = Counter(outcome.verdict for outcome in outcomes)
-        self.say(f"{len(outcomes)} claims: {', '.join(f'{n} {v}' for v, n in counts.items())}")
+        word = "claim" if len(outcomes) == 1 else "claims"
+        self.say(f"{len(outcomes)} {word}: {', '.join(f'{n} {v}' for v, n in counts.items())}")
 
     def _details(self, outcome: Outcome) -> None:
         """The measurements of one claim, with their numbers."""
@@ -153,7 +159,8 @@ class Terminal:
             self.say(f"  {word}:\n{outcome.problem}")
         for heading, text in remarks(outcome):
             self.say(f"  {heading}: {text}")
-        for kind, m in labelled(outcome.evidence) if outcome.evidence else []:
+        own = bool(outcome.claim.origin)
+        for kind, m in labelled(outcome.evidence, own) if outcome.evidence else []:
             mark = "yes" if m.true else "no "
             self.say(
                 f"    {mark} {kind}: {m.statement}\n          measured {short(m.measured)}; "

@@ -20,6 +20,11 @@ from .records import Setting
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
+def processes(jobs: int, count: int) -> int:
+    """How many processes run so many checks; ``jobs`` as in ``run_claims``."""
+    return max(1, min(jobs or os.cpu_count() or 1, count))
+
+
 def run_claims(
     claims: Sequence[Claim],
     setting: Setting,
@@ -34,8 +39,8 @@ def run_claims(
     A process that dies takes no other check with it: those that it may have been running are run
     again, each in a process of its own, and the one that kills that too is reported as an error.
     """
-    jobs = min(jobs or os.cpu_count() or 1, len(claims))
-    if jobs <= 1:
+    jobs = processes(jobs, len(claims))
+    if jobs == 1:
         for claim in claims:
             yield run_claim(claim, setting.full, Backend(setting.backend), overrides)
         return

@@ -260,9 +260,15 @@ def _cell(row: Mapping[str, Any] | None) -> str:
 
 def main() -> None:
     """Measure, and write the record that is named."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--rounds", type=int, default=25)
+    module = "python -m riemann_lne_validation.comparison.benchmark"
+    parser = argparse.ArgumentParser(
+        prog=module,
+        description=main.__doc__,
+        epilog=f"example:\n  {module} overheads.json",
+        formatter_class=Help,
+    )
+    parser.add_argument("file", type=Path, help="where the record is written")
+    parser.add_argument("--rounds", type=int, default=25, help="rounds of everything (default: 25)")
     arguments = parser.parse_args()
     found = record(arguments.rounds)
     arguments.file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

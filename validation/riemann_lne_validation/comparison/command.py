@@ -7,12 +7,13 @@ import ast
 import importlib
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from riemann_lne.checks import printable
+from riemann_lne.command_line import Names
 from riemann_lne.errors import InvalidArgumentError, MissingDependencyError, UnknownNameError
 
 from ..lab.folders import owned
@@ -35,12 +36,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what is compared")
     what.add_argument(
         "--dataset",
+        action=Names,
+        names=_datasets,
         metavar="NAME",
         help="data set or task; default: the one of --tasks, else digits",
     )
     what.add_argument("--data", type=Path, metavar="DIR", help="folder with the files of CIFAR")
-    what.add_argument("--model", metavar="NAME", help="default: mlp for digits, else resnet20")
-    what.add_argument("--methods", nargs="+", metavar="NAME", help="default: all; see --list")
+    what.add_argument(
+        "--model",
+        action=Names,
+        names=_networks,
+        metavar="NAME",
+        help="default: mlp for digits, else resnet20",
+    )
+    what.add_argument(
+        "--methods",
+        nargs="+",
+        action=Names,
+        names=_methods,
+        metavar="NAME",
+        help="default: all; see --list",
+    )
     what.add_argument(
         "--tasks",
         nargs="+",
@@ -93,6 +109,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     out = parser.add_argument_group("what comes of it")
     out.add_argument("--json", type=Path, metavar="FILE", help="write everything as JSON")
     out.add_argument("--report", type=Path, metavar="DIR", help="write index.html with plots")
+
+
+def _datasets() -> Iterable[str]:
+    from .registered import all_datasets
+
+    return all_datasets()
+
+
+def _networks() -> Iterable[str]:
+    from .registered import all_networks
+
+    return all_networks()
+
+
+def _methods() -> Iterable[str]:
+    from .methods import available_methods
+
+    return available_methods()
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from typing import Protocol, TextIO
 
 from riemann_lne.checks import printable
 
+from ..lab.words import duration
 from .records import RunRecord
 from .registered import metric_of
 from .units import Unit
@@ -154,16 +155,3 @@ class TerminalProgress:
 
     def _say(self, text: str) -> None:
         print(printable(text), file=self.file, flush=True)
-
-
-def duration(seconds: float) -> str:
-    """A time in two figures of the unit that suits it.
-
-    >>> from riemann_lne_validation.comparison.progress import duration
-    >>> duration(2.34), duration(200), duration(9000)
-    ('2.3 s', '3.3 min', '2.5 h')
-    """
-    for size, unit in ((3600.0, "h"), (60.0, "min")):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} s"
