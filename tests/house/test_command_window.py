@@ -173,7 +173,7 @@ def test_the_time_of_the_whole_audit_is_said_once_and_the_same():
     assert f"about {QUICK_MINUTES} minutes" in _announcement(claims, claims, False, 2)
     assert f"about {FULL_MINUTES} minutes" in _announcement(claims, claims, True, 2)
     assert "minutes" not in _announcement(claims, claims[1:], False, 2)
-    words = dict(enumerate("no one two three four five six seven eight nine ten".split()))
+    words = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
     readme = (ROOT / "README.md").read_text("utf-8")
     assert f"about {words[QUICK_MINUTES]} minutes of processor time" in readme
     record = json.loads((ROOT / "docs/audit/results.json").read_text("utf-8"))

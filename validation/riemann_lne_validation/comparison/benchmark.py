@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from riemann_lne.command_line import Help
 from riemann_lne_torch import QuantConfig, quantize_
 
 from .augmentation import plan_epoch
