@@ -10,7 +10,7 @@ HOST_TESTS := tests/torch_hosts tests/geomstats tests/mpi adapters/riemann_lne_m
 	tests/torch/test_quantization.py::TestFinalize::test_onnx \
 	adapters/riemann_lne_torch/hosts/lightning.py adapters/riemann_lne_torch/hosts/transformers.py
 
-.PHONY: help verify test test-all test-hosts test-gpu lint format package docs docs-check bench clean
+.PHONY: help verify test test-all test-hosts test-gpu tasks lint format package docs docs-check bench clean
 
 help:
 	@echo "make verify    run the theorem audit (quick form) and write verify-report/"
@@ -19,6 +19,7 @@ help:
 	@echo "make test-hosts  only the tests with Brevitas, torchao, Lightning, transformers, ONNX, geomstats, MPI"
 	@echo "make test-gpu  the tests that need a GPU (torch with CUDA or CuPy must be installed in $(VENV))"
 	@echo "make lint      ruff and mypy"
+	@echo "make tasks     five pages of the documentation, each followed in an empty environment of its own"
 	@echo "make package   build wheel and sdist, and use each from an empty environment"
 	@echo "make docs      build the documentation into docs/_build/html"
 	@echo "make docs-check  build it without running the examples, and open every page in Chromium if there is one"
@@ -79,6 +80,10 @@ else \
 	echo "$(VENV) ran and passed. To try again: make test-hosts"; \
 fi
 endef
+
+# What a reader of the documentation wants to do first, from the wheel: needs a network.
+tasks: $(VENV)/.test
+	$(BIN)/python -m pytest -m slow -rs tests/test_docs_tasks.py -k empty_environment
 
 test-gpu: $(VENV)/.test
 	$(BIN)/python -m pytest -m gpu -rs
