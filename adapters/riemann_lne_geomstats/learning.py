@@ -80,7 +80,8 @@ class _Descent(BaseGradientDescent):  # type: ignore[misc]
                     "difficult: take a smaller tau, or start elsewhere with set(init_point=...)"
                 )
         logging.warning(
-            "Maximum number of iterations %d reached. The gradient of the mean has length %.3g",
+            "Maximum number of iterations %d reached. The gradient of the mean has length %.3g: "
+            "raise max_iter, or take the mean as it is",
             self.max_iter,
             now.squared**0.5,
         )

@@ -112,8 +112,9 @@ def _described(value: Any) -> str:
 def _say_if_alone(team: MPITeam) -> None:
     if team.size == 1:
         _log.warning(
-            "one MPI process holds the whole grid; to share it start the program with, for "
-            "instance, mpiexec -n 4"
+            "%d MPI process holds the whole grid; to share it, start the program with, for "
+            "instance, mpiexec -n 4",
+            team.size,
         )
 
 

@@ -135,7 +135,8 @@ class Atlas(Grid):
         raise GridTooSmallError(
             f"with {points} points along an axis the overlap of patches of half-width {width:g} is "
             f"too thin for differences of order {order} and interpolation through {order + 2} "
-            f"points: {enough} points are enough there{wider if width < widest else ''}"
+            f"points: {enough} points are enough there{wider if width < widest else ''}; "
+            "give as many"
         )
 
     @classmethod
@@ -219,7 +220,7 @@ class Atlas(Grid):
     def require_torus(self, what: str) -> None:
         raise InvalidArgumentError(
             f"{what} is computed with the Fourier modes of a torus; {self!r} is a sphere, which "
-            "has none"
+            "has none: give a metric on a torus"
         )
 
     def __repr__(self) -> str:

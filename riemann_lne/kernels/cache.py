@@ -123,8 +123,8 @@ def _temporary_folder() -> Path:
 @cache
 def _say_once(reason: str) -> None:
     _log.warning(
-        "compiled kernels are not kept, each process builds its own: %s (another folder can be "
-        "named in the environment variable %s)",
+        "compiled kernels are not kept, each process builds its own: %s; name another folder in "
+        "the environment variable %s",
         printable(reason),
         VARIABLE,
     )

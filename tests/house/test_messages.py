@@ -141,6 +141,8 @@ def written(node: ast.expr, scopes: tuple[ast.AST, ...], depth: int = 0) -> str 
         return f"{written(node.left, scopes, depth)}{written(node.right, scopes, depth)}"
     if isinstance(node, ast.IfExp):
         return f"{written(node.body, scopes, depth)} {written(node.orelse, scopes, depth)}"
+    if isinstance(node, ast.BoolOp):
+        return " ".join(written(v, scopes, depth) or "{}" for v in node.values)
     if depth > 3:
         return None
     if isinstance(node, ast.Name):
@@ -188,7 +190,8 @@ def collected() -> Iterator[Message]:
             if not isinstance(call, ast.Call):
                 continue
             kind = called(call)
-            warns = kind == "warn" and not isinstance(node, ast.Raise)
+            # Warnings, and what is logged as one; of the latter, values fill in %s.
+            warns = kind in {"warn", "warning"} and not isinstance(node, ast.Raise)
             if not (warns or (isinstance(node, ast.Raise) and kind in family() - CELLS)):
                 continue
             if kind in COMPLETE:
@@ -198,7 +201,12 @@ def collected() -> Iterator[Message]:
                     text = f"<{given} arguments>"
             else:
                 text = written(call.args[0], (scope, tree)) if call.args else ""
-            handed_on = caught and text is not None and text.endswith(": {}")
+                if kind == "warning" and text is not None:
+                    text = re.sub(r"%[\d.]*[sdg]", "{}", text)
+            # The reason behind the colon is the text of an error, which is looked at where it is
+            # raised.
+            hands_on = caught or kind == "warning"
+            handed_on = hands_on and text is not None and text.endswith(": {}")
             if text is not None and not handed_on and file not in HALVES:
                 yield Message(file, call.lineno, kind, text)
 
@@ -206,7 +214,8 @@ def collected() -> Iterator[Message]:
 def test_the_collection_reaches_all_packages() -> None:
     messages = list(collected())
     assert {m.file.split("/")[0] for m in messages} == set(PACKAGES)
-    assert {"InvalidArgumentError", "StorageError", "warn"} <= {m.kind for m in messages}
+    kinds = {m.kind for m in messages}
+    assert {"InvalidArgumentError", "StorageError", "warn", "warning"} <= kinds
     raised = sum(
         isinstance(node, ast.Raise)
         and isinstance(node.exc, ast.Call)
