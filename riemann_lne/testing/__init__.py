@@ -12,17 +12,19 @@ from importlib import import_module
 from typing import Any
 
 from .closed import perturbed_sphere
+from .conformal_factors import perturbed_conformal
 from .corrector_checks import check_corrector
 from .diffeomorphism import Diffeomorphism
 from .evolutions import Evolution, Refinable, Run, WithLimit, WithRate
 from .evolutions_closed import RotationalEvolution
+from .evolutions_conformal import ConformalEvolution
 from .findings import CheckReport, Finding
 from .flow_checks import check_flow
 from .integrator_checks import check_integrator
 from .kinds import KINDS, Kind, applicable_kinds
 from .metric_checks import check_metric
 from .perturbed import perturbed, random_perturbation
-from .recipes import DrawnMetric, DrawnRotationalMetric, Recipe
+from .recipes import DrawnConformalMetric, DrawnMetric, DrawnRotationalMetric, Recipe
 from .sizes import perturbation_size, relative_eigenvalues
 from .spaces import Choice, Reals, Whole
 from .stability import StabilityReport, judge_stability
@@ -35,6 +37,7 @@ _WITH_HYPOTHESIS = {
     "DrawnSolution": "strategies_exact",
     "RadiusReport": "radius",
     "check_stability": "searching",
+    "conformal_metrics": "strategies_closed",
     "exact_solutions": "strategies_exact",
     "diffeomorphisms": "strategies_exact",
     "drawn_from": "strategies_own",
@@ -57,8 +60,10 @@ __all__ = [
     "KINDS",
     "CheckReport",
     "Choice",
+    "ConformalEvolution",
     "Counterexample",
     "Diffeomorphism",
+    "DrawnConformalMetric",
     "DrawnMetric",
     "DrawnRotationalMetric",
     "DrawnSolution",
@@ -84,6 +89,7 @@ __all__ = [
     "check_metric",
     "check_stability",
     "check_training_stability",
+    "conformal_metrics",
     "diffeomorphisms",
     "drawn_from",
     "dumbbells",
@@ -96,6 +102,7 @@ __all__ = [
     "perturbation_size",
     "perturbations",
     "perturbed",
+    "perturbed_conformal",
     "perturbed_sphere",
     "random_perturbation",
     "register_profiles",

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..arrays import dtype_name, to_numpy
 from ..checks import shown
+from ..conformal import ConformalMetric, Sphere, Torus
 from ..errors import InvalidArgumentError
 from ..grids import Grid
 from ..metrics import MetricField
@@ -153,6 +154,15 @@ class DrawnRotationalMetric(RotationalMetric):
         return self.recipe.code
 
 
+class DrawnConformalMetric(ConformalMetric):
+    """A conformal metric on a closed surface with the recipe that made it; it prints as code."""
+
+    recipe: Recipe
+
+    def __repr__(self) -> str:
+        return self.recipe.code
+
+
 def rebuilt(recipe: Recipe) -> Any:
     """Build the example of a recipe, of whichever kind, and attach the recipe.
 
@@ -164,6 +174,10 @@ def rebuilt(recipe: Recipe) -> Any:
     example = recipe.build()
     if isinstance(example, RotationalMetric):
         return _rotational(example, recipe)
+    if isinstance(example, ConformalMetric):
+        made = DrawnConformalMetric.from_coefficients(example.surface, example.coefficients)
+        made.recipe = recipe
+        return made
     if isinstance(example, MetricField):
         return _field(example, recipe)
     try:
@@ -235,6 +249,11 @@ def as_code(value: Any, name: str | None = None) -> str:
         return recipe.code
     if isinstance(value, Grid):
         return f"riemann_lne.{value!r}"
+    if isinstance(value, Sphere):
+        return f"riemann_lne.conformal.{value!r}"
+    if isinstance(value, Torus):
+        flat = [[float(v) for v in row] for row in value.flat]
+        return f"riemann_lne.conformal.Torus({as_code(value.grid)}, {flat})"
     if isinstance(value, MetricField):
         return _metric_as_code(value, name)
     if isinstance(value, (tuple, list)):

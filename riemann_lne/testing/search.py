@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..checks import count, number, shown
+from ..conformal import ConformalMetric
 from ..errors import InvalidArgumentError
 from ..metrics import MetricField
 from ..symmetric import RotationalMetric
@@ -321,9 +322,7 @@ def is_like(example: Any, background: Any, strategy: Any) -> Any:
     InvalidArgumentError
         If not; the message names the strategy.
     """
-    kind = next(
-        (k for k in (MetricField, RotationalMetric) if isinstance(background, k)), type(background)
-    )
+    kind = next((k for k in _STRATEGIES if isinstance(background, k)), type(background))
     if not isinstance(example, kind):
         raise InvalidArgumentError(
             f"the strategy {shown(strategy)} draws a {type(example).__name__}; give one of a "
@@ -335,6 +334,7 @@ def is_like(example: Any, background: Any, strategy: Any) -> Any:
 _STRATEGIES: dict[type, str] = {
     MetricField: "riemann_lne.testing.perturbations(background)",
     RotationalMetric: "riemann_lne.testing.rotational_spheres(size)",
+    ConformalMetric: "riemann_lne.testing.conformal_metrics(surface, size)",
 }
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from .. import checks
 from ..analysis.decay import fit_decay_rate
 from ..checks import shown
+from ..conformal import ConformalMetric
 from ..errors import CheckFailedError, InvalidArgumentError, RiemannLNEError, UnknownNameError
 from ..flows import Flow, NormalizedRicciFlow, RicciFlow
 from ..metrics import MetricField
@@ -26,6 +27,7 @@ from .evolutions import (
     require_run,
 )
 from .evolutions_closed import RotationalEvolution
+from .evolutions_conformal import ConformalEvolution
 from .findings import answer, is_rejection, told
 from .recipes import as_code
 from .sizes import Norm
@@ -320,8 +322,11 @@ def experiment(
             f"{what} = {shown(value)}, for states {shown(background)}; it is for metrics on "
             "grids: give options to the evolution, and as norm a function (state, background)"
         )
-    if isinstance(background, RotationalMetric) and type(flow) in (RicciFlow, NormalizedRicciFlow):
+    ricci = type(flow) in (RicciFlow, NormalizedRicciFlow)
+    if ricci and isinstance(background, RotationalMetric):
         evolution = RotationalEvolution(normalized=isinstance(flow, NormalizedRicciFlow))
+    elif ricci and isinstance(background, ConformalMetric):
+        evolution = ConformalEvolution(normalized=isinstance(flow, NormalizedRicciFlow))
     else:
         evolution = require_evolution(flow, background)
     return Experiment(background, evolution, until, norm, expect, limit, growth)
@@ -378,6 +383,8 @@ def points_of(state: Any) -> tuple[int, ...]:
     """Points along the axes of a state; () where nothing is known of them."""
     if isinstance(state, MetricField):
         return state.grid.shape
+    if isinstance(state, ConformalMetric):
+        return tuple(state.surface.shape)
     points = getattr(state, "points", None)
     return (points,) if isinstance(points, int) else ()
 

@@ -1,4 +1,4 @@
-"""Strategies of rotationally symmetric metrics on spheres: near round ones, and dumbbells."""
+"""Strategies of closed manifolds: rotationally symmetric spheres, and conformal surfaces."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import checks
+from ..conformal import Sphere, Torus
 from ..errors import InvalidArgumentError
 from ..symmetric import dumbbell
 from ._hypothesis import st
 from .closed import perturbed_sphere
-from .recipes import DrawnRotationalMetric, Recipe, drawn_rotational
+from .conformal_factors import modes_of, perturbed_conformal
+from .recipes import DrawnConformalMetric, DrawnRotationalMetric, Recipe, drawn_rotational, rebuilt
 from .spaces import Reals
 from .strategies_metric import strategy_of
 
@@ -150,5 +152,60 @@ def dumbbells(
         lean = draw(st.floats(-most, most, allow_subnormal=False))
         arguments = {"neck": max(low, high - thinner), "tilt": lean}
         return drawn_rotational(Recipe(dumbbell, {**fixed, **arguments}, ranges))
+
+    return build()
+
+
+def conformal_metrics(
+    surface: Sphere | Torus, size: float = 0.1, fixed_size: bool = False
+) -> SearchStrategy[DrawnConformalMetric]:
+    """Metrics e^(2u) g_0 on a sphere or torus near g_0, without any symmetry.
+
+    (1 + size)^-1 g_0 <= g <= (1 + size) g_0 everywhere: ``perturbed_conformal`` with drawn
+    coefficients. They shrink to g_0, the metric of constant curvature, and print as code.
+
+    Parameters
+    ----------
+    surface : Sphere or Torus
+        Of ``riemann_lne.conformal``; carries g_0.
+    size : float
+        Largest size, positive; dimensionless.
+    fixed_size : bool
+        Whether every perturbation has the full size, unless its coefficients are all 0.
+
+    Returns
+    -------
+    strategy of DrawnConformalMetric
+        Metrics with a ``recipe``.
+
+    Raises
+    ------
+    DTypeError, InvalidArgumentError
+        If an argument makes no sense.
+
+    Examples
+    --------
+    >>> from hypothesis import given, settings
+    >>> from riemann_lne.conformal import Sphere
+    >>> @settings(max_examples=10, database=None)
+    ... @given(conformal_metrics(Sphere(12), 0.2))
+    ... def gauss_bonnet(g):
+    ...     assert abs(g.total_curvature() / (4 * np.pi) - 1) < 1e-12
+    >>> gauss_bonnet()
+    """
+    largest = checks.number(size, "size", above=0)
+    perturbed_conformal(surface, largest)  # refuses here what would be refused at every draw
+    coefficients = Reals(-1.0, 1.0, (modes_of(surface),))
+    ranges: dict[str, Any] = {"modes": (-1.0, 1.0)}
+    if not fixed_size:
+        ranges["size"] = (0.0, largest)
+
+    @st.composite
+    def build(draw: DrawFn) -> DrawnConformalMetric:
+        modes = draw(strategy_of(coefficients))
+        amount = largest if fixed_size else draw(st.floats(0.0, largest, allow_subnormal=False))
+        arguments = {"surface": surface, "size": amount, "modes": modes}
+        made: DrawnConformalMetric = rebuilt(Recipe(perturbed_conformal, arguments, ranges))
+        return made
 
     return build()
