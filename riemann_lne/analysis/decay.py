@@ -159,9 +159,11 @@ def _line(
         raise InvalidArgumentError(
             f"the times in the window differ by {spread:.3g}: no slope can be fitted; widen it"
         )
-    fit = scipy.stats.linregress((x - middle) / spread, np.log(y))
-    # SciPy gives no error for equal norms, on which the line lies exactly.
-    error = float(fit.stderr) if np.ptp(y) > 0 else 0.0
+    logarithm = np.log(y)
+    fit = scipy.stats.linregress((x - middle) / spread, logarithm)
+    # SciPy gives no error where all are equal, on which the line lies exactly. Norms that differ in
+    # the last digit may have equal logarithms.
+    error = float(fit.stderr) if np.ptp(logarithm) > 0 else 0.0
     slope, stderr = float(fit.slope) / spread, error / spread
     log_amplitude = float(fit.intercept) - slope * middle
     if not all(map(math.isfinite, (slope, stderr, log_amplitude))):

@@ -114,3 +114,11 @@ def test_the_amplitude_of_a_mode_is_its_fourier_coefficient(backend):
     assert rl.mode_amplitude(g, (1, 2, 0)) == pytest.approx(0, abs=1e-15)
     with pytest.raises(InvalidArgumentError, match="torus of 2 axes"):
         rl.mode_amplitude(g, (1, 0))
+
+
+def test_norms_that_differ_in_the_last_digit_have_the_rate_zero():
+    norm = np.full(10, 0.017511107893000567)
+    norm[3] = np.nextafter(norm[3], 1)
+    fit = rl.fit_decay_rate(np.linspace(0.3, 1, 10), norm)
+    assert fit.rate == pytest.approx(0, abs=1e-14)
+    assert fit.confidence_interval()[1] < 1e-14
