@@ -31,7 +31,9 @@ RESULTS = [
 DIGITS, RESNET, SECH2, CIFAR = "digits", "regulariser-n", "sech2-backward", "cifar10"
 RATES, FIXED = "regulariser-n-rates", "regulariser-n-fixed"
 STABLE = "stableqat-2bit"
-TWO_WAY = (RATES, FIXED, "mnist1d-2bit", STABLE)  # the records that hold the hits of single images
+OSCILLATION, TUNED, CHARACTERS = "oscillation-2bit", "mnist1d-2bit-tuned", "characters-158"
+# The records that hold the hits of single images.
+TWO_WAY = (RATES, FIXED, "mnist1d-2bit", STABLE, OSCILLATION, TUNED)
 CHANGES = ": **changes with the metric**"
 BN, WD = "STE, batch norm re-estimated", "STE, weight decay tuned"
 EXACT, FREE = "LNE exact by channel, 0.5", "N, |w| held constant"
@@ -406,6 +408,103 @@ def test_a_study_that_did_not_answer_says_so():
     assert max(ste.last.mean, rdfs.last.mean) < 15.0  # "learned next to nothing"
 
 
+HELPS, HARMS, NULLS = ("helps",) * 2, ("harms",) * 2, ("null",) * 2
+ANEW = "STE, batch norm anew"
+
+
+def test_damping_and_freezing():
+    both_anew = {a: both(OSCILLATION, f"{a}, batch norm anew") for a in ("damping", "freezing")}
+    plain = both(OSCILLATION, "STE")
+    pieces = [
+        f"{len(summary(OSCILLATION).arm('STE').seeds)} seeds, at the defaults",
+        f"**Freezing is not told from it**: {pair(OSCILLATION, 'freezing')}.",
+        f"statistics is {lost(plain[0])} and {lost(plain[1])} points behind STE",
+        f"{interval(both_anew['freezing'][0])}, {p(both_anew['freezing'][0])}, and "
+        f"{interval(both_anew['freezing'][1])}.",
+        f"at its default strength: {pair(OSCILLATION, 'damping')}, and with statistics computed "
+        f"anew {pair(OSCILLATION, 'damping, batch norm anew')}.",
+        "`oscillation-2bit`",
+    ]
+    assert unchecked(section_of("Two bits: damping and freezing"), pieces) == ([], [])
+    assert verdicts(OSCILLATION, "freezing") == NULLS
+    assert verdicts(OSCILLATION, "freezing, batch norm anew") == NULLS
+    for arm in ("damping", "damping, batch norm anew", "STE"):
+        assert verdicts(OSCILLATION, arm) == HARMS
+    assert {c.reference for c in summary(OSCILLATION).comparisons} == {ANEW}
+
+
+def test_the_best_of_two_bits_tuned_and_the_moonshot():
+    quantisers = ["SEQ", "DoReFa", "LSQ", "QuEST"]
+    fisher, joined = both(TUNED, "LNE, fisher"), both(TUNED, "LNE, fisher on SEQ", "SEQ")
+    study = load_study(find_study(TUNED))
+    assert (study.budget, len(study.tuning_seeds)) == (4, 2)  # "four configurations, two seeds"
+    seeds = len(study.final_seeds)
+    ahead = comparison(TUNED, "LNE, fisher on SEQ", "STE").last.description.mean
+    found = {q: both(TUNED, q, "STE") for q in quantisers}
+    rates = {rate_of(TUNED, a.label) for a in summary(TUNED).arms}
+    assert rates == {0.3}
+    floor = summary(TUNED).floor
+    pieces = [
+        f"then {seeds} new seeds",
+        f"against STE: {interval(fisher[0])} and {interval(fisher[1])}.",
+        f"not told from SEQ: {interval(joined[0])} and {interval(joined[1])}.",
+        f"The combination is {ahead:.1f} points ahead of STE, but SEQ alone is "
+        f"{found['SEQ'][0].description.mean:.1f}:",
+        ", ".join(f"{q} {interval(found[q][0])}" for q in quantisers)
+        + "; in the last epoch " + ", ".join(mean(found[q][1]) for q in quantisers) + ".",
+        "All took the rate 0.3, three times the usual one",
+        f"in the last bit are {floor.deviation:.1f} points apart (standard deviation): with "
+        f"{seeds} seeds a gain of LNE below {fisher[0].resolves:.1f} points",
+        "`mnist1d-2bit-tuned`",
+    ]  # fmt: skip
+    title = "Two bits: the best of them tuned, and the moonshot"
+    assert unchecked(section_of(title), pieces) == ([], [])
+    assert verdicts(TUNED, "LNE, fisher") == verdicts(TUNED, "LNE, fisher on SEQ", "SEQ") == NULLS
+    for arm in (*quantisers, "LNE, fisher on SEQ"):
+        assert verdicts(TUNED, arm, "STE") == HELPS
+
+
+def test_three_levels_in_a_character_model():
+    def bits(arm):
+        found = comparison(CHARACTERS, arm).both("last")[0]
+        return interval(found, 3)
+
+    def corrected(arm):
+        return p(comparison(CHARACTERS, arm).last)
+
+    full = comparison(CHARACTERS, "full precision")
+    pieces = [
+        "(1.58 bits)",
+        f"{len(summary(CHARACTERS).arms[0].seeds)} seeds; one scale",
+        f"worse than STE**: {bits('LNE, fisher')} bits.",
+        f"{bits('SEQ')}, {corrected('SEQ')}, and {bits('QuEST')}, {corrected('QuEST')}.",
+        f"Full precision is {-full.last.description.mean:.3f} bits ahead of STE",
+        "`characters-158`",
+        "MNIST-1D",
+    ]
+    assert unchecked(section_of("Three levels: a character model"), pieces) == ([], [])
+    assert verdicts(CHARACTERS, "LNE, fisher") == HARMS
+    assert verdicts(CHARACTERS, "full precision") == HELPS
+    for arm in ("SEQ", "QuEST", "STE by channel"):
+        assert verdicts(CHARACTERS, arm) == NULLS
+    assert any("SEQ, learning_rate" in n for n in summary(CHARACTERS).notes if "edge" in n)
+    assert setting(CHARACTERS).epochs == 5  # "for five epochs"
+
+
+def test_the_noise_floors():
+    pieces = ["95 % interval", "MNIST-1D", "CIFAR-10"]
+    for name, unit, digits in (
+        ("last-bit-digits", "points", 2), ("last-bit-resnet", "points", 2),
+        ("mnist1d-2bit", "points", 2), (CHARACTERS, "bits", 3),
+    ):  # fmt: skip
+        floor = summary(name).floor
+        pieces.append(
+            f"(`{name}`) | {floor.deviation:.{digits}f} {unit} | {floor.half_width:.{digits}f} "
+            f"{unit} of {floor.seeds} seeds |"
+        )
+    assert unchecked(section_of("Noise floors"), pieces) == ([], [])
+
+
 def test_an_estimator_as_ste_at_another_rate_says_what_its_record_says():
     found = json.loads((DOCS / "benchmarks" / "adapted-rates.json").read_text(encoding="utf-8"))
     m = {key[1:]: value for key, value in means(found).items()}
@@ -443,6 +542,8 @@ def test_a_recorded_file_follows_from_its_accuracies(path, monkeypatch):
     stored = read_summary(path)
     references = {a.label: a.label for a in stored.arms}
     references |= {c.arm: c.reference for c in reversed(stored.comparisons)}
+    # an arm may be compared with another one too, in a primary comparison
+    references |= {c.arm: c.reference for c in stored.comparisons if c.primary is None}
     anew = summarise_arms(
         stored.arms,
         references=references,
@@ -451,6 +552,7 @@ def test_a_recorded_file_follows_from_its_accuracies(path, monkeypatch):
         alpha=stored.alpha,
         title=stored.title,
         command=stored.command,
+        measure=stored.measure,
     )
     assert anew.same == stored.same
     assert [(c.arm, c.reference) for c in anew.comparisons] == [

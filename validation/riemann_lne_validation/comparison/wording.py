@@ -13,7 +13,7 @@ _POINTS = Measure()
 
 
 def answers(results: Sequence[tuple[str, str, Paired]], measure: Measure = _POINTS) -> list[str]:
-    """Results of (arm, reference, comparison) in plain words, those that differ first.
+    """Results of (arm, reference, comparison) in plain words, the best first.
 
     Arms that are not told from the same reference share a line. It ends with the true difference
     that a study of this size finds four times in five, the largest of these arms.
@@ -30,6 +30,7 @@ def answers(results: Sequence[tuple[str, str, Paired]], measure: Measure = _POIN
     No difference found between STE and EDE, RDFS: one of 1.55 points would have been seen in four \
 of five studies like this one.
     """
+    results = sorted(results, key=_worse)
     told, nulls, lost = [], dict[str, list[tuple[str, Paired]]](), []
     for arm, reference, found in results:
         if found.verdict == NULL:
@@ -56,6 +57,14 @@ of five studies like this one.
             )
         told.append(f"{text}.")
     return told + lost
+
+
+def _worse(result: tuple[str, str, Paired]) -> float:
+    """A number for sorting: the larger the gain, the smaller; 0 for what is not told apart."""
+    found = result[2]
+    if found.verdict in (NULL, UNDECIDED) or found.description is None:
+        return 0.0
+    return abs(found.description.mean) * (-1.0 if found.verdict == HELPS else 1.0)
 
 
 def caution(best: float, classes: int) -> str:
