@@ -3,7 +3,9 @@ Positive Ricci curvature on S^3, without symmetry
 =================================================
 
 A metric of positive Ricci curvature on a closed 3-manifold goes round under the normalised Ricci
-flow (Hamilton 1982). Here it does so on S^3, from random starts that have no symmetry.
+flow (Hamilton 1982). Here it does so on S^3, from random starts that have no symmetry, in the full
+three-dimensional flow; :ref:`the example before <sphx_glr_gallery_plot_positive_ricci.py>` has more
+starts and digits, with rotational symmetry.
 
 Predicted: the smallest eigenvalue of the Ricci tensor anywhere, over the largest anywhere, tends
 to 1; the scalar curvature comes to be constant at the rate of the slowest modes, conformal ones of

@@ -1,9 +1,11 @@
 """
-Positive Ricci curvature on S^3 becomes round
-=============================================
+Positive Ricci curvature on S^3, along a meridian
+=================================================
 
 Hamilton (J. Differential Geom. 17 (1982) 255): under Ricci flow that keeps the volume, every metric
-of positive Ricci curvature on a closed 3-manifold tends to constant curvature, exponentially.
+of positive Ricci curvature on a closed 3-manifold tends to constant curvature, exponentially. Here
+with rotational symmetry, for which 48 points along a meridian are enough; :ref:`the next example
+<sphx_glr_gallery_plot_hamilton_sphere.py>` does without it, on two patches of 20^3 points.
 
 Predicted: Ricci stays positive; least over largest curvature tends to 1; near the round sphere of
 radius r the slowest change that keeps the symmetry decays like e^(-4 t / r^2) (a conformal factor

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import checks
+from ..errors import InvalidArgumentError
 from ..io import npz_path, read_stored_states, write_stored_states
 from .metric import RotationalMetric
 from .staggered import Staggered
@@ -32,6 +33,15 @@ class Stored:
     record: dict[str, Any]
     metrics: list[RotationalMetric]
     numbers: np.ndarray
+
+
+def require_resuming(file: Path, resume: bool) -> None:
+    """Raise InvalidArgumentError where a checkpoint that is there would be written over."""
+    if not resume:
+        raise InvalidArgumentError(
+            f"{file} is there already; pass resume=True to go on with it, remove it, or choose "
+            "another path"
+        )
 
 
 def write_states(

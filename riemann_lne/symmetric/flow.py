@@ -69,6 +69,13 @@ class RotationalFlow:
         self._smooth_monitor = space.lowpass(_width(space, _SMOOTH_MONITOR), on_faces=False)
         self._stiffness = _stiffness(space, n)
 
+    def __repr__(self) -> str:
+        # Checkpoints compare runs by it.
+        return (
+            f"RotationalFlow({self.space!r}, n={self.n}, {self.gauge!r}, "
+            f"normalized={self.normalized})"
+        )
+
     def __call__(self, t: float, state: np.ndarray) -> np.ndarray:
         """Time derivative of a state, (2, N)."""
         space, n = self.space, self.n

@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import checks
 from ..errors import DTypeError, InvalidArgumentError
+from .files import require_resuming
 from .flow import RotationalFlow
 from .metric import RotationalMetric
 from .solve import require_resolved
@@ -170,7 +171,8 @@ def flow_with_surgery(
     max_steps : int
         Steps of each part.
     checkpoint : path, optional
-        A file, ending in .npz, written after every part: ``resume=True`` then goes on from it.
+        A file, ending in .npz, written after every part: ``resume=True`` then goes on from it. One
+        that is there already is not written over.
     resume : bool
         Go on from the checkpoint, if it exists. All other arguments must be as they were.
 
@@ -219,7 +221,8 @@ def flow_with_surgery(
     file = None if checkpoint is None else Path(checks.path(checkpoint, "checkpoint"))
     if checks.flag(resume, "resume") and file is None:
         raise InvalidArgumentError("resume=True needs checkpoint=path, to know what to resume")
-    if file is not None and resume and file.exists():
+    if file is not None and file.exists():
+        require_resuming(file, resume)
         run.recall(file)
     run.go(file)
     return run.history()

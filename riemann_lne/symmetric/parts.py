@@ -13,6 +13,7 @@ import numpy as np
 from .. import checks
 from ..errors import InvalidArgumentError
 from ..io import npz_path
+from .files import require_resuming
 from .metric import RotationalMetric
 from .solve import Event, RotationalSolution, solve
 
@@ -36,13 +37,18 @@ def solve_in_parts(
     so that a run that is gone on with has the same states as one that was not interrupted; those
     of ``solve`` differ within the tolerance.
 
+    The file is one whole solution at every time, which ``RotationalSolution.load`` reads. It is
+    written anew after each part, so that the work of writing grows with the square of the number
+    of times; ``solve(..., checkpoint=folder)`` appends, and is meant for very many.
+
     Parameters
     ----------
     metric : RotationalMetric
     times : sequence of float
         Times of the states, increasing, length^2. The first is that of ``metric``.
     checkpoint : path
-        A file, ending in .npz, as ``RotationalSolution.save`` writes it.
+        A file, ending in .npz, as ``RotationalSolution.save`` writes it. One that is there already
+        is not written over.
     resume : bool
         Go on from the checkpoint, if it exists. Metric, times and options must be as they were
         (events cannot be compared: give the same).
@@ -78,7 +84,10 @@ def solve_in_parts(
         "gauge": gauge, "normalized": normalized, "method": method, "rtol": rtol,
         "max_steps": max_steps,
     }  # fmt: skip
-    done = _recalled(file, metric, when, options) if checks.flag(resume, "resume") else None
+    done = None
+    if checks.flag(resume, "resume") or file.exists():
+        require_resuming(file, resume)
+        done = _recalled(file, metric, when, options)
     while done is None or (done.status == 0 and len(done) < len(when)):
         k = 1 if done is None else len(done)
         start = metric if done is None else done[-1]

@@ -63,7 +63,13 @@ def bryant_soliton(
     K = checks.number(curvature, "curvature", above=0)
     end = checks.number(length, "length", above=0)
     n = checks.count(n, "n", least=1)
-    s = Staggered("euclidean", points, end, order).x
+    space = Staggered("euclidean", points, end, order)
+    s = space.x
+    if not space.h < 1:
+        raise InvalidArgumentError(
+            f"length = {length}: {points} points are {space.h:.3g} radii of curvature of the tip "
+            f"apart; give a shorter one, or more than {int(end)} points"
+        )
 
     def slope(s: float, y: np.ndarray) -> list[float]:
         psi, psi_s, f_s = y

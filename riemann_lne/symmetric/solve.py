@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import checks
 from ..errors import DTypeError, InvalidArgumentError
-from ..integrators import Integration, integrate
+from ..integrators import Checkpoint, Integration, integrate
 from ..integrators.object_events import ObjectEvent, object_events
 from ..integrators.object_solution import ObjectSolution, ended_by_last_event
 from ..io import existing, reading
@@ -94,6 +94,8 @@ def solve(
     dt: float | None = None,
     rtol: float = 1e-6,
     events: Event | Sequence[Event] | None = None,
+    checkpoint: str | PathLike[str] | Checkpoint | None = None,
+    resume: bool = False,
     progress: bool = False,
     max_steps: int = 100_000,
 ) -> RotationalSolution:
@@ -123,6 +125,9 @@ def solve(
         Relative tolerance of phi and psi at a step.
     events : callable or sequence of callables, optional
         ``event(t, metric) -> float`` as in ``solve_flow``, with ``terminal`` and ``direction``.
+    checkpoint, resume
+        A folder from which a killed run goes on to the same bits, as in ``solve_flow``; kept
+        metrics are appended to it.
     progress, max_steps
         As in ``solve_flow``.
 
@@ -137,7 +142,10 @@ def solve(
     DTypeError
         If ``metric`` is no RotationalMetric or an event no function.
     InvalidArgumentError, UnknownNameError
-        If an argument makes no sense, or the points of the start do not resolve its curvature.
+        If an argument makes no sense, the points of the start do not resolve its curvature, or the
+        checkpoint is that of another flow.
+    StorageError, DamagedFileError
+        If the checkpoint cannot be written or read.
 
     Examples
     --------
@@ -171,6 +179,8 @@ def solve(
         rtol=0.0,
         atol=tolerance,
         events=watches,
+        checkpoint=checkpoint,
+        resume=resume,
         progress=progress,
         max_steps=max_steps,
     )

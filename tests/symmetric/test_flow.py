@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import riemann_lne as rl
 from riemann_lne.errors import DTypeError, InvalidArgumentError, UnknownNameError
 from riemann_lne.symmetric import (
     NeckBelow,
@@ -98,6 +99,11 @@ def test_bryants_soliton_keeps_the_curvature_of_its_tip():
     assert solve(ball, (0, 0.05), t_eval=[0.05])[-1].pole_curvature()[0] > 1.05
 
 
+def test_a_soliton_longer_than_its_points_see_is_refused_at_once():
+    with pytest.raises(InvalidArgumentError, match="more than 1000000 points"):
+        bryant_soliton(60, length=1e6)
+
+
 def test_a_cylinder_shrinks_and_its_bulges_grow():
     tube = RotationalMetric.from_function(
         24, lambda x: 3 + 0 * x, lambda x: 1 + 0 * x, 3, "cylinder"
@@ -171,6 +177,36 @@ def test_a_neck_below_the_resolution_ends_with_what_there_is():
     assert flow[-1].neck_radius() < 0.2
     with pytest.raises(InvalidArgumentError, match="at least"):
         solve(dumbbell(32, 0.01), (0, 1))
+
+
+@pytest.mark.parametrize("gauge", ["monitor", "arclength", "deturck"])
+def test_a_killed_flow_goes_on_from_its_checkpoint_to_the_last_bit(gauge, tmp_path):
+    class StopError(Exception):
+        pass
+
+    def crossing(t, g):
+        if stop and t > 0.05:
+            raise StopError
+        return g.neck_radius() - 0.34
+
+    options = {"gauge": gauge, "events": crossing, "rtol": 1e-4}
+    start, stop = dumbbell(40, 0.4), False
+    whole = solve(start, (0, 0.08), **options)
+    stop, plan = True, rl.Checkpoint(tmp_path / "run", steps=2)
+    with pytest.raises(StopError):
+        solve(start, (0, 0.08), checkpoint=plan, **options)
+    stop = False
+    again = solve(start, (0, 0.08), checkpoint=plan, resume=True, **options)
+    assert again.t.tolist() == whole.t.tolist()
+    assert again.metrics == whole.metrics
+    assert again.t_events[0].tolist() == whole.t_events[0].tolist() != []
+    assert (again.nfev, again.message) == (whole.nfev, whole.message)
+    for other, word in (({"normalized": True}, "rhs is"), ({"rtol": 1e-5}, "atol is")):
+        with pytest.raises(InvalidArgumentError, match=word):
+            solve(start, (0, 0.08), checkpoint=plan, resume=True, **options | other)
+    elsewhere = dumbbell(40, 0.4, n=3)
+    with pytest.raises(InvalidArgumentError, match="another run"):
+        solve(elsewhere, (0, 0.08), checkpoint=plan, resume=True, **options)
 
 
 def test_wrong_arguments():

@@ -8,6 +8,7 @@ from riemann_lne.symmetric import (
     NeckBelow,
     RotationalSolution,
     dumbbell,
+    flow_with_surgery,
     random_sphere,
     solve,
     solve_in_parts,
@@ -50,6 +51,25 @@ def test_a_run_that_was_interrupted_goes_on_to_the_same_states(tmp_path, monkeyp
         arguments = {"metric": g, "times": TIMES, "rtol": 1e-5, **other}
         with pytest.raises(InvalidArgumentError, match="another flow"):
             solve_in_parts(checkpoint=path, resume=True, **arguments)
+
+
+def test_an_earlier_run_is_not_written_over(tmp_path):
+    """All doors that keep a file while they run; ``save`` is asked for by name and does."""
+    g, path = random_sphere(32), tmp_path / "run.npz"
+    kept = solve(g, (0, 1e-3), t_eval=[0, 1e-3])
+    kept.save(path)
+    content = path.read_bytes()
+    for call in (
+        lambda: solve_in_parts(g, TIMES, path),
+        lambda: flow_with_surgery(dumbbell(40, 0.3), checkpoint=path),
+    ):
+        with pytest.raises(InvalidArgumentError, match="is there already; pass resume=True"):
+            call()
+    assert path.read_bytes() == content
+    folder = tmp_path / "run"
+    solve(g, (0, 1e-3), checkpoint=folder)
+    with pytest.raises(InvalidArgumentError, match="resume=True"):
+        solve(g, (0, 1e-3), checkpoint=folder)
 
 
 def test_an_event_ends_all_parts(tmp_path):
