@@ -86,7 +86,7 @@ class SharedCheckpointFile(CheckpointFile):
     def begin(self) -> None:
         with self._team.together():
             if self._team.rank == 0:
-                self._refuse_earlier(self.owned, (COMMIT, *GENERATIONS))
+                self._refuse_earlier(self.owned)
                 # Of a run that was killed before its first checkpoint counted.
                 remove_sets(self.owned)
         with self._team.together():

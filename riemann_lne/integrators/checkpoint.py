@@ -152,7 +152,7 @@ class CheckpointFile:
             self._journal.begin()
 
     @staticmethod
-    def _refuse_earlier(folder: Path, marks: Sequence[str] = GENERATIONS) -> None:
+    def _refuse_earlier(folder: Path, marks: Sequence[str] = (COMMIT, *GENERATIONS)) -> None:
         """InvalidArgumentError if a folder has a file that marks another run's work."""
         if any(exists(folder / name) for name in marks):
             raise InvalidArgumentError(
@@ -247,8 +247,14 @@ class CheckpointFile:
         StorageError
             If there are checkpoints and none of them can be read.
         InvalidArgumentError
-            If it belongs to another run; the message says what differs.
+            If it belongs to another run; the message says what differs. Also if it is that of
+            several processes.
         """
+        if exists(self.folder / COMMIT):
+            raise InvalidArgumentError(
+                f"{self.folder} is the checkpoint of a run under MPI; resume it there, with any "
+                "number of processes (mpiexec -n 1 is enough), or choose another path"
+            )
         found, damaged = [], []
         for name in GENERATIONS:
             path = self.folder / name

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import riemann_lne as rl
 from riemann_lne import Checkpoint, integrate
 from riemann_lne.errors import DamagedFileError, InvalidArgumentError
 from riemann_lne.integrators.integration import IntegrationFile
@@ -75,6 +76,25 @@ def test_another_run_or_a_damaged_one_is_refused(tmp_path):
         file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(DamagedFileError, match="no checkpoint"):
         integrate(Pendulum(), START, (0, 1), checkpoint=place, resume=True)
+
+
+def test_the_checkpoint_of_several_processes_is_left_alone_without_mpi(tmp_path):
+    """Also by the doors of flows: all of them read and begin with the same file."""
+    record = tmp_path / "commit.json"
+    record.write_text("{}")
+    g = rl.flat_metric(rl.Grid.torus((6, 6)))
+    ball, globe = rl.symmetric.round_sphere(16), rl.conformal.round_sphere(rl.conformal.Sphere(4))
+    for call in (
+        lambda **o: integrate(lambda t, y: -y, np.ones(3), (0, 1), **o),
+        lambda **o: rl.solve_flow(g, rl.RicciDeTurckFlow(), (0, 1), **o),
+        lambda **o: rl.symmetric.solve(ball, (0, 1e-3), **o),
+        lambda **o: rl.conformal.solve(globe, (0, 1e-3), **o),
+    ):
+        with pytest.raises(InvalidArgumentError, match="under MPI; resume it there"):
+            call(checkpoint=tmp_path, resume=True)
+        with pytest.raises(InvalidArgumentError, match="earlier run"):
+            call(checkpoint=tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["commit.json"]
 
 
 def test_a_full_disk_costs_nothing_that_was_computed(tmp_path, monkeypatch):
