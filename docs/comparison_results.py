@@ -83,4 +83,4 @@ def _text(text: str) -> str:
     """Text in which Markdown finds no markup."""
     for character in "\\*_[]<>|`$":
         text = text.replace(character, "\\" + character)
-    return text
+    return text.replace("sech^2", "sech²")

@@ -15,6 +15,7 @@ HERE = Path(__file__).parent
 GENERATED = HERE / "_build" / "generated"
 sys.path.insert(0, str(HERE))  # for the scripts that write pages
 from formulas import pieces, typeset  # noqa: E402
+from thumbnails import use_thumbnails  # noqa: E402
 
 EXTRA = GENERATED / "extra"  # whole pages, copied as they are
 EXTRA.mkdir(parents=True, exist_ok=True)
@@ -67,6 +68,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "gallery",
     "filename_pattern": r"plot_",
     "within_subsection_order": "gallery_order.ReadingOrder",
+    "image_scrapers": ("thumbnails.scrape",),
     "reset_modules": ("matplotlib", "gallery_order.limit_processor_time"),
     "reset_modules_order": "both",
     "abort_on_example_error": True,
@@ -275,3 +277,4 @@ def setup(app: Any) -> None:
     app.connect("builder-inited", write_costs)
     app.connect("builder-inited", write_trajectories)
     app.connect("builder-inited", write_benchmarks)
+    app.connect("builder-inited", use_thumbnails, priority=900)  # after those of the gallery

@@ -55,7 +55,7 @@ SPACED = {
 _DIFFERENTIAL = re.compile(r"d[xyztsrVLfuw]$")
 _WORD = re.compile(r"[A-Za-z]+")
 _NUMBER = re.compile(r"\d+(\.\d+)?(?:e([+-]?\d+))?")
-_INDEX = re.compile(r"max|min|[a-df-uw-zA-Z0-9]{1,3}|[abcdijklmnpqrs]{4}")
+_INDEX = re.compile(r"max|min|inf(?![a-z])|[a-df-uw-zA-Z0-9]{1,3}|[abcdijklmnpqrs]{4}")
 _FIRST = re.compile(r" [-+/=<>]=? |[_^']")  # after a letter that is a word as well
 _ENDS_WORD = re.compile(r"\s*([-+/=<>^_'),\]|.;]|$)")
 _TIMES = re.compile(r"(\d+)((?: x \d+)+)(?![\w^.]*[A-Za-z_^])")
@@ -175,6 +175,9 @@ class _Reader:
         """The content of a power or an index."""
         if self.looking("("):
             return self.bracket("(", ")")[1:-1]
+        if raised and re.match(r"\*(?![\w*])", self.rest()):  # a pull-back
+            self.at += 1
+            return "*"
         sign = ""
         if raised and self.looking("-"):
             self.at += 1
@@ -190,6 +193,8 @@ class _Reader:
             raise _NotAFormulaError
         self.at += match.end()
         index = match.group()
+        if index == "inf":
+            return r"\infty"
         return sign + (rf"\mathrm{{{index}}}" if index in BOUND else index)
 
     def bracket(self, opening: str, closing: str) -> str:

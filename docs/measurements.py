@@ -595,7 +595,7 @@ def conformance_curvature() -> None:
             expected = everywhere(f)
             found = getattr(g, name)("fourier")
             digits = -math.log10(largest(found - expected) / largest(expected))
-            print(f"| {name}, {n}-D, {points}^{n} points | {digits:.1f} |")
+            print(f"| {name}, {n}-D, ${points}^{n}$ points | {digits:.1f} |")
 
 
 def harmonics() -> None:

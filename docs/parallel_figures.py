@@ -45,10 +45,15 @@ def plans() -> str:
             found = plan(Grid.torus((points,) * axes), size, "rkl2")
             work = found.block_points * flops_per_point(axes) * found.evaluations
             lines.append(
-                f"| {points}^{axes} | {size} | {'x'.join(map(str, found.layout.dims))} | "
+                f"| ${points}^{axes}$ | {size} | {' × '.join(map(str, found.layout.dims))} | "
                 f"{human(found.memory)} | {human(found.halo_bytes)} | {work / 1e9:.3g} Gflop |"
             )
     return "\n".join(lines)
+
+
+def powers(text: str) -> str:
+    """A text of the record with its powers typeset: ``128^3``."""
+    return re.sub(r"\d+\^\d+", r"$\g<0>$", text.replace(" x ", " × "))
 
 
 def measured() -> str:
@@ -77,7 +82,8 @@ def measured() -> str:
         "|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {row['run']} | {row['seconds']:.3g} | {row['beside']} | {row['ratio']:.2f} | "
+        f"| {powers(row['run'])} | {row['seconds']:.3g} | {powers(row['beside'])} | "
+        f"{row['ratio']:.2f} | "
         f"{row['ratio_of_work']:.2f} | {row['aim']} |"
         for row in record["rows"]
     ]
@@ -101,11 +107,11 @@ def model() -> str:
         f"**A model, not a measurement.** A right-hand side takes (points of a block) / "
         f"{rate / 1e6:.3g} million a second + (bytes of the halo) / ({band / 1e9:.3g} GB/s) + 26 "
         "messages of 5 microseconds. The first two numbers are fitted to the processor time of "
-        "a block of 96 x 192^2 points on this machine, alone and as one of two. The last is a "
+        "a block of $96 \\times 192^2$ points on this machine, alone and as one of two. The last is a "
         "usual figure of clusters and was not measured. There is one process for each core. The "
         "model leaves out a shared memory bus and a busy network.",
         "",
-        "| processes | 512^3: seconds a step | efficiency | 192^3 points each: efficiency |",
+        "| processes | $512^3$: seconds a step | efficiency | $192^3$ points each: efficiency |",
         "|---|---|---|---|",
     ]
     one = seconds(512, 1)

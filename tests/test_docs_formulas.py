@@ -32,6 +32,8 @@ def dollars(text: str) -> str:
         ("1 / length^2", r"$1 / \mathrm{length}^{2}$"),
         ("a divergence D[x : y] / |x - y|^2", r"a divergence $D[x : y] / \lvert x - y\rvert^{2}$"),
         ("on phi x v + v x phi", r"on $\phi \otimes v + v \otimes \phi$"),
+        ("tends to g_inf, g_inf^ab", r"tends to $g_{\infty}$, $g_{\infty}^{ab}$"),
+        ("pulled back, g = phi^* g_RDT", r"pulled back, $g = \phi^{*}\,g_{RDT}$"),
         ("8 x 8 images", "8 \u00d7 8 images"),
     ],
 )  # fmt: skip

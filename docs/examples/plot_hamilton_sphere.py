@@ -1,5 +1,5 @@
 """
-Positive Ricci curvature on S^3, without symmetry
+Positive Ricci curvature on S³, without symmetry
 =================================================
 
 A metric of positive Ricci curvature on a closed 3-manifold goes round under the normalised Ricci

@@ -1,6 +1,6 @@
 """
-Positive Ricci curvature on S^3, along a meridian
-=================================================
+Positive Ricci curvature on S³, along a meridian
+================================================
 
 Hamilton (J. Differential Geom. 17 (1982) 255): under Ricci flow that keeps the volume, every metric
 of positive Ricci curvature on a closed 3-manifold tends to constant curvature, exponentially. Here
