@@ -40,7 +40,7 @@ def network() -> nn.Module:
     return quantize_(nn.Sequential(*layers), QuantConfig(weight_bits=1))
 
 
-def train(seed: int, corrected: bool, epochs: int = 20):
+def train(seed: int, corrected: bool, epochs: int = 14):
     """Accuracy on the test images in percent, and the corrector's angles in degrees."""
     torch.manual_seed(seed)
     model = network()
