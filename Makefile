@@ -116,7 +116,7 @@ package: $(VENV)/.test
 docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -W -b html docs docs/_build/html
 
-# The same pages but for the examples' pictures, with warnings as errors; then each on a phone's width.
+# The same pages but for the examples' pictures, with warnings as errors; then each in Chromium.
 docs-check: $(VENV)/.docs
 	$(BIN)/python -m sphinx -q -W -D plot_gallery=0 -b html docs docs/_build/check
 	$(BIN)/python -m pip --disable-pip-version-check -q install 'pytest>=8'

@@ -1,7 +1,8 @@
 """Opens every page of the documentation in headless Chromium: python docs/check_pages.py FOLDER.
 
-On a phone's width nothing may be cut off; every picture must be shown, and the console be silent.
-Without Chromium nothing is checked, which is said.
+On a phone and on a desktop nothing may be cut off and no page may scroll sideways. Every picture
+must be shown, the console be silent, and nothing be asked of a network. Without a Chromium that
+starts nothing is checked, which is said: the pages are no worse for it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-WIDTH = 390
+PHONE, DESKTOP = 390, 1280
 # The theme hides what is too wide for the screen: so the boxes are compared, not the scroll bars.
 LOOK = """(() => {
   const edge = document.documentElement.clientWidth + 1;
@@ -29,7 +30,9 @@ LOOK = """(() => {
   });
   const images = [...document.images];
   const missing = images.filter(i => i.complete && !i.naturalWidth).map(i => i.src);
-  return JSON.stringify({missing: missing, cut: cut.slice(0, 3).map(
+  const page = document.documentElement;
+  const sideways = page.scrollWidth > page.clientWidth;
+  return JSON.stringify({missing: missing, sideways: sideways, cut: cut.slice(0, 3).map(
     e => e.tagName + "." + e.className + " " + (e.textContent || "").trim().slice(0, 40))});
 })()"""
 
@@ -49,29 +52,59 @@ def faults(tab: Any) -> list[str]:
     """Faults of the page that a tab shows, each in words."""
     import json
 
-    seen = json.loads(tab.run(LOOK))
-    found = [f"a picture is missing: {source}" for source in seen["missing"]]
-    found += [f"cut off at {WIDTH} pixels: {what}" for what in seen["cut"]]
+    found = []
+    for width, height in ((DESKTOP, 900), (PHONE, 844)):
+        resize(tab, width, height)
+        seen = json.loads(tab.run(LOOK))
+        found += [f"cut off at {width} pixels: {what}" for what in seen["cut"]]
+        found += [f"scrolls sideways at {width} pixels"] * seen["sideways"]
+    found += [f"a picture is missing: {source}" for source in seen["missing"]]
+    outside = [u for u in tab.requests() if not u.startswith(("file:", "data:"))]
+    found += [f"asks a network for {address}" for address in outside]
     return found + [f"console: {str(text)[:200]}" for text in tab.complaints()]
+
+
+def resize(tab: Any, width: int, height: int) -> None:
+    """Show the page of a tab at another size."""
+    phone = width == PHONE
+    scale = 2 if phone else 1
+    tab.call(
+        "Emulation.setDeviceMetricsOverride",
+        width=width, height=height, deviceScaleFactor=scale, mobile=phone,
+    )  # fmt: skip
+
+
+def started(module: Any, profile: str) -> Any:
+    """A browser that answers, or None with the reason printed."""
+    path = next(filter(None, map(shutil.which, module.NAMES)), None)
+    if path is None:
+        print("NOT CHECKED in a browser: there is no Chromium here (apt install chromium)")
+        return None
+    browser = module.Browser(path, profile)
+    try:
+        browser.call("Browser.getVersion")
+    except (OSError, TimeoutError) as error:
+        print(f"NOT CHECKED in a browser: {path} did not start ({error})")
+        browser.close()
+        return None
+    return browser
 
 
 def main(folder: Path) -> int:
     """Check the pages below a folder; 1 if anything is wrong."""
     module = browser_module()
-    path = next(filter(None, map(shutil.which, module.NAMES)), None)
-    if path is None:
-        print("NOT CHECKED in a browser: there is no Chromium here (apt install chromium)")
-        return 0
     folder = folder.resolve()
     pages = sorted(p for p in folder.rglob("*.html") if "_modules" not in p.parts)
     wrong = 0
     with tempfile.TemporaryDirectory() as profile:
-        browser = module.Browser(path, profile)
+        browser = started(module, profile)
+        if browser is None:
+            return 0
         try:
             tab = None
             for page in pages:
                 if tab is None:
-                    tab = module.Tab(browser, page.as_uri(), width=WIDTH, height=844, phone=True)
+                    tab = module.Tab(browser, page.as_uri(), width=PHONE, height=844, phone=True)
                 else:
                     browser.events.clear()
                     tab.go(page.as_uri())
@@ -80,7 +113,7 @@ def main(folder: Path) -> int:
                     wrong += 1
         finally:
             browser.close()
-    print(f"{len(pages)} pages at {WIDTH} pixels: {wrong} faults")
+    print(f"{len(pages)} pages at {PHONE} and {DESKTOP} pixels: {wrong} faults")
     return int(wrong > 0)
 
 

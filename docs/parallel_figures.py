@@ -45,7 +45,7 @@ def plans() -> str:
             found = plan(Grid.torus((points,) * axes), size, "rkl2")
             work = found.block_points * flops_per_point(axes) * found.evaluations
             lines.append(
-                f"| ${points}^{axes}$ | {size} | {' × '.join(map(str, found.layout.dims))} | "
+                f"| ${points}^{axes}$ | {size} | {' \u00d7 '.join(map(str, found.layout.dims))} | "
                 f"{human(found.memory)} | {human(found.halo_bytes)} | {work / 1e9:.3g} Gflop |"
             )
     return "\n".join(lines)
@@ -53,7 +53,7 @@ def plans() -> str:
 
 def powers(text: str) -> str:
     """A text of the record with its powers typeset: ``128^3``."""
-    return re.sub(r"\d+\^\d+", r"$\g<0>$", text.replace(" x ", " × "))
+    return re.sub(r"\d+\^\d+", r"$\g<0>$", text.replace(" x ", " \u00d7 "))
 
 
 def measured() -> str:
@@ -107,9 +107,9 @@ def model() -> str:
         f"**A model, not a measurement.** A right-hand side takes (points of a block) / "
         f"{rate / 1e6:.3g} million a second + (bytes of the halo) / ({band / 1e9:.3g} GB/s) + 26 "
         "messages of 5 microseconds. The first two numbers are fitted to the processor time of "
-        "a block of $96 \\times 192^2$ points on this machine, alone and as one of two. The last is a "
-        "usual figure of clusters and was not measured. There is one process for each core. The "
-        "model leaves out a shared memory bus and a busy network.",
+        "a block of $96 \\times 192^2$ points on this machine, alone and as one of two. The last "
+        "is a usual figure of clusters and was not measured. There is one process for each core. "
+        "The model leaves out a shared memory bus and a busy network.",
         "",
         "| processes | $512^3$: seconds a step | efficiency | $192^3$ points each: efficiency |",
         "|---|---|---|---|",

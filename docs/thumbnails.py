@@ -34,7 +34,7 @@ _figures: dict[str, int] = {}  # of each example, so far
 
 
 def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
-    """Save the open figures as Sphinx-Gallery does, and draw the thumbnail if one of them has it."""
+    """Save the open figures as Sphinx-Gallery does; draw the thumbnail if one of them has it."""
     import matplotlib.pyplot as plt
     from sphinx_gallery.scrapers import matplotlib_scraper
 

@@ -16,7 +16,9 @@ PAGES = [
 PACKAGES = ("riemann_lne", "adapters", "validation", "docs")
 
 # What ends in -ize is American here, but for words that are no verbs of that kind.
-IZE = re.compile(r"\b(?!(?:re|over|under)?siz)[a-z]{3,}i(?:ze[sdr]?|zing|zations?)\b", re.IGNORECASE)
+IZE = re.compile(
+    r"\b(?!(?:re|over|under)?siz)[a-z]{3,}i(?:ze[sdr]?|zing|zations?)\b", re.IGNORECASE
+)
 OTHERS = re.compile(
     r"\b(?:analyz(?:e[sdr]?|ing)|artifacts?|behaviors?|canceled|catalog|centers?|centered|colors?"
     r"|colored|coloring|defense|favorite|fibers?|fulfill|grays?|labeled|labeling|modeled|modeling"
@@ -42,6 +44,7 @@ def prose_of_page(text: str) -> str:
 
 def prose(text: str) -> str:
     """Words without what is code or a formula in them."""
+    text = re.sub(r"{term}`(.*?)(?: <.*?>)?`", r"\1", text)
     text = re.sub(r"``.*?``|`[^`]*`|\$[^$]*\$|\]\([^)]*\)|https?://\S+|\"[^\"]{,200}\"", " ", text)
     text = re.sub(r"\S*[_=./\\]\w\S*|\w+\(", " ", text)  # names of code
     return NAMES.sub(" ", text)
