@@ -24,6 +24,7 @@ HERE = Path(__file__).parent
 PAGE, MEASURED = HERE / "parallel.md", HERE / "parallel" / "measured.json"
 GRIDS = ((256, 3), (512, 3), (1024, 3), (2048, 3), (64, 4), (96, 4), (128, 4), (192, 4))
 PROCESSES = (4, 64, 512)
+TIMES = " \u00d7 "
 
 
 @cache
@@ -45,7 +46,7 @@ def plans() -> str:
             found = plan(Grid.torus((points,) * axes), size, "rkl2")
             work = found.block_points * flops_per_point(axes) * found.evaluations
             lines.append(
-                f"| ${points}^{axes}$ | {size} | {' \u00d7 '.join(map(str, found.layout.dims))} | "
+                f"| ${points}^{axes}$ | {size} | {TIMES.join(map(str, found.layout.dims))} | "
                 f"{human(found.memory)} | {human(found.halo_bytes)} | {work / 1e9:.3g} Gflop |"
             )
     return "\n".join(lines)
@@ -53,7 +54,7 @@ def plans() -> str:
 
 def powers(text: str) -> str:
     """A text of the record with its powers typeset: ``128^3``."""
-    return re.sub(r"\d+\^\d+", r"$\g<0>$", text.replace(" x ", " \u00d7 "))
+    return re.sub(r"\d+\^\d+", r"$\g<0>$", text.replace(" x ", TIMES))
 
 
 def measured() -> str:
