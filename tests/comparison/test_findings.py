@@ -46,7 +46,11 @@ def summary(name):
 
 @cache
 def page():
-    return (DOCS / "comparison.md").read_text(encoding="utf-8")
+    """The page with its formulas and links to the glossary as plain text."""
+    text = (DOCS / "comparison.md").read_text(encoding="utf-8")
+    text = re.sub(r"\$([^$]*)\$", lambda formula: formula[1].replace("\\", ""), text)
+    text = re.sub(r"{term}`(.*?)(?: <.*?>)?`", r"\1", text)
+    return text.replace("operatorname{sech}", "sech").replace("\u00d7", "x")
 
 
 @cache
