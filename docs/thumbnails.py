@@ -90,9 +90,9 @@ def _bare(axes: Any) -> None:
     """Take ticks and legend from a panel and thicken what it shows."""
     if axes.get_legend() is not None:
         axes.get_legend().remove()
+    axes.set_anchor("C")
     if axes.name != "3d":
         axes.set_box_aspect(None)
-        axes.set_anchor("C")
         axes.tick_params(which="both", length=0)
     for line in axes.lines:
         line.set_linewidth(max(2.0, 1.6 * line.get_linewidth()))
