@@ -19,13 +19,17 @@ if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
 
 
+_LEAST = 1e-12
+"""Smallest size that is not 0, relative to the largest."""
+
+
 def weight_tensors(
     shape: Sequence[int] | SearchStrategy[Sequence[int]],
     scale: float = 1.0,
     kinds: Sequence[str] = WEIGHTS,
     dtype: str = "float64",
 ) -> SearchStrategy[np.ndarray]:
-    """Weights as training leaves them, of a size from 0 to ``scale``.
+    """Weights as training leaves them, of a size from 1e-12 of ``scale`` to ``scale``, or 0.
 
     "zero": all zero. "gaussian", "uniform": as initialised. "heavy": Student's t with two degrees
     of freedom. "clipped": many entries at +-scale. "binary": all there. "tied": rows repeated.
@@ -71,7 +75,8 @@ def weight_tensors(
         if kind == "zero":
             return np.zeros(size, dtype=number_kind)
         seed = draw(st.integers(0, 2**32 - 1))
-        amount = draw(st.floats(0.0, scale, allow_subnormal=False))
+        # Nothing between: weights whose squares are no floats are no weights of a training.
+        amount = draw(st.just(0.0) | st.floats(_LEAST * scale, scale))
         return np.asarray(amount * weights_of_kind(kind, size, seed)).astype(number_kind)
 
     return build()

@@ -54,9 +54,11 @@ def test_no_rate_is_fitted_to_the_error_of_the_steps() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_no_sphere_is_unstable_in_a_hundred_draws(seed: int) -> None:
-    for expect in ("converges", "decays"):
+    # On 24 points the slowest mode decays at 3.92 in place of 4.04: a hundredth less is allowed.
+    for expect, points in (("converges", 24), ("decays", 48)):
         kit.check_stability(
-            SPHERE, kit.RotationalEvolution(), SPHERES, until=1.0, expect=expect, draws=100,
+            round_sphere(points), kit.RotationalEvolution(),
+            kit.rotational_spheres(0.1, points=points), until=1.0, expect=expect, draws=100,
             seed=seed,
         )  # fmt: skip
 

@@ -147,6 +147,15 @@ def test_weights_and_gradients_are_finite(w: Any, v: Any) -> None:
     assert np.isfinite(v).all()
 
 
+@settings(max_examples=200)
+@given(kit.weight_tensors((4, 3), 0.3))
+def test_weights_that_are_not_zero_have_squares_that_are_not(w: Any) -> None:
+    """Once drawn: weights of 1e-308, for which no temperature is known."""
+    assert np.sum(w * w) > 0 or not w.any()
+    if w.any():
+        assert rl.auto_tau(w.ravel(), 0.5) > 0
+
+
 def test_weights_come_in_all_kinds() -> None:
     for kind in ("zero", "heavy", "clipped", "binary", "tied", "zero_rows", "tiny"):
         found = find(kit.weight_tensors((4, 3), kinds=[kind]), lambda w: True)
