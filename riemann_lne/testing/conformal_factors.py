@@ -58,7 +58,7 @@ def perturbed_conformal(
     --------
     >>> from riemann_lne.conformal import Sphere
     >>> g = perturbed_conformal(Sphere(12), 0.1, (0.0, 0.0, 0.0, 0.0, 1.0, 0.5))
-    >>> 0.098 < np.exp(2 * np.abs(g.u).max()) - 1 <= 0.1
+    >>> bool(0.098 < np.exp(2 * np.abs(g.u).max()) - 1 <= 0.1)
     True
     """
     if not isinstance(surface, (Sphere, Torus)):

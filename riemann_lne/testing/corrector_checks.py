@@ -127,8 +127,8 @@ def _dense(metric: Callable[[Array], Array], x: np.ndarray) -> np.ndarray:
     matrix = np.asarray(to_numpy(answer(metric, "metric(x)", _ADVICE, x)), dtype=float)
     if matrix.shape != (len(x), len(x)):
         raise ShapeError(
-            f"metric(x) returned the shape {matrix.shape}; for {len(x)} weights give "
-            f"{(len(x), len(x))}"
+            f"metric(x) returned the shape {matrix.shape}; give {(len(x), len(x))} "
+            f"for {len(x)} weights"
         )
     return matrix
 

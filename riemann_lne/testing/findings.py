@@ -162,7 +162,9 @@ def answer(function: Callable[..., Any], name: str, advice: str, *given: Any, **
     except Exception as error:
         if is_rejection(error):
             raise
-        raise InvalidArgumentError(f"{name} broke off with {told(error)}; {advice}") from error
+        raise InvalidArgumentError(
+            f"{name} broke off with {told(error)}; correct it: {advice}"
+        ) from error
 
 
 def told(error: Exception) -> str:

@@ -18,6 +18,7 @@ import pytest
 import riemann_lne as rl
 from riemann_lne import cli, kernels
 from riemann_lne.errors import DTypeError, KernelUnavailableError
+from riemann_lne.integrators.methods import registry
 
 
 @pytest.fixture
@@ -175,7 +176,11 @@ INTEGRATOR = """
 """
 
 
-def test_an_integrator_is_one_object_or_a_registered_name(user_file: Any) -> None:
+def test_an_integrator_is_one_object_or_a_registered_name(
+    user_file: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_MAKERS", "_REGISTERED"):  # the name is known to this test alone
+        monkeypatch.setattr(registry, name, dict(getattr(registry, name)))
     module = user_file(INTEGRATOR)
     g = rl.perturbed_euclidean(rl.Grid.torus((12, 12)), 0.2)
     options: dict[str, Any] = {"order": 2, "t_eval": [0.2], "rtol": 1e-5}

@@ -74,9 +74,10 @@ def test_auto_chooses_an_explicit_method_for_flows_it_does_not_know(pointwise: A
 
 
 def test_an_unknown_method_lists_the_known_ones() -> None:
-    known = "auto, bs32, etdrk4, rk4, rkg2, rkl2, tsit5"
-    with pytest.raises(UnknownNameError, match=rf"'rk45'; known: {known}.*Did you mean 'rk4'"):
+    with pytest.raises(UnknownNameError, match=r"'rk45'; known: .*Did you mean 'rk4'") as caught:
         solve_flow(flat_metric(GRID), RicciFlow(), (0, 1), "rk45")
+    for known in ("auto", "bs32", "etdrk4", "rk4", "rkg2", "rkl2", "tsit5"):
+        assert f" {known}," in str(caught.value) or f" {known}." in str(caught.value)
 
 
 @pytest.mark.parametrize(

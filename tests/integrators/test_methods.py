@@ -190,7 +190,7 @@ def rkl2_amplification(pointwise: Any, z: float, stages: int) -> float:
     """What one step of RKL2 does to g' = (z / dt) g."""
     grid = Grid.torus((2, 2))
     y = np.array([1.0, 0.0, 1.0]).reshape(3, 1, 1) * np.ones((3, 2, 2))
-    system = SemiDiscreteFlow(pointwise(lambda t, u: z * u), grid, 2, None, y, 1.0)
+    system = SemiDiscreteFlow(pointwise(lambda t, u: z * u), grid, 2, None, y, (0.0, 1.0))
     return float(RKL2(stages).step(system, State(0.0, y), 1.0, False).y[0, 0, 0])
 
 
@@ -318,7 +318,7 @@ def test_a_runge_kutta_step_of_its_own_tableau_can_be_made(pointwise: Any) -> No
     heun = Tableau(((), (1.0,)), (0.5, 0.5), (0.0, 1.0), None, 2, 3, 2.0)
     method = ExplicitRungeKutta("heun", heun)
     y = np.array([1.0, 0.0, 1.0]).reshape(3, 1, 1) * np.ones((3, 8, 8))
-    system = SemiDiscreteFlow(pointwise(lambda t, u: -u), GRID, 2, None, y, 1.0)
+    system = SemiDiscreteFlow(pointwise(lambda t, u: -u), GRID, 2, None, y, (0.0, 1.0))
     step = method.step(system, State(0.0, y), 0.1, True)
     assert np.allclose(step.y[0], 1 - 0.1 + 0.005, rtol=1e-15)
     assert step.rate is None

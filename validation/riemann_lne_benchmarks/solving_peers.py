@@ -188,7 +188,7 @@ def py_pde_solve(problem: Problem) -> Task:
     """
     pde = library("pde")
     if problem["method"] != "runge-kutta":
-        raise InvalidArgumentError(f"method = {problem['method']!r}; for py-pde 'runge-kutta'")
+        raise InvalidArgumentError(f"method = {problem['method']!r}; give 'runge-kutta' for py-pde")
     start, on, exact = start_and_end(problem)
     grid, operators = py_pde_operators(on, problem["order"])
     count = 0

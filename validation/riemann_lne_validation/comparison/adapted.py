@@ -100,7 +100,8 @@ def adapt(estimator: Estimator, w: Tensor, bits: int = 1) -> Adaptation:
     largest = float(w.detach().abs().max())
     if not largest > 0.0:
         raise InvalidArgumentError(
-            f"weights of shape {tuple(w.shape)} are all zero: there is no range to hold f at"
+            f"weights of shape {tuple(w.shape)} are all zero: there is no range to hold f at; "
+            "leave such a layer out"
         )
     site = Site(bits=bits, largest=largest)
     _require_factor(estimator, w.detach(), site)
