@@ -275,6 +275,9 @@ def world() -> MPITeam:
     return MPITeam(mpi().COMM_WORLD)
 
 
+_TIME_TO_READ = 1.0  # s
+
+
 @cache
 def _end_all_with_one() -> None:
     """See that a process that ends by an error does not leave the others waiting.
@@ -291,6 +294,8 @@ def _end_all_with_one() -> None:
             with suppress(Exception):
                 stream.flush()
         if not agreed:
+            # mpiexec drops what it has not read of a process that aborts: leave it the time to.
+            time.sleep(_TIME_TO_READ)
             comm.Abort(1)
 
     sys.excepthook = hook
