@@ -252,7 +252,7 @@ class Grid:
 
     def checksum(self, values: np.ndarray) -> int:
         """CRC-32 of the bytes of a field, that of all blocks together."""
-        return zlib.crc32(np.ascontiguousarray(values).tobytes())
+        return zlib.crc32(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
 
     def total(self, values: Array, order: int | None = None) -> Array:
         """Sum over the whole grid of values (..., *shape), axis by axis from the last one.

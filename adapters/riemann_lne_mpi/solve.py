@@ -65,15 +65,16 @@ def solve_flow(metric: MetricField, *arguments: Any, **options: Any) -> FlowSolu
             f"metric is a {type(metric).__name__}; make a MetricField(grid, components) of it"
         )
     metric.require_riemannian("solve_flow")
-    grid = metric.grid
+    grid, start = metric.grid, ""
     if not isinstance(grid.team, MPITeam):
+        start = describe(metric)
         grid = distribute(grid)
         metric = block_of(metric, grid)
     team: MPITeam = grid.team  # type: ignore[assignment]
     given = _SIGNATURE.bind(metric, *arguments, **options).arguments
     with _stoppable(team), team.together(), _quiet(team), at_most(threads_each(team)):
         _say_if_alone(team)
-        _require_same(team, given)
+        _require_same(team, given, start)
         if "progress" in given:
             given["progress"] = given["progress"] and team.rank == 0
         return solve_alone(**given)
@@ -87,9 +88,13 @@ def threads_each(team: MPITeam) -> int:
     return max(1, there // team.neighbours_here)
 
 
-def _require_same(team: MPITeam, given: dict[str, Any]) -> None:
-    """Raise where a process was called with other arguments than the first one."""
+def _require_same(team: MPITeam, given: dict[str, Any], start: str) -> None:
+    """Raise where a process was called with other arguments than the first one.
+
+    ``start`` describes a metric on the whole grid; blocks of a metric have nothing to compare.
+    """
     mine = {name: _described(value) for name, value in given.items() if name != "metric"}
+    mine["metric"] = start
     mine["precision of the metric"] = str(given["metric"].packed.dtype)
     for rank, theirs in enumerate(team.listed(mine)):
         for name in {**theirs, **mine}:

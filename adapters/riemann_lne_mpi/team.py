@@ -164,6 +164,7 @@ class MPITeam(Team):
     def combined(
         self, values: Sequence[float], which: Sequence[str | None], names: Sequence[str]
     ) -> list[float]:
+        """As in ``Team``; InvalidArgumentError where a number differs that must be the same."""
         if self.size == 1 or not values:
             return list(values)
         # Largest and smallest in one reduction, as the largest of the negative values.
@@ -275,7 +276,20 @@ def world() -> MPITeam:
     return MPITeam(mpi().COMM_WORLD)
 
 
-_TIME_TO_READ = 1.0  # s
+def _wait_for_reader(stream: Any) -> None:
+    """Wait until mpiexec has read a stream, of which it drops the rest when a process aborts.
+
+    For ten seconds at most: it may have been stopped.
+    """
+    if sys.platform != "linux":  # elsewhere the end that is written to does not know
+        time.sleep(1.0)
+        return
+    from fcntl import ioctl
+    from termios import FIONREAD
+
+    until = time.monotonic() + 10.0
+    while any(ioctl(stream.fileno(), FIONREAD, bytes(4))) and time.monotonic() < until:
+        time.sleep(0.005)
 
 
 @cache
@@ -291,11 +305,12 @@ def _end_all_with_one() -> None:
         if not agreed or comm.Get_rank() == 0:
             before(kind, error, trace)
         for stream in (sys.stdout, sys.stderr):
+            # Whatever the streams were replaced by: without the abort the others wait for ever.
             with suppress(Exception):
                 stream.flush()
+                if not agreed:
+                    _wait_for_reader(stream)
         if not agreed:
-            # mpiexec drops what it has not read of a process that aborts: leave it the time to.
-            time.sleep(_TIME_TO_READ)
             comm.Abort(1)
 
     sys.excepthook = hook

@@ -30,6 +30,7 @@ EXPECTED = {
     "too_thin": "GridTooSmallError: axis 0 of 8 points is cut into 3 blocks*at most 2 blocks fit",
     "spectrum": "InvalidArgumentError: the spectrum needs the whole grid*gather(metric)*",
     "whole_grid": "answered: []",
+    "other_seed": "InvalidArgumentError: *with metric = *crc32*and process * with MetricField*",
     "saved": "InvalidArgumentError: saving a solution needs the whole grid*store=*",
     "store_exists": "InvalidArgumentError: *exists already; remove it*",
     "another_run": "InvalidArgumentError: *is the checkpoint of another run: t_span is *",
