@@ -160,6 +160,7 @@ def bianchi_residual(metric: MetricField, order: Order = 4) -> float:
         return [*ricci_tensor(jet), jet.scalar_curvature]
 
     def formula(local: LocalField, known: LocalField) -> list[Array]:
+        """The square of |B|_g, from the metric and the packed Ricci tensor with R behind it."""
         jet = MetricJet(local, n)
         ricci, d_ricci = table(known.value(), n), symmetric_gradient(known, n)
         divergence = contract("ik,ikj->j", jet.inverse, d_ricci, n=n)

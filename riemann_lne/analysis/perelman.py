@@ -22,7 +22,7 @@ from ..arrays import (
 )
 from ..checks import number
 from ..coefficients import Order
-from ..errors import ShapeError
+from ..errors import InvalidArgumentError, ShapeError
 from ..flows.laplacian import mean_laplacian_symbol
 from ..identity import ByValue
 from ..jets import MetricJet
@@ -42,6 +42,8 @@ from .spectra import SpectrumError
 _MAX_STEPS = 500
 # In units of the first gap of the operator; the error of the eigenvalue is of second order in it.
 _RESIDUAL = 1e-8
+# Of e^(-f), with room for products.
+_LARGEST_EXPONENT = 600.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +149,17 @@ def function_of_points(f: Any, shape: tuple[int, ...]) -> np.ndarray:
     if values.shape != shape:
         raise ShapeError(f"f has shape {values.shape}; give one value for each point of {shape}")
     require_finite(values, "f")
+    if abs(values.min()) > _LARGEST_EXPONENT:
+        raise InvalidArgumentError(
+            f"the least value of f is {values.min():.6g}, for which e^(-f) leaves the range of "
+            "floats; add a constant to f"
+        )
     return values
+
+
+def entropy_of_integrals(energy: float, rest: float, tau: float, n: int) -> float:
+    """W = (4 pi tau)^(-n/2) (tau F + rest) in n dimensions; ``rest`` integrates (f - n) e^(-f)."""
+    return (tau * energy + rest) * (4 * math.pi * tau) ** (-n / 2)
 
 
 @of_metric
@@ -247,6 +259,7 @@ def _quadratic_form(metric: MetricField, order: Order) -> tuple[Callable[[Array]
     bent = along(*(xp.expand_dims(d, axis=0) for d in diagonal))
 
     def apply(u: Array) -> Array:
+        """sqrt(det g) (-4 Laplacian u + R u)."""
         # d (w du) = (d^2 (w u) + w d^2 u - u d^2 w) / 2 is symmetric with compact differences,
         # which damp the Nyquist mode; products of first differences would not.
         second = along(*(xp.stack([u, d * u], axis=0) for d in diagonal))

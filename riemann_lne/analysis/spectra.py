@@ -92,6 +92,7 @@ def lichnerowicz_spectrum(metric: MetricField, k: int = 10, order: Order = "four
         return np.fft.irfftn(hat, s=grid.shape, axes=axes).reshape(-1)
 
     def solve(flat: np.ndarray) -> np.ndarray:
+        """(shift - Delta_L)^(-1) of a tensor field, flattened."""
         flat = np.asarray(flat, dtype=float).reshape(-1)
         from scipy.sparse.linalg import LinearOperator, gmres
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -18,7 +17,7 @@ from ..finite import finite_result
 from ..identity import same_values
 from ..metrics import MetricField
 from .functionals import energy, entropy_w
-from .surfaces import LOST_ERROR, LOST_WARNING, Sphere, Torus
+from .surfaces import LOST, Sphere, Torus, require_small
 
 # e^(2u) and its square are floats.
 _LARGEST = 150.0
@@ -77,14 +76,11 @@ class ConformalMetric:
             )
         self._coefficients = surface.analysis(values)
         lost = math.sqrt(surface.mean((values - self.u) ** 2))
-        if lost > LOST_WARNING:
-            text = (
-                f"u is not resolved: the part of it that {surface!r} cannot hold has the root mean "
-                f"square {lost:.3g}, and its highest modes {self.tail():.3g}; take a finer surface"
-            )
-            if lost > LOST_ERROR:
-                raise InvalidArgumentError(text)
-            warnings.warn(text, stacklevel=2)
+        text = (
+            f"u is not resolved: the part of it that {surface!r} cannot hold has the root mean "
+            f"square {lost:.3g}, and its highest modes {self.tail():.3g}; take a finer surface"
+        )
+        require_small(lost, LOST, text, stacklevel=3)
 
     @classmethod
     def from_function(

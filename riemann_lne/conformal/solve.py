@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import checks
-from ..errors import DTypeError, InvalidArgumentError
+from ..errors import DTypeError
 from ..integrators import Checkpoint, Integration, Integrator, integrate
 from ..integrators.object_events import ObjectEvent, object_events
 from ..integrators.object_solution import ObjectSolution, ended_by_last_event
@@ -26,7 +25,7 @@ from ..io import (
 from ..io.damage import table_value
 from .flow import ConformalETDRK4, ConformalFlow
 from .metric import ConformalMetric
-from .surfaces import surface_from_record
+from .surfaces import require_small, surface_from_record
 
 Event = Callable[[float, ConformalMetric], float]
 """(t, metric) -> float, whose sign changes are found; see ``rl.events``."""
@@ -237,15 +236,11 @@ def _solution(
 def _require_resolved(metric: ConformalMetric) -> None:
     """Raise InvalidArgumentError, or warn, if the surface does not resolve a metric."""
     tail = metric.tail()
-    if not tail > _COARSE:
-        return
     text = (
         f"the highest modes of u have the root mean square {tail:.3g}: {metric.surface!r} does not "
         "resolve it; give the metric on a finer surface, or a smoother one"
     )
-    if tail > _COARSEST:
-        raise InvalidArgumentError(text)
-    warnings.warn(text, stacklevel=3)
+    require_small(tail, (_COARSE, _COARSEST), text, stacklevel=4)
 
 
 class _Unresolved:

@@ -10,6 +10,7 @@ that the coefficients of a resolved u do not reach is aliased.
 from __future__ import annotations
 
 import math
+import warnings
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -38,9 +39,24 @@ _MOST_DEGREES = 400
 _FEWEST_POINTS = 8
 # Of values given: the root mean square of the part that no function of the basis has, above which
 # they are warned about and refused.
-LOST_WARNING, LOST_ERROR = 1e-6, 1e-2
+LOST = (1e-6, 1e-2)
 # Degrees above this part of the largest one are the tail, by which resolution is judged.
 _TAIL = 0.8
+
+
+def require_small(part: float, limits: tuple[float, float], text: str, stacklevel: int) -> None:
+    """Warn where the part that a surface misses is above the first limit.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is above the second one.
+    """
+    warned, refused = limits
+    if part > refused:
+        raise InvalidArgumentError(text)
+    if part > warned:
+        warnings.warn(text, stacklevel=stacklevel)
 
 
 @lru_cache(maxsize=4)

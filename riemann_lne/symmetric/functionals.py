@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import checks
-from ..analysis.perelman import function_of_points
+from ..analysis.perelman import entropy_of_integrals, function_of_points
 
 if TYPE_CHECKING:
     from .metric import RotationalMetric
@@ -29,4 +28,4 @@ def entropy_w(metric: RotationalMetric, f: Any, tau: float) -> float:
     tau, dimension = checks.number(tau, "tau", above=0), metric.n + 1
     values = function_of_points(f, (metric.points,))
     rest = float(metric.integrals((values - dimension) * np.exp(-values)).sum())
-    return (tau * energy(metric, values) + rest) * (4 * math.pi * tau) ** (-dimension / 2)
+    return entropy_of_integrals(energy(metric, values), rest, tau, dimension)

@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import checks
 from ..errors import DTypeError, InvalidArgumentError
+from ..io import npz_path
 from .files import require_resuming
 from .flow import RotationalFlow
 from .metric import RotationalMetric
@@ -218,7 +219,7 @@ def flow_with_surgery(
     if options["neck"] >= 1 or options["stop"] >= 1:
         raise InvalidArgumentError(f"neck = {neck}, stop = {stop}; both must be below 1")
     run = _Run(metric, options)
-    file = None if checkpoint is None else Path(checks.path(checkpoint, "checkpoint"))
+    file = None if checkpoint is None else npz_path(checkpoint)
     if checks.flag(resume, "resume") and file is None:
         raise InvalidArgumentError("resume=True needs checkpoint=path, to know what to resume")
     if file is not None and file.exists():

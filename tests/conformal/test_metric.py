@@ -227,9 +227,16 @@ def test_lambda_is_the_least_f_of_functions_with_unit_integral():
         (np.where(x > 0.9, np.nan, x), NotFiniteError, "f is"),
         (np.ones(x.shape, int), DTypeError, "f holds"),
         (np.sign(z), InvalidArgumentError, "f is not resolved"),
+        (x - 700, InvalidArgumentError, "the least value of f is -7"),
+        (x + 700, InvalidArgumentError, "add a constant to f"),
     ):
         for call in (g.perelman_f, lambda f: g.perelman_w(f, 1.0)):
             with pytest.raises(error, match=words):
                 call(bad)
     with pytest.raises(InvalidArgumentError, match="tau = 0"):
         g.perelman_w(z, 0)
+    rough = abs(z) ** 3
+    for call in (lambda f: g.perelman_f(f), lambda f: g.perelman_w(f, 1.0)):
+        with pytest.warns(UserWarning, match="f is not resolved") as caught:
+            call(rough)
+        assert [w.filename for w in caught] == [__file__]

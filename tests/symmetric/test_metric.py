@@ -237,3 +237,6 @@ def test_perelmans_functionals_are_those_of_the_conformal_sphere_and_have_their_
                 call(bad)
     with pytest.raises(InvalidArgumentError, match="tau"):
         g.perelman_w(f, -1.0)
+    for far in (f - 800, f + 800):
+        with pytest.raises(InvalidArgumentError, match="add a constant to f"):
+            g.perelman_f(far)

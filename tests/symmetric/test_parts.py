@@ -72,6 +72,20 @@ def test_an_earlier_run_is_not_written_over(tmp_path):
         solve(g, (0, 1e-3), checkpoint=folder)
 
 
+def test_a_checkpoint_that_could_not_be_written_is_refused_before_the_work(monkeypatch):
+    def worked(*arguments, **options):
+        raise AssertionError
+
+    monkeypatch.setattr("riemann_lne.symmetric.parts.solve", worked)
+    monkeypatch.setattr("riemann_lne.symmetric.stretch.Pace.follow", worked)
+    for call in (
+        lambda: solve_in_parts(random_sphere(32), TIMES, "run"),
+        lambda: flow_with_surgery(dumbbell(40, 0.3), checkpoint="run"),
+    ):
+        with pytest.raises(InvalidArgumentError, match=r"ends in \.npz"):
+            call()
+
+
 def test_an_event_ends_all_parts(tmp_path):
     g = dumbbell(48, 0.3)
     run = solve_in_parts(g, [0, 0.01, 0.05, 0.1], tmp_path / "run.npz", events=NeckBelow(0.25))
