@@ -6,6 +6,8 @@ import os
 import signal
 import textwrap
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 
 import riemann_lne as rl
 from riemann_lne.errors import InvalidArgumentError, StorageError
+from riemann_lne.integrators.stepper import Stepper
 from riemann_lne.io import Journal, write_atomically
 
 GRID = rl.Grid.torus((10, 8))
@@ -41,10 +44,9 @@ class Killed(BaseException):
     """As final as a signal: nothing of the library may catch it."""
 
 
-def stop_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the run end abruptly in the middle of the step after so many."""
-    from riemann_lne.integrators.stepper import Stepper
-
+@contextmanager
+def killed_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A run inside ends abruptly in the middle of the step after this many."""
     advance = Stepper.advance
 
     def cut_off(self: Stepper, target: float) -> Any:
@@ -53,7 +55,10 @@ def stop_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
             raise Killed
         return state
 
-    monkeypatch.setattr(Stepper, "advance", cut_off)
+    with monkeypatch.context() as patch:
+        patch.setattr(Stepper, "advance", cut_off)
+        with pytest.raises(Killed):
+            yield
 
 
 def assert_same(one: rl.FlowSolution, two: rl.FlowSolution) -> None:
@@ -89,10 +94,8 @@ def test_a_resumed_run_ends_the_same_to_the_last_bit(
     assert full.status == 0
     checkpoint = rl.Checkpoint(tmp_path / "run", steps=2)
     for steps in (0, 3, 4):
-        with monkeypatch.context() as patch:
-            stop_after(steps, patch)
-            with pytest.raises(Killed):
-                rl.solve_flow(**asked, checkpoint=checkpoint, resume=True)
+        with killed_after(steps, monkeypatch):
+            rl.solve_flow(**asked, checkpoint=checkpoint, resume=True)
     assert_same(rl.solve_flow(**asked, checkpoint=checkpoint, resume=True), full)
     # What is finished is only read.
     again = rl.solve_flow(**asked, checkpoint=checkpoint, resume=True)
@@ -109,10 +112,8 @@ def test_stores_are_resumed_too(
     asked = options("tsit5", t_eval=np.linspace(0, 0.4, 23), dense_output=dense)
     full = rl.solve_flow(**asked, store=store.replace("run", "full"))
     checkpoint = rl.Checkpoint("run", steps=3)
-    with monkeypatch.context() as patch:
-        stop_after(8, patch)
-        with pytest.raises(Killed):
-            rl.solve_flow(**asked, store=store, checkpoint=checkpoint)
+    with killed_after(8, monkeypatch):
+        rl.solve_flow(**asked, store=store, checkpoint=checkpoint)
     resumed = rl.solve_flow(**asked, store=store, checkpoint=checkpoint, resume=True)
     assert_same(resumed, full)
     assert_same(rl.solve_flow(**asked, store=store, checkpoint=checkpoint, resume=True), full)
@@ -134,10 +135,8 @@ def test_boundaries_and_backgrounds_are_resumed(
         "boundary": {0: sphere.metric, (1, "lower"): sphere.metric},
     }
     full = rl.solve_flow(**asked)
-    with monkeypatch.context() as patch:
-        stop_after(3, patch)
-        with pytest.raises(Killed):
-            rl.solve_flow(**asked, checkpoint=rl.Checkpoint(tmp_path, steps=1))
+    with killed_after(3, monkeypatch):
+        rl.solve_flow(**asked, checkpoint=rl.Checkpoint(tmp_path, steps=1))
     assert_same(rl.solve_flow(**asked, checkpoint=tmp_path, resume=True), full)
 
 
@@ -149,10 +148,8 @@ def test_the_splitting_of_etdrk4_is_resumed(
         "flow": rl.ScaledFlow(rl.RicciDeTurckFlow(), 1.0)
     }
     full = rl.solve_flow(**asked)
-    with monkeypatch.context() as patch:
-        stop_after(9, patch)
-        with pytest.raises(Killed):
-            rl.solve_flow(**asked, checkpoint=rl.Checkpoint(tmp_path, steps=1))
+    with killed_after(9, monkeypatch):
+        rl.solve_flow(**asked, checkpoint=rl.Checkpoint(tmp_path, steps=1))
     assert_same(rl.solve_flow(**asked, checkpoint=tmp_path, resume=True), full)
 
 
@@ -162,10 +159,8 @@ def test_every_library_is_resumed(
     start = rl.perturbed_euclidean(GRID, 0.3, seed=4, xp=backend.xp, dtype=backend.dtype("float32"))
     asked = options("tsit5", rtol=1e-4) | {"metric": start, "t_eval": [0.1, 0.4]}
     full = rl.solve_flow(**asked)
-    with monkeypatch.context() as patch:
-        stop_after(5, patch)
-        with pytest.raises(Killed):
-            rl.solve_flow(**asked, checkpoint=rl.Checkpoint(tmp_path, steps=1))
+    with killed_after(5, monkeypatch):
+        rl.solve_flow(**asked, checkpoint=rl.Checkpoint(tmp_path, steps=1))
     resumed = rl.solve_flow(**asked, checkpoint=tmp_path, resume=True)
     assert resumed.t.tobytes() == full.t.tobytes()
     for one, two in zip(resumed.metrics, full.metrics, strict=True):
@@ -321,10 +316,8 @@ def test_a_run_that_ran_out_of_steps_can_be_given_more(tmp_path: Path) -> None:
 
 def interrupted_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     asked = options("tsit5")
-    with monkeypatch.context() as patch:
-        stop_after(6, patch)
-        with pytest.raises(Killed):
-            rl.solve_flow(**asked, checkpoint=rl.Checkpoint(folder, steps=1))
+    with killed_after(6, monkeypatch):
+        rl.solve_flow(**asked, checkpoint=rl.Checkpoint(folder, steps=1))
     return asked
 
 
