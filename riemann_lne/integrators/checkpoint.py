@@ -152,9 +152,9 @@ class CheckpointFile:
             self._journal.begin()
 
     @staticmethod
-    def _refuse_earlier(folder: Path, marks: Sequence[str] = (COMMIT, *GENERATIONS)) -> None:
-        """InvalidArgumentError if a folder has a file that marks another run's work."""
-        if any(exists(folder / name) for name in marks):
+    def _refuse_earlier(folder: Path) -> None:
+        """InvalidArgumentError if a folder has the checkpoint of another run, also under MPI."""
+        if any(exists(folder / name) for name in (COMMIT, *GENERATIONS)):
             raise InvalidArgumentError(
                 f"{folder} holds the checkpoint of an earlier run; pass resume=True to go on with "
                 "it, remove it, or choose another path"

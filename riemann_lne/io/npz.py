@@ -116,7 +116,7 @@ class NpzReader:
             try:
                 shape, fortran, dtype = read(file, max_header_size=_HEADER_BYTES)
             except (ValueError, SyntaxError, TypeError) as error:
-                # What NumPy's parser says of changed bytes are words of Python's syntax.
+                # NumPy's parser takes changed bytes for Python code: its message is of no use here.
                 raise ValueError(f"the header of {name} cannot be read") from error
             start = file.tell()
         if dtype.hasobject or dtype.names is not None or any(k < 0 for k in shape):

@@ -52,7 +52,7 @@ class StepError(Exception):
 
 @dataclass(frozen=True)
 class Words:
-    """The words in which the sentences below speak of a system.
+    """The words in which messages speak of a system and its solution.
 
     Attributes
     ----------
