@@ -81,6 +81,8 @@ class _Factoring:
     def _renewed(self, node: Node) -> Node:
         if node.operation == "div":
             return self._tape.divide(*(self._new[o.number] for o in node.operands))
+        if node.operation == "abs":
+            return self._tape.absolute(self._new[node.operands[0].number])
         if node.operands:
             return self._sum([*self._terms(node, 1.0, opened=True)])
         return node

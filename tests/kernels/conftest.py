@@ -88,8 +88,8 @@ def random_tree(seed: int, size: int) -> tuple[Tape, tuple[Node, ...]]:
     known: list[Symbol] = [tape.input(name) for name in TREE_INPUTS]
     for _ in range(size):
         x, y = draw.choice(known), draw.choice([*known, 0.5, 2.0, -1.0])
-        kind = draw.randrange(4)
-        known.append([x + y, x - y, x * y, -x][kind])
+        kind = draw.randrange(5)
+        known.append([x + y, x - y, x * y, -x, abs(x)][kind])
     outputs = [*known[-2:], draw.choice(known)]
     outputs.append(known[-1] / (tape.input("a") * 4.0))
     return tape, tuple(symbol.node for symbol in outputs)
@@ -101,6 +101,7 @@ _OPERATIONS = {
     "mul": operator.mul,
     "div": operator.truediv,
     "neg": operator.neg,
+    "abs": abs,
 }
 
 

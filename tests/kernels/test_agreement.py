@@ -24,6 +24,8 @@ from riemann_lne.errors import (
     NotPositiveDefiniteError,
     ShapeError,
 )
+from riemann_lne.flows.base import Formula
+from riemann_lne.jets import MetricJet
 from riemann_lne.kernels import cpu
 from riemann_lne.kernels.build import find_compiler
 from riemann_lne.kernels.emit_c import emit_c
@@ -133,6 +135,17 @@ def test_on_processors_with_shorter_vectors(
             kernel(packed, grid), tools.plain("ricci_deturck", [packed], grid, order)
         )
         assert gap <= TOLERANCE[dtype], (grid, gap)
+
+
+def test_an_absolute_value(tools: SimpleNamespace) -> None:
+    """The operation that a user's formula may have, and none of the library's has."""
+    size = Formula("size", lambda n, g: [abs(MetricJet(g, n).scalar_curvature)], tensor=False)
+    grid = rl.Grid.torus((9, 31), (1.0, 2.0))
+    packed = tools.random_packed(grid, 0)
+    wanted = tools.plain("scalar_curvature", [packed], grid, 4)
+    assert np.min(wanted) < 0 < np.max(wanted)
+    kernel = kernels.compile_kernel(size, 2, 4)
+    assert tools.relative_gap(kernel(packed, grid), np.abs(wanted)) <= TOLERANCE["float64"]
 
 
 def test_results_do_not_depend_on_where_they_go(tools: SimpleNamespace) -> None:
