@@ -1,8 +1,8 @@
 """The generated C on another architecture: AArch64 with NEON, cross-compiled and emulated.
 
 A program for AArch64 is made of the source of a kernel and the driver below, and run under
-``qemu-aarch64``. It gets its arguments and gives back what the kernel wrote as bytes, so that the
-values are judged here, against NumPy. Speed is not tested: an emulator has none.
+``qemu-aarch64``. It reads its arguments as bytes and writes the arrays of the kernel as bytes, so
+that the values are judged here, against NumPy. Speed is not tested: an emulator has none.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ pytestmark = pytest.mark.slow
 COMPILER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"
 
 # In this calling convention numbers of 64 bits and addresses are passed alike, so that one type of
-# function serves for all. Arguments come as a kind and what belongs to it: 0, a number; 1, a size
-# in bytes and an array; 2, how many arrays, and these. All arrays go back as they are in the end.
+# function serves for all. Each argument begins with its kind. 0: a number; 1: an array, after its
+# size in bytes; 2: several arrays, after their number. At the end all arrays are written back.
 DRIVER = """
 #include <stdio.h>
 typedef int64_t (*any)(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t,
@@ -148,7 +148,7 @@ def emulated(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Emulated
 
 
 def limit(dtype: str) -> float:
-    """As for kernels of this machine: 1e-12, and as many units in the last place in float32."""
+    """The limit of this machine's kernels: 1e-12, and as many last digits in float32."""
     return {"float64": 1e-12, "float32": 1e-12 * 2.0**29}[dtype]
 
 
@@ -168,9 +168,8 @@ def test_kernels(
     least = order + 2
     shape = {2: (9, 2 * least + 7), 3: (least, least + 1, 13), 4: (least, least, least, 9)}[n]
     for periodic in (True, False):
-        grid = rl.Grid(
-            shape, (0.0,) * n, tuple(1.0 + a for a in range(n)), (periodic,) * (n - 1) + (True,)
-        )
+        wraps = (periodic,) * (n - 1) + (not periodic,)
+        grid = rl.Grid(shape, (0.0,) * n, tuple(1.0 + a for a in range(n)), wraps)
         fields = [tools.random_packed(grid, k, dtype) for k in range(formula(name).fields)]
         plain = tools.plain(name, fields, grid, order)
         prepared = [np.ascontiguousarray(with_ghosts(f, grid, order)) for f in fields]
