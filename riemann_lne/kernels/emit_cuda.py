@@ -1,9 +1,9 @@
 """The CUDA source of a kernel: one thread a point, neighbours through the cache.
 
-The algebra and the differences are those of the C source, from the same tree; a thread reads what
-the ring holds there from global memory, which neighbouring threads share in the first-level cache.
-A formula that is too large for the registers of a thread becomes several functions, see ``passes``.
-Nothing in it waits for the host: whether the metric was one is left in a number on the device.
+The algebra and the differences are those of the C source, from the same tree. In place of a ring
+of rows a thread reads global memory, which neighbouring threads share in the first-level cache. A
+formula that is too large for the registers of a thread becomes several functions, see ``passes``.
+Nothing in it waits for the host: a number on the device tells where the metric is none.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from .units import units
 THREADS = 128
 """Threads of a block."""
 
-# Operations and loads of a function: nvcc 13 keeps the values of so many in registers, or nearly.
-# From about 2200 on it keeps nothing there: 18 to 40 kB a thread went to memory. A formula that is
-# beyond the first limit has its mixed differences, of 16 loads each in order 4, by calls. There the
-# second limit counts, for each of the passes.
+# Most operations and loads of a function: nvcc 13 keeps nearly all of its values in registers. From
+# about 2200 on it keeps nothing there: 18 to 40 kB a thread went to memory. The first limit is that
+# of a formula in one function. Beyond it mixed differences, of 16 loads each in order 4, become
+# calls, which cost as much as four operations, and the second limit is that of each function.
 _AT_ONCE = 1500
 _LIMIT = 1300
 _CALL = 4
@@ -45,7 +45,7 @@ static __device__ __forceinline__ real load(const real *p) {
     return *p;
 #endif
 }
-{mixed}
+{helpers}
 /* Points are counted over the grid; ``offsets`` holds the tables of the axes one after the other.
    ``bad`` becomes the lowest number of a point at which the metric is none. */
 """
@@ -72,12 +72,18 @@ static __device__ __noinline__ real mixed(const real *p, const int *a, const int
 """
 
 
+_ABSOLUTE = """
+static __device__ __forceinline__ real absolute(real x) { return x < (real)0 ? -x : x; }
+"""
+
+
 class CudaPlan(NamedTuple):
-    """What the functions of a CUDA source compute, in the order in which they are launched.
+    """The functions of a CUDA source.
 
     Attributes
     ----------
     passes : tuple of Pass
+        The computations of each, in the order in which they are launched.
     calls : bool
         Whether mixed differences are calls of a function.
     """
@@ -94,17 +100,17 @@ class CudaPlan(NamedTuple):
 
     @property
     def stored(self) -> int:
-        """How many values a point are kept from one function for others."""
+        """Number of values a point that functions store for later ones."""
         return sum(len(one.stored) for one in self.passes)
 
 
 @lru_cache(maxsize=64)
 def cuda_plan(name: str | Formula, n: int, order: int = 4) -> CudaPlan:
-    """The functions of the CUDA source of a formula."""
+    """The functions of the CUDA source of a formula; arguments as those of ``compile_kernel``."""
     program, w = trace(name, n, units(order).ratio), half_width(order)
 
     def cost(d: Derivative, mixed: int) -> int:
-        """Loads of a difference, and operations."""
+        """Loads and operations of a difference."""
         if len(d.axes) < 2:
             return 4 * w if d.axes else 1
         return 5 * w if d.axes[0] == d.axes[1] else mixed
@@ -128,13 +134,16 @@ def emit_cuda(name: str | Formula, n: int, order: int = 4, dtype: str = "float64
     """
     program, plan = trace(name, n, units(order).ratio), cuda_plan(name, n, order)
     width = half_width(order)
+    helpers = _filled(_MIXED, {"difference": _mixed(width)}) if plan.calls else ""
+    if any(node.operation == "abs" for node in program.nodes):
+        helpers += _ABSOLUTE
     text = _filled(
         _HEAD,
         {
             "real": {"float64": "double", "float32": "float"}[dtype],
             "suffix": {"float64": "f64", "float32": "f32"}[dtype],
             "letter": {"float64": "d", "float32": "f"}[dtype],
-            "mixed": _filled(_MIXED, {"difference": _mixed(width)}) if plan.calls else "",
+            "helpers": helpers,
         },
     )
     common = {

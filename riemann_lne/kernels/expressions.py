@@ -8,7 +8,7 @@ operands are one node, so that common subexpressions are shared from the start.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -200,8 +200,11 @@ class Tape:
         return self._node("abs", (a.operands[0] if a.operation == "neg" else a,))
 
 
-def in_order(outputs: Iterable[Node]) -> list[Node]:
-    """All nodes that outputs need, operands first, each as late as its first use allows."""
+def in_order(outputs: Iterable[Node], is_leaf: Callable[[Node], bool] | None = None) -> list[Node]:
+    """All nodes that outputs need, operands first, each as late as its first use allows.
+
+    The operands of nodes for which ``is_leaf`` is true are left out.
+    """
     result: list[Node] = []
     seen: set[int] = set()
     for output in outputs:
@@ -213,5 +216,6 @@ def in_order(outputs: Iterable[Node]) -> list[Node]:
             elif node.number not in seen:
                 seen.add(node.number)
                 stack.append((node, True))
-                stack.extend((operand, False) for operand in reversed(node.operands))
+                if is_leaf is None or not is_leaf(node):
+                    stack.extend((operand, False) for operand in reversed(node.operands))
     return result

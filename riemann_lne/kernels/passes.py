@@ -1,22 +1,22 @@
 """A formula in several passes over the grid, for processors that cannot hold all of its values.
 
-A thread of a GPU has 255 registers of 32 bits. What does not fit goes to memory that is as far away
+A thread of a GPU has 255 registers of 32 bits. Values beyond them go to memory that is as far away
 as the grid's, and a compiler that is given too many operations at once holds nearly nothing in
-registers. So a large formula is cut. Components of the result are computed by several kernels, and
-what they share is computed anew in each of them where that is cheap. A value that is expensive is
-stored for the passes after it, as the derivatives of the DeTurck field of a background are.
+registers. So a large formula is cut: several kernels compute its components, and each of them
+computes anew the values that it shares with the others. A value that is too expensive for that is
+stored for later passes, as the derivatives of the DeTurck field of a background are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from .expressions import Node, Tape, in_order
 from .trace import Derivative, Program
 
-# Part of the limit from which on a value that several components need is stored.
+# A value that several components need is stored if it costs at least this part of the limit.
 _LARGE = 0.25
 
 
@@ -28,7 +28,7 @@ class Stored(NamedTuple):
 
 @dataclass(frozen=True)
 class Pass:
-    """What one kernel computes.
+    """The operations and the results of one kernel.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Pass:
     outputs : tuple of (int, Node)
         Components of the result, by their number.
     stored : tuple of (int, Node)
-        Values for later passes, by their place.
+        Values for later passes, by their place. Each is read by one at least.
     minors : tuple of Node
         Leading minors of the metric; empty in all passes but the first.
     """
@@ -49,20 +49,26 @@ class Pass:
 
 
 def passes(program: Program, cost: Callable[[Derivative], int], limit: int) -> list[Pass]:
-    """The formula in as many passes as it takes for each to do no more than ``limit``.
+    """Cut a formula into passes, each of which costs at most ``limit``.
 
-    An operation counts as one, and so does a value that is stored. Values are stored only if a
-    component alone is beyond the limit: the last large ones that several components need; and
-    where that does not suffice, of the nodes within the limit the one without which the component
-    needs least, and so on.
+    A pass costs 1 for each operation and for each stored value that it loads, and ``cost`` for
+    each difference. Values are stored only if a component alone is beyond the limit. First these
+    are the large values that several components need, the last ones on the way to each. While a
+    component is still beyond the limit, one value more is stored for it: of those within the limit
+    the one that spares the component most.
 
     Parameters
     ----------
     program : Program
     cost : function
-        What a difference counts as.
+        Cost of a difference.
     limit : int
-        Of a pass. A single operation is never cut, however much it needs.
+        Largest cost of a pass. A single operation is never cut, even if it is beyond the limit.
+
+    Returns
+    -------
+    list of Pass
+        In the order in which they are to run.
 
     Examples
     --------
@@ -72,11 +78,22 @@ def passes(program: Program, cost: Callable[[Derivative], int], limit: int) -> l
     >>> [len(p.outputs) for p in passes(trace("ricci_deturck", 2), len, 90)]
     [1, 1, 1]
     """
-    return _Cutting(program, cost, limit).passes
+    cutting = _Cutting(cost, limit)
+    cuts = cutting.stored_values(program.outputs)
+    targets = [*cuts, *program.outputs]
+    groups = cutting.groups(targets, len(cuts), program.minors)
+    # A value all of whose users are in its own pass is not stored.
+    read: set[int] = set()
+    for group in groups:
+        known = {cut.number for cut in cuts[: group.start]}
+        roots = _roots(targets, group, program.minors)
+        read |= {node.number for node in _needed(roots, known)} & known
+    places = {number: k for k, number in enumerate(c.number for c in cuts if c.number in read)}
+    return [_pass(targets, group, len(cuts), program.minors, places) for group in groups]
 
 
 def total_cost(program: Program, cost: Callable[[Derivative], int]) -> int:
-    """What a formula counts as in one pass."""
+    """Cost of a formula in one pass, counted as in ``passes``."""
     return sum(_own(node, cost) for node in program.nodes)
 
 
@@ -87,87 +104,91 @@ def _own(node: Node, cost: Callable[[Derivative], int]) -> int:
     return cost(node.value) if node.operation == "input" else 1
 
 
+def _needed(roots: Iterable[Node], known: Container[int]) -> list[Node]:
+    """Nodes that roots need, operands first, without the operands of known ones."""
+    return in_order(roots, lambda node: node.number in known)
+
+
+def _roots(targets: Sequence[Node], group: range, minors: Sequence[Node]) -> list[Node]:
+    """Nodes that a pass computes: its group of the targets, and in the first one the minors."""
+    return [*targets[group.start : group.stop], *(() if group.start else minors)]
+
+
+def _pass(
+    targets: Sequence[Node],
+    group: range,
+    cuts: int,
+    minors: Sequence[Node],
+    places: Mapping[int, int],
+) -> Pass:
+    """The pass for a group of targets, of which the first ``cuts`` are values to store."""
+    earlier = {node.number for node in targets[: min(group.start, cuts)]}
+    known = {number: place for number, place in places.items() if number in earlier}
+    roots = _roots(targets, group, minors)
+    renewed = _renewed(_needed(roots, known), known)
+    new = [renewed[root.number] for root in roots]
+    numbered = list(zip(group, new, strict=False))
+    return Pass(
+        in_order(new),
+        tuple((k - cuts, node) for k, node in numbered if k >= cuts),
+        tuple(
+            (places[targets[k].number], node)
+            for k, node in numbered
+            if k < cuts and targets[k].number in places
+        ),
+        tuple(new[len(group) :]),
+    )
+
+
 class _Cutting:
-    def __init__(self, program: Program, cost: Callable[[Derivative], int], limit: int) -> None:
+    """The choice of the values to store, and of the targets that are computed together."""
+
+    def __init__(self, cost: Callable[[Derivative], int], limit: int) -> None:
         self._difference, self._limit = cost, limit
-        self._stored: dict[int, int] = {}  # places by the numbers of nodes
-        self._written: set[int] = set()  # stored by the passes that are made
+
+    def stored_values(self, outputs: Sequence[Node]) -> list[Node]:
+        """Nodes whose values are stored for others, in the order in which they are computed."""
         cuts: list[Node] = []
-        shared = self._shared(program.outputs)
-        for target in (*shared, *program.outputs):
-            while (cut := self._cut(target)) is not None:
-                self._stored[cut.number] = len(cuts)
+        known: set[int] = set()
+        shared = self._shared(outputs)
+        for target in (*shared, *outputs):
+            while (cut := self._cut(target, known)) is not None:
+                known.add(cut.number)
                 cuts.append(cut)
             if target in shared:
-                self._stored[target.number] = len(cuts)
+                known.add(target.number)
                 cuts.append(target)
-        targets = [*cuts, *program.outputs]
-        self.passes: list[Pass] = []
+        return cuts
+
+    def groups(self, targets: Sequence[Node], cuts: int, minors: Sequence[Node]) -> list[range]:
+        """The targets of each pass: as many as the limit allows, in their order."""
+        result: list[range] = []
         start = 0
         for end in range(1, len(targets) + 1):
-            checks = program.minors if start == 0 else ()
-            more = targets[start : end + 1]
-            if end < len(targets) and self._cost((*more, *checks)) <= limit:
-                continue
-            self.passes.append(self._pass(targets, range(start, end), len(cuts), checks))
-            self._written.update(node.number for node in targets[start:end])
+            if end < len(targets):
+                known = {node.number for node in targets[: min(start, cuts)]}
+                more = _roots(targets, range(start, end + 1), minors)
+                if sum(self._costs(_needed(more, known), known).values()) <= self._limit:
+                    continue
+            result.append(range(start, end))
             start = end
-
-    def _pass(
-        self, targets: Sequence[Node], those: range, cuts: int, minors: Sequence[Node]
-    ) -> Pass:
-        roots = [*(targets[k] for k in those), *minors]
-        known = {n: p for n, p in self._stored.items() if n in self._written}
-        renewed = _renewed(self._needed(roots, known.__contains__), known)
-        new = [renewed[root.number] for root in roots]
-        numbered = list(zip(those, new, strict=False))
-        return Pass(
-            in_order(new),
-            tuple((k - cuts, node) for k, node in numbered if k >= cuts),
-            tuple((k, node) for k, node in numbered if k < cuts),
-            tuple(new[len(those) :]),
-        )
-
-    # -- counting ---------------------------------------------------------------------------------
-
-    def _needed(self, roots: Iterable[Node], known: Callable[[int], bool]) -> list[Node]:
-        """Nodes that roots need, operands first; what is known is needed, but not what it needs."""
-        result: list[Node] = []
-        seen: set[int] = set()
-        stack = [(root, False) for root in reversed([*roots])]
-        top = {root.number for root, _ in stack}
-        while stack:
-            node, ready = stack.pop()
-            if ready:
-                result.append(node)
-            elif node.number not in seen:
-                seen.add(node.number)
-                stack.append((node, True))
-                if node.number in top or not known(node.number):
-                    stack.extend((operand, False) for operand in reversed(node.operands))
         return result
 
-    def _cost(self, roots: Sequence[Node]) -> int:
-        """Operations and loads of nodes in one pass."""
-        needed = self._needed(roots, self._written.__contains__)
-        tops = {root.number for root in roots}
-        return sum(
-            1 if n.number in self._written and n.number not in tops else self._own(n)
-            for n in needed
-        )
+    def _costs(self, nodes: Iterable[Node], known: Container[int]) -> dict[int, int]:
+        """Cost of each node itself, by number; that of a known one is a load."""
+        return {n.number: 1 if n.number in known else _own(n, self._difference) for n in nodes}
 
-    def _own(self, node: Node) -> int:
-        return _own(node, self._difference)
-
-    # -- what is stored ---------------------------------------------------------------------------
+    def _cost(self, root: Node) -> int:
+        """Cost of a node with all that it needs, if nothing is stored."""
+        return sum(self._costs(in_order([root]), ()).values())
 
     def _shared(self, outputs: Sequence[Node]) -> list[Node]:
         """The last nodes that several outputs need, if they are large and an output is too large.
 
-        What is made of such a node belongs to one output alone.
+        They are the last ones in that each node that uses them belongs to one output alone.
         """
         nodes = in_order(outputs)
-        if all(self._cost([output]) <= self._limit for output in outputs):
+        if all(self._cost(output) <= self._limit for output in outputs):
             return []
         users: dict[int, set[int]] = {node.number: set() for node in nodes}  # numbers of outputs
         for k, output in enumerate(outputs):
@@ -184,58 +205,56 @@ class _Cutting:
             if len(users[node.number]) > 1
             and node.operands
             and node.number not in passed_on
-            and self._cost([node]) >= _LARGE * self._limit
+            and self._cost(node) >= _LARGE * self._limit
         ]
 
-    def _cut(self, output: Node) -> Node | None:
+    def _cut(self, output: Node, known: Container[int]) -> Node | None:
         """The node to store next, so that an output comes within the limit; None if it is."""
-        nodes = self._needed([output], self._stored.__contains__)
-        own = {
-            n.number: 1 if n.number in self._stored and n is not output else self._own(n)
-            for n in nodes
-        }
+        nodes = _needed([output], known)
+        own = self._costs(nodes, known)
         if sum(own.values()) <= self._limit:
             return None
-        saved = _alone(nodes, own, lambda n: n.number in self._stored and n is not output)
-        for node in sorted(nodes, key=lambda n: -saved[n.number]):
-            if node is output or not node.operands or node.number in self._stored:
+        spared = _dominated_costs(nodes, own, known)
+        for node in sorted(nodes, key=lambda n: -spared[n.number]):
+            if node is output or not node.operands or node.number in known:
                 continue
-            below = self._needed([node], self._stored.__contains__)
-            if sum(own[n.number] for n in below) <= self._limit:
+            if sum(own[n.number] for n in _needed([node], known)) <= self._limit:
                 return node
         return None
 
 
-def _alone(
-    nodes: Sequence[Node], own: dict[int, int], is_leaf: Callable[[Node], bool]
+def _dominated_costs(
+    nodes: Sequence[Node], own: Mapping[int, int], known: Container[int]
 ) -> dict[int, int]:
-    """What the last of the nodes would not need without each of them: itself, and what is below
-    it and nothing else.
+    """The cost of each node and of all nodes that it dominates, by number.
 
-    A node is below another and nothing else if every way from the last node to it leads through
-    that one. The nearest such node is where the ways to those that use it part last; going from
-    the last node down it is known for them before (Cooper, Harvey and Kennedy 2001).
+    That is the cost that the last of the nodes, the root, is spared where the value is at hand.
+    A node dominates another one if every path from the root to that one, from operations to their
+    operands, leads through it. The nearest dominator of a node is the nearest one that all nodes
+    that use it have in common, or the node itself that alone uses it; from the root down, those of
+    the users are known before (Cooper, Harvey and Kennedy, A simple, fast dominance algorithm,
+    2001). ``nodes`` come operands first.
     """
     place = {node.number: k for k, node in enumerate(nodes)}
-    above: dict[int, int] = {}
+    nearest: dict[int, int] = {}
     for node in reversed(nodes):
-        for operand in () if is_leaf(node) else node.operands:
+        for operand in () if node.number in known else node.operands:
             here = node.number
-            there = above.get(operand.number, here)
+            there = nearest.get(operand.number, here)
             while here != there:
                 if place[here] < place[there]:
-                    here = above[here]
+                    here = nearest[here]
                 else:
-                    there = above[there]
-            above[operand.number] = here
+                    there = nearest[there]
+            nearest[operand.number] = here
     result = dict(own)
     for node in nodes[:-1]:
-        result[above[node.number]] += result[node.number]
+        result[nearest[node.number]] += result[node.number]
     return result
 
 
-def _renewed(nodes: Sequence[Node], known: dict[int, int]) -> dict[int, Node]:
-    """The nodes on a tape of their own, inputs in place of those that are known, by number."""
+def _renewed(nodes: Sequence[Node], known: Mapping[int, int]) -> dict[int, Node]:
+    """The nodes on a new tape, by number; those with a known place become inputs."""
     tape = Tape()
     make: dict[str, Callable[..., Node]] = {
         "add": tape.add, "sub": tape.subtract, "mul": tape.multiply, "div": tape.divide,

@@ -22,6 +22,8 @@ import riemann_lne as rl
 from riemann_lne import kernels
 from riemann_lne.coefficients import half_width
 from riemann_lne.errors import KernelUnavailableError
+from riemann_lne.flows.base import Formula
+from riemann_lne.jets import MetricJet
 from riemann_lne.kernels import gpu
 from riemann_lne.kernels.emit_cuda import THREADS, cuda_plan, emit_cuda
 from riemann_lne.kernels.layout import bounded_part, offsets, with_ghosts
@@ -47,6 +49,9 @@ extern "C" void drive_{name}(int blocks, int threads, {parameters}) {
             {name}({arguments});
 }
 """
+
+# A user's formula, with the one operation that no formula of the library has.
+SIZE = Formula("size", lambda n, g: [abs(MetricJet(g, n).scalar_curvature)], tensor=False)
 
 
 class HostProgram:
@@ -74,7 +79,7 @@ class HostProgram:
 
 
 def evaluate(
-    drive: Any, name: str, fields: list[np.ndarray], grid: rl.Grid, order: int
+    drive: Any, name: str | Formula, fields: list[np.ndarray], grid: rl.Grid, order: int
 ) -> tuple[np.ndarray, int]:
     dtype = fields[0].dtype.name
     tables, stride = offsets(grid.shape, bounded_part(grid, order), half_width(order))
@@ -101,7 +106,7 @@ def evaluate(
     + [("ricci_deturck", 3, 2, "float64"), ("ricci_deturck", 3, 6, "float64")]
     + [("ricci_deturck", 3, 4, "float32"), ("ricci", 4, 2, "float64")]
     # Of several functions, with calls for mixed differences, and values stored between them.
-    + [("scalar_curvature", 4, 2, "float32")]
+    + [("scalar_curvature", 4, 2, "float32"), (SIZE, 2, 2, "float64")]
     + [
         pytest.param(name, n, order, "float64", marks=pytest.mark.slow)
         for name in FORMULAS
@@ -110,7 +115,7 @@ def evaluate(
     ],
 )
 def test_the_arithmetic(
-    tools: SimpleNamespace, tmp_path: Path, name: str, n: int, order: int, dtype: str
+    tools: SimpleNamespace, tmp_path: Path, name: str | Formula, n: int, order: int, dtype: str
 ) -> None:
     drive = HostProgram(emit_cuda(name, n, order, dtype), tmp_path)
     least = order + 1  # and one more where an axis is bounded
@@ -128,24 +133,28 @@ def test_the_arithmetic(
 
 
 def test_large_formulas_are_cut() -> None:
-    """Each component is computed once, minors too; nothing is read before it is stored."""
-    for name, n, functions, stored in (
-        ("ricci_deturck", 3, 1, 0),
-        ("ricci_deturck_background", 3, 4, 9),
-        ("scalar_curvature", 4, 6, 6),
+    """Each component is computed once, minors too; values are stored first, and read later."""
+    for name, n, order, functions, stored in (
+        ("ricci_deturck", 3, 4, 1, 0),
+        ("ricci_deturck_background", 3, 4, 4, 9),
+        ("scalar_curvature", 4, 4, 6, 6),
+        ("ricci", 4, 6, 3, 18),  # three values more are used in the function that computes them
     ):
-        plan = cuda_plan(name, n)
+        plan = cuda_plan(name, n, order)
         assert (len(plan.functions), plan.stored) == (functions, stored)
-        assert emit_cuda(name, n).count("__global__") == functions
+        assert emit_cuda(name, n, order).count("__global__") == functions
         components = [k for one in plan.passes for k, _ in one.outputs]
         assert sorted(components) == list(range(len(trace(name, n).outputs)))
         assert [bool(one.minors) for one in plan.passes] == [True, *(False,) * (functions - 1)]
         known: set[int] = set()
+        read: set[int] = set()
         for one in plan.passes:
             keys = [node.value for node in one.nodes if node.operation == "input"]
-            assert {key.place for key in keys if isinstance(key, Stored)} <= known
+            places = {key.place for key in keys if isinstance(key, Stored)}
+            assert places <= known
             known |= {place for place, _ in one.stored}
-        assert known == set(range(stored))
+            read |= places
+        assert read == known == set(range(stored))
 
 
 def test_the_first_place_without_a_metric(tools: SimpleNamespace, tmp_path: Path) -> None:
