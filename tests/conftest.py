@@ -32,7 +32,7 @@ settings.register_profile("repeatable", deadline=None, derandomize=True, max_exa
 settings.load_profile("repeatable")
 
 
-STRICT = ("analysis", "core", "flows", "integrators", "io")
+STRICT = ("analysis", "core", "flows", "integrators", "io", "lne")
 """Folders whose tests fail on an overflow, a division by zero or an invalid operation."""
 
 

@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from types import TracebackType
 from typing import Any
 from zlib import crc32
@@ -115,7 +116,7 @@ class NpzReader:
             )
             try:
                 shape, fortran, dtype = read(file, max_header_size=_HEADER_BYTES)
-            except (ValueError, SyntaxError, TypeError) as error:
+            except (ValueError, SyntaxError, TypeError, TokenError) as error:
                 # NumPy's parser takes changed bytes for Python code: its message is of no use here.
                 raise ValueError(f"the header of {name} cannot be read") from error
             start = file.tell()

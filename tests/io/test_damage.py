@@ -13,6 +13,7 @@ import shutil
 import warnings
 import zipfile
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -290,6 +291,22 @@ def write_member(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], si
         block = bytes(2**20)
         for _ in range(size // len(block)):
             file.write(block)
+
+
+@pytest.mark.parametrize("change", [b"(((((((", b"'descr(", b"\xff" * 7, b"'descR'"])
+def test_a_changed_header_is_told_in_our_words(
+    change: bytes, made: dict[str, Any], tmp_path: Path
+) -> None:
+    """NumPy's own words are about Python's syntax, or name no array."""
+    array = BytesIO()
+    np.save(array, np.zeros(3))
+    values = content(made["root"] / "full/o.npz")
+    del values["t"]
+    np.savez(tmp_path / "f.npz", **values)
+    with zipfile.ZipFile(tmp_path / "f.npz", "a") as archive:
+        archive.writestr("t.npy", array.getvalue().replace(b"'descr'", change))
+    with pytest.raises(DamagedFileError, match="the header of t cannot be read"):
+        rl.FlowSolution.load(tmp_path / "f.npz")
 
 
 @pytest.mark.parametrize("kind", ["unknown member", "wrong shape", "header lies", "fits"])

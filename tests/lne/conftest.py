@@ -1,15 +1,9 @@
-"""Fixtures of the weight-space tests: array libraries, and floating-point trouble as errors."""
+"""Fixtures of the weight-space tests: array libraries, and mpmath."""
 
 import importlib
 
 import numpy as np
 import pytest
-
-
-@pytest.fixture(autouse=True)
-def _strict_floating_point():
-    with np.errstate(divide="raise", over="raise", invalid="raise"):
-        yield
 
 
 @pytest.fixture(params=["numpy", "array_api_strict", "torch"])

@@ -55,8 +55,8 @@ def test_a_killed_process_ends_all_and_the_run_goes_on_with_other_numbers_of_the
     assert "9" in killed.stdout + killed.stderr
     assert json.loads((tmp_path / "b" / "commit.json").read_text())["count"] > 1
     # Without MPI it is neither begun anew nor written over.
-    for resume in (True, False):
-        with pytest.raises(InvalidArgumentError, match=r"under MPI|earlier run"):
+    for resume, words in ((True, "under MPI"), (False, "earlier run")):
+        with pytest.raises(InvalidArgumentError, match=words):
             rl.solve_flow(rl.flat_metric(rl.Grid.torus((24, 25))), rl.RicciFlow(), (0, 1),
                           checkpoint=tmp_path / "b", resume=resume)  # fmt: skip
     assert same(finish(mpirun, 2, tmp_path / "b", places[1], 0, tmp_path / "b.npz"), expected)
