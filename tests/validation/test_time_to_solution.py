@@ -284,6 +284,17 @@ class TestWhole:
         ]
         assert not [r for r in result.rows if "solver" in r.parameters]
 
+    def test_the_time_to_compile_is_told_of_solvers_that_compile_alone(self, monkeypatch):
+        lab = FakeLab(lambda t: 1e-9, lambda t: 1.0)
+        monkeypatch.setattr(time_to_solution, "Laboratory", lambda **_: lab)
+        monkeypatch.setattr(time_to_solution, "_SLOW", 0.0)  # no turns
+        monkeypatch.setattr(time_to_solution, "_versions", lambda *_: None)
+        case = Case("sausage", 2, (1.0, 1.1), (16,), (1e-4,))
+        solvers = [Solver(v, v, v, (4,)) for v in ("flow", "diffrax", "SUNDIALS")]
+        rows = [r for r in solved("x", case, SETTINGS, solvers).rows if "solver" in r.parameters]
+        told = {r.parameters["solver"]: r.parameters["compiled"] for r in rows}
+        assert told == {"flow": False, "diffrax": True, "SUNDIALS": False}
+
     def test_processor_time_bounds_a_command(self):
         task = {**SMALL, "method": "RK45", "rtol": 1e-6, "points": 96, "span": [1.0, 9.0]}
         with Laboratory() as lab:

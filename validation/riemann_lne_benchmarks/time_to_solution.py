@@ -328,7 +328,7 @@ def _race(
         else:
             rows.append((contender, best, row))
     _take_turns(rows, settings)
-    for _, run, row in rows:
+    for contender, run, row in rows:
         assert row.samples is not None
         row.parameters |= {"order": run.task["order"], "points": run.task["points"]}
         row.parameters |= {"rtol": run.task["rtol"], "kernel": run.task["kernel"], "threads": 1}
