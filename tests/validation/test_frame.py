@@ -76,6 +76,14 @@ def test_kinds_of_measurements_that_recur_have_a_short_form():
     assert Measurement.all_near("s", [1.5, 2.0, 2.25], 2.0, 1.0, "r") == full
 
 
+@pytest.mark.parametrize("several", [[2.0, math.nan], [math.nan, 2.0], {"a": 2.0, "b": math.nan}])
+def test_a_number_that_is_none_decides_nothing_wherever_it_stands(several):
+    found = [Measurement.near("s", several, 2.0, 1.0, "r")]
+    if isinstance(several, list):
+        found.append(Measurement.all_near("s", several, 2.0, 1.0, "r"))
+    assert not any(m.true or m.false for m in found)
+
+
 def test_a_crash_inside_a_check_is_its_outcome():
     def check(backend, n):
         raise ZeroDivisionError("oh")

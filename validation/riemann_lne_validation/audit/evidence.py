@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+import numpy as np
+
 
 class Verdict(StrEnum):
     """The possible conclusions about a statement."""
@@ -74,7 +76,7 @@ class Measurement:
         **more: Any,
     ) -> Measurement:
         """One number or several (a list, a dict), each of which should be ``predicted``."""
-        error = max(abs(value - predicted) for value in _values(measured))
+        error = _farthest(_values(measured), predicted)
         return cls(statement, measured, predicted, error, tolerance, reason, **more)
 
     @classmethod
@@ -89,7 +91,7 @@ class Measurement:
     ) -> Measurement:
         """Many numbers that should be ``predicted``, of which the smallest and largest are told."""
         ends = {"smallest": min(samples), "largest": max(samples)}
-        error = max(abs(value - predicted) for value in samples)
+        error = _farthest(samples, predicted)
         return cls(statement, ends, predicted, error, tolerance, reason, samples=samples, **more)
 
     @property
@@ -117,7 +119,13 @@ class Measurement:
         return not self.same and len(values) > 1 and len(set(values)) == 1 and values[0] != 0.0
 
 
+def _farthest(values: Iterable[float], predicted: float) -> float:
+    """Largest distance from ``predicted``; NaN if one is NaN, which ``max`` would pass over."""
+    return float(np.max([abs(value - predicted) for value in values]))
+
+
 def _values(measured: Any) -> Iterable[Any]:
+    """The numbers of a dict, a list, or a single one."""
     if isinstance(measured, Mapping):
         return measured.values()
     return measured if isinstance(measured, (list, tuple)) else [measured]
