@@ -200,9 +200,10 @@ def perelman_ground_state(metric: MetricField, order: Order = "fourier") -> Grou
     """Perelman's lambda with the f that attains it. Arguments and errors: ``perelman_lambda``.
 
     With e^(-f) = u^2, F is the quadratic form of -4 Laplacian + R. It is discretised such that it
-    stays symmetric (see ``docs/analysis.md``) and minimised by the locally optimal preconditioned
-    conjugate gradient method (Knyazev 2001); the preconditioner is the operator of the mean metric
-    in Fourier space. Array library and device are those of the metric.
+    stays symmetric ("Measuring and drawing" in the documentation says how) and minimised by the
+    locally optimal preconditioned conjugate gradient method (Knyazev 2001); the preconditioner is
+    the operator of the mean metric in Fourier space. Array library and device are those of the
+    metric.
     """
     grid, n = metric.grid, metric_dimension(metric.grid)
     grid.require_torus("lambda")

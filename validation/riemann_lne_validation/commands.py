@@ -293,7 +293,7 @@ def _certify(
 def _read_next(
     arguments: argparse.Namespace, page: Path | None, details: bool, terminal: Terminal
 ) -> None:
-    """What a reader of the table may want to see or do now."""
+    """The next things to see or to do, after the table."""
     terminal.say("read next:")
     if page:
         terminal.say(f"  each statement with its measurements and plots: open {page}")
@@ -303,10 +303,14 @@ def _read_next(
         terminal.say("  the measurements of one statement: riemann-lne verify --only ID")
         terminal.say("  those of all, here: the same with --details")
     if arguments.claims:
-        terminal.say("  what a claim can have: docs/own-parts.md, A claim")
+        terminal.say(
+            "  all that a claim can have: python -m pydoc riemann_lne_validation.audit.claim"
+        )
     else:
-        terminal.say("  why statements fail, for a reader of the paper: docs/audit-summary.md")
-        terminal.say("  a statement of yours: docs/own-claim.md")
+        terminal.say('  why statements fail: "For a reader of the paper", in the documentation')
+        terminal.say(
+            '  a statement of yours: "Check a statement, and add yours", in the documentation'
+        )
 
 
 def _results_files(arguments: argparse.Namespace) -> list[Path]:

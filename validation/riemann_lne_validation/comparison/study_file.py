@@ -72,12 +72,12 @@ def load_study(path: str | Path) -> Study:
         # an entry of another type, in a place that is not looked at above
         raise InvalidArgumentError(
             f"{path} is not a study: an entry is of the wrong type ({type(error).__name__}: "
-            f"{error}); see the example in docs/comparison.md"
+            f"{error}); compare it with one that comes with the package: {STUDIES / 'digits.toml'}"
         ) from error
 
 
 def parse_study(table: Mapping[str, Any]) -> Study:
-    """The study of a table as TOML gives it; see docs/comparison.md for its entries."""
+    """The study of a table as TOML gives it; the files in ``STUDIES`` are examples."""
     _check_keys(table)
     head, tuning, final = table["study"], table.get("tuning", {}), table["final"]
     metric = head.get("metric", "last")
