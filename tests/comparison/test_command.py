@@ -7,7 +7,7 @@ import pytest
 
 from riemann_lne.errors import InvalidArgumentError, StorageError, UnknownNameError
 from riemann_lne_validation.commands import compare
-from riemann_lne_validation.comparison.command import comparison_of, parse_set
+from riemann_lne_validation.comparison.command import _arms_work, comparison_of, parse_set
 from riemann_lne_validation.comparison.config import load_config
 from riemann_lne_validation.comparison.methods import available_methods
 
@@ -179,3 +179,9 @@ def test_an_interruption_is_not_a_crash(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(runner, "train", interrupted)
     assert run("--methods", "ste", "--jobs", 1, "--out", tmp_path) == 130
     assert "the same command goes on there" in capsys.readouterr().err
+
+
+def test_inputs_of_few_levels_are_told_before_anything_runs(capsys):
+    for more, told in (["2"], 1), (["2", "--activation-range", "learned"], 0), (["4"], 0):
+        _arms_work(parsed("--methods", "ste", "--activation-bits", *more))
+        assert capsys.readouterr().err.count("Inputs of 2 bits") == told

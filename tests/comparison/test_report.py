@@ -277,6 +277,18 @@ def test_where_nothing_was_learned_the_first_answer_says_so(fake_run):
         assert first.startswith("No arm learned much: the best classified ") == warned
 
 
+def test_coarse_inputs_are_named_as_a_reason_where_nothing_was_learned(fake_run):
+    for kind, level, told in (("batch", 0.1, 1), ("batch", 0.5, 0), ("learned", 0.1, 0)):
+        arms = [
+            Arm(m, m, epochs=4, activation_bits=2, activation_range=kind) for m in ("ste", "dorefa")
+        ]
+        runs = [fake_run(a, s, level + 0.01 * (a is arms[1])) for a in arms for s in range(4)]
+        lines = summarise(runs, reference="ste").answers
+        assert (
+            sum("Inputs of 2 bits with the range of each batch" in line for line in lines) == told
+        )
+
+
 def test_every_cell_of_a_narrow_page_has_the_name_of_its_column(summary):
     text = report.render(summary)
     rows = re.findall(r"<tr>(<td.*?)</tr>", text)

@@ -70,7 +70,8 @@ class QuantConfig:
     activation_scale : {"none", "max"}
     activation_range : {"batch", "running", "learned"}
         Range of quantised inputs: of each batch, a running mean of training, or a trained
-        parameter: see `ActivationQuantizer`.
+        parameter: see `ActivationQuantizer`. Up to 3 bits take "learned": with the range of each
+        batch a network hardly learns.
     layers : tuple of types
         Kinds of layers to quantise: Conv1d to 3d, their transposed forms, Linear and Embedding,
         subclasses included.

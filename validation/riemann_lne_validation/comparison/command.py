@@ -78,7 +78,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--weight-bits", type=int, metavar="K", help="1 by default")
     what.add_argument("--activation-bits", type=int, metavar="K", help="floats by default")
     what.add_argument(
-        "--activation-range", choices=ACTIVATION_RANGES, help="of activations: batch (default), ..."
+        "--activation-range",
+        choices=ACTIVATION_RANGES,
+        help="of activations: batch (default), ...; up to 3 bits take learned",
     )
     what.add_argument("--subset", type=int, metavar="N", help="a fixed part of the training images")
     what.add_argument("--split", choices=SPLITS, help="images of the accuracy (default: test)")
@@ -188,12 +190,16 @@ def _require(module: str, library: str, purpose: str) -> None:
         raise MissingDependencyError(library, "compare", purpose) from error
 
 
-def _require_libraries(arms: Sequence[Arm], arguments: argparse.Namespace) -> None:
-    """A failure that would be noticed late, in the first run or after the last, is an error now."""
+def _look_ahead(arms: Sequence[Arm], arguments: argparse.Namespace) -> None:
+    """A failure that would be noticed late is an error now; a setting that seldom works is told."""
+    from .wording import coarse_inputs
+
     if any(arm.dataset == "digits" for arm in arms):
         _require("sklearn.datasets", "scikit-learn", "the digits data set")
     if arguments.report:
         _require("matplotlib", "matplotlib", "the report of a comparison")
+    if told := coarse_inputs(arms):
+        print(told, file=sys.stderr)
 
 
 def comparison_of(arguments: argparse.Namespace) -> Comparison:
@@ -305,7 +311,7 @@ def _study_work(arguments: argparse.Namespace) -> Callable[[], Any]:
     path = _study(arguments)
     assert path is not None
     study = load_study(path)
-    _require_libraries(study.every_arm(), arguments)
+    _look_ahead(study.every_arm(), arguments)
 
     def work() -> Any:
         print(printable(study.describe()))
@@ -320,7 +326,7 @@ def _arms_work(arguments: argparse.Namespace) -> Callable[[], Any]:
     from .summary import summarise
 
     comparison = comparison_of(arguments)
-    _require_libraries(comparison.arms, arguments)
+    _look_ahead(comparison.arms, arguments)
 
     arms, skipped = applicable(comparison.arms)
 

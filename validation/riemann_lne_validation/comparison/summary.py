@@ -15,7 +15,7 @@ from .noise import LAST_BIT, NOT_MEASURED, Floor, noise_floor
 from .paired import Paired, correct, pair
 from .records import RunRecord
 from .registered import all_datasets, find_dataset, metric_of
-from .wording import answers, caution, result, short_result
+from .wording import answers, caution, coarse_inputs, result, short_result
 
 #: Quantities that are compared: mean accuracy of a run's last epochs, or of its last one alone.
 METRICS = ("last", "final")
@@ -152,7 +152,9 @@ class Summary:
             for name, entry in known.items()
             if isinstance(entry, Dataset)
         ]
-        return [line for line in lines if line]
+        told = [line for line in lines if line]
+        reason = coarse_inputs(a.arm for a in self.arms)
+        return [*told, reason] if told and reason else told
 
     @property
     def setting(self) -> str:

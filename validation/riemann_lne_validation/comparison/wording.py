@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from .contracts import Measure
 from .paired import HELPS, NULL, UNDECIDED, Paired
+from .protocol import Arm
 
-__all__ = ["answers", "caution", "result", "short_result"]
+__all__ = ["answers", "caution", "coarse_inputs", "result", "short_result"]
 
 _POINTS = Measure()
+# Up to so many bits STE on MNIST-1D was no better than a guess with the range of each batch.
+_COARSE = 3
 
 
 def answers(results: Sequence[tuple[str, str, Paired]], measure: Measure = _POINTS) -> list[str]:
@@ -85,6 +88,29 @@ What follows compares networks that do not work.'
     return (
         f"No arm learned much: the best classified {best:.1f} %, where a guess among {classes} "
         f"classes has {guess:.1f} %. What follows compares networks that do not work."
+    )
+
+
+def coarse_inputs(arms: Iterable[Arm]) -> str:
+    """A warning where inputs have few levels, and a range that each batch sets anew; else "".
+
+    Examples
+    --------
+    >>> from riemann_lne_validation.comparison.protocol import default_arm
+    >>> from riemann_lne_validation.comparison.wording import coarse_inputs
+    >>> coarse_inputs([default_arm("ste", activation_bits=2)])
+    'Inputs of 2 bits with the range of each batch: networks hardly learn so. A learned range is \
+better: activation_range = "learned".'
+    >>> coarse_inputs([default_arm("ste", activation_bits=2, activation_range="learned")])
+    ''
+    """
+    widths = {a.activation_bits for a in arms if a.activation_range == "batch"}
+    found = sorted(b for b in widths if b is not None and b <= _COARSE)
+    if not found:
+        return ""
+    return (
+        f"Inputs of {' and '.join(map(str, found))} bits with the range of each batch: networks "
+        'hardly learn so. A learned range is better: activation_range = "learned".'
     )
 
 
