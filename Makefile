@@ -81,7 +81,7 @@ else \
 fi
 endef
 
-# What a reader of the documentation wants to do first, from the wheel: needs a network.
+# Follows the pages that a reader needs first, each in an empty environment with the wheel. Needs a network.
 tasks: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow -rs tests/test_docs_tasks.py -k empty_environment
 

@@ -174,7 +174,8 @@ def _range(numbers: Sequence[float]) -> str:
 
 def judged(m: Measurement) -> str:
     """Error and tolerance of a measurement in words."""
-    off = number(m.error, 3) + (rf" $\pm$ {number(m.uncertainty)}" if m.uncertainty else "")
+    known = f" (measured to within {number(m.uncertainty)})" if m.uncertainty else ""
+    off = number(m.error, 3) + known
     if m.true and m.error == 0 == m.tolerance:
         return "exactly as predicted"
     if m.true and m.error == 0:

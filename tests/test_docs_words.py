@@ -15,7 +15,7 @@ PAGES = [
 ]
 PACKAGES = ("riemann_lne", "adapters", "validation", "docs")
 
-# What ends in -ize is American here, but for words that are no verbs of that kind.
+# The pages write -ise: a verb in -ize is American. "Size" and its compounds are no such verbs.
 IZE = re.compile(
     r"\b(?!(?:re|over|under)?siz)[a-z]{3,}i(?:ze[sdr]?|zing|zations?)\b", re.IGNORECASE
 )
