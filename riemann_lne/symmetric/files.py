@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from .. import checks
 from ..errors import InvalidArgumentError
 from ..io import npz_path, read_stored_states, write_stored_states
+from ..locks import hold
 from .metric import RotationalMetric
 from .staggered import Staggered
 
@@ -35,13 +37,25 @@ class Stored:
     numbers: np.ndarray
 
 
-def require_resuming(file: Path, resume: bool) -> None:
-    """Raise InvalidArgumentError where a checkpoint that is there would be written over."""
-    if not resume:
-        raise InvalidArgumentError(
-            f"{file} is there already; pass resume=True to go on with it, remove it, or choose "
-            "another path"
-        )
+@contextmanager
+def own_checkpoint(file: Path, resume: bool) -> Iterator[bool]:
+    """Own the file of a run while it is written; whether there is one to go on from.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If an earlier run's would be written over.
+    FolderInUseError
+        If another run is writing it.
+    """
+    with hold(file, "the checkpoint of a flow", inside=False):
+        there = file.exists()
+        if there and not resume:
+            raise InvalidArgumentError(
+                f"{file} is there already; pass resume=True to go on with it, remove it, or choose "
+                "another path"
+            )
+        yield there
 
 
 def write_states(

@@ -13,7 +13,7 @@ import numpy as np
 from .. import checks
 from ..errors import DTypeError, InvalidArgumentError
 from ..io import npz_path
-from .files import require_resuming
+from .files import own_checkpoint
 from .flow import RotationalFlow
 from .metric import RotationalMetric
 from .solve import require_resolved
@@ -187,8 +187,8 @@ def flow_with_surgery(
     ------
     DTypeError, InvalidArgumentError, UnknownNameError
         If an argument makes no sense.
-    StorageError, DamagedFileError
-        If the checkpoint cannot be written or read.
+    StorageError, DamagedFileError, FolderInUseError
+        If the checkpoint cannot be written or read, or another run is writing it.
 
     Examples
     --------
@@ -222,10 +222,13 @@ def flow_with_surgery(
     file = None if checkpoint is None else npz_path(checkpoint)
     if checks.flag(resume, "resume") and file is None:
         raise InvalidArgumentError("resume=True needs checkpoint=path, to know what to resume")
-    if file is not None and file.exists():
-        require_resuming(file, resume)
-        run.recall(file)
-    run.go(file)
+    if file is None:
+        run.go(None)
+        return run.history()
+    with own_checkpoint(file, resume) as there:
+        if there:
+            run.recall(file)
+        run.go(file)
     return run.history()
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from .. import checks
 from ..errors import InvalidArgumentError
 from ..io import npz_path
-from .files import require_resuming
+from .files import own_checkpoint
 from .metric import RotationalMetric
 from .solve import Event, RotationalSolution, solve
 
@@ -64,8 +64,8 @@ def solve_in_parts(
     ------
     DTypeError, InvalidArgumentError, UnknownNameError
         If an argument makes no sense, or the checkpoint is that of another flow.
-    StorageError, DamagedFileError
-        If the checkpoint cannot be written or read.
+    StorageError, DamagedFileError, FolderInUseError
+        If the checkpoint cannot be written or read, or another run is writing it.
 
     Examples
     --------
@@ -84,16 +84,14 @@ def solve_in_parts(
         "gauge": gauge, "normalized": normalized, "method": method, "rtol": rtol,
         "max_steps": max_steps,
     }  # fmt: skip
-    done = None
-    if checks.flag(resume, "resume") or file.exists():
-        require_resuming(file, resume)
-        done = _recalled(file, metric, when, options)
-    while done is None or (done.status == 0 and len(done) < len(when)):
-        k = 1 if done is None else len(done)
-        start = metric if done is None else done[-1]
-        part = solve(start, (when[k - 1], when[k]), t_eval=[when[k]], events=events, **options)
-        done = _joined(done, part, metric, when, options)
-        done.save(file)
+    with own_checkpoint(file, checks.flag(resume, "resume")) as there:
+        done = _recalled(file, metric, when, options) if there else None
+        while done is None or (done.status == 0 and len(done) < len(when)):
+            k = 1 if done is None else len(done)
+            start = metric if done is None else done[-1]
+            part = solve(start, (when[k - 1], when[k]), t_eval=[when[k]], events=events, **options)
+            done = _joined(done, part, metric, when, options)
+            done.save(file)
     return done
 
 
@@ -128,9 +126,7 @@ def _joined(
 def _recalled(
     file: Path, metric: RotationalMetric, when: list[float], options: dict[str, Any]
 ) -> RotationalSolution | None:
-    """The solution in a checkpoint of the same flow; None without a checkpoint."""
-    if not file.exists():
-        return None
+    """The solution in a checkpoint of the same flow; None where no part of it is whole."""
     found = RotationalSolution.load(file)
     known = found.parameters.get("times"), found.parameters.get("options")
     if known != (when, options) or found[0] != metric:

@@ -1,9 +1,12 @@
 """A flow that is written to a file from output to output, and gone on with."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
-from riemann_lne.errors import InvalidArgumentError
+from riemann_lne.errors import FolderInUseError, InvalidArgumentError
+from riemann_lne.locks import hold
 from riemann_lne.symmetric import (
     NeckBelow,
     RotationalSolution,
@@ -70,6 +73,19 @@ def test_an_earlier_run_is_not_written_over(tmp_path):
     solve(g, (0, 1e-3), checkpoint=folder)
     with pytest.raises(InvalidArgumentError, match="resume=True"):
         solve(g, (0, 1e-3), checkpoint=folder)
+
+
+def test_two_runs_do_not_write_one_file(tmp_path):
+    path, g = tmp_path / "run.npz", dumbbell(40, 0.3)
+    calls = [
+        lambda: solve_in_parts(g, TIMES, path),
+        lambda: flow_with_surgery(g, checkpoint=path, resume=True),
+    ]
+    with hold(path, "another run", inside=False), ThreadPoolExecutor() as others:
+        for other in [others.submit(call) for call in calls]:
+            with pytest.raises(FolderInUseError):
+                other.result()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_checkpoint_that_could_not_be_written_is_refused_before_the_work(monkeypatch):
