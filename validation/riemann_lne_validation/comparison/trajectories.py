@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from riemann_lne.command_line import Help
 from riemann_lne.errors import InvalidArgumentError
 
 from .adapted import AdaptedStraightThrough
@@ -156,7 +157,7 @@ def _levels(run: Run) -> Tensor:
 
 # -- the recorded figures -----------------------------------------------------------------------
 
-ESTIMATORS = ("stacked-sigmoid",)
+ESTIMATORS = ("stacked-sigmoid", "dorefa", "rdfs")
 RATES = (0.1, 0.01, 0.001)
 _MEASURES = ("same", "moved", "distance", "accuracy")
 _OTHERS = {
@@ -228,8 +229,14 @@ def markdown(found: Mapping[str, Any]) -> str:
 
 def main() -> None:
     """Measure, and write the record that is named."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("file", type=Path)
+    module = "python -m riemann_lne_validation.comparison.trajectories"
+    parser = argparse.ArgumentParser(
+        prog=module,
+        description=main.__doc__,
+        epilog=f"example:\n  {module} adapted-rates.json",
+        formatter_class=Help,
+    )
+    parser.add_argument("file", type=Path, help="where the record is written")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     found = record()
