@@ -45,8 +45,12 @@ def test_the_record_keeps_what_was_promised_and_the_page_says_the_rest():
     record = json.loads(RECORD.read_text(encoding="utf-8"))
     assert record["harness"]["ratio"] < 1.05
     text = markdown(record)
-    dear = {row["method"] for row in record["steps"] if row["ratio"] > BOUND}
-    for method in dear:
+    ratios = {}
+    for row in record["steps"]:
+        ratios.setdefault(row["method"], []).append(row["ratio"])
+    dear = {method for method, found in ratios.items() if max(found) > BOUND}
+    assert 0 < len(dear) < len(ratios)
+    for method in ratios:
         (line,) = [x for x in text.splitlines() if x.startswith(f"| `{method}` |")]
-        assert "**" in line
+        assert ("**" in line) == (method in dear)
     assert f"{record['harness']['ratio']:.3f} times" in text
