@@ -383,6 +383,27 @@ def test_wrong_metrics_and_flows_are_refused():
         exact.round_sphere(3).field(0.0, atlas)
 
 
+@pytest.mark.parametrize(("n", "points"), [(2, (32, 64)), (3, (24, 40))])
+def test_perelmans_f_and_w_of_a_round_sphere_by_hand(n, points):
+    """With v = 1 + z / 2, for which the mean of z^2 is 1 / (n + 1)."""
+    mean = 1 / (n + 1)
+    by_hand = VOLUME[n] * (1 - mean + n * (n - 1) * (1 + mean / 4))
+    errors = []
+    for count in points:
+        atlas = Atlas.sphere(n, count, WIDE[n])
+        f, g = -2 * np.log(1 + atlas.sphere_points()[-1] / 2), atlas.round()
+        errors.append(abs(rl.perelman_f(g, f) / by_hand - 1))
+        w = rl.perelman_w(g, f, 0.7)
+        assert rl.perelman_w(atlas.round(2.0), f, 2.8) == pytest.approx(w, rel=1e-12)
+    # The shrinking sphere, with the constant of unit integral.
+    tau = 1 / (2 * (n - 1))
+    constant = math.log(VOLUME[n] * (4 * math.pi * tau) ** (-n / 2))
+    w = rl.perelman_w(g, np.full(atlas.shape, constant), tau)
+    assert w == pytest.approx(n / 2 + constant - n, abs=1e-4)
+    assert errors[1] < 2e-4
+    assert slope(errors, points) > 3.5
+
+
 def test_what_is_no_metric_on_a_sphere_or_needs_a_torus_is_refused():
     """All that lays coordinates over a grid: starts, backgrounds, spectra, rates, methods."""
     atlas = Atlas.sphere(2, 20)

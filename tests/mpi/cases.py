@@ -24,6 +24,9 @@ OBSERVE: dict[str, Any] = {
     "riemann": analysis.curvature_max,
     "bianchi": analysis.bianchi_residual,
     "distance": lambda metric: metric.l2_distance(metric.mean()),
+    "entropy": lambda metric: analysis.perelman_w(
+        metric, np.sin(metric.grid.coordinates()[-1]), 0.5
+    ),
 }
 
 
