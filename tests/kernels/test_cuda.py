@@ -235,6 +235,8 @@ def test_launches_with_arrays_of_the_host(
     """NumPy under CuPy's name: all functions are launched, with the memory for what is stored."""
     cupy = SimpleNamespace(
         **{name: getattr(np, name) for name in ("asarray", "ascontiguousarray", "full", "int64")},
+        # The class by which arrays of CuPy are known: NumPy's arrays are none of them.
+        ndarray=type("ndarray", (), {}),
         empty=lambda shape, dtype: np.full(shape, np.nan, dtype=dtype),
         RawModule=type("Module", (HostModule,), {"folder": tmp_path}),
         cuda=SimpleNamespace(Device=lambda: SimpleNamespace(id=-1)),
