@@ -22,11 +22,12 @@ from .units import units
 THREADS = 128
 """Threads of a block."""
 
-# Most operations and loads of a function: nvcc 13 keeps nearly all of its values in registers. From
-# about 2200 on it keeps nothing there: 18 to 40 kB a thread went to memory. The first limit is that
-# of a formula in one function. Beyond it mixed differences, of 16 loads each in order 4, become
-# calls, which cost as much as four operations, and the second limit is that of each function.
-_AT_ONCE = 1500
+# Most operations and loads of a function: nvcc 13 keeps nearly all of its values in registers. With
+# 1485 of them 1.3 kB a thread went to memory. From about 2200 on nothing was kept: 18 to 40 kB. The
+# first limit is that of a formula in one function. Beyond it mixed differences, of 16 loads each in
+# order 4, become calls, which cost as much as four operations, and the second limit is that of each
+# function.
+_AT_ONCE = 1450
 _LIMIT = 1300
 _CALL = 4
 
