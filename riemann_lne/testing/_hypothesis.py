@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ..checks import shown
 from ..errors import InvalidArgumentError, MissingDependencyError, RiemannLNEError
-from .findings import told
+from .asking import told
 
 try:
     import hypothesis
@@ -15,11 +17,22 @@ try:
 except ImportError as missing:  # pragma: no cover - run in a subprocess by the tests
     raise MissingDependencyError("hypothesis", "strategies", "riemann_lne.testing") from missing
 
-__all__ = ["DrawsNothingError", "drawing", "hypothesis", "st"]
+__all__ = ["DrawsNothingError", "drawing", "hypothesis", "outside_a_test", "st"]
 
 
 class DrawsNothingError(InvalidArgumentError):
     """The conditions of a strategy, or the assumptions of a property, leave no example."""
+
+
+@contextmanager
+def outside_a_test() -> Iterator[None]:
+    """Calls of the user's functions in which ``assume`` is meant, though Hypothesis does not draw.
+
+    A with statement around each call: it raises UnsatisfiedAssumption then without a warning.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", hypothesis.errors.HypothesisDeprecationWarning)
+        yield
 
 
 def drawing(test: Callable[[], None], strategy: Any) -> None:

@@ -11,7 +11,8 @@ from ..arrays import Array, to_numpy
 from ..checks import count, number, shown
 from ..errors import DTypeError, InvalidArgumentError, ShapeError
 from ..lne import LNEMetric
-from .findings import CheckReport, answer, chosen, largest, sequence
+from .asking import answer
+from .findings import CheckReport, chosen, largest, sequence
 
 _ADVICE = "x and v are float64 NumPy arrays (n,), for any n of ``sizes``"
 

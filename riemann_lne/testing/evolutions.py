@@ -11,15 +11,14 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from ..analysis.decay import predicted_decay_rates
-from ..arrays import like, to_numpy
+from ..arrays import to_numpy
 from ..checks import require_members, shown
 from ..errors import DTypeError, InvalidArgumentError, KernelUnavailableError
 from ..flows.base import Flow, require_flow
-from ..grids import Grid
 from ..integrators import FlowSolution, solve_flow
 from ..metrics import MetricField
-from .kinds import resampled
 from .recipes import drawn, recipe_of
+from .refinement import constant_values, flattened, on_grid, refined_background
 from .sizes import Norm, perturbation_size
 
 _STEPS = 5000
@@ -271,37 +270,4 @@ class GridEvolution:
         recipe = recipe_of(state)
         if recipe is not None and "background" in recipe.arguments:
             return drawn(recipe.with_arguments(background=background))
-        fine = resampled(to_numpy(state.packed), background)
-        return MetricField.from_packed(background.grid, like(fine, state.packed))
-
-
-def flattened(metric: MetricField) -> np.ndarray:
-    """Packed components by points, (components, points)."""
-    values = to_numpy(metric.packed)
-    return np.asarray(values.reshape(values.shape[0], -1))
-
-
-def constant_values(metric: MetricField) -> bool:
-    """Whether the metric is the same at every point."""
-    return bool(np.ptp(flattened(metric), axis=1).max() == 0)
-
-
-def refined_grid(grid: Grid) -> Grid:
-    """Twice as many points along closed axes, 2 N - 1 along bounded ones (the old points stay)."""
-    shape = tuple(2 * s if w else 2 * s - 1 for s, w in zip(grid.shape, grid.periodic, strict=True))
-    return Grid(shape, grid.lower, grid.upper, grid.periodic)
-
-
-def refined_background(background: MetricField) -> MetricField:
-    """The background on the finer grid: its constant, else interpolated."""
-    grid = refined_grid(background.grid)
-    values = to_numpy(background.packed)
-    shell = MetricField.from_packed(
-        grid, like(np.ones((values.shape[0], *grid.shape)), background.packed), check=False
-    )
-    if constant_values(background):
-        first = flattened(background)[:, 0].reshape(-1, *(1,) * background.n)
-        fine = np.broadcast_to(first, (values.shape[0], *grid.shape)).copy()
-    else:
-        fine = resampled(values, shell)
-    return MetricField.from_packed(grid, like(fine, background.packed))
+        return on_grid(state, background.grid)

@@ -13,7 +13,7 @@ from ..errors import InvalidArgumentError, ShapeError
 from ..symmetric import RotationalMetric, RotationalSolution, round_sphere
 from ..symmetric import solve as solve_rotational
 from ..symmetric.staggered import Staggered
-from .recipes import drawn_rotational, recipe_of
+from .recipes import rebuilt, recipe_of
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ class RotationalEvolution:
         """The metric on twice as many points, by its recipe where it has one."""
         recipe = recipe_of(state)
         if recipe is not None and "points" in recipe.arguments:
-            return drawn_rotational(recipe.with_arguments(points=2 * state.points))
+            refined: RotationalMetric = rebuilt(recipe.with_arguments(points=2 * state.points))
+            return refined
         space = Staggered("sphere", 2 * state.points, None, state.operators.order)
         rows = [_even(state.x, row, math.pi)(space.x) for row in state.state]
         return RotationalMetric.from_state(space, state.n, np.stack(rows))

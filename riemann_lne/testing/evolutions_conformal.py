@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.signal import resample
 
 from .. import checks
 from ..conformal import ConformalMetric, ConformalSolution, Sphere, Torus, round_sphere
 from ..conformal import solve as solve_conformal
 from ..errors import InvalidArgumentError, ShapeError
-from .evolutions import refined_grid
 from .recipes import rebuilt, recipe_of
+from .refinement import refined_grid, resampled
 
 
 @dataclass(frozen=True)
@@ -136,8 +135,7 @@ class ConformalEvolution:
             refined: ConformalMetric = rebuilt(recipe.with_arguments(surface=surface))
             return refined
         if isinstance(surface, Torus):
-            u = resample(resample(state.u, surface.shape[0], axis=0), surface.shape[1], axis=1)
-            return ConformalMetric(surface, u)
+            return ConformalMetric(surface, resampled(state.u, surface.grid))
         more = (0, surface.lmax // 2)
         padded = np.pad(state.coefficients, ((0, 0), more, more))
         metric: ConformalMetric = ConformalMetric.from_coefficients(surface, padded)

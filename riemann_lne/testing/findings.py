@@ -11,7 +11,8 @@ import numpy as np
 
 from .. import checks as arguments
 from ..checks import shown
-from ..errors import CheckFailedError, InvalidArgumentError, RiemannLNEError, UnknownNameError
+from ..errors import CheckFailedError, InvalidArgumentError, UnknownNameError
+from .asking import told
 
 
 @dataclass(frozen=True)
@@ -145,37 +146,6 @@ def dimensions_of(values: Any) -> tuple[int, ...]:
     if not found or any(n not in (2, 3, 4) for n in found):
         raise InvalidArgumentError(f"dimensions = {shown(values)}; curvature needs 2 to 4")
     return found
-
-
-def answer(function: Callable[..., Any], name: str, advice: str, *given: Any, **named: Any) -> Any:
-    """What a function of the user's returns.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If it breaks off with an error that is not the library's own.
-    """
-    try:
-        return function(*given, **named)
-    except RiemannLNEError:
-        raise
-    except Exception as error:
-        if is_rejection(error):
-            raise
-        raise InvalidArgumentError(
-            f"{name} broke off with {told(error)}; correct it: {advice}"
-        ) from error
-
-
-def told(error: Exception) -> str:
-    """An error in one line: its class and its text."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
-
-
-def is_rejection(error: Exception) -> bool:
-    """Whether an error is Hypothesis' word for an example that ``assume`` leaves out."""
-    kind = type(error)
-    return kind.__name__ == "UnsatisfiedAssumption" and kind.__module__.startswith("hypothesis.")
 
 
 def attempted(report: CheckReport, name: str, check: Callable[..., None], *given: Any) -> None:

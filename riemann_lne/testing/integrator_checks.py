@@ -16,7 +16,8 @@ from ..flows.base import laplacian_spectral_radius
 from ..grids import Grid
 from ..integrators import FlowSolution, solve_flow
 from ..metrics import MetricField, perturbed_euclidean
-from .findings import CheckReport, answer, attempted, chosen, largest, sequence
+from .asking import answer
+from .findings import CheckReport, attempted, chosen, largest, sequence
 from .maps import components_of
 
 CHECKS = ("order", "restart", "input", "mode", "stable")

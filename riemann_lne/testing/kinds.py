@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.interpolate import RegularGridInterpolator
-from scipy.signal import resample
 
 from ..arrays import to_numpy
 from ..checks import shown
 from ..errors import DTypeError, InvalidArgumentError, UnknownNameError
 from ..metrics import MetricField
 from ..tensors import pairs
-from .findings import answer, names_in
+from .asking import answer
+from .findings import names_in
+from .refinement import resampled
 from .spaces import Choice, Reals, Space, Whole
 
 _WAVES = 3
@@ -261,7 +261,7 @@ def _rough(background: MetricField, seed: int, shape: Sequence[int]) -> np.ndarr
     """White noise on the points of a grid of the given shape, interpolated to the background's."""
     n = background.n
     noise = np.random.default_rng(seed).normal(size=(len(pairs(n)), *shape))
-    packed = resampled(noise, background) * window(background)
+    packed = resampled(noise, background.grid) * window(background)
     return framed(_unpacked(packed, n), background)
 
 
@@ -272,27 +272,6 @@ def _chequered(background: MetricField, seed: int, cells: int) -> np.ndarray:
     boxes: list[Any] = [(np.arange(points) * cells) // points for points in shape]
     fields = (values + np.swapaxes(values, 0, 1))[(..., *np.ix_(*boxes))]
     return framed(fields * window(background), background)
-
-
-def resampled(values: np.ndarray, background: MetricField) -> np.ndarray:
-    """A field on a coarser grid over the same axes, (..., *coarse), on the background's points.
-
-    By Fourier interpolation along closed axes, linearly along bounded ones.
-    """
-    grid = background.grid
-    first = values.ndim - grid.ndim
-    for axis, (points, wraps) in enumerate(zip(grid.shape, grid.periodic, strict=True)):
-        place = first + axis
-        if values.shape[place] == points:
-            continue
-        if wraps:
-            values = resample(values, points, axis=place)
-        else:
-            old = np.linspace(0.0, 1.0, values.shape[place])
-            moved = np.moveaxis(values, place, 0)
-            new = RegularGridInterpolator((old,), moved)(np.linspace(0.0, 1.0, points)[:, None])
-            values = np.moveaxis(new.reshape(points, *moved.shape[1:]), 0, place)
-    return np.asarray(values)
 
 
 def _checkerboard(

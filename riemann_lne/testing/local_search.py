@@ -11,6 +11,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from ..errors import RiemannLNEError
+from ._hypothesis import hypothesis, outside_a_test
 from .recipes import Recipe, rebuilt, recipe_of
 
 _AFRESH = 6
@@ -115,10 +116,7 @@ def _child(
 ) -> Any | None:
     """The metric of a changed recipe; None where these numbers make none."""
     assert recipe is not None
-    try:
-        return rebuilt(change(recipe, rng))
-    except RiemannLNEError:
-        return None
+    return built(rebuilt, change(recipe, rng))
 
 
 def _afresh(recipe: Recipe, rng: np.random.Generator) -> Recipe:
@@ -212,9 +210,10 @@ def vector_space(example: Any) -> Any:
     return None
 
 
-def built(build: Callable[[np.ndarray], Any], z: np.ndarray) -> Any | None:
-    """The example, or None where these numbers make none."""
+def built(build: Callable[[Any], Any], numbers: Any) -> Any | None:
+    """The example, or None where these numbers make none or ``assume`` leaves it out."""
     try:
-        return build(z)
-    except RiemannLNEError:
+        with outside_a_test():
+            return build(numbers)
+    except (RiemannLNEError, hypothesis.errors.UnsatisfiedAssumption):
         return None

@@ -16,9 +16,11 @@ from ..coefficients import Order
 from ..errors import DTypeError, InvalidArgumentError, RiemannLNEError
 from ..grids import Grid
 from ..metrics import MetricField, assemble
+from .asking import answer
 from .diffeomorphism import Diffeomorphism, moderate_map, ricci_at
-from .findings import CheckReport, answer, chosen, largest
+from .findings import CheckReport, chosen, largest
 from .maps import components_of, field_on, permute, permuted_grid, shear, translate
+from .refinement import refined_grid
 
 CHECKS = (
     "definite",
@@ -175,7 +177,7 @@ def _difference_error(
 ) -> float:
     """How far Ric is from its limit, as far as the grid can tell."""
     if not isinstance(metric, MetricField):
-        finer = _twice_as_fine(g.grid)
+        finer = refined_grid(g.grid)
         values = to_numpy(MetricField.from_function(finer, metric).ricci(order))
         every: Any = (..., *(slice(None, None, 2) for _ in range(g.n)))
         return largest(values[every] - ricci)[0]
@@ -186,11 +188,6 @@ def _difference_error(
     other: Order = 6 if order == 8 else int(order) + 2
     g.grid.require_stencil(other)
     return largest(to_numpy(g.ricci(other)) - ricci)[0]
-
-
-def _twice_as_fine(grid: Grid) -> Grid:
-    shape = tuple(2 * s if w else 2 * s - 1 for s, w in zip(grid.shape, grid.periodic, strict=True))
-    return Grid(shape, grid.lower, grid.upper, grid.periodic)
 
 
 def _largest_wave(g: MetricField, order: Order) -> float:

@@ -14,7 +14,7 @@ from ..checks import number, shown
 from ..errors import DTypeError, InvalidArgumentError
 from ..metrics import MetricField
 from ..tensors import pack
-from .findings import answer
+from .asking import answer
 from .kinds import KINDS, Kind, find_kind
 from .recipes import DrawnMetric, Recipe, drawn
 from .sizes import Norm, min_max, perturbation_size, require_bound

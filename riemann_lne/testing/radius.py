@@ -185,7 +185,7 @@ def stability_radius(
         count += 1
         start = rebuilt(recipe.with_arguments(size=size))
         for coarser in grids[:-1]:
-            start = coarser.evolution.refine(start)
+            start = coarser.refined(start)
         met, report = grids[-1].size(start), grids[-1].judge(start)
         ended = math.inf if report.solution.success else float(report.solution.t[-1])
         return _Attempt(not report.holds, met, report.reason, ended)

@@ -17,6 +17,7 @@ from ..errors import InvalidArgumentError
 from ..grids import Grid
 from ..metrics import MetricField
 from ..symmetric import RotationalMetric
+from .asking import answer
 
 Place = tuple[str | int, ...]
 """Where a number stands among the arguments of a recipe: a name, then positions in tuples."""
@@ -56,8 +57,15 @@ class Recipe:
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def build(self) -> Any:
-        """The example."""
-        return self.function(**self.arguments)
+        """The example.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If the function breaks off with an error that is not the library's own.
+        """
+        advice = "give ranges in which the function makes an example of every number"
+        return answer(self.function, lambda: self.code, advice, **self.arguments)
 
     @property
     def code(self) -> str:
@@ -199,11 +207,6 @@ def drawn(recipe: Recipe) -> DrawnMetric:
         If the recipe makes no metric field.
     """
     return _field(recipe.build(), recipe)
-
-
-def drawn_rotational(recipe: Recipe) -> DrawnRotationalMetric:
-    """Build the rotationally symmetric metric of a recipe and attach the recipe."""
-    return _rotational(recipe.build(), recipe)
 
 
 def _rotational(metric: RotationalMetric, recipe: Recipe) -> DrawnRotationalMetric:

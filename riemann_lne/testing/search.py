@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,7 @@ from ..conformal import ConformalMetric
 from ..errors import InvalidArgumentError
 from ..metrics import MetricField
 from ..symmetric import RotationalMetric
-from ._hypothesis import DrawsNothingError, drawing, hypothesis
+from ._hypothesis import DrawsNothingError, drawing, hypothesis, outside_a_test
 from .local_search import built, climb, vary, vector_space
 from .recipes import Recipe, as_code, rebuilt, recipe_of, with_imports
 from .stability import violation
@@ -92,13 +91,11 @@ class _Watch:
         """The answer, not counted."""
         if self.drawing:
             return violation(self.property, example)
-        with warnings.catch_warnings():
-            # ``assume`` is meant here, too, though Hypothesis does not draw.
-            warnings.simplefilter("ignore", hypothesis.errors.HypothesisDeprecationWarning)
-            try:
+        try:
+            with outside_a_test():
                 return violation(self.property, example)
-            except hypothesis.errors.UnsatisfiedAssumption:
-                return -math.inf, "the property's assumptions leave this example out"
+        except hypothesis.errors.UnsatisfiedAssumption:
+            return -math.inf, "the property's assumptions leave this example out"
 
     def leaders(self) -> list[tuple[float, Any]]:
         """The best example of each kind with its excess, the best first."""

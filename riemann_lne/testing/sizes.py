@@ -15,7 +15,7 @@ from ..coefficients import Order
 from ..errors import DTypeError, InvalidArgumentError, ShapeError, UnknownNameError
 from ..metrics import MetricField
 from ..stencils import gradient
-from .findings import answer
+from .asking import answer
 
 Norm: TypeAlias = str | tuple[str, int] | Callable[[MetricField, MetricField], float]
 """A name, ("ck", k), ("sobolev", k), or a function (metric, background) -> float."""

@@ -17,6 +17,7 @@ from ..errors import CheckFailedError, InvalidArgumentError, RiemannLNEError, Un
 from ..flows import Flow, NormalizedRicciFlow, RicciFlow
 from ..metrics import MetricField
 from ..symmetric import RotationalMetric
+from .asking import answer, is_rejection, told
 from .evolutions import (
     Evolution,
     GridEvolution,
@@ -28,7 +29,6 @@ from .evolutions import (
 )
 from .evolutions_closed import RotationalEvolution
 from .evolutions_conformal import ConformalEvolution
-from .findings import answer, is_rejection, told
 from .recipes import as_code
 from .sizes import Norm
 
@@ -130,10 +130,26 @@ class Experiment:
         """Size of the perturbation in the norm asked for, or the evolution's own distance."""
         if isinstance(self.evolution, GridEvolution):
             return self.evolution.size(state, self.background, self.norm or "sup")
-        measure = self.norm if callable(self.norm) else self.evolution.distance
+        if not callable(self.norm):
+            return self._distance(state, self.background)
         advice = "give a function (state, background) that returns a number for every state"
-        value = answer(measure, f"the norm {shown(measure)}", advice, state, self.background)
-        return checks.number(value, f"the norm {shown(measure)} of a state")
+        value = answer(self.norm, f"the norm {shown(self.norm)}", advice, state, self.background)
+        return checks.number(value, f"the norm {shown(self.norm)} of a state")
+
+    def _distance(self, state: Any, other: Any) -> float:
+        """The evolution's own distance of two states."""
+        advice = "make it return a number for every two states"
+        value = self._asked("distance", advice, state, other)
+        return checks.number(value, f"the distance by {shown(self.evolution)}")
+
+    def _asked(self, method: str, advice: str, *given: Any) -> Any:
+        """The result of one of the evolution's methods, which may be the user's."""
+        name = f"the method {method} of {shown(self.evolution)}"
+        return answer(getattr(self.evolution, method), name, advice, *given)
+
+    def refined(self, state: Any) -> Any:
+        """The state on the finer grid of ``finer``."""
+        return self._asked("refine", "make it return the same state on a finer grid", state)
 
     def finer(self) -> Experiment | None:
         """The experiment with a better resolution; None where the evolution has none."""
@@ -141,8 +157,8 @@ class Experiment:
             return None
         return replace(
             self,
-            background=self.evolution.refine(self.background),
-            evolution=self.evolution.finer(),
+            background=self.refined(self.background),
+            evolution=self._asked("finer", "make it return an evolution with stricter steps"),
         )
 
     def judge(self, start: Any) -> StabilityReport:
@@ -159,10 +175,9 @@ class Experiment:
                 False, excess, reason, size, growth, math.inf, None, None, None, run
             )
         limit = self._limit(run)
-        distances = np.array([float(self.evolution.distance(m, limit)) for m in run.metrics])
+        distances = np.array([self._distance(state, limit) for state in run.metrics])
         rate, interval = _rate(np.asarray(run.t), distances, self._resolved())
-        known = self.evolution.predicted_rate if isinstance(self.evolution, WithRate) else None
-        predicted = None if known is None else known(limit)
+        predicted = self._predicted_rate(limit)
         if predicted is None and self.expect == "decays":
             raise InvalidArgumentError(
                 f"no rate of decay is predicted for {shown(limit)}: it is known for constant "
@@ -182,16 +197,26 @@ class Experiment:
         """Distances below are the error of the steps."""
         return max(_FLOOR, float(getattr(self.evolution, "resolved", 0.0)))
 
+    def _predicted_rate(self, limit: Any) -> float | None:
+        """The slowest rate of decay about a limit, if the evolution knows it."""
+        if not isinstance(self.evolution, WithRate):
+            return None
+        rate = self._asked("predicted_rate", "make it return a number, or None", limit)
+        name = f"the predicted rate by {shown(self.evolution)}"
+        return None if rate is None else checks.number(rate, name)
+
     def _limit(self, run: Any) -> Any:
+        """The state to which distances are taken."""
+        advice = "make it return a state for every run"
         if callable(self.limit):
-            return self.limit(run)
+            return answer(self.limit, f"the limit {shown(self.limit)}", advice, run)
         if self.limit == "mean" and not isinstance(run.metrics[-1], MetricField):
             raise InvalidArgumentError(
                 f'limit = "mean", for states {shown(run.metrics[-1])}; only metrics on grids have '
                 'a mean: give "background", "last" or a function of the run'
             )
         if self.limit == "auto" and isinstance(self.evolution, WithLimit):
-            return self.evolution.limit(run)
+            return self._asked("limit", advice, run)
         if self.limit in ("auto", "background"):
             return self.background
         return run.metrics[-1].mean() if self.limit == "mean" else run.metrics[-1]
@@ -368,7 +393,7 @@ def confirm(test: Experiment, report: StabilityReport, start: Any) -> str:
     finer = test.finer()
     if finer is None:
         return "by nothing: this evolution has no method refine"
-    fine = test.evolution.refine(start)
+    fine = test.refined(start)
     again = finer.judge(fine)
     here, there = (resolution(state) for state in (start, fine))
     if again.holds:

@@ -13,9 +13,9 @@ from ..symmetric import dumbbell
 from ._hypothesis import st
 from .closed import perturbed_sphere
 from .conformal_factors import modes_of, perturbed_conformal
-from .recipes import DrawnConformalMetric, DrawnRotationalMetric, Recipe, drawn_rotational, rebuilt
+from .recipes import DrawnConformalMetric, DrawnRotationalMetric, Recipe, rebuilt
 from .spaces import Reals
-from .strategies_metric import strategy_of
+from .strategies_own import drawn_from
 
 _LEANS = 33
 """How many tilts are tried when a strategy of dumbbells is made."""
@@ -77,18 +77,10 @@ def rotational_spheres(
     fixed: dict[str, Any] = {"points": points, "n": n, "radius": radius, "order": order}
     perturbed_sphere(size=largest, **fixed)  # refuses here what would be refused at every draw
     coefficients = Reals(-1.0, 1.0, (waves + 1,))
-    ranges = dict.fromkeys(("spheres", "meridians"), (-1.0, 1.0))
-    if not fixed_size:
-        ranges["size"] = (0.0, largest)
-
-    @st.composite
-    def build(draw: DrawFn) -> DrawnRotationalMetric:
-        spheres, meridians = (draw(strategy_of(coefficients)) for _ in range(2))
-        amount = largest if fixed_size else draw(st.floats(0.0, largest, allow_subnormal=False))
-        arguments = {"size": amount, "spheres": spheres, "meridians": meridians}
-        return drawn_rotational(Recipe(perturbed_sphere, {**fixed, **arguments}, ranges))
-
-    return build()
+    amount = largest if fixed_size else Reals(0.0, largest)
+    return drawn_from(
+        perturbed_sphere, **fixed, spheres=coefficients, meridians=coefficients, size=amount
+    )
 
 
 def dumbbells(
@@ -151,7 +143,8 @@ def dumbbells(
         thinner = draw(st.floats(0.0, high - low, allow_subnormal=False))
         lean = draw(st.floats(-most, most, allow_subnormal=False))
         arguments = {"neck": max(low, high - thinner), "tilt": lean}
-        return drawn_rotational(Recipe(dumbbell, {**fixed, **arguments}, ranges))
+        made: DrawnRotationalMetric = rebuilt(Recipe(dumbbell, {**fixed, **arguments}, ranges))
+        return made
 
     return build()
 
@@ -196,16 +189,5 @@ def conformal_metrics(
     largest = checks.number(size, "size", above=0)
     perturbed_conformal(surface, largest)  # refuses here what would be refused at every draw
     coefficients = Reals(-1.0, 1.0, (modes_of(surface),))
-    ranges: dict[str, Any] = {"modes": (-1.0, 1.0)}
-    if not fixed_size:
-        ranges["size"] = (0.0, largest)
-
-    @st.composite
-    def build(draw: DrawFn) -> DrawnConformalMetric:
-        modes = draw(strategy_of(coefficients))
-        amount = largest if fixed_size else draw(st.floats(0.0, largest, allow_subnormal=False))
-        arguments = {"surface": surface, "size": amount, "modes": modes}
-        made: DrawnConformalMetric = rebuilt(Recipe(perturbed_conformal, arguments, ranges))
-        return made
-
-    return build()
+    amount = largest if fixed_size else Reals(0.0, largest)
+    return drawn_from(perturbed_conformal, surface=surface, modes=coefficients, size=amount)

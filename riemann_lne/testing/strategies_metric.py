@@ -113,7 +113,7 @@ def as_background(background: MetricField | Grid | int) -> MetricField:
 
 
 def strategy_of(space: Space) -> SearchStrategy[Any]:
-    """The strategy of a range; it shrinks to 0, or to the end nearest to it."""
+    """The strategy of a range; it shrinks to 0, or to a simple number if 0 is not in the range."""
     if isinstance(space, Choice):
         return st.sampled_from(list(space.values))
     if isinstance(space, Reals):

@@ -14,7 +14,8 @@ from ..arrays import like, to_numpy
 from ..checks import choice, count, number, require_members, shown
 from ..errors import CheckFailedError, DTypeError, InvalidArgumentError, RiemannLNEError
 from ..lne import LNEMetric, auto_tau
-from .findings import CheckReport, told
+from .asking import told
+from .findings import CheckReport
 from .weight_kinds import WEIGHTS, weights_of_kind
 
 _MINIMAL = """\

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import warnings
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import assume
 from hypothesis import strategies as st
 
 import riemann_lne as rl
@@ -179,6 +181,62 @@ def test_the_stability_radius_of_a_pendulum() -> None:
     )  # fmt: skip
     assert report.holds_up_to == pytest.approx(2.0, rel=2e-3)
     assert report.by_grid[0].shape == ()
+
+
+@pytest.mark.parametrize("method", ["distance", "limit", "predicted_rate", "refine", "finer"])
+def test_a_method_of_an_evolution_that_breaks_off_is_named(method: str) -> None:
+    class Broken(Pendulum):
+        def refine(self, state: Any) -> Any:
+            return state
+
+        def finer(self) -> Any:
+            return self
+
+    def breaks_off(*given: Any) -> Any:
+        raise KeyError("oh")
+
+    def small(run: Any) -> float:
+        return float(abs(run.metrics[0].y[0])) - 0.5
+
+    setattr(Broken, method, breaks_off)
+    says = f"the method {method} of .* broke off with KeyError: 'oh'; correct it"
+    expect: Any = small if method in ("refine", "finer") else "converges"
+    rest, flow, options = State([0.0, 0.0]), Broken(1.0), {"until": 1.0, "expect": expect}
+    with pytest.raises(InvalidArgumentError, match=says):
+        kit.check_stability(rest, flow, PUSHES, draws=20, **options)
+    with pytest.raises(InvalidArgumentError, match=says):
+        kit.stability_radius(rest, flow, direction=PUSHES, directions=5, largest=3.0, **options)
+
+
+def test_what_an_evolution_returns_is_looked_at() -> None:
+    rest = State([0.0, 0.0])
+    for method, result, says in (
+        ("distance", "far", "the distance by .* = 'far'; give a finite number"),
+        ("distance", math.nan, "the distance by .* = nan; give a finite number"),
+        ("predicted_rate", "fast", "the predicted rate by .* = 'fast'; give a finite number"),
+    ):
+        wrong = type("Wrong", (Pendulum,), {method: lambda *given, result=result: result})
+        with pytest.raises(InvalidArgumentError, match=says):
+            kit.judge_stability(rest, rest, wrong(1.0), until=1.0)
+    with pytest.raises(InvalidArgumentError, match="the limit .* broke off with ZeroDivision"):
+        kit.judge_stability(rest, rest, Pendulum(1.0), until=1.0, limit=lambda run: 1 / 0)
+
+
+def left_out(size: float) -> State:
+    assume(not 0.3 < size < 0.6)
+    return State([size, 0.0])
+
+
+def test_a_function_of_the_users_may_leave_numbers_out() -> None:
+    """By ``assume``: when they are drawn, and when the local search comes to them."""
+
+    def reaches(state: State) -> float:
+        return float(state.y[0]) - 0.9
+
+    starts = kit.drawn_from(left_out, size=kit.Reals(0.0, 0.7))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert kit.find_counterexample(reaches, starts, max_examples=20, local=60) is None
 
 
 def divided(x: float) -> State:

@@ -47,6 +47,17 @@ def test_drawn_metrics_are_metrics_within_the_bound_and_their_code_makes_them(
     assert np.array_equal(names["example"].packed, g.packed)
 
 
+@pytest.mark.parametrize("place", BACKGROUNDS)
+def test_the_code_of_every_kind_makes_it_again(place: str) -> None:
+    background = BACKGROUNDS[place]
+    for kind in kit.applicable_kinds(background):
+        g = kit.random_perturbation(background, kind, 0.05, ("sobolev", 1), seed=2)
+        names: dict[str, Any] = {}
+        exec(g.recipe.script, names)
+        assert names["example"] == g, g.recipe.script
+        assert names["example"].packed.dtype == g.packed.dtype
+
+
 def test_examples_shrink_towards_the_flat_metric() -> None:
     simplest = find(kit.perturbations(FLAT, 0.3), lambda g: True)
     assert np.array_equal(simplest.packed, FLAT.packed)
