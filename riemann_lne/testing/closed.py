@@ -75,8 +75,7 @@ def perturbed_sphere(
         raise InvalidArgumentError(
             f"size = {size}; at most {_LARGEST}: from 1 on, the sum may be no metric"
         )
-    a = [checks.number(value, f"spheres[{k}]") for k, value in enumerate(spheres)]
-    b = [checks.number(value, f"meridians[{k}]") for k, value in enumerate(meridians)]
+    a, b = list(checks.numbers(spheres, "spheres")), list(checks.numbers(meridians, "meridians"))
     # Only ratios matter: no product of very large or small coefficients arises.
     top = max((abs(value) for value in (*a, *b)), default=0.0) or 1.0
     a, b = [value / top for value in a], [value / top for value in b]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, to_numpy
+from ..arrays import Array, host_numbers
 from ..checks import count, number, shown
 from ..errors import DTypeError, InvalidArgumentError, ShapeError
 from ..lne import LNEMetric
@@ -98,7 +98,7 @@ def check_corrector(
                 changed = max(largest(x - kept[0])[0], largest(v - kept[1])[0])
                 note("input: changed by", changed, 1e-300, where)
             if "inverse" in wanted:
-                expected = np.linalg.solve(_dense(dense, x), v)
+                expected = _solution(_dense(dense, x), v, where)
                 error = largest(got - expected)[0] / max(largest(expected)[0], 1e-300)
                 note("inverse: relative error", error, bound, where)
             if "linear" in wanted:
@@ -125,13 +125,22 @@ def _weights(rng: np.random.Generator, n: int, norm2: float, tau: float) -> np.n
 
 
 def _dense(metric: Callable[[Array], Array], x: np.ndarray) -> np.ndarray:
-    matrix = np.asarray(to_numpy(answer(metric, "metric(x)", _ADVICE, x)), dtype=float)
+    matrix = host_numbers(answer(metric, "metric(x)", _ADVICE, x), "the result of metric(x)")
     if matrix.shape != (len(x), len(x)):
         raise ShapeError(
             f"metric(x) returned the shape {matrix.shape}; give {(len(x), len(x))} "
             f"for {len(x)} weights"
         )
     return matrix
+
+
+def _solution(matrix: np.ndarray, v: np.ndarray, where: str) -> np.ndarray:
+    try:
+        return np.linalg.solve(matrix, v)
+    except np.linalg.LinAlgError as error:
+        raise InvalidArgumentError(
+            f"metric(x) is singular at {where}; give one that has an inverse at all weights drawn"
+        ) from error
 
 
 def _call(solve: Callable[[Array, Array], Array], x: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -142,4 +151,4 @@ def _call(solve: Callable[[Array, Array], Array], x: np.ndarray, v: np.ndarray) 
             f"solve(x, v) returned a {type(result).__name__} of shape {shape}; an array of the "
             f"gradient's shape {v.shape} is needed"
         )
-    return np.asarray(to_numpy(result), dtype=float)
+    return host_numbers(result, "the result of solve(x, v)")

@@ -12,6 +12,7 @@ import numpy as np
 from ..arrays import Array, namespace
 from ..coefficients import fd_weights, half_width
 from ..curvature import ricci_tensor
+from ..errors import ShapeError
 from ..grids import Grid
 from ..jets import MetricJet
 from ..metrics import assemble
@@ -32,12 +33,26 @@ class Diffeomorphism:
         Phases.
     heights : tuple of n float
         In [-1, 1]; at 1 in every entry the map is about to fold.
+
+    Raises
+    ------
+    ShapeError
+        If there is not one entry for every axis.
     """
 
     grid: Grid
     waves: tuple[tuple[int, ...], ...]
     shifts: tuple[float, ...]
     heights: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        n = self.grid.ndim
+        counts = (*(len(row) for row in self.waves), len(self.waves))
+        if {*counts, len(self.shifts), len(self.heights)} != {n}:
+            raise ShapeError(
+                f"waves, shifts and heights have {len(self.waves)}, {len(self.shifts)} and "
+                f"{len(self.heights)} entries; give {n} each on {self.grid}, and rows of {n} waves"
+            )
 
     def __repr__(self) -> str:
         numbers = f"{self.waves!r}, {self.shifts!r}, {self.heights!r}"

@@ -12,7 +12,7 @@ import numpy as np
 from .. import checks as arguments
 from ..checks import shown
 from ..errors import CheckFailedError, InvalidArgumentError, UnknownNameError
-from .asking import told
+from .asking import is_rejection, told
 
 
 @dataclass(frozen=True)
@@ -153,6 +153,8 @@ def attempted(report: CheckReport, name: str, check: Callable[..., None], *given
     try:
         check(report, *given)
     except Exception as error:
+        if is_rejection(error):
+            raise
         report.add(f"{name}: broke off with {told(error)}", math.inf, 0.0)
 
 

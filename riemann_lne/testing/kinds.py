@@ -510,6 +510,8 @@ KINDS: dict[str, Kind] = {
 
 def applicable_kinds(background: MetricField) -> list[Kind]:
     """The kinds that exist on a background (some need a constant metric, or three dimensions)."""
+    if not isinstance(background, MetricField):
+        raise DTypeError(f"background = {shown(background)}; give a MetricField")
     values = to_numpy(background.components).reshape(background.n**2, -1)
     constant = np.ptp(values, axis=1).max() == 0
     waves = constant and background.n >= 3 and background.grid.is_torus

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import permutations
 from typing import Any
 
@@ -95,6 +96,10 @@ def check_metric(
     """
     scale, minimum = number(scale, "scale", above=0), number(minimum, "minimum", least=0)
     report = CheckReport("metric")
+    if callable(metric) and isinstance(grid, Grid):
+        # Asked more than once, and in other places: on a grid twice as fine, at images of a map.
+        advice = f"give a function of {grid.ndim} coordinates that returns rows of components"
+        metric = partial(answer, metric, f"the metric {shown(metric)}", advice)
     g = _field(metric, grid, report)
     if g is None:
         return report.require()
@@ -146,11 +151,8 @@ def _field(metric: MetricSource, grid: Grid | None, report: CheckReport) -> Metr
         )
     if not isinstance(grid, Grid):
         raise DTypeError(f"grid = {shown(grid)}; give a Grid, such as Grid.torus((24, 24))")
-    advice = f"give a function of {grid.ndim} coordinates that returns rows of components"
     try:
-        return answer(
-            MetricField.from_function, f"the metric {shown(metric)}", advice, grid, metric
-        )
+        return MetricField.from_function(grid, metric)
     except InvalidArgumentError:
         raise
     except RiemannLNEError as error:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import like, to_numpy
-from ..checks import number, shown
+from ..checks import count, number, shown
 from ..errors import DTypeError, InvalidArgumentError
 from ..metrics import MetricField
 from ..tensors import pack
@@ -187,6 +187,11 @@ def random_perturbation(
 ) -> DrawnMetric:
     """A perturbation of a kind with random numbers; without Hypothesis.
 
+    Raises
+    ------
+    DTypeError, InvalidArgumentError, UnknownNameError
+        As for ``perturbed``; or if the seed is no whole number.
+
     Examples
     --------
     >>> from riemann_lne import Grid, flat_metric
@@ -195,7 +200,9 @@ def random_perturbation(
     >>> perturbation_size(g, flat) <= 0.1
     True
     """
-    family, rng = find_kind(kind), np.random.default_rng(seed)
+    family, rng = find_kind(kind), np.random.default_rng(count(seed, "seed"))
+    if not isinstance(background, MetricField):
+        raise DTypeError(f"background = {shown(background)}; give a MetricField")
     parameters = {name: s.sample(rng) for name, s in family.spaces(background).items()}
     return drawn(perturbation_recipe(background, family, size, norm, parameters))
 

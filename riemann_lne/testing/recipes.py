@@ -73,8 +73,8 @@ class Recipe:
 
         A function, or a metric that depends on the place, is written as the name of its argument.
         """
-        given = ", ".join(f"{name}={_spoken(name, value)}" for name, value in self._given())
-        return f"{_spoken('function', self.function)}({given})"
+        given = ", ".join(f"{name}={as_code(value, name)}" for name, value in self._given())
+        return f"{as_code(self.function, 'function')}({given})"
 
     @property
     def script(self) -> str:
@@ -277,10 +277,6 @@ def as_code(value: Any, name: str | None = None) -> str:
     text = repr(value)
     # Of functions without a name and of the user's own objects Python shows no code.
     return name if name is not None and re.search(r" at 0x[0-9a-f]+>|^<", text) else text
-
-
-def _spoken(name: str, value: Any) -> str:
-    return as_code(value, name)
 
 
 def _defined(value: Any) -> str:

@@ -28,6 +28,11 @@ def relative_eigenvalues(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Smallest and largest eigenvalue of gbar^-1 g at every grid point, dimensionless.
 
+    Raises
+    ------
+    DTypeError, ShapeError
+        If one of the two is no metric, or the grids differ.
+
     Examples
     --------
     >>> from riemann_lne import Grid, MetricField, flat_metric
@@ -36,6 +41,7 @@ def relative_eigenvalues(
     >>> [float(v.max()) for v in relative_eigenvalues(g, flat_metric(grid))]
     [0.5, 2.0]
     """
+    _require_alike(metric, background)
     one, two = (np.moveaxis(to_numpy(g.components), (0, 1), (-2, -1)) for g in (metric, background))
     root = np.linalg.inv(np.linalg.cholesky(two))
     values = np.linalg.eigvalsh(root @ one @ np.swapaxes(root, -2, -1))
@@ -79,11 +85,7 @@ def perturbation_size(
     >>> round(perturbation_size(g, flat_metric(grid), ("ck", 1), "fourier"), 12)
     0.1
     """
-    for name, value in (("metric", metric), ("background", background)):
-        if not isinstance(value, MetricField):
-            raise DTypeError(f"{name} = {shown(value)}; give a MetricField")
-    if metric.grid != background.grid:
-        raise ShapeError(f"metric on {metric.grid}, background on {background.grid}: use one grid")
+    _require_alike(metric, background)
     if callable(norm):
         return _number_of(norm, metric, background)
     name, degree = _split(norm)
@@ -102,6 +104,15 @@ def perturbation_size(
         return max(float(values.max()) for values in lengths)
     density = sum(values**2 for values in lengths) * to_numpy(background.volume_element())
     return math.sqrt(float(background.grid.integrate(density)))
+
+
+def _require_alike(metric: Any, background: Any) -> None:
+    """Raise DTypeError or ShapeError unless both are metrics on one grid."""
+    for name, value in (("metric", metric), ("background", background)):
+        if not isinstance(value, MetricField):
+            raise DTypeError(f"{name} = {shown(value)}; give a MetricField")
+    if metric.grid != background.grid:
+        raise ShapeError(f"metric on {metric.grid}, background on {background.grid}: use one grid")
 
 
 def min_max(metric: MetricField, background: MetricField) -> tuple[float, float]:

@@ -119,6 +119,8 @@ class Experiment:
         try:
             run = self.evolution.solve(start, times)
         except Exception as error:
+            if is_rejection(error):
+                raise
             kind = "" if isinstance(error, RiemannLNEError) else f"{type(error).__name__}: "
             raise InvalidArgumentError(
                 f"the flow refuses the start {shown(start)}: {kind}{error}; give a flow that takes "

@@ -66,13 +66,14 @@ def spd_matrices(
     ...     assert 0.5**3 - 1e-12 <= np.linalg.det(a) <= 2.0**3 + 1e-12
     >>> determinant_is_bounded()
     """
-    low, high = float(min_eigenvalue), float(max_eigenvalue)
-    if not (0 < low <= high and math.isfinite(high)):
+    low = number(min_eigenvalue, "min_eigenvalue", above=0)
+    high = number(max_eigenvalue, "max_eigenvalue", above=0)
+    if low > high:
         raise InvalidArgumentError(
             f"eigenvalues in [{min_eigenvalue}, {max_eigenvalue}]; "
             "finite bounds with 0 < min_eigenvalue <= max_eigenvalue are needed"
         )
-    sizes = _sizes(n, "n", 1)
+    sizes = _sizes(n)
 
     @st.composite
     def build(draw: DrawFn) -> np.ndarray:
@@ -244,15 +245,14 @@ def _weights(
     sizes_of: Callable[[np.ndarray, float], np.ndarray],
 ) -> SearchStrategy[np.ndarray]:
     """Weights x = atanh(t) / tau, |t| from shares in [0, 1] and a value in [0, n); any signs."""
-    if not (math.isfinite(tau) and tau > 0):
-        raise InvalidArgumentError(f"tau = {tau}; a positive number is needed")
-    sizes = _sizes(n, "n", 1)
-    if isinstance(value, (int, float)):
-        if isinstance(n, int):
-            _require_below(n, float(value), name)
-        targets: SearchStrategy[float] = st.just(float(value))
+    tau = number(tau, "tau", above=0)
+    sizes = _sizes(n)
+    if isinstance(value, st.SearchStrategy):
+        targets: SearchStrategy[float] = value
     else:
-        targets = value
+        if not isinstance(n, st.SearchStrategy):
+            _require_below(int(n), value, name)
+        targets = st.just(number(value, name))
 
     @st.composite
     def build(draw: DrawFn) -> np.ndarray:
@@ -309,6 +309,8 @@ def grids(
     """
     if kind not in ("mixed", "torus", "box"):
         raise InvalidArgumentError(f"kind = {kind!r}; give 'mixed', 'torus' or 'box'")
+    min_dim, max_dim = count(min_dim, "min_dim"), count(max_dim, "max_dim")
+    min_points, max_points = count(min_points, "min_points"), count(max_points, "max_points")
     if not 1 <= min_dim <= max_dim <= 4:
         raise InvalidArgumentError(
             f"dimensions {min_dim} to {max_dim}; 1 <= min_dim <= max_dim <= 4 is needed"
@@ -339,19 +341,16 @@ def grids(
     return build()
 
 
-def _sizes(n: int | SearchStrategy[int], name: str, smallest: int) -> SearchStrategy[int]:
-    if not isinstance(n, int):
-        return n
-    if n < smallest:
-        raise InvalidArgumentError(f"{name} = {n}; at least {smallest} is needed")
-    return st.just(n)
+def _sizes(n: int | SearchStrategy[int]) -> SearchStrategy[int]:
+    return n if isinstance(n, st.SearchStrategy) else st.just(count(n, "n", least=1))
 
 
-def _require_below(n: int, value: float, name: str) -> None:
-    if not 0 <= value < n:
+def _require_below(n: int, value: Any, name: str) -> None:
+    """Raise InvalidArgumentError unless 0 <= value < n."""
+    if not (is_number(value) and 0 <= value < n):
         what = "|tanh|^2" if name == "norm2" else "max_i |t_i| sum_j |t_j|"
         raise InvalidArgumentError(
-            f"{name} = {value} with {n} weights: {what} lies in [0, {n}); choose it there"
+            f"{name} = {shown(value)} with {n} weights: {what} lies in [0, {n}); choose it there"
         )
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from ..arrays import like, to_numpy
-from ..checks import choice, count, number, require_members, shown
-from ..errors import CheckFailedError, DTypeError, InvalidArgumentError, RiemannLNEError
+from ..checks import choice, count, number, numbers, require_members, shown
+from ..errors import CheckFailedError, DTypeError, InvalidArgumentError
 from ..lne import LNEMetric, auto_tau
-from .asking import told
-from .findings import CheckReport
+from .asking import answer, is_rejection, told
+from .findings import CheckReport, names_in
 from .weight_kinds import WEIGHTS, weights_of_kind
 
 _MINIMAL = """\
@@ -83,7 +83,7 @@ def check_training_stability(
     limits: TrainingLimits | None = None,
     scales: Sequence[float] = (1.0, 0.1, 3.0),
     loss_scales: Sequence[float] = (1.0,),
-    weights: Sequence[str] = ("own",),
+    weights: str | Sequence[str] = ("own",),
     state: Iterable[Any] = (),
     select: Callable[[str, Any], bool] | None = None,
     seed: int = 0,
@@ -115,7 +115,7 @@ def check_training_stability(
     limits : TrainingLimits, optional
     scales, loss_scales : sequence of float
         To draw from.
-    weights : sequence of str
+    weights : str or sequence of str
         Kinds of initial weights to draw from: "own", the model's, shuffled within every tensor; or
         kinds of ``weight_tensors``, such as "heavy", "tied", "zero_rows", of the same root mean
         square.
@@ -136,7 +136,8 @@ def check_training_stability(
         With the failing draw of fewest steps, its layer, and the numbers; also where ``step``
         breaks off.
     DTypeError
-        If ``model`` or one of ``state`` lacks a method, or ``step`` or ``select`` is no function.
+        If ``model`` or one of ``state`` lacks a method, ``step`` or ``select`` is no function, or
+        ``limits`` are none.
     InvalidArgumentError
         If no parameter is selected, the arguments make no sense, a weight is not finite at the
         start, or ``step`` replaces parameters by others or returns a loss that is no number.
@@ -153,23 +154,25 @@ def check_training_stability(
         if value is model:
             members["named_parameters"] = None
         require_members(value, name, members, "an object such as a torch module", _MINIMAL)
+    scales, loss_scales = numbers(scales, "scales"), numbers(loss_scales, "loss_scales")
     for name, values in (("scales", scales), ("loss_scales", loss_scales)):
-        if not [number(v, f"{name}[{k}]") for k, v in enumerate(values)]:
+        if not values:
             raise InvalidArgumentError(f"{name} is empty; give at least one number")
+    weights = [choice(kind, "weights", ("own", *WEIGHTS)) for kind in names_in(weights, "weights")]
     if not weights:
         raise InvalidArgumentError('weights is empty; give at least one kind, such as "own"')
-    for kind in weights:
-        choice(kind, "weights", ("own", *WEIGHTS))
     bounds = TrainingLimits() if limits is None else limits
+    if not isinstance(bounds, TrainingLimits):
+        raise DTypeError(f"limits = {shown(limits)}; give TrainingLimits(...)")
     kept = {k: _copy(v) for k, v in model.state_dict().items()}
     others = [(s, _copy_tree(s.state_dict())) for s in state]
     chosen = select or (lambda name, p: len(p.shape) >= 2)
-    names = [name for name, p in model.named_parameters() if chosen(name, p)]
+    advice = "give select=lambda name, parameter: ... that is true for the latent weights"
+    names = [
+        name for name, p in model.named_parameters() if answer(chosen, "select", advice, name, p)
+    ]
     if not names:
-        raise InvalidArgumentError(
-            "no parameter is selected; give select=lambda name, parameter: ... that is true for "
-            "the latent weights"
-        )
+        raise InvalidArgumentError(f"no parameter is selected; {advice}")
     _require_taus(tau, names)
     for name in names:
         if not np.all(np.isfinite(np.asarray(to_numpy(kept[name])))):
@@ -189,9 +192,9 @@ def check_training_stability(
             for k in range(steps):
                 try:
                     loss = step(model, rng, *extra)
-                except (RiemannLNEError, AssertionError):
-                    raise
                 except Exception as error:
+                    if is_rejection(error):
+                        raise
                     raise CheckFailedError(
                         f"the training breaks off in step {k + 1} with {told(error)} ({draw}); "
                         f"step takes (model, rng{', loss_scale' if extra else ''})",

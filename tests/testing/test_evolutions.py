@@ -218,7 +218,7 @@ def test_what_an_evolution_returns_is_looked_at() -> None:
         wrong = type("Wrong", (Pendulum,), {method: lambda *given, result=result: result})
         with pytest.raises(InvalidArgumentError, match=says):
             kit.judge_stability(rest, rest, wrong(1.0), until=1.0)
-    with pytest.raises(InvalidArgumentError, match="the limit .* broke off with ZeroDivision"):
+    with pytest.raises(InvalidArgumentError, match=r"the limit .* broke off with ZeroDivision"):
         kit.judge_stability(rest, rest, Pendulum(1.0), until=1.0, limit=lambda run: 1 / 0)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, find, given, settings
 from hypothesis import strategies as st
 
 import riemann_lne as rl
@@ -86,6 +86,9 @@ def test_numbers_of_numpy_are_taken_as_numbers() -> None:
     assert result.evaluations >= 12
     kit.check_stability(FLAT, FLOW, np.array(0.1), until=2.0, draws=2, kinds="diagonal")
     assert kit.perturbation_size(FLAT, FLAT, ("ck", np.int64(1))) == 0.0
+    x = find(kit.weight_vectors(np.int64(3), np.float32(0.5)), lambda x: True)
+    assert np.sum(np.tanh(x) ** 2) == pytest.approx(0.5)
+    assert find(kit.spd_matrices(np.int64(2)), lambda a: True).shape == (2, 2)
     with pytest.raises(InvalidArgumentError, match="background = True"):
         kit.perturbations(True, 0.1)
 
@@ -160,6 +163,12 @@ def test_an_integrator_that_returns_no_numbers_fails() -> None:
         kit.check_integrator(not_finite, 2, checks="order")
 
 
+def only_at_points(x: Any, y: Any) -> Any:
+    """Knows the points of one grid alone."""
+    known = {12: np.cos(x)}
+    return [[2 + known[len(x)], 0.1], [0.1, 1.0]]
+
+
 def broken(*values: Any, **named: Any) -> Any:
     raise ZeroDivisionError("oh")
 
@@ -184,16 +193,33 @@ SOLVE = rl.LNEMetric(1.0).solve
         (lambda: kit.check_corrector(broken), r"solve\(x, v\) broke off"),
         (lambda: kit.check_corrector(3), "solve = 3"),
         (lambda: kit.check_corrector(SOLVE, lambda x: np.eye(9)), "metric.x. returned the shape"),
+        (lambda: kit.check_corrector(SOLVE, lambda x: "a"), "the result of metric"),
+        (lambda: kit.check_corrector(SOLVE, lambda x: 0 * np.outer(x, x)), "singular at n = 1"),
+        (lambda: kit.check_corrector(lambda x, v: x.astype(str)), "the result of solve"),
         (lambda: kit.check_corrector(SOLVE, sizes=()), "at least one"),
         (lambda: kit.check_corrector(SOLVE, norm2="a"), "norm2 = 'a'"),
         (lambda: kit.check_metric(broken, TORUS), "broke off with ZeroDivisionError"),
         (lambda: kit.check_metric(lambda x: [[x]], TORUS), "function of 2 coordinates"),
+        (lambda: kit.check_metric(only_at_points, TORUS), "only_at_points.* broke off with Key"),
         (lambda: kit.check_metric(broken, (24, 24)), "grid = .24, 24."),
         (lambda: kit.check_metric(FLAT, rl.Grid.torus((4, 4))), "leave grid out"),
         (lambda: kit.random_perturbation(FLAT, KIND, 0.1), "kind 'mine' with height=.*broke off"),
         (lambda: kit.Kind("mine", broken, {"height": 1}), "parameters = "),
         (lambda: kit.perturbations(FLAT, 0.1, broken), "norm.*broke off with ZeroDivisionError"),
         (lambda: kit.perturbation_size(1.0, FLAT), "metric = 1.0"),
+        (lambda: kit.relative_eigenvalues(FLAT, 1.0), "background = 1.0"),
+        (lambda: kit.applicable_kinds(1.0), "background = 1.0"),
+        (lambda: kit.random_perturbation(1.0, "rough", 0.1), "background = 1.0"),
+        (lambda: kit.random_perturbation(FLAT, "rough", 0.1, seed="a"), "seed = 'a'"),
+        (lambda: kit.perturbed_sphere(24, 0.1, 3), "spheres = 3"),
+        (lambda: kit.Diffeomorphism(TORUS, ((1,),), (0.0,), (1.0,)), "give 2 each"),
+        (lambda: kit.grids("a"), "min_dim = 'a'"),
+        (lambda: kit.grids(max_points=0.5), "max_points = 0.5"),
+        (lambda: kit.spd_matrices("a"), "n = 'a'"),
+        (lambda: kit.spd_matrices(2, "a"), "min_eigenvalue = 'a'"),
+        (lambda: kit.weight_vectors(2.5), "n = 2.5"),
+        (lambda: kit.weight_vectors(2, "a"), "norm2 = 'a'"),
+        (lambda: kit.weight_vectors(2, 0.5, "a"), "tau = 'a'"),
         (lambda: kit.stability_radius(FLAT, FLOW, until=4.0, direction=[]), "at least one kind"),
         (lambda: kit.stability_radius(FLAT, FLOW, until=4.0, direction=3), "kinds = 3"),
         (lambda: kit.stability_radius(FLAT, FLOW, until=4.0, direction=st.nothing()), "draws no"),

@@ -131,10 +131,19 @@ def loses_its_batch(model: Any, rng: np.random.Generator) -> None:
     raise KeyError("batch")
 
 
+def refuses_its_gradient(model: Any, rng: np.random.Generator) -> None:
+    raise InvalidArgumentError("not finite")
+
+
 @pytest.mark.parametrize(
     ("step", "options", "says"),
     [
         (loses_its_batch, {}, r"breaks off in step 1 with KeyError: 'batch' \(Draw\("),
+        (refuses_its_gradient, {}, r"in step 1 with InvalidArgumentError: not finite \(Draw\("),
+        (nothing, {"select": lambda name: True}, "select broke off with TypeError"),
+        (nothing, {"scales": 3}, "scales = 3"),
+        (nothing, {"limits": 3}, "limits = 3"),
+        (nothing, {"weights": "heavyy"}, "heavyy"),
         (lambda model: None, {}, r"TypeError.*step takes \(model, rng\)"),
         (adds_a_layer, {}, "replaced the parameters: '0.parametr"),
         (lambda model, rng: "low", {"limits": TrainingLimits(loss=1.0)}, "'low' as its loss"),
