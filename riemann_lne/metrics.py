@@ -57,8 +57,8 @@ class MetricField:
         and precision of everything computed from the metric follow it.
     signature : "riemannian", "lorentzian" or (negative, positive)
         Which signs the eigenvalues have at every point: all positive; one negative, as
-        (-, +, +, +); or so many of each. Curvature is for all, flows, distances and what
-        ``analysis`` measures for Riemannian metrics alone.
+        (-, +, +, +); or these numbers of each. Every metric has curvature; flows, distances and
+        the functions of ``analysis`` need a Riemannian one.
 
     Raises
     ------

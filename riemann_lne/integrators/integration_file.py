@@ -156,7 +156,7 @@ class IntegrationFile:
         self._known = len(self._events.found)
         self.commit()
         ended = plain["ended"]
-        # One that was interrupted or has failed is gone on with.
+        # A run that was interrupted or has failed goes on.
         return (int(ended[0]), str(ended[1])) if ended is not None and ended[0] >= 0 else None
 
 

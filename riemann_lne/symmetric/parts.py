@@ -34,8 +34,8 @@ def solve_in_parts(
     """``solve`` from one time to the next, with everything so far in a file after each.
 
     A run that was killed loses the part it was in. Every part begins with a step size of its own,
-    so that a run that is gone on with has the same states as one that was not interrupted; those
-    of ``solve`` differ within the tolerance.
+    so that a resumed run has the same states as one that was not interrupted; those of ``solve``
+    differ within the tolerance.
 
     The file is one whole solution at every time, which ``RotationalSolution.load`` reads. It is
     written anew after each part, so that the work of writing grows with the square of the number

@@ -34,6 +34,7 @@ EXPECTED = {
     "saved": "InvalidArgumentError: saving a solution needs the whole grid*store=*",
     "store_exists": "InvalidArgumentError: *exists already; remove it*",
     "another_run": "InvalidArgumentError: *is the checkpoint of another run: t_span is *",
+    "run_without_mpi": "InvalidArgumentError: *is the checkpoint of a run without MPI; resume it*",
 }
 
 

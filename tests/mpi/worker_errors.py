@@ -184,6 +184,15 @@ def another_run() -> Any:
     return rlm.solve_flow(start(), FLOW, (0, 0.2), checkpoint=folder, resume=True)
 
 
+def run_without_mpi() -> Any:
+    folder = os.environ["THERE"].replace(".zarr", "-alone")
+    with TEAM.together():
+        if TEAM.rank == 0:
+            whole = rl.perturbed_euclidean(rl.Grid.torus((24, 24)), 0.2, seed=1)
+            rl.solve_flow(whole, FLOW, (0, 0.1), checkpoint=folder)
+    return rlm.solve_flow(start(), FLOW, (0, 0.1), checkpoint=folder, resume=True)
+
+
 def alone() -> Any:
     """An error that nobody else knows of ends all processes."""
     if TEAM.rank == LAST:

@@ -1,4 +1,4 @@
-"""A flow that is written to a file from output to output, and gone on with."""
+"""A flow that is written to a file from output to output, and resumed."""
 
 from concurrent.futures import ThreadPoolExecutor
 
