@@ -207,8 +207,6 @@ def test_reductions(
     error = 0.5 * terms[0] - 2.0 * terms[1]
     inverse, _ = inverse_and_determinant(table(metric, n), n)
     symbols = draw.uniform(1, 2, packed_size(n)).astype(dtype)
-    bad = metric.copy()
-    bad[0].flat[3] = -1.0
 
     def largest(name: str, g: np.ndarray, those: list[np.ndarray], numbers: np.ndarray) -> Any:
         result = np.zeros(1, dtype=dtype)
@@ -226,7 +224,10 @@ def test_reductions(
         found = largest(name, metric, those, numbers)
         assert abs(found - expected[name]) <= limit(dtype) * abs(expected[name])
     assert largest("metric_or_nan", metric, [], factors) == 0
-    assert np.isnan(largest("metric_or_nan", bad, [], factors))
+    for wrong in (-1.0, np.inf, np.nan):
+        bad = metric.copy()
+        bad[0].flat[3] = wrong
+        assert np.isnan(largest("metric_or_nan", bad, [], factors))
     result = np.zeros_like(metric)
     call("combination", terms, factors, 2, 0, metric.size, 1, result)
     assert tools.relative_gap(result, error) <= limit(dtype)

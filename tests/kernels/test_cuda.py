@@ -272,7 +272,7 @@ def test_launches_with_arrays_of_the_host(
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("order", [2, 4, 6])
-@pytest.mark.parametrize("n", [2, 3])
+@pytest.mark.parametrize("n", [2, 3, 4])
 @pytest.mark.parametrize("name", FORMULAS)
 def test_on_a_gpu(tools: SimpleNamespace, name: str, n: int, order: int) -> None:
     cupy = pytest.importorskip("cupy")
