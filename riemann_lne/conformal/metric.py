@@ -57,6 +57,10 @@ class ConformalMetric:
     """
 
     def __init__(self, surface: Sphere | Torus, u: Any) -> None:
+        self._hold(surface, u)
+
+    def _hold(self, surface: Sphere | Torus, u: Any) -> None:
+        """Check u and hold its coefficients; for public functions, whose caller is warned."""
         self._surface = _surface(surface)
         values = host_numbers(u, "u", integers=False)
         if values.shape != surface.shape:
@@ -80,7 +84,7 @@ class ConformalMetric:
             f"u is not resolved: the part of it that {surface!r} cannot hold has the root mean "
             f"square {lost:.3g}, and its highest modes {self.tail():.3g}; take a finer surface"
         )
-        require_small(lost, LOST, text, stacklevel=3)
+        require_small(lost, LOST, text, stacklevel=4)
 
     @classmethod
     def from_function(
@@ -99,7 +103,9 @@ class ConformalMetric:
                 f"the function returned the shape {values.shape}; it was given points of the shape "
                 f"{surface.shape}: return one value for each"
             )
-        return cls(surface, np.array(np.broadcast_to(values, surface.shape)))
+        result = cls.__new__(cls)
+        result._hold(surface, np.array(np.broadcast_to(values, surface.shape)))
+        return result
 
     @classmethod
     def from_coefficients(cls, surface: Sphere | Torus, coefficients: np.ndarray) -> Any:

@@ -15,7 +15,6 @@ last formula uses one, is measured and decides whether the grid resolves the met
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +29,7 @@ from ..fourier import irfftn, rfftn
 from ..grids import Grid
 from ..metrics import MetricField
 from .metric import ConformalMetric
-from .surfaces import Torus
+from .surfaces import Torus, require_small
 
 # Largest relative difference of g and e^(2u) H dphi dphi.
 _INEXACT, _REFUSED = 1e-6, 1e-3
@@ -244,16 +243,13 @@ def _residual(g: np.ndarray, factor: np.ndarray, flat: np.ndarray, slopes: np.nd
 
 def _require_resolved(residual: float, grid: Grid) -> None:
     """Raise InvalidArgumentError, or warn, where conformal coordinates are not exact enough."""
-    if residual <= _INEXACT:
-        return
     text = (
         f"the conformal form differs from the given metric by {residual:.3g} of it: the grid of "
         f"{grid.shape} points does not resolve the metric; give it on a finer grid, and see that "
         "it is periodic"
     )
-    if residual > _REFUSED:
-        raise InvalidArgumentError(text)
-    warnings.warn(text, stacklevel=4)
+    # Past uniformize and its gate.
+    require_small(residual, (_INEXACT, _REFUSED), text, stacklevel=5)
 
 
 def _at_conformal_points(

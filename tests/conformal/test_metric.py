@@ -235,8 +235,22 @@ def test_lambda_is_the_least_f_of_functions_with_unit_integral():
                 call(bad)
     with pytest.raises(InvalidArgumentError, match="tau = 0"):
         g.perelman_w(z, 0)
+
+
+def test_a_warning_that_a_surface_misses_something_names_the_line_of_the_caller():
+    sphere = Sphere(20)
+    g, z = round_sphere(sphere), sphere.coordinates[2]
     rough = abs(z) ** 3
-    for call in (lambda f: g.perelman_f(f), lambda f: g.perelman_w(f, 1.0)):
-        with pytest.warns(UserWarning, match="f is not resolved") as caught:
-            call(rough)
+    c = np.array(g.coefficients)
+    c[0, 19, 3] = 1e-3
+    coarse = ConformalMetric.from_coefficients(sphere, c)
+    for call in (
+        lambda: ConformalMetric(sphere, 0.1 * rough),
+        lambda: ConformalMetric.from_function(sphere, lambda x, y, z: 0.1 * abs(z) ** 3),
+        lambda: g.perelman_f(rough),
+        lambda: g.perelman_w(rough, 1.0),
+        lambda: solve(coarse, (0, 1e-6)),
+    ):
+        with pytest.warns(UserWarning, match="resolve") as caught:
+            call()
         assert [w.filename for w in caught] == [__file__]
