@@ -167,12 +167,15 @@ def check_training_stability(
     kept = {k: _copy(v) for k, v in model.state_dict().items()}
     others = [(s, _copy_tree(s.state_dict())) for s in state]
     chosen = select or (lambda name, p: len(p.shape) >= 2)
-    advice = "give select=lambda name, parameter: ... that is true for the latent weights"
+    advice = "make it answer for every name and parameter of the model"
     names = [
         name for name, p in model.named_parameters() if answer(chosen, "select", advice, name, p)
     ]
     if not names:
-        raise InvalidArgumentError(f"no parameter is selected; {advice}")
+        raise InvalidArgumentError(
+            "no parameter is selected; give select=lambda name, parameter: ... that is true for "
+            "the latent weights"
+        )
     _require_taus(tau, names)
     for name in names:
         if not np.all(np.isfinite(np.asarray(to_numpy(kept[name])))):

@@ -57,12 +57,10 @@ def test_no_rate_is_fitted_to_the_error_of_the_steps() -> None:
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_no_sphere_is_unstable_in_a_hundred_draws(seed: int) -> None:
     # On 24 points the slowest mode decays at 3.92 in place of 4.04: a hundredth less is allowed.
-    for expect, points in (("converges", 24), ("decays", 48)):
-        kit.check_stability(
-            round_sphere(points), kit.RotationalEvolution(),
-            kit.rotational_spheres(0.1, points=points), until=1.0, expect=expect, draws=100,
-            seed=seed,
-        )  # fmt: skip
+    kit.check_stability(
+        round_sphere(48), kit.RotationalEvolution(), kit.rotational_spheres(0.1, points=48),
+        until=1.0, expect="decays", draws=100, seed=seed,
+    )  # fmt: skip
 
 
 def test_distances_of_spheres_do_not_see_coordinates() -> None:

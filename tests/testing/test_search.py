@@ -42,7 +42,7 @@ def test_a_start_whose_closeness_rises_is_found() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 2])  # 1: the test above
 def test_that_start_is_found_from_any_seed(seed: int) -> None:
     starts = kit.perturbations(FLAT, 0.2, "epsilon", kinds=["diagonal"], fixed_size=True)
     assert kit.find_counterexample(rises, starts, max_examples=60, local=300, seed=seed)
@@ -111,7 +111,7 @@ def test_nothing_is_found_in_a_held_box(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("seed", [0, 2])  # 1: the program of the page, see test_pages
 def test_a_rising_start_is_found_among_all_kinds(seed: int) -> None:
     """Within two minutes on two cores: less than a minute of one (not asserted).
 
