@@ -81,6 +81,9 @@ def test_a_number_that_is_none_decides_nothing_wherever_it_stands(several):
     found = [Measurement.near("s", several, 2.0, 1.0, "r")]
     if isinstance(several, list):
         found.append(Measurement.all_near("s", several, 2.0, 1.0, "r"))
+    # as where the error is a maximum: max(0.0, nan) is 0.0
+    found.append(Measurement("s", several, 2.0, 0.0, 1.0, "r"))
+    found.append(Measurement("s", 2.0, 2.0, 9.0, 1.0, "r", samples=[2.0, math.nan]))
     assert not any(m.true or m.false for m in found)
 
 

@@ -97,13 +97,18 @@ class Measurement:
     @property
     def true(self) -> bool:
         """Whether the statement is confirmed: even at the far end of the uncertainty."""
-        return self.error + self.uncertainty <= self.tolerance
+        return self._known and self.error + self.uncertainty <= self.tolerance
 
     @property
     def false(self) -> bool:
         """Whether the statement is refuted: even at the near end of the uncertainty."""
         # An error that is not a number refutes nothing and confirms nothing.
-        return self.error - self.uncertainty > self.tolerance
+        return self._known and self.error - self.uncertainty > self.tolerance
+
+    @property
+    def _known(self) -> bool:
+        """Whether all numbers are numbers: the error may be a maximum, which passes over NaN."""
+        return not any(v != v for v in (*_floats(self.samples), *_floats(self.measured)))
 
     @property
     def constant(self) -> bool:
