@@ -23,7 +23,7 @@ from .perturbed import perturbation_recipe
 from .recipes import Recipe, rebuilt
 from .searching import as_state, require_background
 from .sizes import Norm, require_bound
-from .stability import Expectation, experiment, points_of
+from .stability import Expectation, Experiment, experiment, points_of
 
 
 @dataclass(frozen=True)
@@ -215,12 +215,7 @@ def stability_radius(
         if finer is None:
             break
         grids.append(finer)
-        tried = attempt(worst, min(2 * first.met, largest))
-        ends = (tried.met, _Attempt(False, math.inf))
-        if tried.failed:
-            ends = _bisected(partial(attempt, worst), tried, rtol)
-        shape = points_of(finer.background)
-        by_grid.append(GridBracket(shape, ends[0], ends[1].met, ends[1].ended))
+        by_grid.append(_bracket(partial(attempt, worst), finer, min(2 * first.met, largest), rtol))
     return RadiusReport(
         low,
         first.met,
@@ -241,6 +236,17 @@ class _Attempt:
     met: float
     reason: str = ""
     ended: float = math.inf
+
+
+def _bracket(
+    attempt: Callable[[float], _Attempt], test: Experiment, largest: float, rtol: float
+) -> GridBracket:
+    """The bracket of a direction on the grid of an experiment, from the largest size down."""
+    tried = attempt(largest)
+    low, fails = tried.met, _Attempt(False, math.inf)
+    if tried.failed:
+        low, fails = _bisected(attempt, tried, rtol)
+    return GridBracket(points_of(test.background), low, fails.met, fails.ended)
 
 
 def _bisected(

@@ -149,11 +149,7 @@ def check_training_stability(
         if not (callable(function) or function is select is None):
             raise DTypeError(f"{name} = {shown(function)}; give a function")
     state = list(state) if not hasattr(state, "state_dict") else [state]
-    for name, value in (("model", model), *((f"state[{k}]", s) for k, s in enumerate(state))):
-        members = {"state_dict": None, "load_state_dict": None}
-        if value is model:
-            members["named_parameters"] = None
-        require_members(value, name, members, "an object such as a torch module", _MINIMAL)
+    _require_states(model, state)
     scales, loss_scales = numbers(scales, "scales"), numbers(loss_scales, "loss_scales")
     for name, values in (("scales", scales), ("loss_scales", loss_scales)):
         if not values:
@@ -166,23 +162,8 @@ def check_training_stability(
         raise DTypeError(f"limits = {shown(limits)}; give TrainingLimits(...)")
     kept = {k: _copy(v) for k, v in model.state_dict().items()}
     others = [(s, _copy_tree(s.state_dict())) for s in state]
-    chosen = select or (lambda name, p: len(p.shape) >= 2)
-    advice = "make it answer for every name and parameter of the model"
-    names = [
-        name for name, p in model.named_parameters() if answer(chosen, "select", advice, name, p)
-    ]
-    if not names:
-        raise InvalidArgumentError(
-            "no parameter is selected; give select=lambda name, parameter: ... that is true for "
-            "the latent weights"
-        )
+    names = _latent_layers(model, kept, select)
     _require_taus(tau, names)
-    for name in names:
-        if not np.all(np.isfinite(np.asarray(to_numpy(kept[name])))):
-            raise InvalidArgumentError(
-                f"the weights of layer {name!r} are not finite before the first step; begin with "
-                "finite weights"
-            )
     watch = _Watch(bounds, tau, target, names)
     try:
         for draw in _draws(draws, scales, loss_scales, weights, seed):
@@ -193,16 +174,7 @@ def check_training_stability(
             rng = np.random.default_rng(draw.batch_seed)
             extra = () if tuple(loss_scales) == (1.0,) else (draw.loss_scale,)
             for k in range(steps):
-                try:
-                    loss = step(model, rng, *extra)
-                except Exception as error:
-                    if is_rejection(error):
-                        raise
-                    raise CheckFailedError(
-                        f"the training breaks off in step {k + 1} with {told(error)} ({draw}); "
-                        f"step takes (model, rng{', loss_scale' if extra else ''})",
-                        None,
-                    ) from error
+                loss = _stepped(step, k, draw, model, rng, *extra)
                 if not watch.after(model, draw, k, loss):
                     break
     except BaseException:
@@ -212,6 +184,64 @@ def check_training_stability(
         raise
     _put_back(model, kept, others)
     return watch.report()
+
+
+def _require_states(model: Any, state: Sequence[Any]) -> None:
+    """Raise DTypeError if the model or an object beside it lacks a method."""
+    for name, value in (("model", model), *((f"state[{k}]", s) for k, s in enumerate(state))):
+        members = {"state_dict": None, "load_state_dict": None}
+        if value is model:
+            members["named_parameters"] = None
+        require_members(value, name, members, "an object such as a torch module", _MINIMAL)
+
+
+def _latent_layers(
+    model: Any, kept: Mapping[str, Any], select: Callable[[str, Any], bool] | None
+) -> list[str]:
+    """The names of the latent weights, all of which are finite in the kept state.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If there are none, one is not finite, or ``select`` breaks off.
+    """
+    chosen = select or (lambda name, p: len(p.shape) >= 2)
+    advice = "make it answer for every name and parameter of the model"
+    names = [
+        name for name, p in model.named_parameters() if answer(chosen, "select", advice, name, p)
+    ]
+    if not names:
+        raise InvalidArgumentError(
+            "no parameter is selected; give select=lambda name, parameter: ... that is true for "
+            "the latent weights"
+        )
+    for name in names:
+        if not np.all(np.isfinite(np.asarray(to_numpy(kept[name])))):
+            raise InvalidArgumentError(
+                f"the weights of layer {name!r} are not finite before the first step; begin with "
+                "finite weights"
+            )
+    return names
+
+
+def _stepped(step: Callable[..., Any], k: int, draw: Draw, *given: Any) -> Any:
+    """The result of one step of the training.
+
+    Raises
+    ------
+    CheckFailedError
+        If it breaks off; the message has the step and the draw.
+    """
+    try:
+        return step(*given)
+    except Exception as error:
+        if is_rejection(error):
+            raise
+        raise CheckFailedError(
+            f"the training breaks off in step {k + 1} with {told(error)} ({draw}); "
+            f"step takes (model, rng{', loss_scale' if len(given) > 2 else ''})",
+            None,
+        ) from error
 
 
 def _put_back(model: Any, kept: Any, others: Sequence[tuple[Any, Any]]) -> None:
