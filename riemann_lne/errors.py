@@ -81,7 +81,7 @@ class UnknownNameError(RiemannLNEError, ValueError):
         names = sorted(known)
         close = difflib.get_close_matches(str(name), names, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        super().__init__(f"unknown {kind} {name!r}; known: {', '.join(names)}.{hint}")
+        super().__init__(f"unknown {kind} {name!r}; known: {', '.join(names) or 'none'}.{hint}")
 
 
 class StorageError(RiemannLNEError, OSError):

@@ -203,6 +203,13 @@ def quantized_networks(
 
     @st.composite
     def build(draw: DrawFn) -> SmallNetwork:
+        """One network: its arguments drawn, the simplest of each first.
+
+        Parameters
+        ----------
+        draw : callable
+            Given by Hypothesis: draws a value from a strategy.
+        """
         estimator = draw(st.sampled_from(names))
         scale = draw(st.sampled_from(_SCALES))  # always drawn: fewer draws count as simpler
         hidden = draw(st.lists(st.integers(2, 8), max_size=2))

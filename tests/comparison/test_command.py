@@ -2,10 +2,12 @@
 
 import argparse
 import json
+import re
 
 import pytest
 
 from riemann_lne.errors import InvalidArgumentError, StorageError, UnknownNameError
+from riemann_lne_torch import available_estimators
 from riemann_lne_validation.commands import compare
 from riemann_lne_validation.comparison.command import _arms_work, comparison_of, parse_set
 from riemann_lne_validation.comparison.config import load_config
@@ -161,6 +163,13 @@ def test_the_list_of_methods(capsys):
     out = capsys.readouterr().out
     assert "rf-dnn" in out
     assert "alpha=0.001" in out
+    # a name that fixes an option of an estimator's class
+    assert "trusts only weights near their level. Here with hadamard=128." in out
+    methods = re.findall(r"^  (\S+)$", out.partition("data sets and tasks")[0], re.MULTILINE)
+    assert sorted(methods) == sorted(available_methods())
+    # a registered estimator is left out only where the corrector gives the same gradients
+    left_out = set(available_estimators()) - set(methods)
+    assert left_out == {"standardized", *(n for n in left_out if n.startswith("lne"))}
 
 
 def test_a_place_that_cannot_be_written_is_an_error_at_once(tmp_path):

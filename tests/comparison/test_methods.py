@@ -80,6 +80,8 @@ def test_an_unknown_option_lists_those_there_are():
     with pytest.raises(UnknownNameError):  # what the name fixes is no option
         get_method("lne-weak", {"inverse": "exact"})
     assert "inverse" not in options_of("lne-weak")
+    with pytest.raises(UnknownNameError, match=r"'foo'; known: none\."):
+        get_method("ste", {"foo": 1})
 
 
 @pytest.mark.parametrize("name", sorted(available_methods()))

@@ -217,12 +217,15 @@ def test_a_record_is_read_without_the_file(tmp_path):
 def test_the_template_runs_as_it_stands(tmp_path, capsys):
     path = tmp_path / "new.py"
     assert run("--new-task", path) == 0
+    assert len(path.read_text().splitlines()) < 40
     words = ["--tasks", path, "--methods", "ste", "proxquant", "--seeds", 1, "--epochs", 1]
     assert run(*words, "--jobs", 1, "--out", tmp_path / "runs", "--json", tmp_path / "r.json") == 0
     out = capsys.readouterr().out
     assert "proxquant was skipped: method 'proxquant' makes weights -1 and 1" in out
     assert "Noise floor: not measured" in out
     assert read_summary(tmp_path / "r.json").skipped.keys() == {"proxquant"}
+    assert "Nothing to compare: give another method" in out
+    assert "Paired differences" not in out
     with pytest.raises(InvalidArgumentError, match="there is a file"):
         write_template(path)
     with pytest.raises(InvalidArgumentError, match=r"ends in \.py"):
@@ -316,17 +319,6 @@ class TestContracts:
         with pytest.raises(NotFiniteError, match="loss of the first two training items is"):
             check_problem(default_arm("ste", "regression"), None)
 
-    def test_a_loss_that_becomes_nan_ends_the_run_and_is_told(self, tmp_path, capsys):
-        later = SHORT.replace(
-            "loss=torch.nn.functional.mse_loss",
-            "loss=lambda a, b: (a - b).square().mean() / (len(a) < 20)",
-        )
-        path = write(tmp_path, later)
-        words = ["--tasks", path, "--methods", "ste", "--seeds", 1, "--jobs", 1]
-        assert run(*words, "--out", tmp_path / "runs") == 0
-        out = capsys.readouterr()
-        assert "1 (1 diverged)" in out.out
-
     @pytest.mark.parametrize(("label", "item"), [(3, 5), (-1, 0)])
     def test_labels_out_of_range(self, tmp_path, label, item):
         wrong = IMAGES.replace("return x, y, None", f"y[{item}] = {label}; return x, y, None")
@@ -349,8 +341,73 @@ class TestContracts:
     def test_nothing_to_quantise(self, tmp_path):
         bare = SHORT.replace("torch.nn.Linear(6, 16), ", "").replace("BatchNorm1d(16)", "Tanh()")
         load_task_files([write(tmp_path, bare.replace("Linear(16, 1)", "Linear(6, 1)"))])
-        with pytest.raises(InvalidArgumentError, match="leaves no layer to quantise: Sequential"):
+        with pytest.raises(InvalidArgumentError, match=r"no layer to quantise: Sequential has '2'"):
             applicable([default_arm("ste", "regression")])
+        none = SHORT.replace("torch.nn.Linear", "torch.nn.Bilinear").replace("(6, 16)", "(6, 6, 9)")
+        none = none.replace("Bilinear(16, 1)", "Bilinear(16, 1, 1)")
+        load_task_files([write(tmp_path, none)])
+        with pytest.raises(InvalidArgumentError, match=r"'regression' has nothing to quantise"):
+            applicable([default_arm("ste", "regression")])
+
+    @pytest.mark.parametrize(
+        ("given", "right"),
+        [
+            ("first", False),
+            ("torch.nn.Sequential(first[0], *made()[1:])", False),
+            ("copy.deepcopy(first)", True),
+        ],
+    )
+    def test_a_network_that_is_not_made_anew(self, tmp_path, given, right):
+        """Whole or in part; a copy of a network is a new one."""
+        functions = f"""\
+    def model():
+        return {given}
+
+    def data("""
+        text = SHORT.replace("def model():", "import copy\n\n    def made():")
+        text = text.replace("    def data(", "    first = made()\n\n" + functions)
+        load_task_files([write(tmp_path, text)])
+        arms = [default_arm(m, "regression") for m in ("ste", "lne-exact")]
+        if right:
+            assert len(applicable(arms)[0]) == 2
+            return
+        with pytest.raises(ContractError, match=r"member 'model' must make the network anew"):
+            applicable(arms)
+
+    def test_a_network_of_a_user_that_is_not_made_anew(self, tmp_path):
+        once = IMAGES.replace("def build(", "@functools.lru_cache\n    def build(")
+        load_task_files([write(tmp_path, once.replace("import math", "import functools"))])
+        with pytest.raises(ContractError, match=r"member 'build' must make the network anew"):
+            applicable([default_arm(m, "bands") for m in ("ste", "lne-exact")])
+
+    def test_a_loss_that_is_a_module(self, tmp_path):
+        assert callable(Task(**GOOD_TASK, loss=torch.nn.CrossEntropyLoss()).loss)
+        with pytest.raises(ContractError, match=r"member 'loss' has parameters of its own"):
+            Task(**GOOD_TASK, loss=torch.nn.Bilinear(3, 3, 1))
+        with pytest.raises(ContractError, match=r"member 'loss' must take 2 arguments"):
+            Task(**GOOD_TASK, loss=torch.nn.ReLU())
+
+    def test_nan_among_the_data_is_told_before_anything_runs(self, tmp_path):
+        path = write(tmp_path, SHORT.replace("return {", "x[207] = torch.nan; return {"))
+        load_task_files([path])
+        with pytest.raises(NotFiniteError, match=r"1 of 100 inputs of 'test' hold NaN, item 7"):
+            check_problem(default_arm("ste", "regression"), None)
+        wrong = IMAGES.replace(
+            "return x, y, None", 'x = x.astype("float32"); x[9] = numpy.inf; return x, y, None'
+        )
+        load_task_files([write(tmp_path, wrong)])
+        with pytest.raises(NotFiniteError, match=r"1 of 240 hold NaN or infinite .* sample 9"):
+            check_problem(default_arm("ste", "bands"), None)
+
+    def test_a_loss_that_is_nan_at_every_step_ends_every_run(self, tmp_path, capsys):
+        """Also that of a corrector, which refuses such weights: no run breaks off."""
+        text = SHORT.replace(
+            "loss=torch.nn.functional.mse_loss",
+            "loss=lambda a, b: (a - b).square().mean() / (len(a) < 20)",
+        )
+        words = ["--tasks", write(tmp_path, text), "--methods", "ste", "lne-exact", "--seeds", 1]
+        assert run(*words, "--jobs", 1, "--out", tmp_path / "runs") == 0
+        assert capsys.readouterr().out.count("1 (1 diverged)") == 2
 
 
 class TestFiles:

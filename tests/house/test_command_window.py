@@ -54,6 +54,13 @@ def test_every_help_ends_with_examples_that_parse():
             assert command == name or not name
 
 
+def test_every_option_says_what_it_is():
+    for name, parser in parsers().items():
+        options = [a for a in parser._actions if a.option_strings]
+        silent = [a.dest for a in options if not (a.help or "").strip()]
+        assert not silent, f"the help of {name or 'riemann-lne'} says nothing about {silent}"
+
+
 def test_the_commands_come_in_the_order_of_the_readme():
     text = (ROOT / "README.md").read_text("utf-8")
     places = [re.search(rf"(?:riemann-lne|make) {c}\b", text).start() for c in COMMANDS]

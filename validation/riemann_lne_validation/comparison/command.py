@@ -41,13 +41,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="data set or task; default: the one of --tasks, else digits",
     )
-    what.add_argument("--data", type=Path, metavar="DIR", help="folder with the files of CIFAR")
+    what.add_argument(
+        "--data",
+        type=Path,
+        metavar="PATH",
+        help="folder with the files of CIFAR, text for characters, or what a task of yours reads",
+    )
     what.add_argument(
         "--model",
         action=Names,
         names=_networks,
         metavar="NAME",
-        help="default: mlp for digits, else resnet20",
+        help="network; default: that of the data set (mlp, cnn1d, resnet20)",
     )
     what.add_argument(
         "--methods",
@@ -55,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action=Names,
         names=_methods,
         metavar="NAME",
-        help="default: all; see --list",
+        help="methods to compare; default: all; see --list",
     )
     what.add_argument(
         "--tasks",
@@ -70,21 +75,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--reference", metavar="LABEL", help="compare with this arm (default: ste)")
     what.add_argument("--seeds", type=int, metavar="N", help="paired seeds (default 5)")
-    what.add_argument("--epochs", type=int, metavar="N")
-    what.add_argument("--optimizer", choices=OPTIMIZERS, help="sgd (default) or adam")
-    what.add_argument("--learning-rate", type=float, metavar="X", help="0.1 for sgd, 0.01 for adam")
-    what.add_argument("--weight-decay", type=float, metavar="X")
-    what.add_argument("--batch-size", type=int, metavar="N")
-    what.add_argument("--weight-bits", type=int, metavar="K", help="1 by default")
-    what.add_argument("--activation-bits", type=int, metavar="K", help="floats by default")
+    own = "default: that of the data set or task"
+    what.add_argument("--epochs", type=int, metavar="N", help=f"passes through the data; {own}")
+    what.add_argument("--optimizer", choices=OPTIMIZERS, help="default: sgd, or that of the task")
+    what.add_argument(
+        "--learning-rate",
+        type=float,
+        metavar="X",
+        help="of the first epoch, from where half a cosine leads to 0; default: that of the task, "
+        "else 0.1 for sgd, 0.01 for adam",
+    )
+    what.add_argument(
+        "--weight-decay", type=float, metavar="X", help="of the optimiser; default: 0"
+    )
+    what.add_argument("--batch-size", type=int, metavar="N", help=f"items in a step; {own}")
+    what.add_argument(
+        "--weight-bits", type=int, metavar="K", help="of quantised weights; default: 1"
+    )
+    what.add_argument(
+        "--activation-bits",
+        type=int,
+        metavar="K",
+        help="of the inputs of quantised layers; default: none, they stay floats",
+    )
     what.add_argument(
         "--activation-range",
         choices=ACTIVATION_RANGES,
-        help="of activations: batch (default), ...; up to 3 bits take learned",
+        help="range of these inputs: the largest value of a batch (default), its running mean, or "
+        "a trained one, to be taken up to 3 bits",
     )
-    what.add_argument("--subset", type=int, metavar="N", help="a fixed part of the training images")
-    what.add_argument("--split", choices=SPLITS, help="images of the accuracy (default: test)")
-    what.add_argument("--start", choices=STARTS)
+    what.add_argument("--subset", type=int, metavar="N", help="a fixed part of the training items")
+    what.add_argument(
+        "--split", choices=SPLITS, help="items on which the metric is taken (default: test)"
+    )
+    what.add_argument(
+        "--start",
+        choices=STARTS,
+        help="first weights: scratch (default), or those of a full-precision training",
+    )
     what.add_argument(
         "--set",
         action="append",
@@ -135,7 +163,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command line; returns the exit status."""
     if arguments.new_task is not None:
         path = write_template(arguments.new_task)
-        print(f"{path} is written; try: riemann-lne compare --tasks {path} --methods ste last-bit")
+        trial = f"riemann-lne compare --tasks {path} --methods ste lne-exact last-bit"
+        print(f"{path} is written; try: {trial}")
         return 0
     require_torch()
     registered = load_task_files(arguments.tasks)

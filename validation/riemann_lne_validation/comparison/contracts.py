@@ -71,14 +71,19 @@ def _check_text(kind: str, owner: object, member: str, value: object) -> None:
 
 
 def _check_call(
-    kind: str, owner: object, member: str, value: object, names: tuple[str, ...]
+    kind: str, owner: object, member: str, value: Any, names: tuple[str, ...]
 ) -> None:
     """Refuse what cannot be called with that many arguments."""
     if not callable(value):
         raise ContractError(kind, owner, member, f"must be a function, got {value!r:.100}")
     if hasattr(value, "named_parameters") and not isinstance(value, type):
-        problem = "must be a function that makes the network anew for each run, not a network"
-        raise ContractError(kind, owner, member, problem)
+        if member not in ("loss", "of"):
+            problem = "must be a function that makes the network anew for each run, not a network"
+            raise ContractError(kind, owner, member, problem)
+        if any(True for _ in value.parameters()):
+            problem = "has parameters of its own, which no run would train: give one without"
+            raise ContractError(kind, owner, member, problem)
+        value = value.forward  # of a module such as CrossEntropyLoss()
     try:
         signature = inspect.signature(value)
     except (TypeError, ValueError):

@@ -15,6 +15,7 @@ from torch import Tensor
 from riemann_lne.errors import (
     InvalidArgumentError,
     MissingDependencyError,
+    NotFiniteError,
     ShapeError,
     StorageError,
 )
@@ -299,6 +300,13 @@ def _check_samples(entry: Dataset, part: str, x: np.ndarray, y: Any) -> None:
             f"{where}there are {len(x)} samples, and labels of shape {y.shape} and type {y.dtype}; "
             "give one whole number a sample"
         )
+    if np.issubdtype(x.dtype, np.floating):
+        broken = np.flatnonzero(~np.isfinite(x).reshape(len(x), -1).all(1))
+        if len(broken):
+            raise NotFiniteError(
+                f"{where}{len(broken)} of {len(x)} hold NaN or infinite values, sample {broken[0]} "
+                "first; leave these samples out of what 'read' returns, or fill the gaps"
+            )
     wrong = np.flatnonzero((y < 0) | (y >= entry.classes))
     if len(wrong):
         raise InvalidArgumentError(

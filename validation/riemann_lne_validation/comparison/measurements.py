@@ -17,7 +17,7 @@ from torch.utils.flop_counter import flop_registry
 from riemann_lne.errors import InvalidArgumentError
 
 from .methods import Context, DoesNotApplyError, Method, get_method
-from .models import build_model, chosen_layers, is_hosted, quantize_model
+from .models import build_model, chosen_layers, is_hosted, is_weighted, quantize_model
 from .problems import problem_of
 from .protocol import Arm
 
@@ -52,11 +52,7 @@ def prepare(
         )
     latents = chosen_layers(model, arm)
     if not latents:
-        raise InvalidArgumentError(
-            f"arm {arm.label!r} leaves no layer to quantise: {type(model).__name__} has no "
-            "convolution or linear layer beside those that quantize_first and quantize_last leave "
-            "out; set one of them"
-        )
+        raise InvalidArgumentError(_nothing_to_quantise(arm, model))
     if arm.angle_reference == "flip" and not (arm.model == "mlp" and arm.weight_bits == 1):
         raise InvalidArgumentError(
             f"arm {arm.label!r}: angle_reference 'flip' takes one forward pass for every weight "
@@ -77,6 +73,21 @@ def prepare(
     )
     method.begin(context)
     return context
+
+
+def _nothing_to_quantise(arm: Arm, model: nn.Module) -> str:
+    """Why no layer is left, in words."""
+    known = [repr(name) for name, m in model.named_modules() if is_weighted(m)]
+    if not known:
+        return (
+            f"{arm.dataset!r} has nothing to quantise: its network ({type(model).__name__}) has no "
+            "convolution and no linear layer; give it one, or compare on another task"
+        )
+    return (
+        f"arm {arm.label!r} leaves no layer to quantise: {type(model).__name__} has "
+        f"{', '.join(known)} for that, first and last layer, which quantize_first and "
+        "quantize_last leave out; set one of the two to true"
+    )
 
 
 def _optimizer(arm: Arm, model: nn.Module) -> torch.optim.Optimizer:

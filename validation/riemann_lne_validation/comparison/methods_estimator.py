@@ -73,7 +73,7 @@ def summaries(users: Iterable[str], taken: Mapping[str, str]) -> dict[str, str]:
     """
     users = set(users)
     return {
-        name: first_line(registry.factories()[name])
+        name: _summary(name)
         for name in names()
         if name not in taken and (name in users or _is_ours(name))
     }
@@ -127,8 +127,19 @@ def _takes_weights_as_they_are(name: str) -> bool:
 
 def _is_ours(name: str) -> bool:
     factory: Any = registry.factories()[name]
-    module = getattr(factory, "__module__", None) or getattr(factory.func, "__module__", "")
-    return str(module).startswith("riemann_lne_torch")
+    return str(getattr(_definition(factory), "__module__", "")).startswith("riemann_lne_torch")
+
+
+def _definition(factory: Any) -> Any:
+    """The class or function itself, of a `functools.partial` too."""
+    return getattr(factory, "func", factory)
+
+
+def _summary(name: str) -> str:
+    """First line of the definition's docstring, and what the name fixes."""
+    factory: Any = registry.factories()[name]
+    fixed = ", ".join(f"{k}={v!r}" for k, v in getattr(factory, "keywords", {}).items())
+    return first_line(_definition(factory)) + (f" Here with {fixed}." if fixed else "")
 
 
 def _corrects(name: str) -> bool:

@@ -16,7 +16,14 @@ from ..lab.networks import edge_layers
 from .problems import problem_of
 from .protocol import Arm
 
-__all__ = ["build_model", "chosen_layers", "hash_tensors", "is_hosted", "quantize_model"]
+__all__ = [
+    "build_model",
+    "chosen_layers",
+    "hash_tensors",
+    "is_hosted",
+    "is_weighted",
+    "quantize_model",
+]
 
 _WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
@@ -36,6 +43,11 @@ def is_hosted(model: nn.Module) -> bool:
     return any(is_quantized(m) and weight_quantizer(m) is None for m in model.modules())
 
 
+def is_weighted(module: nn.Module) -> bool:
+    """Whether an arm may make the weight of a layer discrete."""
+    return isinstance(module, _WEIGHTED)
+
+
 def chosen_layers(model: nn.Module, arm: Arm) -> dict[str, nn.Parameter]:
     """Name and weight of every layer that the arm makes discrete, in a model not yet quantised.
 
@@ -43,7 +55,7 @@ def chosen_layers(model: nn.Module, arm: Arm) -> dict[str, nn.Parameter]:
     """
     if is_hosted(model):
         return {w.name: w.parameter for w in find_weights(model)}  # type: ignore[misc]
-    if not any(isinstance(m, _WEIGHTED) for m in model.modules()):
+    if not any(is_weighted(m) for m in model.modules()):
         return {}
     first, last = edge_layers(model)
     left_out = {first} if not arm.quantize_first else set()
@@ -51,7 +63,7 @@ def chosen_layers(model: nn.Module, arm: Arm) -> dict[str, nn.Parameter]:
     return {
         name: model.get_parameter(f"{name}.weight")
         for name, module in model.named_modules()
-        if isinstance(module, _WEIGHTED) and name not in left_out
+        if is_weighted(module) and name not in left_out
     }
 
 
@@ -67,7 +79,7 @@ def quantize_model(
         return model
     chosen = chosen_layers(model, arm)
     first, _ = edge_layers(model)
-    everything = [name for name, m in model.named_modules() if isinstance(m, _WEIGHTED)]
+    everything = [name for name, m in model.named_modules() if is_weighted(m)]
     settings: dict[str, Any] = {"weight_scale": scale}
     if estimator is not None:
         settings["estimator"] = estimator

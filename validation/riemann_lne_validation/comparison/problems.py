@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import torch
@@ -24,6 +25,8 @@ __all__ = ["DatasetProblem", "Problem", "TaskProblem", "check_problem", "problem
 _SUBSET_SEED = 20230208
 _PARTS = ("train", "validation", "test")
 _WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+# Layers with parameters that builders have given, while they live.
+_GIVEN: WeakSet[nn.Module] = WeakSet()
 
 
 class Problem:
@@ -81,6 +84,7 @@ class DatasetProblem(Problem):
             torch.manual_seed(seed)
             model = network.build(self.shape, self.dataset.classes, arm.width, arm.depth)
             _require_module("Network", network.name, "build", model)
+            _require_new("Network", network.name, "build", model)
             for module in model.modules() if network.initialise else ():
                 if isinstance(module, _WEIGHTED):
                     nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -121,6 +125,7 @@ class TaskProblem(Problem):
             torch.manual_seed(seed)
             model = _asked(self.task, "model", self.task.model)
         _require_module("Task", self.task.name, "model", model)
+        _require_new("Task", self.task.name, "model", model)
         return model
 
     def samples(self, seed: int, folder: Path | None) -> Samples:
@@ -188,6 +193,15 @@ def _require_module(kind: str, name: str, member: str, model: object) -> None:
         raise ContractError(kind, name, member, problem)
 
 
+def _require_new(kind: str, name: str, member: str, model: nn.Module) -> None:
+    """Refuse layers that an earlier call gave: a run would go on from the weights of another."""
+    owners = [m for m in model.modules() if any(True for _ in m.parameters(recurse=False))]
+    if any(m in _GIVEN for m in owners):
+        problem = "must make the network anew in every call, but gave layers of an earlier one"
+        raise ContractError(kind, name, member, problem)
+    _GIVEN.update(owners)
+
+
 @lru_cache(maxsize=4)
 def _task_data(task: Task, seed: int, folder: Path | None) -> Mapping[str, tuple[Tensor, Tensor]]:
     with torch.random.fork_rng(devices=[]):
@@ -227,6 +241,14 @@ def _pair(task: Task, part: str, given: Any) -> tuple[Tensor, Tensor]:
             f"{tuple(y.shape)}: both need as many entries, at least 2"
         )
         raise ContractError("Task", task.name, "data", problem)
+    for what, values in (("input", x), ("target", y)):
+        broken = values.isnan().reshape(len(values), -1).any(1)
+        if bool(broken.any()):
+            raise NotFiniteError(
+                f"task {task.name!r}: {int(broken.sum())} of {len(values)} {what}s of {part!r} "
+                f"hold NaN, item {int(broken.nonzero()[0])} first; leave these items out of what "
+                "'data' returns, or fill the gaps"
+            )
     return x.detach(), y.detach()
 
 

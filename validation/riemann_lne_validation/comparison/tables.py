@@ -123,9 +123,14 @@ def print_table(summary: Summary, file: IO[str] | None = None) -> None:
     for label, reason in summary.skipped.items():
         stream.write(f"{printable(label)} was skipped: {printable(reason)}\n")
     stream.write(f"\n{printable(summary.floor_line)}\n")
-    _print(stream, "Paired differences", COMPARISON_COLUMNS, comparison_rows(summary))
-    stream.write(printable(family_line(summary)) + "\n")
-    for line in (changing_line(summary), *(s.line for s in summary.same)):
+    rows = comparison_rows(summary)
+    lines = [s.line for s in summary.same]
+    if rows:
+        _print(stream, "Paired differences", COMPARISON_COLUMNS, rows)
+        lines = [family_line(summary), changing_line(summary), *lines]
+    else:
+        lines.insert(0, "Nothing to compare: give another method beside the reference.")
+    for line in lines:
         stream.write(f"{printable(line)}\n")
     for sentence in summary.sentences:
         stream.write(f"\n{printable(sentence)}")

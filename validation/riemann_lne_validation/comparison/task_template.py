@@ -34,30 +34,19 @@ def data(seed):
     angle = (torch.pi / 4 * y)[:, None, None]
     bars = torch.exp(-8 * (row * torch.cos(angle) + column * torch.sin(angle)) ** 2)
     x = bars[:, None] + 1.5 * torch.randn(900, 1, 28, 28, generator=generator)
-    return {{
-        "train": (x[:500], y[:500]),
-        "validation": (x[500:600], y[500:600]),
-        "test": (x[600:], y[600:]),
-    }}
+    parts = {{"train": slice(0, 500), "validation": slice(500, 600), "test": slice(600, 900)}}
+    return {{part: (x[items], y[items]) for part, items in parts.items()}}
 
 
-register_task(
-    Task(
-        name="bars",
-        model=model,
-        data=data,
-        loss=nn.functional.cross_entropy,
-        metric="accuracy",  # or Metric(name, of=function, better="lower", unit="bits", factor=1.0)
-        defaults={{
-            "epochs": 4,
-            "batch_size": 50,
-            "learning_rate": 0.05,
-            "weight_bits": 2,
-            "weight_scale": "mean-channel",
-            "quantize_last": False,  # the last layer stays float
-        }},
-    )
-)
+register_task(Task(
+    name="bars", model=model, data=data,
+    loss=nn.functional.cross_entropy,
+    metric="accuracy",  # or Metric(name, of=function, better="lower", unit="bits", factor=1.0)
+    defaults={{
+        "epochs": 4, "batch_size": 50, "learning_rate": 0.05, "weight_bits": 2,
+        "weight_scale": "mean-channel", "quantize_last": False,  # the last layer stays float
+    }},
+))
 '''
 """Text of the template; ``{name}`` is the name of the file."""
 

@@ -23,6 +23,7 @@ from .contracts import Task
 from .datasets import Samples
 from .image_hits import ImageHits
 from .measurements import (
+    PlainSteps,
     flip_gradient,
     float_gradient,
     kept_buffers,
@@ -289,8 +290,9 @@ class Run:
 
     def record(self, environment: Mapping[str, Any]) -> RunRecord:
         """The record of the run so far."""
-        cost = plain_steps(self.arm)
         epochs = len(self.rows)
+        # no epoch, no cost; where the loss is NaN from the start the steps could not be counted
+        cost = plain_steps(self.arm) if epochs else PlainSteps(0.0, 0.0)
         total = epochs * cost.step
         if self.arm.reestimate_norms or self.method.reestimates:
             share = min(_REESTIMATION, len(self.images.train)) / len(self.images.train)
