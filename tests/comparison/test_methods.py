@@ -225,6 +225,23 @@ def test_the_average_is_what_it_says(batch):
     assert torch.equal(weights(method), live)
 
 
+def test_the_average_takes_a_learned_range_as_the_first_batch_sets_it(batch):
+    """It was 0 before, which is no value to average with."""
+    settings = {"weight_bits": 2, "activation_bits": 2, "activation_range": "learned"}
+    method = begin("ema", learning_rate=1e-9, **settings)
+    method.step(*batch)
+    ranges = [
+        (float(mean), float(live))
+        for (name, _), mean, live in zip(
+            method.model.named_parameters(), method.average, method.live, strict=True
+        )
+        if name.endswith("range")
+    ]
+    assert len(ranges) > 1
+    for mean, live in ranges:
+        assert mean == pytest.approx(live, rel=1e-5)
+
+
 def test_reestimated_statistics_are_those_of_the_data(images, batch):
     method = begin("ste")
     method.step(*batch)

@@ -142,7 +142,24 @@ class TestNoiseFloor:
         step = torch.nextafter(before, torch.full_like(before, torch.inf))
         changed = after != before
         assert torch.equal(after[changed], step[changed])
-        assert 0.4 < float(changed.double().mean()) < 0.6
+        assert 0.4 < float(changed[before != 0.0].double().mean()) < 0.6
+        assert not bool(changed[before == 0.0].any())
+
+    def test_a_learned_range_of_inputs_begins_with_the_first_batch(self):
+        """As it does beside the arm: moved by a bit it would count as set, and stay next to 0."""
+        settings = {"weight_bits": 2, "activation_bits": 2, "activation_range": "learned"}
+        found = []
+        for name in ("ste", "last-bit"):
+            arm = default_arm(name, "mnist1d", learning_rate=1e-9, **settings)
+            torch.manual_seed(5)
+            method = get_method(name)
+            prepare(arm, model := build_model(arm, 0), 1, method)
+            torch.manual_seed(0)
+            method.step(*problem_of(arm).example())
+            named = model.named_parameters()
+            found.append([float(p.detach()) for n, p in named if n.endswith("range")])
+        assert len(found[0]) > 1
+        assert found[1] == pytest.approx(found[0], rel=1e-5)
 
     def test_with_the_quantiser_of_the_arm_beside_it(self):
         arm = default_arm("last-bit", weight_bits=2, options={"inner": "ternary"})

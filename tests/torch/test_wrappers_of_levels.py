@@ -230,6 +230,19 @@ def test_lookahead_is_the_loop_of_its_paper():
         torch.testing.assert_close(w.detach(), y)
 
 
+def test_lookahead_takes_a_learned_range_as_the_first_batch_sets_it():
+    """It was 0 before: halfway back to that would halve it."""
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2))
+    quantize_(model, QuantConfig(weight_bits=2, activation_bits=2, activation_range="learned"))
+    optimizer = Lookahead(torch.optim.SGD(model.parameters(), lr=0.0), every=2)
+    x = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    for _ in range(4):
+        optimizer.zero_grad()
+        model(x).sum().backward()
+        optimizer.step()
+    assert float(model[0].activation_quantizer.range.detach()) == float(x.abs().max())
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

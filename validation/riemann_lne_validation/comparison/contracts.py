@@ -70,9 +70,7 @@ def _check_text(kind: str, owner: object, member: str, value: object) -> None:
         raise ContractError(kind, owner, member, f"must be a name, got {value!r:.100}")
 
 
-def _check_call(
-    kind: str, owner: object, member: str, value: Any, names: tuple[str, ...]
-) -> None:
+def _check_call(kind: str, owner: object, member: str, value: Any, names: tuple[str, ...]) -> None:
     """Refuse what cannot be called with that many arguments."""
     if not callable(value):
         raise ContractError(kind, owner, member, f"must be a function, got {value!r:.100}")

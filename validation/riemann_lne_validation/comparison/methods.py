@@ -378,7 +378,8 @@ class LongStraightThrough(Method):
 class LastBit(Method):
     """STE from first weights that differ in their last bit: the noise floor of the task.
 
-    Half of all parameters, drawn with the seed, are moved to the next floating-point number.
+    Half of all parameters, drawn with the seed, are moved to the next floating-point number. Zeros
+    stay: a learned range of inputs is 0 until the first batch gives it its value.
     At the end the runs differ by rounding, amplified by training: no comparison on the task
     resolves less. ``inner`` is the estimator of the arm that it is compared with.
     """
@@ -404,7 +405,7 @@ class LastBit(Method):
             for p in context.model.parameters():
                 moved = torch.rand(p.shape, generator=generator).to(p.device) < 0.5
                 away = torch.nextafter(p, torch.full_like(p, float("inf")))
-                p.copy_(torch.where(moved, away, p))
+                p.copy_(torch.where(moved & (p != 0.0), away, p))
 
 
 @register_method("clipped-ste")

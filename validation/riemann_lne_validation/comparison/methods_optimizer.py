@@ -211,6 +211,14 @@ class Average(Method):
         super().begin(context)
         self.live = [p.detach() for p in context.model.parameters()]
         self.average = [p.clone() for p in self.live]
+        self._begun = False
+
+    @torch.no_grad()
+    def correct(self) -> None:
+        """Before the first step: the start again, with ranges of inputs that its batch has set."""
+        if not self._begun:
+            self._begun = True
+            torch._foreach_copy_(self.average, self.live)
 
     @torch.no_grad()
     def after_step(self) -> None:
@@ -238,5 +246,6 @@ class Average(Method):
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take up the averages."""
+        self._begun = True
         for p, value in zip(self.average, state["average"], strict=True):
             p.copy_(value)

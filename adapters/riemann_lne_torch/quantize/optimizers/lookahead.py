@@ -18,7 +18,7 @@ class Lookahead(OptimizerWrapper):
 
     y are the weights of the optimiser, x those of k steps before. A stabiliser for noisy
     gradients; on latent weights it acts before they are rounded. It is linear interpolation, and
-    moves all parameters of the optimiser.
+    moves all parameters of the optimiser. The first x are the weights before the first step.
 
     Parameters
     ----------
@@ -63,6 +63,12 @@ class Lookahead(OptimizerWrapper):
         self.alpha = checks.number(alpha, "alpha", above=0, most=1)
         self.steps = 0
         self._slow = [p.detach().clone() for p in self.targets]
+
+    def _before(self) -> None:
+        if self.steps == 0:
+            # again: the first batch has set the learned ranges of inputs, which were 0
+            for x, y in zip(self._slow, self.targets, strict=True):
+                x.copy_(y)
 
     def _after(self) -> None:
         self.steps += 1
