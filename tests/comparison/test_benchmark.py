@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from riemann_lne_validation.comparison.benchmark import (
     measure_overhead,
     measure_steps,
 )
+from riemann_lne_validation.comparison.methods import available_methods
 
 RECORD = Path(__file__).parents[2] / "docs" / "benchmarks" / "overheads.json"
 
@@ -54,3 +56,9 @@ def test_the_record_keeps_what_was_promised_and_the_page_says_the_rest():
         (line,) = [x for x in text.splitlines() if x.startswith(f"| `{method}` |")]
         assert ("**" in line) == (method in dear)
     assert f"{record['harness']['ratio']:.3f} times" in text
+    # a method that joins later is measured, or the page says that it is not
+    page = (RECORD.parents[1] / "comparison.md").read_text(encoding="utf-8")
+    cost = page.partition("## The cost of a step")[2].partition("```{include}")[0]
+    absent = set(re.findall(r"`([\w-]+)`", cost.partition("Not measured are")[2]))
+    assert absent == set(available_methods()) - set(ratios) - {"ste"}
+    assert record["environment"]["commit"].startswith(re.search(r"commit, (\w+) with", cost)[1])
