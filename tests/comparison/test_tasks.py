@@ -2,10 +2,12 @@
 
 import argparse
 import json
+import random
 import re
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -379,6 +381,43 @@ class TestContracts:
         load_task_files([write(tmp_path, once.replace("import math", "import functools"))])
         with pytest.raises(ContractError, match=r"member 'build' must make the network anew"):
             applicable([default_arm(m, "bands") for m in ("ste", "lne-exact")])
+
+    @pytest.mark.parametrize(
+        ("old", "new", "member"),
+        [
+            ("return torch.nn.Seq", "torch.seed(); return torch.nn.Seq", "model"),
+            ("generator=torch.Generator().manual_seed(seed))", "generator=GENERATOR)", "data"),
+        ],
+    )
+    def test_what_depends_on_more_than_the_seed_pairs_nothing(self, tmp_path, old, new, member):
+        text = SHORT.replace("WEIGHTS =", "GENERATOR = torch.Generator()\n    WEIGHTS =")
+        load_task_files([write(tmp_path, text.replace(old, new))])
+        with pytest.raises(ContractError, match="once more with the same seed") as caught:
+            check_problem(default_arm("ste", "regression"), None)
+        assert f"its member {member!r} gives other" in str(caught.value)
+
+    def test_random_numbers_of_numpy_and_python_depend_on_the_seed(self, tmp_path):
+        """The global ones, in a network and in data; the caller's states stay as they were."""
+        drawn = "x[0] += float(numpy.random.rand()) + random.random(); y ="
+        text = SHORT.replace("import torch\n", "import torch, numpy, random\n").replace(
+            "y =", drawn
+        )
+        text = text.replace("BatchNorm1d(16)", "BatchNorm1d(16, eps=random.random())")
+        load_task_files([write(tmp_path, text)])
+        arm = default_arm("ste", "regression")
+        before = random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+        check_problem(arm, None)
+        assert (random.getstate(), np.random.get_state()[1].tolist()) == before  # noqa: NPY002
+        first, other = (problem_of(arm).build(seed)[1].eps for seed in (0, 1))
+        assert first == problem_of(arm).build(0)[1].eps != other
+
+    def test_a_metric_that_is_nan_ends_the_run_and_is_told(self, tmp_path, capsys):
+        text = SHORT.replace(".square().mean(1)", ".square().mean(1) * torch.nan")
+        words = ["--tasks", write(tmp_path, text)]
+        assert run(*words, "--methods", "ste", "--seeds", 1, "--jobs", 1, "--out", tmp_path) == 0
+        out = capsys.readouterr()
+        assert "the metric 'squared error' of the training items is nan" in out.err
+        assert "1 (1 diverged)" in out.out
 
     def test_a_loss_that_is_a_module(self, tmp_path):
         assert callable(Task(**GOOD_TASK, loss=torch.nn.CrossEntropyLoss()).loss)

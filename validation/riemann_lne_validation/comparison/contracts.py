@@ -337,7 +337,8 @@ class Task:
     name : str
     model : callable () -> nn.Module
         A floating-point network, or one that Brevitas or torchao quantises already. Called with
-        PyTorch's random state seeded, so that its weights depend on the seed alone.
+        the random states of PyTorch, NumPy and Python seeded, so that its weights depend on the
+        seed alone.
     data : callable (seed) or (seed, folder) -> mapping
         ``folder`` is what --data names, or None.
         "train", "validation" and "test": each a pair (inputs, targets) of tensors or arrays with

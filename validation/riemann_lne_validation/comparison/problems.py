@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,10 @@ __all__ = ["DatasetProblem", "Problem", "TaskProblem", "check_problem", "problem
 _SUBSET_SEED = 20230208
 _PARTS = ("train", "validation", "test")
 _WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+_REPEATED = (
+    "when it is called once more with the same seed, and arms would no longer be paired: draw them "
+    "from torch, numpy.random or random, whose states are set before, or from a seeded generator"
+)
 # Layers with parameters that builders have given, while they live.
 _GIVEN: WeakSet[nn.Module] = WeakSet()
 
@@ -80,8 +86,7 @@ class DatasetProblem(Problem):
         """Weights are normal with variance 2/fan-in if the network asks for that."""
         arm, network = self.arm, self.network
         assert arm.width is not None
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with _seeded(seed):
             model = network.build(self.shape, self.dataset.classes, arm.width, arm.depth)
             _require_module("Network", network.name, "build", model)
             _require_new("Network", network.name, "build", model)
@@ -121,8 +126,7 @@ class TaskProblem(Problem):
 
     def build(self, seed: int) -> nn.Module:
         """The task's model, made with the random state of the seed."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with _seeded(seed):
             model = _asked(self.task, "model", self.task.model)
         _require_module("Task", self.task.name, "model", model)
         _require_new("Task", self.task.name, "model", model)
@@ -152,6 +156,15 @@ class TaskProblem(Problem):
         x, y = self._parts(0)["train"]
         return x[: self.arm.batch_size], y[: self.arm.batch_size]
 
+    def require_repeated_data(self) -> None:
+        """Refuse data that differ between two calls with the same seed: no arms are paired."""
+        folder = self._folder if self.task.takes_folder else None
+        again = _task_data.__wrapped__(self.task, 0, folder)
+        for part, pair in self._parts(0).items():
+            if not all(map(torch.equal, pair, again[part])):
+                problem = f"gives other items of {part!r} {_REPEATED}"
+                raise ContractError("Task", self.task.name, "data", problem)
+
     def _parts(self, seed: int) -> Mapping[str, tuple[Tensor, Tensor]]:
         return _task_data(self.task, seed, self._folder if self.task.takes_folder else None)
 
@@ -168,6 +181,22 @@ def problem_of(arm: Arm) -> Problem:
     if isinstance(entry, Task):
         return TaskProblem(arm, entry)
     return DatasetProblem(arm, entry, find_network(arm.model))
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """The global random states of PyTorch, NumPy and Python set by a seed, and put back after."""
+    # the legacy state of NumPy: a user's functions may draw from it
+    numpy_state, state = np.random.get_state(), random.getstate()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            np.random.seed(seed % 2**32)  # noqa: NPY002
+            random.seed(seed)
+            yield
+    finally:
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(state)
 
 
 def _attempted(call: Callable[[], Any], refusal: Callable[[str], Exception]) -> Any:
@@ -204,8 +233,7 @@ def _require_new(kind: str, name: str, member: str, model: nn.Module) -> None:
 
 @lru_cache(maxsize=4)
 def _task_data(task: Task, seed: int, folder: Path | None) -> Mapping[str, tuple[Tensor, Tensor]]:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with _seeded(seed):
         found = _asked(
             task,
             "data",
@@ -267,10 +295,13 @@ def check_problem(arm: Arm, folder: Path | None) -> None:
         finite at the first weights.
     """
     problem = problem_of(arm)
+    _require_repeated(arm, problem)
     kind, name = ("Task", arm.dataset)
     if isinstance(problem, DatasetProblem):
         kind = "Dataset"
     samples = problem.samples(0, folder)
+    if isinstance(problem, TaskProblem):
+        problem.require_repeated_data()
     state = torch.get_rng_state()
     try:
         model = problem.build(0).train()
@@ -301,6 +332,29 @@ def check_problem(arm: Arm, folder: Path | None) -> None:
             raise ContractError(kind, name, "metric", what)
     finally:
         torch.set_rng_state(state)
+
+
+def _require_repeated(arm: Arm, problem: Problem) -> None:
+    """Refuse first weights that differ between two calls with the same seed: no arms are paired."""
+    one, two = (dict(problem.build(0).state_dict()) for _ in range(2))
+    if not _same(one, two):
+        kind, member = (
+            ("Task", "model") if isinstance(problem, TaskProblem) else ("Network", "build")
+        )
+        owner = arm.dataset if kind == "Task" else arm.model
+        raise ContractError(kind, owner, member, f"gives other weights {_REPEATED}")
+
+
+def _same(one: Mapping[str, Any], two: Mapping[str, Any]) -> bool:
+    """Whether the tensors of two state dicts are equal, NaN to NaN."""
+    if one.keys() != two.keys():
+        return False
+    for name, value in one.items():
+        if isinstance(value, Tensor) and not torch.equal(
+            *map(torch.nan_to_num, (value, two[name]))
+        ):
+            return False
+    return True
 
 
 def _tried(kind: str, name: str, member: str, call: Any) -> Any:

@@ -152,6 +152,10 @@ class Run:
             else:
                 self.seconds += trained
                 found = self.hits()
+                if (reason := self._unmeasured(hits, _mean(found))) is not None:
+                    self.diverged = Divergence(number, reason)
+                    self.total_seconds += time.perf_counter() - began
+                    return
                 self.recent = [*self.recent, found][-window(self.epochs) :]
                 flips = (signs(self.context.latents) != before).double().mean()
                 self.rows.append(
@@ -243,6 +247,13 @@ class Run:
                 return f"the weights of layer {name!r} are not finite, or their squares are not"
             if zeros and not bool(p.any()):
                 return f"the weights of layer {name!r} are all zero"
+        return None
+
+    def _unmeasured(self, trained: float, held_out: float) -> str | None:
+        """Why the metric is no number, in words; None if it is one."""
+        for value, items in ((trained, "training"), (held_out, self.arm.split)):
+            if not math.isfinite(value):
+                return f"the metric {self.metric.name!r} of the {items} items is {value}"
         return None
 
     def _note(self, caught: list[warnings.WarningMessage]) -> None:
