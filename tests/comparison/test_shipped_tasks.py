@@ -182,6 +182,18 @@ class TestNoiseFloor:
         assert summary.comparisons == ()
         assert summary.floor_line.startswith("Noise floor: last-bit differs from ste by ")
 
+    def test_a_mean_that_is_no_rounding_is_told(self, fake_run):
+        """The arm differs from its reference in more than the last bit: a fault, not a floor."""
+        ste, bit = default_arm("ste"), default_arm("last-bit")
+        noise = (0.0, 0.01, -0.01, 0.005)
+        for shift, broken in ((0.0, False), (-0.2, True)):
+            runs = [fake_run(ste, s, 0.9) for s in range(4)]
+            runs += [fake_run(bit, s, 0.9 + shift + noise[s]) for s in range(4)]
+            summary = summarise(runs)
+            assert summary.floor.is_broken == broken
+            assert ("this is no noise floor" in summary.floor_line) == broken
+        assert f"the mean difference is {summary.floor.mean:+.2f}" in summary.floor_line
+
     def test_without_the_arm_it_says_so(self, fake_run):
         runs = [fake_run(default_arm("ste"), s, 0.9) for s in range(3)]
         assert summarise(runs).floor is None

@@ -46,6 +46,12 @@ class Floor:
     deviation: float | None
     half_width: float | None
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether the mean is farther from 0 than twice the half-width: by more than chance."""
+        known = self.mean is not None and self.half_width is not None
+        return known and abs(self.mean) > 2.0 * self.half_width > 0.0  # type: ignore[arg-type,operator]
+
     def line(self, measure: Measure) -> str:
         """For a reader."""
         if self.deviation is None:
@@ -60,6 +66,12 @@ class Floor:
         )
         if self.half_width is not None:
             text += f", and by up to {measure.text(self.half_width)} on the mean of {self.seeds}"
+        if self.is_broken:
+            assert self.mean is not None
+            return printable(
+                f"{text}. But the mean difference is {measure.text(self.mean, '+')}: that is no "
+                "rounding, the two arms are trained in different ways, and this is no noise floor."
+            )
         return printable(
             f"{text}. A smaller difference is no more than rounding, amplified by training."
         )
