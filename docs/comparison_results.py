@@ -7,15 +7,23 @@ Nothing is typed in: every number on the page comes from a file in ``docs/result
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from riemann_lne_validation.comparison import report, tables
+from riemann_lne_validation.comparison.paired import HARMS, HELPS, NULL, Paired
 from riemann_lne_validation.comparison.stored import read_summary
 from riemann_lne_validation.comparison.summary import Summary
 
 _MOST_SENTENCES = 10
+BITS = {
+    "mnist1d-1bit": "one bit",
+    "mnist1d-158": "three levels",
+    "mnist1d-2bit": "two bits",
+    "mnist1d-4bit": "four bits",
+}
+"""Studies that ask the same at other numbers of bits, with the heads of their columns."""
 
 
 def write_results(source: Path, target: Path, pages: Path) -> None:
@@ -46,6 +54,53 @@ def shared_runs(summaries: Mapping[str, Summary]) -> list[str]:
             key = (*arm.last_by_seed.items(), *arm.final_by_seed.items(), arm.curve)
             groups.setdefault(key, []).append(f"{arm.label} ({name})")
     return [" = ".join(labels) for labels in groups.values() if len(labels) > 1]
+
+
+def write_bits(source: Path, target: Path) -> None:
+    """Write ``target``: the arms that two and more of the studies `BITS` share, in one table."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    found = {n: read_summary(p) for n in BITS if (p := source / f"{n}.json").exists()}
+    target.write_text(bits_table(found) + "\n", encoding="utf-8")
+
+
+def bits_table(summaries: Mapping[str, Summary]) -> str:
+    """Differences to STE in the studies' metric, by arm and number of bits, as a table."""
+    by_arm: dict[str, dict[str, Paired]] = {}
+    for name, summary in summaries.items():
+        for c in summary.comparisons:
+            if c.reference == "STE":
+                by_arm.setdefault(c.arm, {})[name] = c.last
+    shared = {arm: found for arm, found in by_arm.items() if len(found) > 1}
+    rows = [
+        [f"**{arm}**", *(_bits_cell(found.get(name)) for name in summaries)]
+        for arm, found in sorted(shared.items(), key=lambda item: -_mean_of(item[1].values()))
+    ]
+    seeds = ["seeds", *(str(len(s.arm("STE").seeds)) for s in summaries.values())]
+    ste = ["STE, %", *(f"{s.arm('STE').last.mean:.1f}" for s in summaries.values())]
+    seen = ["seen four times in five", *(_seen(s) for s in summaries.values())]
+    head = ["arm", *(BITS[name] for name in summaries)]
+    lines = [head, ["---"] * len(head), seeds, ste, *rows, seen]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _mean_of(found: Iterable[Paired]) -> float:
+    means = [f.description.mean for f in found if f.description is not None]
+    return sum(means) / len(means)
+
+
+def _bits_cell(found: Paired | None) -> str:
+    if found is None or found.description is None or found.student is None:
+        return ""
+    words = {HELPS: " better", HARMS: " worse"}
+    mean, (low, high) = found.description.mean, (found.student.low, found.student.high)
+    return f"{mean:+.1f} [{low:.1f}, {high:.1f}]{words.get(found.verdict, '')}"
+
+
+def _seen(summary: Summary) -> str:
+    """The largest of the differences that comparisons without a finding would have shown."""
+    sizes = [c.last.detectable for c in summary.comparisons if c.last.verdict == NULL]
+    known = [size for size in sizes if size is not None]
+    return f"{max(known):.1f}" if known else ""
 
 
 def _section(summary: Summary, link: str) -> str:

@@ -206,9 +206,10 @@ def write_claims(app: Any) -> None:
 
 def write_comparisons(app: Any) -> None:
     """The recorded comparisons of estimators, from their JSON files."""
-    from comparison_results import write_results
+    from comparison_results import write_bits, write_results
 
     write_results(HERE / "results", GENERATED / "comparison.md", EXTRA / "comparisons")
+    write_bits(HERE / "results", GENERATED / "comparison-bits.md")
 
 
 def draw_pictures(app: Any) -> None:

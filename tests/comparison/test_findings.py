@@ -33,7 +33,7 @@ RATES, FIXED = "regulariser-n-rates", "regulariser-n-fixed"
 STABLE = "stableqat-2bit"
 OSCILLATION, TUNED, CHARACTERS = "oscillation-2bit", "mnist1d-2bit-tuned", "characters-158"
 # The records that hold the hits of single images.
-TWO_WAY = (RATES, FIXED, "mnist1d-2bit", STABLE, OSCILLATION, TUNED)
+TWO_WAY = (RATES, FIXED, "mnist1d-1bit", "mnist1d-2bit", STABLE, OSCILLATION, TUNED)
 CHANGES = ": **changes with the metric**"
 BN, WD = "STE, batch norm re-estimated", "STE, weight decay tuned"
 EXACT, FREE = "LNE exact by channel, 0.5", "N, |w| held constant"
@@ -493,6 +493,61 @@ def test_three_levels_in_a_character_model():
         assert verdicts(CHARACTERS, arm) == NULLS
     assert any("SEQ, learning_rate" in n for n in summary(CHARACTERS).notes if "edge" in n)
     assert setting(CHARACTERS).epochs == 5  # "for five epochs"
+
+
+BITS = "Other numbers of bits: first looks"
+ONE = "mnist1d-1bit"
+
+
+def bits_pieces():
+    """What the section says before its table, and of one bit."""
+    exact, fisher = (both(ONE, f"LNE, {a}") for a in ("exact", "fisher"))
+    tuned = pair(ONE, "STE, tuned", with_p=(True, True))
+    return [
+        "`mnist1d-1bit`, `mnist1d-158` and `mnist1d-4bit` ask what `mnist1d-2bit` asked",
+        f"(1.58 bits) and four bits: written down before their first test run, with fewer arms and "
+        f"{len(summary(ONE).arm('STE').seeds)} of the same seeds",
+        "95 % interval over seeds",
+        f"QuEST, {pair(ONE, 'QuEST')}, and SEQ, {pair(ONE, 'SEQ')}, are ahead of STE.",
+        f"DoReFa: {marked(ONE, 'DoReFa', with_p=(True, True))}; so does the tuned STE, {tuned}.",
+        f"the stacked sigmoid does harm, {pair(ONE, 'stacked sigmoid')}.",
+        f"exact {interval(exact[0])} and {interval(exact[1])}, with the loss's curvature "
+        f"{interval(fisher[0])} and {interval(fisher[1])}: not told from STE. A gain below "
+        f"{max(exact[0].resolves, fisher[0].resolves):.1f} points would not have been seen.",
+    ]
+
+
+def test_other_numbers_of_bits():
+    assert unchecked(section_of(BITS), bits_pieces()) == ([], [])
+    for arm in ("QuEST", "SEQ"):
+        assert verdicts(ONE, arm) == HELPS
+    assert verdicts(ONE, "stacked sigmoid") == HARMS
+    for arm in ("clipped STE", "ReSTE", "BWN", "RDFS of StableQAT", "LNE, exact", "LNE, fisher"):
+        assert verdicts(ONE, arm) == NULLS
+    assert verdicts(ONE, "EDE") == ("null", "harms")
+    assert comparison(ONE, "STE, tuned").changes("last")
+    assert {c.reference for c in summary(ONE).comparisons} == {"STE"}
+
+
+def test_the_table_of_bits_has_the_numbers_of_its_records(monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    from comparison_results import BITS as STUDIES
+    from comparison_results import bits_table
+
+    found = {
+        name: summary(name) for name in STUDIES if (DOCS / "results" / f"{name}.json").exists()
+    }
+    lines = bits_table(found).splitlines()
+    head, _, *rows = [[cell.strip() for cell in x.split("|")[1:-1]] for x in lines]
+    assert head == ["arm", *(STUDIES[name] for name in found)]
+    table = {row[0].strip("*"): dict(zip(found, row[1:], strict=True)) for row in rows}
+    for name in found:
+        for c in summary(name).comparisons:
+            if c.arm in table and c.reference == "STE":
+                words = {"helps": " better", "harms": " worse", "null": ""}[c.last.verdict]
+                assert table[c.arm][name] == interval(c.last) + words
+    assert table["seeds"] == {n: str(len(summary(n).arm("STE").seeds)) for n in found}
+    assert "LNE, exact" in table
 
 
 def test_the_noise_floors():
