@@ -309,3 +309,11 @@ def test_answers_say_which_way_a_difference_goes(fake_run):
     (worse,) = [line for line in told if line.startswith("STE does worse than up, by ")]
     low, high = map(float, re.search(r"\(([\d.]+) to ([\d.]+)\)", worse).groups())
     assert 0 < low < high
+
+
+def test_labels_with_commas_are_told_apart_in_an_answer(fake_run):
+    arms = [Arm(label, method, epochs=4) for label, method in
+            (("STE", "ste"), ("LNE, exact", "lne-exact"), ("EDE", "ede"))]  # fmt: skip
+    runs = [fake_run(a, s, 0.5, noise=0.01) for a in arms for s in range(8)]
+    (null,) = summarise(runs, reference="STE").answers
+    assert null.startswith("No difference found between STE and LNE, exact; EDE: one of ")

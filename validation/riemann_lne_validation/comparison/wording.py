@@ -50,7 +50,8 @@ of five studies like this one.
                 f"({measure.text(low)} to {measure.text(high)})."
             )
     for reference, pairs in nulls.items():
-        arms = ", ".join(arm for arm, _ in pairs)
+        labels = [arm for arm, _ in pairs]
+        arms = ("; " if any("," in label for label in labels) else ", ").join(labels)
         text = f"No difference found between {reference} and {arms}"
         seen = [found.detectable for _, found in pairs if found.detectable is not None]
         if seen:
