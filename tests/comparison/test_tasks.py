@@ -351,6 +351,16 @@ class TestContracts:
         with pytest.raises(InvalidArgumentError, match=r"'regression' has nothing to quantise"):
             applicable([default_arm("ste", "regression")])
 
+    def test_a_weight_that_is_computed(self, tmp_path):
+        normed = SHORT.replace("torch.nn.Linear(6, 16)", "norm(torch.nn.Linear(6, 16))")
+        normed = normed.replace(
+            "import torch\n", "import torch\n    from torch.nn.utils.parametrizations import"
+            " weight_norm as norm\n",
+        )  # fmt: skip
+        load_task_files([write(tmp_path, normed)])
+        with pytest.raises(InvalidArgumentError, match=r"layer '0': its weight has another param"):
+            applicable([default_arm("ste", "regression")])
+
     @pytest.mark.parametrize(
         ("given", "right"),
         [

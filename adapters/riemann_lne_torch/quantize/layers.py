@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.nn.utils import parametrize
@@ -68,3 +70,30 @@ def refuse_sharded(w: Tensor, where: str = "") -> None:
             "parallelism has cut this one (FSDP2 alone has not): quantise with estimator='ste' and "
             "use LNECorrector, which adds up the parts"
         )
+
+
+def require_plain_weight(layer: Any, where: str) -> None:
+    """Refuse a layer whose weight is computed from other parameters: InvalidArgumentError."""
+    computed = _computed(layer)
+    if computed is not None:
+        raise InvalidArgumentError(
+            f"{where}{computed}, so that there is no latent weight to quantise: make it a plain "
+            "parameter first (remove_parametrizations, prune.remove), or name the layer in skip"
+        )
+
+
+def _computed(layer: Any) -> str | None:
+    """How a layer's weight is computed from other parameters, if it is."""
+    if parametrize.is_parametrized(layer, "weight"):
+        kinds = [type(step).__name__ for step in layer.parametrizations["weight"]]
+        return f"its weight has another parametrisation ({', '.join(kinds)})"
+    if "weight" in layer._parameters:
+        return None
+    for name, by in (
+        ("weight_g", "weight norm"),
+        ("weight_u", "spectral norm"),
+        ("weight_mask", "pruning"),
+    ):
+        if hasattr(layer, name):
+            return f"its weight is computed by {by} (torch.nn.utils)"
+    return "it has no parameter called 'weight'"

@@ -28,7 +28,7 @@ from .config import QuantConfig, Settings
 from .estimators import get_estimator
 from .inputs import INPUT, attach_input, detach_input, find_inputs, remove_hook
 from .integers import onnx_integers, torchao_weight
-from .layers import is_quantized, refuse_sharded, weight_quantizer
+from .layers import is_quantized, refuse_sharded, require_plain_weight, weight_quantizer
 from .levels import check_bits, require_floating
 from .packed import PackedWeight, load_packed_, pack, pack_layer
 from .pretrained import attach_pretrained, detach_pretrained
@@ -198,12 +198,7 @@ def _prepare(name: str, layer: Any, settings: Settings) -> _Planned:
             f"{where}another library quantises its weight already (Brevitas, torchao, torch.ao); "
             "name it in skip. The corrector works on it as it is"
         )
-    computed = _computed(layer)
-    if computed is not None:
-        raise InvalidArgumentError(
-            f"{where}{computed}, so that there is no latent weight to quantise: make it a plain "
-            "parameter first (remove_parametrizations, prune.remove), or name the layer in skip"
-        )
+    require_plain_weight(layer, where)
     _check_weight(layer.weight, where)
     channels = _channels(layer, settings, where)
     quantizer: WeightQuantizer | None = None
@@ -272,23 +267,6 @@ def _check_weight(weight: Tensor, where: str) -> None:
         )
     if not weight.is_meta and not bool(torch.isfinite(weight.detach()).all()):
         raise NotFiniteError(f"{where}its weight has NaN or infinite values; repair them first")
-
-
-def _computed(layer: Any) -> str | None:
-    """How a layer's weight is computed from other parameters, if it is."""
-    if parametrize.is_parametrized(layer, "weight"):
-        kinds = [type(step).__name__ for step in layer.parametrizations["weight"]]
-        return f"its weight has another parametrisation ({', '.join(kinds)})"
-    if "weight" in layer._parameters:
-        return None
-    for name, by in (
-        ("weight_g", "weight norm"),
-        ("weight_u", "spectral norm"),
-        ("weight_mask", "pruning"),
-    ):
-        if hasattr(layer, name):
-            return f"its weight is computed by {by} (torch.nn.utils)"
-    return "it has no parameter called 'weight'"
 
 
 def _share(model: nn.Module, plan: list[_Planned]) -> None:

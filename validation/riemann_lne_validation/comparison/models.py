@@ -10,7 +10,11 @@ from torch import Tensor, nn
 
 from riemann_lne_torch import Estimator, QuantConfig, quantize_
 from riemann_lne_torch.natural.selection import find_weights
-from riemann_lne_torch.quantize.layers import is_quantized, weight_quantizer
+from riemann_lne_torch.quantize.layers import (
+    is_quantized,
+    require_plain_weight,
+    weight_quantizer,
+)
 
 from ..lab.networks import edge_layers
 from .problems import problem_of
@@ -60,11 +64,10 @@ def chosen_layers(model: nn.Module, arm: Arm) -> dict[str, nn.Parameter]:
     first, last = edge_layers(model)
     left_out = {first} if not arm.quantize_first else set()
     left_out |= {last} if not arm.quantize_last else set()
-    return {
-        name: model.get_parameter(f"{name}.weight")
-        for name, module in model.named_modules()
-        if is_weighted(module) and name not in left_out
-    }
+    chosen = {n: m for n, m in model.named_modules() if is_weighted(m) and n not in left_out}
+    for name, module in chosen.items():
+        require_plain_weight(module, f"layer {name!r}: ")
+    return {name: model.get_parameter(f"{name}.weight") for name in chosen}
 
 
 def quantize_model(
