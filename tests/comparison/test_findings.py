@@ -7,21 +7,41 @@ checked as verdicts.
 
 import json
 import re
-from functools import cache
-from pathlib import Path
 
 import pytest
-import torch
 
-from riemann_lne_torch.estimators import RDFS
 from riemann_lne_validation.comparison import paired
-from riemann_lne_validation.comparison.adapted import adapt
 from riemann_lne_validation.comparison.stored import read_summary
 from riemann_lne_validation.comparison.study import find_study, load_study
 from riemann_lne_validation.comparison.summary import summarise_arms
 from riemann_lne_validation.comparison.trajectories import means
 
-DOCS = Path(__file__).parents[2] / "docs"
+from .findings import (
+    CHANGES,
+    DOCS,
+    FIXED,
+    LEARNED,
+    OSCILLATION,
+    RATES,
+    STABLE,
+    TUNED,
+    both,
+    comparison,
+    interval,
+    lost,
+    marked,
+    mean,
+    p,
+    pair,
+    rate_of,
+    section,
+    section_of,
+    setting,
+    summary,
+    unchecked,
+    verdicts,
+)
+
 # The larger files have some ten seconds of permutations in them.
 RESULTS = [
     pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if size > 200_000 else [])
@@ -29,95 +49,10 @@ RESULTS = [
     if (size := path.stat().st_size)
 ]
 DIGITS, RESNET, SECH2, CIFAR = "digits", "regulariser-n", "sech2-backward", "cifar10"
-RATES, FIXED = "regulariser-n-rates", "regulariser-n-fixed"
-STABLE = "stableqat-2bit"
-OSCILLATION, TUNED, CHARACTERS = "oscillation-2bit", "mnist1d-2bit-tuned", "characters-158"
 # The records that hold the hits of single images.
-TWO_WAY = (RATES, FIXED, "mnist1d-1bit", "mnist1d-2bit", STABLE, OSCILLATION, TUNED)
-CHANGES = ": **changes with the metric**"
+TWO_WAY = (RATES, FIXED, "mnist1d-1bit", "mnist1d-2bit", STABLE, OSCILLATION, TUNED, LEARNED)
 BN, WD = "STE, batch norm re-estimated", "STE, weight decay tuned"
 EXACT, FREE = "LNE exact by channel, 0.5", "N, |w| held constant"
-
-
-@cache
-def summary(name):
-    return read_summary(DOCS / "results" / f"{name}.json")
-
-
-@cache
-def page():
-    """The page with its formulas and links to the glossary as plain text."""
-    text = (DOCS / "comparison.md").read_text(encoding="utf-8")
-    text = re.sub(r"\$([^$]*)\$", lambda formula: formula[1].replace("\\", ""), text)
-    text = re.sub(r"{term}`(.*?)(?: <.*?>)?`", r"\1", text)
-    return text.replace("operatorname{sech}", "sech").replace("\u00d7", "x")
-
-
-@cache
-def section():
-    found = re.search(r"## Which method\?\n(.*?)```\{include\}", page(), re.DOTALL)
-    return " ".join(found.group(1).split())
-
-
-@cache
-def section_of(title):
-    found = re.search(rf"## {re.escape(title)}\n(.*?)\n## ", page(), re.DOTALL)
-    return " ".join(found.group(1).split())
-
-
-def unchecked(text, pieces):
-    """Pieces that are missing, and numbers outside of them."""
-    missing = [piece for piece in pieces if piece not in text]
-    for piece in pieces:
-        text = text.replace(piece, " ")
-    return missing, re.findall(r".{0,40}\d.{0,40}", text)
-
-
-def comparison(study, arm, reference=None):
-    (found,) = [
-        c for c in summary(study).comparisons
-        if c.arm == arm and reference in (None, c.reference)
-    ]  # fmt: skip
-    return found
-
-
-def both(study, arm, reference=None):
-    return comparison(study, arm, reference).both("last")
-
-
-def verdicts(study, arm, reference=None):
-    return tuple(f.verdict for f in both(study, arm, reference))
-
-
-def interval(found, digits=1):
-    low, high = found.student.low, found.student.high
-    return f"{found.description.mean:+.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
-
-
-def mean(found):
-    return f"{found.description.mean:+.1f}"
-
-
-def lost(found):
-    return f"{-found.description.mean:.1f}"
-
-
-def p(found):
-    """Adjusted p with two significant digits, as .018."""
-    digits = 3 if found.adjusted < 0.1 else 2
-    return f"p {found.adjusted:.{digits if found.adjusted >= 0.01 else 4}f}".replace(" 0.", " .")
-
-
-def pair(study, arm, reference=None, with_p=(False, False)):
-    parts = []
-    for found, wanted in zip(both(study, arm, reference), with_p, strict=True):
-        parts.append(interval(found) + (f", {p(found)}" if wanted else ""))
-    return (", and " if with_p[0] else " and ").join(parts)
-
-
-def marked(study, arm, reference=None, with_p=(False, False)):
-    assert comparison(study, arm, reference).changes("last")
-    return pair(study, arm, reference, with_p) + CHANGES
 
 
 def more_passes(study):
@@ -142,10 +77,6 @@ def with_images(arm):
     return " and ".join(parts)
 
 
-def rate_of(study, arm):
-    return summary(study).arm(arm).arm.learning_rate
-
-
 def at_edge():
     """The rate that four tuned arms under Adam took, the largest of their grid."""
     rates = {}
@@ -162,10 +93,6 @@ def at_edge():
                if any(c and r == ends[0] for c, r in tried))  # fmt: skip
     (rate,) = set(ends)
     return rate
-
-
-def setting(study):
-    return summary(study).arms[0].arm
 
 
 def pieces():
@@ -356,212 +283,6 @@ def test_other_words_that_are_numbers():
     # which records hold the hits of single images
     for name in (DIGITS, RESNET, SECH2, CIFAR, *TWO_WAY):
         assert any(a.hits for a in summary(name).arms) == (name in TWO_WAY)
-
-
-def test_the_first_look_at_two_bits_says_what_its_record_says():
-    """All words of that section that are verdicts, in the study's metric."""
-    found = {c.arm: c.last.verdict for c in summary("mnist1d-2bit").comparisons}
-    better = """SEQ|LSQ|QuEST|RMS levels|ternary|BWN|DoReFa|clipped STE|EDE|freezing|PARQ
-        |BinaryRelax|pull to the levels|STE, batch norm re-estimated|STE, average of weights"""
-    same = "ReSTE|EWGS|stacked sigmoid|Lookahead|LNE, exact|LNE, hessian|LNE, dual|STE, tuned"
-    worse = "RDFS of StableQAT|damping|LNE, flowed"
-    for names, verdict in ((better, "helps"), (same, "null"), (worse, "harms")):
-        for name in names.split("|"):
-            assert found.pop(name.strip()) == verdict
-    assert set(found) == {"full precision"}
-    means = {c.arm: c.last.description.mean for c in summary("mnist1d-2bit").comparisons}
-    levels = ["SEQ", "LSQ", "QuEST", "RMS levels", "ternary", "BWN"]
-    assert levels == sorted(levels, key=means.get, reverse=True)
-    assert comparison("mnist1d-2bit", "damping").final.verdict == "null"
-    assert [s.label for s in summary("mnist1d-2bit").same] == ["QuEST, rotated"]
-    assert any("edge of its grid" in note for note in summary("mnist1d-2bit").notes)
-
-
-def test_the_first_look_has_the_numbers_of_its_record():
-    """Of StableQAT's gradient as STE at another rate; the rest of that section are verdicts."""
-    rate = adapt(RDFS(), torch.linspace(-1.0, 1.0, 1001), bits=2).rate
-    tried = {tuple(t["settings"].values()): t for t in summary("mnist1d-2bit").tuning}
-    low, usual = (tried[r, 0.0]["validation_mean"] for r in (0.03, 0.1))
-    assert rate_of("mnist1d-2bit", "STE") == 0.1
-    pieces = [
-        f"as STE does at {rate:.2f} times the rate",
-        f"STE at {0.03 / 0.1:.1f} times the usual rate was worse as well, {low:.1f} against "
-        f"{usual:.1f} % on validation signals",
-        "`mnist1d-2bit`",
-    ]
-    assert unchecked(section_of("Two bits: a first look"), pieces) == ([], [])
-
-
-def test_a_study_that_did_not_answer_says_so():
-    found = summary(STABLE)
-    ste, rdfs = found.arm("STE"), found.arm("RDFS of StableQAT")
-    compared = comparison(STABLE, "RDFS of StableQAT")
-    best = max(t["validation_mean"] for t in found.tuning)
-    pieces = [
-        f"Of ten classes STE classified {ste.last.mean:.1f} % correctly and StableQAT's gradient "
-        f"{rdfs.last.mean:.1f} %, where a guess has {100 / 10:.0f} %; {len(rdfs.diverged)} of its "
-        f"{len(rdfs.seeds)} runs broke down",
-        f"The best of {len(found.tuning)} configurations had {best:.1f} %",
-        f"*harms*, {interval(compared.last)}, compares",
-        "`stableqat-2bit-learned`",
-        "`stableqat-2bit`",
-    ]
-    title = "Two bits: StableQAT's gradient, not answered"
-    assert unchecked(section_of(title), pieces) == ([], [])
-    assert verdicts(STABLE, "RDFS of StableQAT") == ("harms", "harms")
-    assert max(ste.last.mean, rdfs.last.mean) < 15.0  # "learned next to nothing"
-
-
-HELPS, HARMS, NULLS = ("helps",) * 2, ("harms",) * 2, ("null",) * 2
-ANEW = "STE, batch norm anew"
-
-
-def test_damping_and_freezing():
-    both_anew = {a: both(OSCILLATION, f"{a}, batch norm anew") for a in ("damping", "freezing")}
-    plain = both(OSCILLATION, "STE")
-    pieces = [
-        f"{len(summary(OSCILLATION).arm('STE').seeds)} seeds, at the defaults",
-        f"**Freezing is not told from it**: {pair(OSCILLATION, 'freezing')}.",
-        f"statistics is {lost(plain[0])} and {lost(plain[1])} points behind STE",
-        f"{interval(both_anew['freezing'][0])}, {p(both_anew['freezing'][0])}, and "
-        f"{interval(both_anew['freezing'][1])}.",
-        f"at its default strength: {pair(OSCILLATION, 'damping')}, and with statistics computed "
-        f"anew {pair(OSCILLATION, 'damping, batch norm anew')}.",
-        "`oscillation-2bit`",
-    ]
-    assert unchecked(section_of("Two bits: damping and freezing"), pieces) == ([], [])
-    assert verdicts(OSCILLATION, "freezing") == NULLS
-    assert verdicts(OSCILLATION, "freezing, batch norm anew") == NULLS
-    for arm in ("damping", "damping, batch norm anew", "STE"):
-        assert verdicts(OSCILLATION, arm) == HARMS
-    assert {c.reference for c in summary(OSCILLATION).comparisons} == {ANEW}
-
-
-def test_the_best_of_two_bits_tuned_and_the_moonshot():
-    quantisers = ["SEQ", "DoReFa", "LSQ", "QuEST"]
-    fisher, joined = both(TUNED, "LNE, fisher"), both(TUNED, "LNE, fisher on SEQ", "SEQ")
-    study = load_study(find_study(TUNED))
-    assert (study.budget, len(study.tuning_seeds)) == (4, 2)  # "four configurations, two seeds"
-    seeds = len(study.final_seeds)
-    ahead = comparison(TUNED, "LNE, fisher on SEQ", "STE").last.description.mean
-    found = {q: both(TUNED, q, "STE") for q in quantisers}
-    rates = {rate_of(TUNED, a.label) for a in summary(TUNED).arms}
-    assert rates == {0.3}
-    floor = summary(TUNED).floor
-    pieces = [
-        f"then {seeds} new seeds",
-        f"against STE: {interval(fisher[0])} and {interval(fisher[1])}.",
-        f"not told from SEQ: {interval(joined[0])} and {interval(joined[1])}.",
-        f"The combination is {ahead:.1f} points ahead of STE, but SEQ alone is "
-        f"{found['SEQ'][0].description.mean:.1f}:",
-        ", ".join(f"{q} {interval(found[q][0])}" for q in quantisers)
-        + "; in the last epoch " + ", ".join(mean(found[q][1]) for q in quantisers) + ".",
-        "All took the rate 0.3, three times the usual one",
-        f"in the last bit are {floor.deviation:.1f} points apart (standard deviation): with "
-        f"{seeds} seeds a gain of LNE below {fisher[0].resolves:.1f} points",
-        "`mnist1d-2bit-tuned`",
-    ]  # fmt: skip
-    title = "Two bits: the best of them tuned, and the moonshot"
-    assert unchecked(section_of(title), pieces) == ([], [])
-    assert verdicts(TUNED, "LNE, fisher") == verdicts(TUNED, "LNE, fisher on SEQ", "SEQ") == NULLS
-    for arm in (*quantisers, "LNE, fisher on SEQ"):
-        assert verdicts(TUNED, arm, "STE") == HELPS
-
-
-def test_three_levels_in_a_character_model():
-    def bits(arm):
-        found = comparison(CHARACTERS, arm).both("last")[0]
-        return interval(found, 3)
-
-    def corrected(arm):
-        return p(comparison(CHARACTERS, arm).last)
-
-    full = comparison(CHARACTERS, "full precision")
-    pieces = [
-        "(1.58 bits)",
-        f"{len(summary(CHARACTERS).arms[0].seeds)} seeds; one scale",
-        f"worse than STE**: {bits('LNE, fisher')} bits.",
-        f"{bits('SEQ')}, {corrected('SEQ')}, and {bits('QuEST')}, {corrected('QuEST')}.",
-        f"Full precision is {-full.last.description.mean:.3f} bits ahead of STE",
-        "`characters-158`",
-        "MNIST-1D",
-    ]
-    assert unchecked(section_of("Three levels: a character model"), pieces) == ([], [])
-    assert verdicts(CHARACTERS, "LNE, fisher") == HARMS
-    assert verdicts(CHARACTERS, "full precision") == HELPS
-    for arm in ("SEQ", "QuEST", "STE by channel"):
-        assert verdicts(CHARACTERS, arm) == NULLS
-    assert any("SEQ, learning_rate" in n for n in summary(CHARACTERS).notes if "edge" in n)
-    assert setting(CHARACTERS).epochs == 5  # "for five epochs"
-
-
-BITS = "Other numbers of bits: first looks"
-ONE = "mnist1d-1bit"
-
-
-def bits_pieces():
-    """What the section says before its table, and of one bit."""
-    exact, fisher = (both(ONE, f"LNE, {a}") for a in ("exact", "fisher"))
-    tuned = pair(ONE, "STE, tuned", with_p=(True, True))
-    return [
-        "`mnist1d-1bit`, `mnist1d-158` and `mnist1d-4bit` ask what `mnist1d-2bit` asked",
-        f"(1.58 bits) and four bits: written down before their first test run, with fewer arms and "
-        f"{len(summary(ONE).arm('STE').seeds)} of the same seeds",
-        "95 % interval over seeds",
-        f"QuEST, {pair(ONE, 'QuEST')}, and SEQ, {pair(ONE, 'SEQ')}, are ahead of STE.",
-        f"DoReFa: {marked(ONE, 'DoReFa', with_p=(True, True))}; so does the tuned STE, {tuned}.",
-        f"the stacked sigmoid does harm, {pair(ONE, 'stacked sigmoid')}.",
-        f"exact {interval(exact[0])} and {interval(exact[1])}, with the loss's curvature "
-        f"{interval(fisher[0])} and {interval(fisher[1])}: not told from STE. A gain below "
-        f"{max(exact[0].resolves, fisher[0].resolves):.1f} points would not have been seen.",
-    ]
-
-
-def test_other_numbers_of_bits():
-    assert unchecked(section_of(BITS), bits_pieces()) == ([], [])
-    for arm in ("QuEST", "SEQ"):
-        assert verdicts(ONE, arm) == HELPS
-    assert verdicts(ONE, "stacked sigmoid") == HARMS
-    for arm in ("clipped STE", "ReSTE", "BWN", "RDFS of StableQAT", "LNE, exact", "LNE, fisher"):
-        assert verdicts(ONE, arm) == NULLS
-    assert verdicts(ONE, "EDE") == ("null", "harms")
-    assert comparison(ONE, "STE, tuned").changes("last")
-    assert {c.reference for c in summary(ONE).comparisons} == {"STE"}
-
-
-def test_the_table_of_bits_has_the_numbers_of_its_records(monkeypatch):
-    monkeypatch.syspath_prepend(str(DOCS))
-    from comparison_results import BITS as STUDIES
-    from comparison_results import bits_table
-
-    found = {
-        name: summary(name) for name in STUDIES if (DOCS / "results" / f"{name}.json").exists()
-    }
-    lines = bits_table(found).splitlines()
-    head, _, *rows = [[cell.strip() for cell in x.split("|")[1:-1]] for x in lines]
-    assert head == ["arm", *(STUDIES[name] for name in found)]
-    table = {row[0].strip("*"): dict(zip(found, row[1:], strict=True)) for row in rows}
-    for name in found:
-        for c in summary(name).comparisons:
-            if c.arm in table and c.reference == "STE":
-                words = {"helps": " better", "harms": " worse", "null": ""}[c.last.verdict]
-                assert table[c.arm][name] == interval(c.last) + words
-    assert table["seeds"] == {n: str(len(summary(n).arm("STE").seeds)) for n in found}
-    assert "LNE, exact" in table
-
-
-def test_the_noise_floors():
-    pieces = ["95 % interval", "MNIST-1D", "CIFAR-10"]
-    for name, unit, digits in (
-        ("last-bit-digits", "points", 2), ("last-bit-resnet", "points", 2),
-        ("mnist1d-2bit", "points", 2), (CHARACTERS, "bits", 3),
-    ):  # fmt: skip
-        floor = summary(name).floor
-        pieces.append(
-            f"(`{name}`) | {floor.deviation:.{digits}f} {unit} | {floor.half_width:.{digits}f} "
-            f"{unit} of {floor.seeds} seeds |"
-        )
-    assert unchecked(section_of("Noise floors"), pieces) == ([], [])
 
 
 def test_an_estimator_as_ste_at_another_rate_says_what_its_record_says():
