@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -243,12 +244,23 @@ def _wrong(value: Any, member: str, kinds: Any) -> str | None:
 
 
 def shown(value: Any) -> str:
-    """A value for a message: on one line and not longer than that."""
+    """A value for a message: on one line, not longer than that, without an address in memory."""
     try:
-        text = " ".join(repr(value).split())
+        text = without_address(" ".join(repr(value).split()))
     except Exception:
         text = f"an object of type {type(value).__name__}"
     return text if len(text) <= 100 else text[:97] + "..."
+
+
+def without_address(text: str) -> str:
+    """The representation of an object without its place in memory, which differs in every run.
+
+    Examples
+    --------
+    >>> without_address("<Mine object at 0x7f3c>")
+    '<Mine object>'
+    """
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
 
 
 def printable(text: object) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 from typing import Any
 
 import numpy as np
 
 from ..arrays import to_numpy
+from ..checks import without_address
 from ..metrics import MetricField
 
 
@@ -29,7 +29,7 @@ def describe(value: Any) -> str:
         return f"{describe(owner)}.{value.__name__}"
     if hasattr(value, "__qualname__"):
         return f"{value.__module__}.{value.__qualname__}"
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+    return without_address(repr(value))
 
 
 def checksum(values: np.ndarray, start: int = 0) -> int:

@@ -238,6 +238,18 @@ class GridEvolution:
         """The L2 distance."""
         return state.l2_distance(other)
 
+    def wave(self, state: MetricField) -> tuple[int, ...] | None:
+        """Periods along the axes of the largest wave of g - gbar on a torus, if there is one."""
+        grid, h = state.grid, to_numpy(state.packed) - to_numpy(self.background.packed)
+        if not grid.is_torus or not np.all(np.isfinite(h)):
+            return None
+        power = np.sum(np.abs(np.fft.fftn(h, axes=range(1, h.ndim))) ** 2, axis=0)
+        power[(0,) * grid.ndim] = 0.0  # a constant is no wave
+        if not np.any(power):
+            return None
+        place = np.unravel_index(int(np.argmax(power)), grid.shape)
+        return tuple(int(min(k, n - k)) for k, n in zip(place, grid.shape, strict=True))
+
     def limit(self, run: FlowSolution) -> MetricField:
         """The mean of the last metric on a torus with a constant background, else the background.
 

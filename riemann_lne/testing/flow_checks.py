@@ -12,7 +12,7 @@ from ..analysis.convergence import check_order
 from ..analysis.invariants import scalar_curvature_min
 from ..analysis.perelman import perelman_lambda
 from ..arrays import to_numpy
-from ..checks import count
+from ..checks import count, shown
 from ..errors import InvalidArgumentError
 from ..exact import ExactSolution, gauge_family, nil, periodic_sausage, round_sphere, sol
 from ..flows.base import Flow, require_flow
@@ -110,7 +110,7 @@ def check_flow(
     wanted = chosen(checks, CHECKS, "check of a flow")
     if solves is None:
         wanted = tuple(name for name in wanted if name not in _GEOMETRIC)
-    report = CheckReport(f"flow {flow!r}")
+    report = CheckReport(f"flow {shown(flow)}")
     for n in sizes:
         if not _checked_in(report, flow, n, order, seed, str(solves), wanted):
             break

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..analysis.convergence import check_order
-from ..checks import count, number
+from ..checks import count, number, shown
 from ..errors import InvalidArgumentError, ShapeError
 from ..exact import linear_mode
 from ..flows import RicciDeTurckFlow
@@ -83,7 +83,7 @@ def check_integrator(
         lengths = sorted((number(h, f"steps[{k}]", above=0) for k, h in given), reverse=True)
     if len(lengths) < 2:
         raise InvalidArgumentError(f"steps = {steps}; at least two step sizes are needed")
-    report = CheckReport(f"integrator {method!r}")
+    report = CheckReport(f"integrator {shown(method)}")
     end = 8 * lengths[0]
     # One short run before all: that the method is no integrator at all is not a finding.
     _run(solve, g, 0.0, lengths[-1], lengths[-1])

@@ -190,24 +190,18 @@ def climb(watch: Watch, example: Any, at_least: float, budget: int) -> Any | Non
     return found[0] if found else None
 
 
-def vector_space(example: Any) -> Any:
-    """Numbers of an example that may be varied: start, bounds, and the way back."""
+def can_vary(example: Any) -> bool:
+    """Whether an example has a recipe with numbers that may be varied."""
     recipe = recipe_of(example)
-    if recipe is not None and recipe.places():
-        return (
-            recipe.vector(),
-            recipe.bounds(),
-            lambda z: rebuilt(recipe.with_vector(z)),
-        )
-    if isinstance(example, np.ndarray) and example.dtype.kind == "f" and 0 < example.size <= 200:
-        reach = 2 * max(float(np.abs(example).max()), 1.0)
-        shape, kind = example.shape, example.dtype
-        return (
-            example.ravel().astype(float),
-            [(-reach, reach)] * example.size,
-            lambda z: z.reshape(shape).astype(kind),
-        )
-    return None
+    return recipe is not None and bool(recipe.places() or recipe.places(int))
+
+
+def vector_space(example: Any) -> Any:
+    """The floats of an example's recipe that may be varied: start, bounds, and the way back."""
+    recipe = recipe_of(example)
+    if recipe is None or not recipe.places():
+        return None
+    return recipe.vector(), recipe.bounds(), lambda z: rebuilt(recipe.with_vector(z))
 
 
 def built(build: Callable[[Any], Any], numbers: Any) -> Any | None:

@@ -16,7 +16,7 @@ from ..errors import InvalidArgumentError
 from ..metrics import MetricField
 from ..symmetric import RotationalMetric
 from ._hypothesis import DrawsNothingError, drawing, hypothesis, outside_a_test
-from .local_search import built, climb, vary, vector_space
+from .local_search import built, can_vary, vary, vector_space
 from .recipes import Recipe, as_code, rebuilt, recipe_of, with_imports
 from .stability import violation
 
@@ -25,6 +25,9 @@ _LEAST = 4
 
 _APART = 1_000_003
 """Between the seeds of the alternatives."""
+
+_AGAIN = 500_000_003
+"""Between the seeds of the first drawing and of a second one."""
 
 
 @dataclass(frozen=True)
@@ -123,11 +126,12 @@ def find_counterexample(
     Hypothesis draws ``max_examples`` examples, guided by the property's number where it returns
     one: an equal share from every alternative of the strategy (every kind of perturbation; both
     sides of ``a | b``) where that is at least four. If none violates it, the best ones are varied
-    by a local search without gradients of at most ``local`` evaluations: the numbers of a recipe at
-    random and then by Nelder and Mead's method, or the entries of an array by the latter alone.
-    Examples of every kind are varied apart at first, and after each of a few rounds the less
-    promising half of the kinds is left out. The find is shrunk by Hypothesis, or by setting numbers
-    to 0 or to fewer digits while it stays one.
+    by a local search without gradients of at most ``local`` evaluations: the numbers of their
+    recipes, within their ranges, at random and then by Nelder and Mead's method. Examples of every
+    kind are varied apart at first, and after each of a few rounds the less promising half of the
+    kinds is left out. Of examples without a recipe nobody but the strategy knows which others there
+    are: ``local`` more of them are drawn, again guided by the number. The find is shrunk by
+    Hypothesis, or by setting numbers to 0 or to fewer digits while it stays one.
 
     Parameters
     ----------
@@ -172,10 +176,15 @@ def find_counterexample(
     max_examples, seed = count(max_examples, "max_examples", least=1), count(seed, "seed")
     local, shrink = count(local, "local"), count(shrink, "shrink")
     begun, watch = time.perf_counter(), _Watch(property)
-    found = _by_drawing(watch, strategy, at_least, max_examples, shrink, seed)
-    how = "drawing"
+    found, how = _by_drawing(watch, strategy, at_least, max_examples, shrink, seed), "drawing"
     if found is None and local > 0:
-        found, how = _by_local_search(watch, at_least, local, shrink, seed), "local search"
+        leaders = watch.leaders()
+        if leaders and all(can_vary(example) for _, example in leaders):
+            found = vary(watch, leaders, at_least, local, np.random.default_rng(seed))
+            found = None if found is None else _shrunk(watch, found, at_least, shrink)
+            how = "local search"
+        else:
+            found = _by_drawing(watch, strategy, at_least, local, shrink, seed + _AGAIN)
     if found is None:
         return None
     _require_background(watch, found, at_least)
@@ -213,7 +222,7 @@ def _by_drawing(
             continue
         if found is None:
             continue
-        if recipe_of(found) is not None:
+        if can_vary(found):
             # Each evaluation may be a whole flow: shrink by the recipe, within the budget.
             return _shrunk(watch, found, at_least, shrink)
         return _draw(watch, part, *options, shrinks=True)
@@ -276,20 +285,6 @@ def _draw(
     finally:
         watch.drawing = False
     return None
-
-
-def _by_local_search(
-    watch: _Watch, at_least: float, budget: int, shrink: int, seed: int
-) -> Any | None:
-    """Vary the best examples; the shrunk find, or None."""
-    leaders = watch.leaders()
-    if not leaders:
-        return None
-    if all(recipe_of(example) is not None for _, example in leaders):
-        found = vary(watch, leaders, at_least, budget, np.random.default_rng(seed))
-    else:
-        found = climb(watch, leaders[0][1], at_least, budget)
-    return None if found is None else _shrunk(watch, found, at_least, shrink)
 
 
 def _shrunk(watch: _Watch, example: Any, at_least: float, budget: int) -> Any:

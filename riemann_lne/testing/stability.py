@@ -244,7 +244,9 @@ class Experiment:
             slack = 1e-6 + (1e-9 / size if size > 0 else 0.0)
             name = "" if self.norm is None else f" {self.norm}"
             text = f"largest{name} size on the way is {growth:.6g} times that at the start"
-            return growth / self.growth - 1.0 - slack, f"{text}; bound {self.growth:.6g}"
+            excess = growth / self.growth - 1.0 - slack
+            grown = self._grown(run, size) if excess > 0 else ""
+            return excess, f"{text}; bound {self.growth:.6g}{grown}"
         if self.expect == "converges":
             expected = (
                 0.5 if predicted is None else max(math.exp(-0.5 * predicted * self.until), 1e-6)
@@ -260,6 +262,14 @@ class Experiment:
         # One in a hundred for the nonlinear part that is still there.
         text = f"rate {rate:.5g} in [{interval[0]:.5g}, {interval[1]:.5g}], slowest {predicted:.5g}"
         return (0.99 * predicted - interval[1]) / predicted, text
+
+    def _grown(self, run: Any, size: float) -> str:
+        """The direction in which a run leaves its bound: the largest wave when it first does."""
+        beyond = [state for state in run.metrics if self.size(state) > self.growth * size]
+        if not beyond or not isinstance(self.evolution, GridEvolution):
+            return ""
+        wave = self.evolution.wave(beyond[0])
+        return "" if wave is None else f", left first by a wave of {wave} periods along the axes"
 
 
 def _rate(

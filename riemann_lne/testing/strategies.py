@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 _SMALLEST_AXIS = 4
+_SEEDS = 2**32 - 1
 
 
 def spd_matrices(
@@ -147,9 +148,10 @@ def near_euclidean_metrics(
 
     def made(grid: Grid, size: float, seed: int) -> DrawnMetric:
         arguments = {"grid": grid, "amplitude": size, "seed": seed, "modes": waves}
-        return drawn(Recipe(perturbed_euclidean, arguments, {"amplitude": (0.0, most)}))
+        ranges = {"amplitude": (0.0, most), "seed": (0, _SEEDS)}
+        return drawn(Recipe(perturbed_euclidean, arguments, ranges))
 
-    return st.builds(made, places, st.floats(0.0, most), st.integers(0, 2**32 - 1))
+    return st.builds(made, places, st.floats(0.0, most), st.integers(0, _SEEDS))
 
 
 def weight_vectors(

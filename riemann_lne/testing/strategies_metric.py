@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -76,12 +77,17 @@ def perturbations(
     base.require_riemannian("a strategy of perturbations")
     require_bound(norm, base, largest)
     families = kinds_of(base, kinds)
+    numbers = {kind.name: sum(map(_numbers_of, kind.spaces(base).values())) for kind in families}
 
     @st.composite
     def build(draw: DrawFn, kind: Kind) -> DrawnMetric:
         spaces = kind.spaces(base)
         parameters = {name: draw(strategy_of(space)) for name, space in spaces.items()}
         amount = largest if fixed_size else draw(st.floats(0.0, largest))
+        # To Hypothesis fewer numbers are simpler, and white noise needs no more than a seed. With
+        # as many for every kind the first of them, the smoothest, is the simplest.
+        for _ in range(max(numbers.values()) - numbers[kind.name]):
+            draw(st.booleans())
         recipe = perturbation_recipe(base, kind, amount, norm, parameters)
         # A local search may go up to the bound, wherever this example is, or leaves the size alone.
         ranges = {**recipe.ranges, "size": (0.0, largest)}
@@ -110,6 +116,14 @@ def as_background(background: MetricField | Grid | int) -> MetricField:
     raise InvalidArgumentError(
         f"background = {shown(background)}; give a MetricField, a Grid, or a dimension from 1 to 4"
     )
+
+
+def _numbers_of(space: Space) -> int:
+    """How many numbers ``strategy_of`` draws."""
+    if isinstance(space, Choice):
+        return int(len(space.values) > 1)
+    fixed = isinstance(space, Whole) and space.low == space.high
+    return 0 if fixed else math.prod(space.shape)
 
 
 def strategy_of(space: Space) -> SearchStrategy[Any]:

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
 
 
-_LEAST = 1e-12
-"""Smallest size that is not 0, relative to the largest."""
+_STEPS = 10**6
+"""Sizes are whole multiples of a millionth of the largest: whole numbers shrink to the small ones,
+floats to short ones such as 1.0, the largest of all."""
 
 
 def weight_tensors(
@@ -29,11 +30,12 @@ def weight_tensors(
     kinds: Sequence[str] = WEIGHTS,
     dtype: str = "float64",
 ) -> SearchStrategy[np.ndarray]:
-    """Weights as training leaves them, of a size from 1e-12 of ``scale`` to ``scale``, or 0.
+    """Weights as training leaves them, of a size from a millionth of ``scale`` to ``scale``, or 0.
 
     "zero": all zero. "gaussian", "uniform": as initialised. "heavy": Student's t with two degrees
     of freedom. "clipped": many entries at +-scale. "binary": all there. "tied": rows repeated.
-    "zero_rows": some rows zero. "tiny": scaled by 1e-20. They shrink to zero.
+    "zero_rows": some rows zero. "tiny": scaled by 1e-20. They shrink to zero, or to the smallest
+    size.
 
     Parameters
     ----------
@@ -75,8 +77,8 @@ def weight_tensors(
         if kind == "zero":
             return np.zeros(size, dtype=number_kind)
         seed = draw(st.integers(0, 2**32 - 1))
-        # Nothing between: weights whose squares are no floats are no weights of a training.
-        amount = draw(st.just(0.0) | st.floats(_LEAST * scale, scale))
+        # No smaller ones: weights whose squares are no floats are no weights of a training.
+        amount = scale * (draw(st.integers(0, _STEPS)) / _STEPS)
         return np.asarray(amount * weights_of_kind(kind, size, seed)).astype(number_kind)
 
     return build()

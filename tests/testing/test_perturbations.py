@@ -61,6 +61,8 @@ def test_the_code_of_every_kind_makes_it_again(place: str) -> None:
 def test_examples_shrink_towards_the_flat_metric() -> None:
     simplest = find(kit.perturbations(FLAT, 0.3), lambda g: True)
     assert np.array_equal(simplest.packed, FLAT.packed)
+    # The first kind, the smoothest: white noise has fewer numbers, and was once the simplest.
+    assert simplest.recipe.arguments["kind"] == "one_directional"
     diagonal = kit.perturbations(FLAT, 0.3, kinds=["diagonal"])
     small = find(diagonal, lambda g: kit.perturbation_size(g, FLAT) > 0.2)
     assert set(small.recipe.arguments["slopes"]) <= {0.0, 1.0}
@@ -165,6 +167,12 @@ def test_weights_that_are_not_zero_have_squares_that_are_not(w: Any) -> None:
     assert np.sum(w * w) > 0 or not w.any()
     if w.any():
         assert rl.auto_tau(w.ravel(), 0.5) > 0
+
+
+def test_weights_shrink_to_small_ones() -> None:
+    """Their size was once a float, of which 1.0 is the simplest: the largest of all."""
+    loud = find(kit.weight_tensors((3,), kinds=["binary"]), lambda w: np.abs(w).max() > 0.1)
+    assert np.abs(loud).max() == pytest.approx(0.1, abs=2e-6)
 
 
 def test_weights_come_in_all_kinds() -> None:

@@ -76,6 +76,13 @@ def test_steps_beyond_their_limit_grow_the_shortest_wave() -> None:
     kit.check_stability(
         FLAT, FLOW, 0.01, kinds=starts, draws=8, solve={**options, "dt": 0.9 * limit}, **arguments
     )
+    # From a smooth start the shortest wave grows out of rounding: the report names it, too.
+    smooth = kit.random_perturbation(FLAT, "conformal", 0.01, seed=1)
+    report = kit.judge_stability(
+        smooth, FLAT, FLOW, until=40 * limit, expect="bounded",
+        solve={**options, "dt": 1.15 * limit},
+    )  # fmt: skip
+    assert "left first by a wave of (6, 6) periods" in report.reason
 
 
 def test_eq_16_is_indefinite_where_the_norm_reaches_one() -> None:
@@ -152,6 +159,26 @@ def test_a_search_leaves_out_no_kind() -> None:
     seen: set[type] = set()
     kit.find_counterexample(lambda x: seen.add(type(x)) or -1.0, either, max_examples=8, local=0)
     assert seen == {int, str}
+
+
+def test_a_search_leaves_no_strategy() -> None:
+    """Entries of arrays were once varied beyond the bounds of the strategy that drew them."""
+    bounded = kit.weight_vectors(3, st.floats(0.0, 0.9))
+
+    def beyond(x: Any) -> float:
+        return float(np.sum(np.tanh(x) ** 2)) - 1.0
+
+    def above(size: float) -> Any:
+        return lambda x: float(np.abs(x).max()) - size
+
+    uniform = st.lists(st.floats(-1.0, 1.0), min_size=3, max_size=3).map(np.array)
+    assert kit.find_counterexample(beyond, bounded, max_examples=20, local=150) is None
+    assert kit.find_counterexample(above(1.5), uniform, max_examples=20, local=150) is None
+    # More examples are drawn instead, guided by the number.
+    wide = uniform.map(lambda x: 4 * x)
+    found = kit.find_counterexample(above(3.9), wide, max_examples=5, local=300)
+    assert found is not None
+    assert np.abs(found.example).max() <= 4.0
 
 
 def test_a_failure_of_resolution_is_no_counterexample() -> None:

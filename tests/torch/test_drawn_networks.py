@@ -47,6 +47,8 @@ def test_they_come_in_all_kinds_and_shrink_to_one_layer_of_zeros() -> None:
     simplest = find(drawn, lambda network: True).recipe.arguments
     assert simplest["widths"] == (4, 2)
     assert (simplest["size"], simplest["estimator"], simplest["weight_bits"]) == (0.0, "ste", 1)
+    loud = find(drawn, lambda network: network.recipe.arguments["size"] > 0.2)
+    assert loud.recipe.arguments["size"] == pytest.approx(0.201)  # a float would shrink to 1.0
 
 
 def test_a_search_returns_one_as_code() -> None:
