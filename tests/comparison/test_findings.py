@@ -21,9 +21,11 @@ from .findings import (
     DOCS,
     FIXED,
     LEARNED,
+    ONE,
     OSCILLATION,
     RATES,
     STABLE,
+    THREE,
     TUNED,
     both,
     comparison,
@@ -50,7 +52,7 @@ RESULTS = [
 ]
 DIGITS, RESNET, SECH2, CIFAR = "digits", "regulariser-n", "sech2-backward", "cifar10"
 # The records that hold the hits of single images.
-TWO_WAY = (RATES, FIXED, "mnist1d-1bit", "mnist1d-2bit", STABLE, OSCILLATION, TUNED, LEARNED)
+TWO_WAY = (RATES, FIXED, ONE, THREE, "mnist1d-2bit", STABLE, OSCILLATION, TUNED, LEARNED)
 BN, WD = "STE, batch norm re-estimated", "STE, weight decay tuned"
 EXACT, FREE = "LNE exact by channel, 0.5", "N, |w| held constant"
 

@@ -20,6 +20,7 @@ from .findings import (
     ONE,
     OSCILLATION,
     STABLE,
+    THREE,
     TUNED,
     both,
     comparison,
@@ -225,8 +226,42 @@ def bits_pieces():
     ]
 
 
+NAMES = {
+    "SEQ": "SEQ", "QuEST": "QuEST", "STE by channel": "a scale for each channel",
+    "freezing": "freezing", "LNE, exact": "LNE exact", "LNE, fisher": "with the loss's curvature",
+}  # fmt: skip
+
+
+def three_pieces():
+    """What it says of three levels."""
+    told = {"STE by channel": (True, True), "freezing": (True, True)}
+    parts = [
+        f"{words} {pair(THREE, arm, with_p=told.get(arm, (False, False)))}"
+        for arm, words in NAMES.items()
+    ]
+    resolved = max(both(THREE, arm)[0].resolves for arm in NAMES)
+    three, two = (summary(s).arm("STE").last.mean for s in (THREE, "mnist1d-2bit"))
+    return [
+        f"the reference here. {'; '.join(parts[:-1])}, {parts[-1]}. A gain below {resolved:.1f} "
+        "points would not have been seen.",
+        f"It reaches {three:.1f} % on these three levels, and {two:.1f} % on the four of "
+        "`mnist1d-2bit`",
+        f"ReinMax is behind STE, {pair(THREE, 'ReinMax')}; HESTIA "
+        f"{marked(THREE, 'HESTIA', with_p=(True, True))}.",
+    ]
+
+
+def test_three_levels_on_mnist1d():
+    for arm in (*NAMES, "RMS levels"):
+        assert verdicts(THREE, arm) == NULLS
+    assert verdicts(THREE, "ReinMax") == HARMS
+    assert comparison(THREE, "HESTIA").changes("last")
+    assert [s.label for s in summary(THREE).same] == ["STE, tuned"]  # at the usual rate
+    assert {c.reference for c in summary(THREE).comparisons} == {"STE"}
+
+
 def test_other_numbers_of_bits():
-    assert unchecked(section_of(BITS), bits_pieces()) == ([], [])
+    assert unchecked(section_of(BITS), [*bits_pieces(), *three_pieces()]) == ([], [])
     for arm in ("QuEST", "SEQ"):
         assert verdicts(ONE, arm) == HELPS
     assert verdicts(ONE, "stacked sigmoid") == HARMS
@@ -263,6 +298,7 @@ def test_the_noise_floors():
     for name, unit, digits in (
         ("last-bit-digits", "points", 2), ("last-bit-resnet", "points", 2),
         ("mnist1d-2bit", "points", 2), (LEARNED, "points", 2), (ONE, "points", 2),
+        (THREE, "points", 2),
         (CHARACTERS, "bits", 3),
     ):  # fmt: skip
         floor = summary(name).floor
