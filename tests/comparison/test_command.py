@@ -158,6 +158,14 @@ def test_a_whole_comparison(tmp_path, capsys):
     assert "4 runs are there already" in capsys.readouterr().err
 
 
+def test_a_folder_that_nothing_reads_is_refused(tmp_path):
+    """Somebody would take the results for those of the data in it."""
+    with pytest.raises(InvalidArgumentError, match="nothing reads it, digits has its own data"):
+        run("--methods", "ste", "--data", tmp_path, "--out", tmp_path / "runs")
+    with pytest.raises(StorageError, match="data_batch"):  # which cifar10 does
+        run("--methods", "ste", "--dataset", "cifar10", "--data", tmp_path, "--out", tmp_path / "r")
+
+
 def test_the_list_of_methods(capsys):
     assert run("--list") == 0
     out = capsys.readouterr().out

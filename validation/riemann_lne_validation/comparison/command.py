@@ -221,10 +221,17 @@ def _require(module: str, library: str, purpose: str) -> None:
 
 def _look_ahead(arms: Sequence[Arm], arguments: argparse.Namespace) -> None:
     """A failure that would be noticed late is an error now; a setting that seldom works is told."""
+    from .problems import reads_folder
     from .wording import coarse_inputs
 
     if any(arm.dataset == "digits" for arm in arms):
         _require("sklearn.datasets", "scikit-learn", "the digits data set")
+    if arguments.data is not None and not any(map(reads_folder, arms)):
+        names = ", ".join(sorted({arm.dataset for arm in arms}))
+        raise InvalidArgumentError(
+            f"--data {arguments.data}: nothing reads it, {names} has its own data; leave it out, "
+            "choose --dataset, or let the function of the task take (seed, folder)"
+        )
     if arguments.report:
         _require("matplotlib", "matplotlib", "the report of a comparison")
     if told := coarse_inputs(arms):

@@ -21,7 +21,14 @@ from .datasets import Samples, load_images
 from .protocol import Arm
 from .registered import find_dataset, find_network
 
-__all__ = ["DatasetProblem", "Problem", "TaskProblem", "check_problem", "problem_of"]
+__all__ = [
+    "DatasetProblem",
+    "Problem",
+    "TaskProblem",
+    "check_problem",
+    "problem_of",
+    "reads_folder",
+]
 
 # Every subset is drawn with this seed: the same items in every run of anybody.
 _SUBSET_SEED = 20230208
@@ -101,7 +108,7 @@ class DatasetProblem(Problem):
         """The images of the data set, the same for every seed."""
         arm = self.arm
         assert arm.train_on is not None
-        place = folder if self.dataset.needs_folder or arm.file else None
+        place = folder if reads_folder(arm) else None
         return load_images(arm.dataset, arm.split, arm.train_on, arm.subset, place, arm.file)
 
     def example(self) -> tuple[Tensor, Tensor]:
@@ -197,6 +204,14 @@ def _seeded(seed: int) -> Iterator[None]:
     finally:
         np.random.set_state(numpy_state)  # noqa: NPY002
         random.setstate(state)
+
+
+def reads_folder(arm: Arm) -> bool:
+    """Whether the data of an arm may come from what --data names."""
+    entry = find_dataset(arm.dataset)
+    if isinstance(entry, Task):
+        return entry.takes_folder
+    return entry.needs_folder or bool(arm.file)
 
 
 def _attempted(call: Callable[[], Any], refusal: Callable[[str], Exception]) -> Any:
