@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,16 @@ try:
 except ImportError as missing:  # pragma: no cover - run in a subprocess by the tests
     raise MissingDependencyError("hypothesis", "strategies", "riemann_lne.testing") from missing
 
-__all__ = ["DrawsNothingError", "drawing", "hypothesis", "outside_a_test", "st"]
+__all__ = [
+    "GENERATE",
+    "SHRINK",
+    "TARGET",
+    "DrawsNothingError",
+    "drawing",
+    "hypothesis",
+    "outside_a_test",
+    "st",
+]
 
 
 class DrawsNothingError(InvalidArgumentError):
@@ -35,8 +44,22 @@ def outside_a_test() -> Iterator[None]:
         yield
 
 
-def drawing(test: Callable[[], None], strategy: Any) -> None:
-    """Run a ``given`` test of a search, whose errors are told in the terms of the kit.
+GENERATE = (hypothesis.Phase.generate,)
+"""Draw, and no more."""
+
+TARGET = (*GENERATE, hypothesis.Phase.target)
+"""Draw, guided by what ``hypothesis.target`` is told."""
+
+SHRINK = (*TARGET, hypothesis.Phase.shrink)
+"""The same, and make the example smaller with which ``look`` raises."""
+
+
+def drawing(
+    look: Callable[[Any], None], strategy: Any, examples: int, seed: int, phases: Sequence[Any]
+) -> None:
+    """Give ``look`` the examples of a search, the same ones for the same seed.
+
+    Errors are told in the terms of the kit.
 
     Raises
     ------
@@ -45,6 +68,18 @@ def drawing(test: Callable[[], None], strategy: Any) -> None:
     InvalidArgumentError
         If the strategy breaks off. An error of the library's own, or of the search, stays.
     """
+    given = hypothesis.given(strategy)(look)
+    test = hypothesis.settings(
+        max_examples=examples,
+        phases=phases,
+        database=None,
+        deadline=None,
+        derandomize=False,
+        report_multiple_bugs=False,
+        suppress_health_check=list(hypothesis.HealthCheck),
+        verbosity=hypothesis.Verbosity.quiet,
+        print_blob=False,
+    )(hypothesis.seed(seed)(given))
     try:
         test()
     except (RiemannLNEError, hypothesis.errors.Flaky):

@@ -380,6 +380,11 @@ def _few_waves(background: MetricField) -> Whole:
     return Whole(-2, 2, (_WAVES, background.n))
 
 
+def _waves_of_all_components(background: MetricField) -> dict[str, Space]:
+    entries = _entries(background, _WAVES)
+    return {"waves": _few_waves(background), "cosines": entries, "sines": entries}
+
+
 def _an_axis(background: MetricField) -> Choice:
     return Choice(tuple(range(background.n)))
 
@@ -420,11 +425,7 @@ KINDS: dict[str, Kind] = {
         Kind(
             "band_limited",
             _band_limited,
-            lambda g: {
-                "waves": _few_waves(g),
-                "cosines": _entries(g, _WAVES),
-                "sines": _entries(g, _WAVES),
-            },
+            _waves_of_all_components,
         ),
         Kind(
             "localised",
@@ -448,11 +449,7 @@ KINDS: dict[str, Kind] = {
         Kind(
             "transverse_traceless",
             _transverse_traceless,
-            lambda g: {
-                "waves": _few_waves(g),
-                "cosines": _entries(g, _WAVES),
-                "sines": _entries(g, _WAVES),
-            },
+            _waves_of_all_components,
         ),
         Kind(
             "anisotropic",

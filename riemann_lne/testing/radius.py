@@ -16,7 +16,7 @@ from ..checks import shown
 from ..errors import InvalidArgumentError
 from ..flows.base import Flow
 from ..metrics import MetricField
-from ._hypothesis import drawing, hypothesis
+from ._hypothesis import GENERATE, drawing, st
 from .evolutions import Evolution
 from .kinds import Kind, kinds_of
 from .perturbed import perturbation_recipe
@@ -268,7 +268,7 @@ def _directions(
     base: Any, norm: Any, direction: Any, count: int, largest: float, seed: int
 ) -> list[Recipe]:
     """Recipes whose size is yet to be set."""
-    if isinstance(direction, hypothesis.strategies.SearchStrategy):
+    if isinstance(direction, st.SearchStrategy):
         return _drawn_recipes(direction, base, count, seed)
     if not isinstance(base, MetricField):
         raise InvalidArgumentError(
@@ -290,18 +290,6 @@ def _drawn_recipes(strategy: Any, base: Any, count: int, seed: int) -> list[Reci
     on_a_grid = isinstance(base, MetricField)
     needed = {"size", "background"} if on_a_grid else {"size"}
 
-    @hypothesis.seed(seed)
-    @hypothesis.settings(
-        max_examples=count,
-        database=None,
-        deadline=None,
-        phases=[hypothesis.Phase.generate],
-        derandomize=False,
-        suppress_health_check=list(hypothesis.HealthCheck),
-        verbosity=hypothesis.Verbosity.quiet,
-        print_blob=False,
-    )
-    @hypothesis.given(strategy)
     def collect(example: Any) -> None:
         recipe = getattr(example, "recipe", None)
         if not isinstance(recipe, Recipe) or not needed <= set(recipe.arguments):
@@ -312,5 +300,5 @@ def _drawn_recipes(strategy: Any, base: Any, count: int, seed: int) -> list[Reci
             )
         found.append(recipe.with_arguments(background=base) if on_a_grid else recipe)
 
-    drawing(collect, strategy)
+    drawing(collect, strategy, count, seed, GENERATE)
     return found

@@ -15,7 +15,7 @@ from ..conformal import ConformalMetric
 from ..errors import InvalidArgumentError
 from ..metrics import MetricField
 from ..symmetric import RotationalMetric
-from ._hypothesis import DrawsNothingError, drawing, hypothesis, outside_a_test
+from ._hypothesis import SHRINK, TARGET, DrawsNothingError, drawing, hypothesis, outside_a_test
 from .local_search import built, can_vary, vary, vector_space
 from .recipes import Recipe, as_code, rebuilt, recipe_of, with_imports
 from .stability import violation
@@ -246,24 +246,10 @@ def _draw(
 ) -> Any | None:
     """An example that violates the property: the first, or the smallest that Hypothesis reaches."""
     smallest: list[Any] = []
-    phases = [hypothesis.Phase.generate, hypothesis.Phase.target]
 
     class ViolatedError(Exception):
         of_the_search = True
 
-    @hypothesis.seed(seed)
-    @hypothesis.settings(
-        max_examples=max_examples,
-        database=None,
-        deadline=None,
-        derandomize=False,
-        report_multiple_bugs=False,
-        phases=[*phases, hypothesis.Phase.shrink] if shrinks else phases,
-        suppress_health_check=list(hypothesis.HealthCheck),
-        verbosity=hypothesis.Verbosity.quiet,
-        print_blob=False,
-    )
-    @hypothesis.given(strategy)
     def attempt(example: Any) -> None:
         excess, _ = watch(example)
         if math.isfinite(excess):
@@ -274,7 +260,7 @@ def _draw(
 
     watch.drawing = True
     try:
-        drawing(attempt, strategy)
+        drawing(attempt, strategy, max_examples, seed, SHRINK if shrinks else TARGET)
     except ViolatedError:
         return smallest[0]
     except hypothesis.errors.Flaky as error:

@@ -28,7 +28,7 @@ def rises(start: Any) -> float:
 def test_a_start_whose_closeness_rises_is_found() -> None:
     """Known: 2.4 % at eps = 0.2 (2.0 % by t = 0.5)."""
     starts = kit.perturbations(FLAT, 0.2, "epsilon", kinds=["diagonal"], fixed_size=True)
-    found = kit.find_counterexample(rises, starts, max_examples=60, local=300, seed=1)
+    found = kit.find_counterexample(rises, starts, max_examples=60, local=300, seed=2)
     assert found is not None
     names: dict[str, Any] = {}
     exec(found.code, names)
@@ -42,7 +42,7 @@ def test_a_start_whose_closeness_rises_is_found() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 2])  # 1: the test above
+@pytest.mark.parametrize("seed", [0, 1])  # 2: the test above
 def test_that_start_is_found_from_any_seed(seed: int) -> None:
     starts = kit.perturbations(FLAT, 0.2, "epsilon", kinds=["diagonal"], fixed_size=True)
     assert kit.find_counterexample(rises, starts, max_examples=60, local=300, seed=seed)

@@ -28,8 +28,14 @@ from ...lab.parameters import require_number, require_numbers
 from ..backends import Backend
 from ..frame import Evidence, Line, Measurement, Plot, claim
 from ..guards import known_fits, known_flow, known_norms, known_rates
-from ..instruments.covariant import derivative
-from ..instruments.flowing import heat_flow, perturbation, rate, run, torus
+from ..instruments.flowing import (
+    derivative_lengths,
+    heat_flow,
+    perturbation,
+    rate,
+    run,
+    torus,
+)
 
 
 @claim(
@@ -173,21 +179,16 @@ def _rough(
     begin = perturbation(start)
     heat = [heat_flow(begin, grid, float(time)) for time in t]
     one, two = (
-        _derivatives(fields, grid, sup)
+        _derivatives(fields, flat, sup)
         for fields in ([perturbation(g) for g in solution.metrics[1:]], heat)
     )
     return t, one, two
 
 
-def _derivatives(fields: list[np.ndarray], grid: Grid, unit: float) -> dict[int, np.ndarray]:
+def _derivatives(fields: list[np.ndarray], flat: MetricField, unit: float) -> dict[int, np.ndarray]:
     """Sup |nabla^k d| over a unit for k = 1, 2, 3, for every field d."""
-    sizes: dict[int, list[float]] = {1: [], 2: [], 3: []}
-    for d in fields:
-        for k in sizes:
-            d = derivative(d, grid, "fourier")
-            square = (d**2).sum(axis=tuple(range(d.ndim - grid.ndim)))
-            sizes[k].append(float(np.sqrt(square.max()) / unit))
-    return {k: np.array(v) for k, v in sizes.items()}
+    lengths = [derivative_lengths(d, flat, 3, "fourier") for d in fields]
+    return {k: np.array([float(each[k].max()) / unit for each in lengths]) for k in (1, 2, 3)}
 
 
 @claim(

@@ -28,10 +28,11 @@ SIDES = (2 * np.pi, 5.0, 7.0, 6.0)
 """Uneven sides of the tori: equal ones would hide an error that exchanges axes."""
 
 
-# Of the kit: the right-hand side at a metric, and the least and largest eigenvalue of one metric
-# with respect to another.
+# Of the kit: the right-hand side at a metric, the least and largest eigenvalue of one metric with
+# respect to another, and the lengths of covariant derivatives at every point.
 rate = flow_checks.rate
 relative_eigenvalues = sizes.min_max
+derivative_lengths = sizes.derivative_lengths
 
 
 def torus(n: int, points: int) -> Grid:
