@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, namespace
+from ..checks import count, numbers, shown
 from ..coefficients import fd_weights, half_width
 from ..curvature import ricci_tensor
-from ..errors import ShapeError
+from ..errors import InvalidArgumentError, ShapeError
 from ..grids import Grid
 from ..jets import MetricJet
 from ..metrics import assemble
 from ..tensors import pack, unpack
+from .findings import require_grid
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Diffeomorphism:
 
     Raises
     ------
+    DTypeError, InvalidArgumentError
+        If ``grid`` is none, or entries are no finite numbers, or waves not whole.
     ShapeError
         If there is not one entry for every axis.
     """
@@ -46,6 +50,20 @@ class Diffeomorphism:
     heights: tuple[float, ...]
 
     def __post_init__(self) -> None:
+        require_grid(self.grid)
+        try:
+            rows = [tuple(row) for row in self.waves]
+        except TypeError as error:
+            raise InvalidArgumentError(
+                f"waves = {shown(self.waves)}; give one row of whole numbers for every axis"
+            ) from error
+        waves = tuple(
+            tuple(count(k, f"waves[{a}][{b}]", least=None) for b, k in enumerate(row))
+            for a, row in enumerate(rows)
+        )
+        object.__setattr__(self, "waves", waves)
+        for name in ("shifts", "heights"):
+            object.__setattr__(self, name, tuple(numbers(getattr(self, name), name)))
         n = self.grid.ndim
         counts = (*(len(row) for row in self.waves), len(self.waves))
         if {*counts, len(self.shifts), len(self.heights)} != {n}:

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from .. import checks as arguments
+from ..arrays import dtype_name
 from ..checks import shown
-from ..errors import CheckFailedError, InvalidArgumentError, UnknownNameError
+from ..errors import CheckFailedError, DTypeError, InvalidArgumentError
+from ..grids import Grid
 from .asking import is_rejection, told
 
 
@@ -103,8 +105,7 @@ def chosen(checks: Any, known: tuple[str, ...], kind: str) -> tuple[str, ...]:
         return known
     wanted = names_in(checks, "checks")
     for name in wanted:
-        if name not in known:
-            raise UnknownNameError(kind, name, known)
+        arguments.choice(name, kind, known)
     return tuple(name for name in known if name in wanted)
 
 
@@ -130,7 +131,29 @@ def is_number(value: Any) -> bool:
     """Whether a value is one number, of Python or of an array library, rather than a strategy."""
     if isinstance(value, (bool, str, bytes)):
         return False
-    return isinstance(value, (int, float)) or getattr(value, "shape", None) == ()
+    if isinstance(value, (int, float)):
+        return True
+    scalar = getattr(value, "shape", None) == () and hasattr(value, "dtype")
+    return scalar and dtype_name(value).startswith(("int", "uint", "float", "bfloat"))
+
+
+def equation(solves: Any) -> str | None:
+    """The name of the equation that a flow or a solution solves, or None.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is something else.
+    """
+    if solves is None or (isinstance(solves, str) and solves in ("ricci", "ricci-deturck")):
+        return solves
+    raise InvalidArgumentError(f"solves = {shown(solves)}; give 'ricci', 'ricci-deturck' or None")
+
+
+def require_grid(grid: Any) -> None:
+    """Raise DTypeError unless it is a Grid."""
+    if not isinstance(grid, Grid):
+        raise DTypeError(f"grid = {shown(grid)}; give a Grid, such as Grid.torus((24, 24))")
 
 
 def dimensions_of(values: Any) -> tuple[int, ...]:

@@ -20,7 +20,15 @@ from ..grids import Grid
 from ..integrators import solve_flow
 from ..metrics import MetricField, perturbed_euclidean
 from ..tensors import unpack
-from .findings import CheckReport, attempted, chosen, dimensions_of, is_number, largest
+from .findings import (
+    CheckReport,
+    attempted,
+    chosen,
+    dimensions_of,
+    equation,
+    is_number,
+    largest,
+)
 from .maps import components_of, field_on, permute, permuted_grid, shear, translate
 
 CHECKS = (
@@ -99,8 +107,7 @@ def check_flow(
     >>> bool(report)
     True
     """
-    if solves not in (None, "ricci", "ricci-deturck"):
-        raise InvalidArgumentError(f"solves = {solves!r}; give 'ricci', 'ricci-deturck' or None")
+    solves = equation(solves)
     if is_number(order) and order in (2, 4, 6, 8):
         order = int(order)
     else:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from ..arrays import to_numpy
-from ..checks import shown
-from ..errors import DTypeError, InvalidArgumentError, UnknownNameError
+from ..checks import choice, shown
+from ..errors import DTypeError, InvalidArgumentError
 from ..metrics import MetricField
 from ..tensors import pairs
 from .asking import answer
@@ -542,6 +542,4 @@ def find_kind(kind: str | Kind) -> Kind:
     """
     if isinstance(kind, Kind):
         return kind
-    if kind not in KINDS:
-        raise UnknownNameError("kind of perturbation", kind, KINDS)
-    return KINDS[kind]
+    return KINDS[choice(kind, "kind of perturbation", KINDS)]

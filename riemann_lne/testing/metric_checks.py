@@ -14,12 +14,12 @@ from ..analysis.invariants import bianchi_residual
 from ..arrays import Array, namespace, to_numpy
 from ..checks import number, shown
 from ..coefficients import Order
-from ..errors import DTypeError, InvalidArgumentError, RiemannLNEError
+from ..errors import InvalidArgumentError, RiemannLNEError
 from ..grids import Grid
 from ..metrics import MetricField, assemble
 from .asking import answer
 from .diffeomorphism import Diffeomorphism, moderate_map, ricci_at
-from .findings import CheckReport, chosen, largest
+from .findings import CheckReport, chosen, largest, require_grid
 from .maps import components_of, field_on, permute, permuted_grid, shear, translate
 from .refinement import refined_grid
 
@@ -138,7 +138,7 @@ def check_metric(
 
 def _field(metric: MetricSource, grid: Grid | None, report: CheckReport) -> MetricField | None:
     if isinstance(metric, MetricField):
-        if grid is not None and grid != metric.grid:
+        if grid is not None and not (isinstance(grid, Grid) and grid == metric.grid):
             raise InvalidArgumentError(
                 f"grid = {shown(grid)}, for a metric on {metric.grid}; leave grid out: it is for "
                 "functions"
@@ -149,8 +149,7 @@ def _field(metric: MetricSource, grid: Grid | None, report: CheckReport) -> Metr
             f"metric = {shown(metric)}; give a MetricField, or a function of the coordinates and "
             "grid="
         )
-    if not isinstance(grid, Grid):
-        raise DTypeError(f"grid = {shown(grid)}; give a Grid, such as Grid.torus((24, 24))")
+    require_grid(grid)
     try:
         return MetricField.from_function(grid, metric)
     except InvalidArgumentError:

@@ -201,6 +201,7 @@ def random_perturbation(
     True
     """
     family, rng = find_kind(kind), np.random.default_rng(count(seed, "seed"))
+    size = number(size, "size", least=0)
     if not isinstance(background, MetricField):
         raise DTypeError(f"background = {shown(background)}; give a MetricField")
     parameters = {name: s.sample(rng) for name, s in family.spaces(background).items()}

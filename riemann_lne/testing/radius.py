@@ -174,7 +174,7 @@ def stability_radius(
     base, begun = as_state(background), time.perf_counter()
     test = experiment(base, flow, until, norm, expect, limit, growth, order, solve)
     if isinstance(base, MetricField):
-        require_bound(test.norm or "sup", base, largest)
+        require_bound("sup" if test.norm is None else test.norm, base, largest)
     recipes = _directions(base, test.norm, direction, directions, largest, seed)
     require_background(test)
     count, grids = 0, [test]

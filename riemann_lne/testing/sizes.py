@@ -10,9 +10,9 @@ import numpy as np
 
 from ..analysis.norms import l2_norm, sup_norm
 from ..arrays import to_numpy
-from ..checks import shown
+from ..checks import choice, shown
 from ..coefficients import Order
-from ..errors import DTypeError, InvalidArgumentError, ShapeError, UnknownNameError
+from ..errors import DTypeError, InvalidArgumentError, ShapeError
 from ..metrics import MetricField
 from ..stencils import gradient
 from .asking import answer
@@ -154,8 +154,7 @@ def _number_of(norm: Any, metric: MetricField, background: MetricField) -> float
 
 def _split(norm: Any) -> tuple[str, int]:
     name, degree = norm if isinstance(norm, (tuple, list)) and len(norm) == 2 else (norm, 0)
-    if name not in NAMES:
-        raise UnknownNameError("norm", name, NAMES)
+    choice(name, "norm", NAMES)
     whole = isinstance(degree, (int, np.integer)) and not isinstance(degree, bool)
     if name in ("ck", "sobolev") and not (whole and 1 <= degree <= 4):
         raise InvalidArgumentError(

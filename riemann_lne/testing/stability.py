@@ -13,7 +13,7 @@ from .. import checks
 from ..analysis.decay import fit_decay_rate
 from ..checks import shown
 from ..conformal import ConformalMetric
-from ..errors import CheckFailedError, InvalidArgumentError, RiemannLNEError, UnknownNameError
+from ..errors import CheckFailedError, InvalidArgumentError, RiemannLNEError
 from ..flows import Flow, NormalizedRicciFlow, RicciFlow
 from ..metrics import MetricField
 from ..symmetric import RotationalMetric
@@ -102,10 +102,10 @@ class Experiment:
     def __post_init__(self) -> None:
         checks.number(self.until, "until", above=0)
         checks.number(self.growth, "growth", above=0)
-        if not callable(self.expect) and self.expect not in EXPECTATIONS:
-            raise UnknownNameError("expectation", self.expect, EXPECTATIONS)
-        if not callable(self.limit) and self.limit not in ("auto", "mean", "background", "last"):
-            raise UnknownNameError("limit", self.limit, ("auto", "mean", "background", "last"))
+        if not callable(self.expect):
+            checks.choice(self.expect, "expectation", EXPECTATIONS)
+        if not callable(self.limit):
+            checks.choice(self.limit, "limit", ("auto", "mean", "background", "last"))
 
     def run(self, start: Any) -> Any:
         """The run of a start, at times that are dense early.
@@ -131,7 +131,8 @@ class Experiment:
     def size(self, state: Any) -> float:
         """Size of the perturbation in the norm asked for, or the evolution's own distance."""
         if isinstance(self.evolution, GridEvolution):
-            return self.evolution.size(state, self.background, self.norm or "sup")
+            norm = "sup" if self.norm is None else self.norm
+            return self.evolution.size(state, self.background, norm)
         if not callable(self.norm):
             return self._distance(state, self.background)
         advice = "give a function (state, background) that returns a number for every state"
@@ -350,9 +351,10 @@ def experiment(
     """
     if isinstance(background, MetricField):
         # Only these two look at the distance that is left at the end.
-        lasting = expect in ("decays", "converges")
+        lasting = isinstance(expect, str) and expect in ("decays", "converges")
         evolution: Any = GridEvolution(background, flow, order, solve, lasting)
-        return Experiment(background, evolution, until, norm or "sup", expect, limit, growth)
+        norm = "sup" if norm is None else norm
+        return Experiment(background, evolution, until, norm, expect, limit, growth)
     if solve is not None or isinstance(norm, (str, tuple)):
         what, value = ("solve", solve) if solve is not None else ("norm", norm)
         raise InvalidArgumentError(

@@ -135,15 +135,15 @@ def near_euclidean_metrics(
     >>> volume_is_near_that_of_the_flat_torus()
     """
     most, waves = number(amplitude, "amplitude", least=0, below=1), count(modes, "modes", least=1)
-    if is_number(where):
-        places: SearchStrategy[Grid] = st.just(Grid.torus((8,) * count(where, "where", least=1)))
+    if is_number(where) and where in (1, 2, 3, 4):
+        places: SearchStrategy[Grid] = st.just(Grid.torus((8,) * int(where)))
     elif isinstance(where, Grid):
         places = st.just(where)
     elif isinstance(where, st.SearchStrategy):
         places = where
     else:
         raise InvalidArgumentError(
-            f"where = {shown(where)}; give a Grid, a dimension, or a strategy of grids"
+            f"where = {shown(where)}; give a Grid, a dimension from 1 to 4, or a strategy of grids"
         )
 
     def made(grid: Grid, size: float, seed: int) -> DrawnMetric:
@@ -309,8 +309,8 @@ def grids(
     ...         assert abs(h * (size - 1) - length) < 1e-12
     >>> spacing_fills_the_box()
     """
-    if kind not in ("mixed", "torus", "box"):
-        raise InvalidArgumentError(f"kind = {kind!r}; give 'mixed', 'torus' or 'box'")
+    if not (isinstance(kind, str) and kind in ("mixed", "torus", "box")):
+        raise InvalidArgumentError(f"kind = {shown(kind)}; give 'mixed', 'torus' or 'box'")
     min_dim, max_dim = count(min_dim, "min_dim"), count(max_dim, "max_dim")
     min_points, max_points = count(min_points, "min_points"), count(max_points, "max_points")
     if not 1 <= min_dim <= max_dim <= 4:

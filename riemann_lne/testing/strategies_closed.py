@@ -73,6 +73,7 @@ def rotational_spheres(
     >>> gauss_bonnet()
     """
     largest = checks.number(size, "size", above=0)
+    checks.flag(fixed_size, "fixed_size")
     waves = checks.count(modes, "modes", least=0)
     fixed: dict[str, Any] = {"points": points, "n": n, "radius": radius, "order": order}
     perturbed_sphere(size=largest, **fixed)  # refuses here what would be refused at every draw
@@ -187,6 +188,7 @@ def conformal_metrics(
     >>> gauss_bonnet()
     """
     largest = checks.number(size, "size", above=0)
+    checks.flag(fixed_size, "fixed_size")
     perturbed_conformal(surface, largest)  # refuses here what would be refused at every draw
     coefficients = Reals(-1.0, 1.0, (modes_of(surface),))
     amount = largest if fixed_size else Reals(0.0, largest)

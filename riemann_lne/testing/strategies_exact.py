@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import exact
-from ..checks import count, shown
-from ..errors import DTypeError, InvalidArgumentError
+from ..checks import count
+from ..errors import InvalidArgumentError
 from ..exact import ExactSolution
 from ..grids import Grid
 from ._hypothesis import st
 from .diffeomorphism import Diffeomorphism
+from .findings import equation, require_grid
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
@@ -72,8 +73,7 @@ def exact_solutions(
     ...     assert drawn.solution.field(drawn.t, grid).volume() > 0
     >>> metric_exists()
     """
-    if solves not in (None, "ricci", "ricci-deturck"):
-        raise InvalidArgumentError(f"solves = {solves!r}; give 'ricci', 'ricci-deturck' or None")
+    solves = equation(solves)
     if n is not None and count(n, "n") not in (2, 3, 4):
         raise InvalidArgumentError(f"n = {n}; exact solutions have 2 to 4 dimensions")
     sizes = [int(n)] if n is not None else [2, 3, 4]
@@ -157,8 +157,7 @@ def diffeomorphisms(grid: Grid) -> SearchStrategy[Diffeomorphism]:
     ...     assert (j[0, 0] * j[1, 1] - j[0, 1] * j[1, 0] > 0).all()
     >>> maps_do_not_fold()
     """
-    if not isinstance(grid, Grid):
-        raise DTypeError(f"grid = {shown(grid)}; give a Grid, such as Grid.torus((24, 24))")
+    require_grid(grid)
     n = grid.ndim
     waves = st.tuples(*[st.tuples(*[st.integers(-2, 2)] * n)] * n)
     phases = st.tuples(*[st.floats(0.0, 6.28)] * n)

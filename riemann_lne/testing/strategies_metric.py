@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..checks import number, shown
+from ..checks import flag, number, shown
 from ..errors import InvalidArgumentError
 from ..grids import Grid
 from ..metrics import MetricField, flat_metric
@@ -74,6 +74,7 @@ def perturbations(
     >>> volume_is_near_that_of_the_flat_torus()
     """
     base, largest = as_background(background), number(size, "size", above=0)
+    flag(fixed_size, "fixed_size")
     base.require_riemannian("a strategy of perturbations")
     require_bound(norm, base, largest)
     families = kinds_of(base, kinds)

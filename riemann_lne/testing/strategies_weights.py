@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import checks
-from ..errors import UnknownNameError
 from ._hypothesis import st
 from .findings import names_in, sequence
 from .spaces import shape_of
@@ -66,8 +65,7 @@ def weight_tensors(
     scale, number_kind = checks.number(scale, "scale", above=0), _floating(dtype)
     names = list(sequence(names_in(kinds, "kinds"), "kinds"))
     for kind in names:
-        if kind not in WEIGHTS:
-            raise UnknownNameError("kind of weights", kind, WEIGHTS)
+        checks.choice(kind, "kind of weights", WEIGHTS)
     shapes = shape if isinstance(shape, st.SearchStrategy) else st.just(shape_of(shape))
 
     @st.composite

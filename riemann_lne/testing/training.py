@@ -15,7 +15,7 @@ from ..checks import choice, count, number, numbers, require_members, shown
 from ..errors import CheckFailedError, DTypeError, InvalidArgumentError
 from ..lne import LNEMetric, auto_tau
 from .asking import answer, is_rejection, told
-from .findings import CheckReport, names_in
+from .findings import CheckReport, is_number, names_in
 from .weight_kinds import WEIGHTS, weights_of_kind
 
 _MINIMAL = """\
@@ -57,7 +57,7 @@ class TrainingLimits:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             # Infinity is a bound, too: the quantity is measured and never too large.
-            if value is not None and value != math.inf:
+            if value is not None and not (is_number(value) and value == math.inf):
                 number(value, name, above=0)
 
 
@@ -148,7 +148,9 @@ def check_training_stability(
     for name, function in (("step", step), ("select", select)):
         if not (callable(function) or function is select is None):
             raise DTypeError(f"{name} = {shown(function)}; give a function")
-    state = list(state) if not hasattr(state, "state_dict") else [state]
+    if not isinstance(state, Iterable) and not hasattr(state, "state_dict"):
+        raise DTypeError(f"state = {shown(state)}; give an optimiser, or a sequence of such")
+    state = [state] if hasattr(state, "state_dict") else list(state)
     _require_states(model, state)
     scales, loss_scales = numbers(scales, "scales"), numbers(loss_scales, "loss_scales")
     for name, values in (("scales", scales), ("loss_scales", loss_scales)):

@@ -254,3 +254,41 @@ def test_a_time_too_short_for_any_decay_is_no_radius_of_zero() -> None:
             FLAT, FLOW, until=3.0, largest=0.1, directions=1, direction="one_directional"
         ).fails_from
     )
+
+
+CONE = {"waves": ((1, 0), (0, 1)), "shifts": (0.0, 0.0), "heights": (0.1, 0.1)}
+WAVE = {"axis": 0, "waves": 1, "phase": 0.0, "entries": (1.0, 0.0, 0.0)}
+DOORS: list[tuple[Any, dict[str, Any]]] = [
+    (kit.perturbations, {"background": 2, "size": 0.1, "norm": "sup", "fixed_size": False}),
+    (kit.rotational_spheres, {"size": 0.1, "n": 2, "points": 24, "modes": 2, "fixed_size": False}),
+    (kit.dumbbells, {"min_neck": 0.1, "max_neck": 0.3, "tilt": 0.1, "points": 40}),
+    (kit.conformal_metrics, {"surface": rl.conformal.Sphere(6), "size": 1, "fixed_size": False}),
+    (kit.near_euclidean_metrics, {"where": 2, "amplitude": 0.1, "modes": 1}),
+    (kit.grids, {"min_dim": 1, "max_dim": 2, "kind": "mixed", "min_points": 4}),
+    (kit.weight_tensors, {"shape": (2, 2), "scale": 1.0, "kinds": ("tied",), "dtype": "float64"}),
+    (kit.exact_solutions, {"solves": "ricci", "n": 2}),
+    (kit.perturbed, {"background": FLAT, "kind": "one_directional", "size": 0.1, **WAVE}),
+    (kit.random_perturbation, {"background": FLAT, "kind": "rough", "size": 0.1, "seed": 0}),
+    (kit.perturbation_size, {"metric": FLAT, "background": FLAT, "norm": "sup"}),
+    (kit.check_metric, {"metric": FLAT, "checks": ["scaling"], "grid": TORUS}),
+    (kit.check_flow, {"flow": FLOW, "solves": None, "dimensions": 2, "checks": "rhs"}),
+    (kit.Diffeomorphism, {"grid": TORUS, **CONE}),
+    (kit.TrainingLimits, {"condition": 1e4, "loss": 1.0}),
+    (
+        kit.judge_stability,
+        {"start": FLAT, "background": FLAT, "flow": FLOW, "until": 0.1, "norm": "l2",
+         "expect": "exists", "limit": "mean", "growth": 1.0},
+    ),
+]  # fmt: skip
+
+
+JUNK = {"object": object(), "array": np.zeros((2, 3)), "list": [None], "text": "a", "nan": math.nan}
+
+
+@pytest.mark.parametrize(("door", "right"), DOORS, ids=[door.__name__ for door, _ in DOORS])
+@pytest.mark.parametrize("junk", JUNK.values(), ids=JUNK)
+def test_junk_in_any_argument_is_told(door: Any, right: dict[str, Any], junk: Any) -> None:
+    door(**right)
+    for name in right:
+        with pytest.raises(RiemannLNEError):
+            door(**{**right, name: junk})
