@@ -68,8 +68,9 @@ def drawing(
     InvalidArgumentError
         If the strategy breaks off. An error of the library's own, or of the search, stays.
     """
-    given = hypothesis.given(strategy)(look)
-    test = hypothesis.settings(
+
+    @hypothesis.seed(seed)
+    @hypothesis.settings(
         max_examples=examples,
         phases=phases,
         database=None,
@@ -79,7 +80,11 @@ def drawing(
         suppress_health_check=list(hypothesis.HealthCheck),
         verbosity=hypothesis.Verbosity.quiet,
         print_blob=False,
-    )(hypothesis.seed(seed)(given))
+    )
+    @hypothesis.given(strategy)
+    def test(example: Any) -> None:
+        look(example)
+
     try:
         test()
     except (RiemannLNEError, hypothesis.errors.Flaky):
