@@ -10,7 +10,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 RATES, FIXED = "regulariser-n-rates", "regulariser-n-fixed"
 STABLE, LEARNED = "stableqat-2bit", "stableqat-2bit-learned"
 OSCILLATION, TUNED, CHARACTERS = "oscillation-2bit", "mnist1d-2bit-tuned", "characters-158"
-ONE, THREE = "mnist1d-1bit", "mnist1d-158"
+ONE, THREE, FOUR = "mnist1d-1bit", "mnist1d-158", "mnist1d-4bit"
 CHANGES = ": **changes with the metric**"
 HELPS, HARMS, NULLS = ("helps",) * 2, ("harms",) * 2, ("null",) * 2
 

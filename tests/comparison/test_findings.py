@@ -20,6 +20,7 @@ from .findings import (
     CHANGES,
     DOCS,
     FIXED,
+    FOUR,
     LEARNED,
     ONE,
     OSCILLATION,
@@ -52,7 +53,7 @@ RESULTS = [
 ]
 DIGITS, RESNET, SECH2, CIFAR = "digits", "regulariser-n", "sech2-backward", "cifar10"
 # The records that hold the hits of single images.
-TWO_WAY = (RATES, FIXED, ONE, THREE, "mnist1d-2bit", STABLE, OSCILLATION, TUNED, LEARNED)
+TWO_WAY = (RATES, FIXED, ONE, THREE, FOUR, "mnist1d-2bit", STABLE, OSCILLATION, TUNED, LEARNED)
 BN, WD = "STE, batch norm re-estimated", "STE, weight decay tuned"
 EXACT, FREE = "LNE exact by channel, 0.5", "N, |w| held constant"
 
@@ -177,6 +178,7 @@ def pieces():
         "before any test run, on the same seeds: "
         + "; ".join(pair(FIXED, label, "STE") for label in fixed)
         + ", each at six times the cost",
+        "On MNIST-1D quantisers with levels of their own",
         "`regulariser-n-rates`, `regulariser-n-fixed` and the studies of MNIST-1D noted which",
         # LNE
         f"In the ResNet, exact by channel was {interval(exact[0])} and {interval(exact[1], 2)}, "

@@ -13,6 +13,7 @@ from riemann_lne_validation.comparison.study import find_study, load_study
 from .findings import (
     CHARACTERS,
     DOCS,
+    FOUR,
     HARMS,
     HELPS,
     LEARNED,
@@ -251,6 +252,41 @@ def three_pieces():
     ]
 
 
+def four_pieces():
+    """What it says of four bits."""
+    nulls = ("QuEST", "LSQ", "SEQ", "LNE, exact", "LNE, fisher", "clipped STE", "DoReFa")
+    resolved = max(both(FOUR, arm)[0].resolves for arm in nulls)
+    tuned = marked(FOUR, "STE, tuned", with_p=(True, True))
+    return [
+        f"which reaches {summary(FOUR).arm('STE').last.mean:.1f} %: "
+        f"{pair(FOUR, 'full precision', with_p=(True, True))}. Nor are",
+        f"LNE exact, {pair(FOUR, 'LNE, exact')}, nor LNE with the loss's curvature, "
+        f"{pair(FOUR, 'LNE, fisher')}. A gain below {resolved:.1f} points would not have been "
+        "seen.",
+        f"The tuned STE: {tuned}.",
+        f"at the usual rate: {pair(FOUR, 'RDFS of StableQAT')}.",
+    ]
+
+
+def test_four_bits():
+    nulls = """clipped STE|DoReFa|EDE|stacked sigmoid|QuEST|LSQ|SEQ|LNE, exact|LNE, fisher
+        |full precision"""
+    for arm in nulls.split("|"):
+        assert verdicts(FOUR, arm.strip()) == NULLS
+    assert verdicts(FOUR, "RDFS of StableQAT") == HARMS
+
+
+def test_the_page_sums_up_more_bits_than_one():
+    """Words of the section for someone who chooses."""
+    for arm in ("QuEST", "SEQ"):
+        assert [verdicts(s, arm)[0] for s in (ONE, "mnist1d-2bit")] == ["helps"] * 2
+        assert [verdicts(s, arm) for s in (THREE, FOUR)] == [NULLS] * 2
+    for study in (ONE, THREE, FOUR):
+        assert verdicts(study, "LNE, exact") == verdicts(study, "LNE, fisher") == NULLS
+    assert verdicts("mnist1d-2bit", "LNE, exact")[0] == "null"
+    assert verdicts(TUNED, "LNE, fisher") == NULLS
+
+
 def test_three_levels_on_mnist1d():
     for arm in (*NAMES, "RMS levels"):
         assert verdicts(THREE, arm) == NULLS
@@ -261,7 +297,8 @@ def test_three_levels_on_mnist1d():
 
 
 def test_other_numbers_of_bits():
-    assert unchecked(section_of(BITS), [*bits_pieces(), *three_pieces()]) == ([], [])
+    pieces = [*bits_pieces(), *three_pieces(), *four_pieces()]
+    assert unchecked(section_of(BITS), pieces) == ([], [])
     for arm in ("QuEST", "SEQ"):
         assert verdicts(ONE, arm) == HELPS
     assert verdicts(ONE, "stacked sigmoid") == HARMS
@@ -298,7 +335,7 @@ def test_the_noise_floors():
     for name, unit, digits in (
         ("last-bit-digits", "points", 2), ("last-bit-resnet", "points", 2),
         ("mnist1d-2bit", "points", 2), (LEARNED, "points", 2), (ONE, "points", 2),
-        (THREE, "points", 2),
+        (THREE, "points", 2), (FOUR, "points", 2),
         (CHARACTERS, "bits", 3),
     ):  # fmt: skip
         floor = summary(name).floor
