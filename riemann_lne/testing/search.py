@@ -145,7 +145,8 @@ def find_counterexample(
     max_examples, local, shrink : int
         Evaluations to spend on drawing, on the local search, and on making the find smaller.
     seed : int
-        The search is the same for the same seed.
+        The search is the same for the same seed in the same program: Hypothesis also draws
+        constants that it finds in the modules of yours that are imported.
 
     Returns
     -------
