@@ -85,8 +85,12 @@ def folders() -> Iterator[Path]:
     Raises
     ------
     KernelUnavailableError
-        After those that can be used: with the reasons for the others.
+        After those that can be used: with the reasons for the others. In a browser at once.
     """
+    if sys.platform == "emscripten":
+        raise KernelUnavailableError(
+            "no C compiler runs in a browser: use kernel='plain', or run Python outside of it"
+        )
     reasons = []
     for make in (_cache_folder, _temporary_folder):
         try:

@@ -169,6 +169,19 @@ class TestWithoutACompiler:
         assert "no-such-compiler: not found" in caplog.text
         assert "install gcc or clang" in caplog.text
 
+    def test_a_browser_is_not_told_to_install_one(
+        self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(build, "_COMPILERS", {})
+        monkeypatch.setattr(sys, "platform", "emscripten")
+        g = rl.perturbed_euclidean(rl.Grid.torus((64, 64)), 0.1)
+        with caplog.at_level(logging.WARNING, "riemann_lne.kernels"):
+            rl.solve_flow(g, rl.RicciDeTurckFlow(), (0, 0.01), "rk4", dt=0.01, order=2)
+        assert [record.getMessage() for record in caplog.records] == [
+            "flows run without fused kernels, many times slower: no C compiler runs in a browser: "
+            "use kernel='plain', or run Python outside of it"
+        ]
+
     def test_fused_is_an_error_that_says_what_to_do(self) -> None:
         g = rl.perturbed_euclidean(GRID, 0.1)
         with pytest.raises(KernelUnavailableError, match=r"install gcc or clang.*variable CC"):
