@@ -10,7 +10,7 @@ HOST_TESTS := tests/torch_hosts tests/geomstats tests/mpi adapters/riemann_lne_m
 	tests/torch/test_quantization.py::TestFinalize::test_onnx \
 	adapters/riemann_lne_torch/hosts/lightning.py adapters/riemann_lne_torch/hosts/transformers.py
 
-.PHONY: help verify test test-all test-hosts test-gpu tasks lint format package docs docs-check bench clean
+.PHONY: help verify test test-all test-hosts test-gpu tasks lint format package docs docs-lite docs-check bench clean
 
 help:
 	@echo "make verify    run the theorem audit (quick form) and write verify-report/"
@@ -22,6 +22,7 @@ help:
 	@echo "make tasks     five pages of the documentation, each followed in an empty environment of its own"
 	@echo "make package   build wheel and sdist, and use each from an empty environment"
 	@echo "make docs      build the documentation into docs/_build/html"
+	@echo "make docs-lite  the same, with an example that runs in the reader's browser (JupyterLite)"
 	@echo "make docs-check  build it without running the examples, and open every page in Chromium if there is one"
 	@echo "make bench     time the core, and peers where installed; writes bench-report/. Peers in another"
 	@echo "               Python: make bench PEER_PYTHON=/path/to/python"
@@ -115,6 +116,15 @@ package: $(VENV)/.test
 
 docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -W -b html docs docs/_build/html
+
+# With notebooks that run in the reader's browser. The packages that Pyodide lacks lie on the site.
+LITE := docs/_build/lite/pypi
+docs-lite: $(VENV)/.docs
+	$(PIP) install -c constraints.txt --group lite
+	rm -rf $(LITE)
+	$(BIN)/python -m build -q --wheel -o $(LITE) .
+	$(PIP) download --no-deps -d $(LITE) array-api-compat filelock
+	DOCS_LITE=1 $(BIN)/python -m sphinx -W -b html docs docs/_build/html
 
 # The same pages but for the examples' pictures, with warnings as errors; then each in Chromium.
 docs-check: $(VENV)/.docs

@@ -14,6 +14,7 @@ import riemann_lne
 HERE = Path(__file__).parent
 GENERATED = HERE / "_build" / "generated"
 sys.path.insert(0, str(HERE))  # for the scripts that write pages
+import lite  # noqa: E402
 from formulas import pieces, typeset  # noqa: E402
 from thumbnails import use_thumbnails  # noqa: E402
 
@@ -279,3 +280,6 @@ def setup(app: Any) -> None:
     app.connect("builder-inited", write_trajectories)
     app.connect("builder-inited", write_benchmarks)
     app.connect("builder-inited", use_thumbnails, priority=900)  # after those of the gallery
+    if lite.WANTED:
+        app.connect("source-read", lite.link, priority=600)  # after the formulas
+        app.connect("build-finished", lite.build)

@@ -1,0 +1,62 @@
+"""An example that runs in the reader's browser, with JupyterLite (make docs-lite).
+
+The notebook is the one that Sphinx-Gallery makes of the example. The kernel is Pyodide: Python,
+NumPy, SciPy and Matplotlib compiled to WebAssembly, which the browser fetches from Pyodide's own
+address. The wheels of riemann-lne and of its dependencies in plain Python lie on the site itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+WANTED = bool(os.environ.get("DOCS_LITE"))
+# Examples that need no PyTorch, MPI or file formats, and end in a browser within a minute.
+EXAMPLES = ("first_flow",)
+INSTALL = "%pip install riemann-lne matplotlib"
+FOLDER = Path(__file__).parent / "_build" / "lite"  # the wheels lie in its folder pypi
+NOTE = (
+    "This page runs in your browser and installs nothing on your computer. **Run > Run All Cells** "
+    "runs everything; the first cell loads Python's packages, which takes a while. There is no C "
+    "compiler here, so that flows take several times as long as outside a browser."
+)
+
+
+def link(app: Any, docname: str, source: list[str]) -> None:
+    """Put a link to its notebook above the program of an example, below its introduction."""
+    name = docname.removeprefix("gallery/plot_")
+    if name == docname or name not in EXAMPLES:
+        return
+    address = f"../lite/lab/index.html?path={name}.ipynb"
+    before, mark, after = source[0].partition(".. GENERATED FROM PYTHON SOURCE LINES")
+    source[0] = f"{before}`Run this example in your browser <{address}>`__\n\n{mark}{after}"
+
+
+def prepared(notebook: dict[str, Any]) -> dict[str, Any]:
+    """A notebook that begins with the installation of the library."""
+    note = {"cell_type": "markdown", "metadata": {}, "source": [NOTE]}
+    code = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
+    return {**notebook, "cells": [note, {**code, "source": [INSTALL]}, *notebook["cells"]]}
+
+
+def build(app: Any, error: Exception | None) -> None:
+    """Build the site of the notebooks into the folder lite of the pages."""
+    if error is not None or app.builder.name != "html":
+        return
+    contents = FOLDER / "contents"
+    shutil.rmtree(contents, ignore_errors=True)
+    contents.mkdir(parents=True)
+    for name in EXAMPLES:
+        made = Path(app.srcdir) / "gallery" / f"plot_{name}.ipynb"
+        notebook = prepared(json.loads(made.read_text(encoding="utf-8")))
+        (contents / f"{name}.ipynb").write_text(json.dumps(notebook, indent=1), encoding="utf-8")
+    command = [sys.executable, "-m", "jupyter", "lite", "build", "--lite-dir", str(FOLDER)]
+    command += ["--contents", str(contents), "--output-dir", str(Path(app.outdir) / "lite")]
+    done = subprocess.run([*command, "--apps", "lab"], cwd=FOLDER, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
