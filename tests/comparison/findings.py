@@ -9,6 +9,7 @@ from riemann_lne_validation.comparison.stored import read_summary
 DOCS = Path(__file__).parents[2] / "docs"
 RATES, FIXED = "regulariser-n-rates", "regulariser-n-fixed"
 STABLE, LEARNED = "stableqat-2bit", "stableqat-2bit-learned"
+RATES_ONE_GRID = "stableqat-2bit-rates"
 OSCILLATION, TUNED, CHARACTERS = "oscillation-2bit", "mnist1d-2bit-tuned", "characters-158"
 ONE, THREE, FOUR = "mnist1d-1bit", "mnist1d-158", "mnist1d-4bit"
 CHANGES = ": **changes with the metric**"

@@ -25,6 +25,7 @@ from .findings import (
     ONE,
     OSCILLATION,
     RATES,
+    RATES_ONE_GRID,
     STABLE,
     THREE,
     TUNED,
@@ -53,7 +54,10 @@ RESULTS = [
 ]
 DIGITS, RESNET, SECH2, CIFAR = "digits", "regulariser-n", "sech2-backward", "cifar10"
 # The records that hold the hits of single images.
-TWO_WAY = (RATES, FIXED, ONE, THREE, FOUR, "mnist1d-2bit", STABLE, OSCILLATION, TUNED, LEARNED)
+TWO_WAY = (
+    RATES, FIXED, ONE, THREE, FOUR, "mnist1d-2bit", STABLE, OSCILLATION, TUNED, LEARNED,
+    RATES_ONE_GRID,
+)  # fmt: skip
 BN, WD = "STE, batch norm re-estimated", "STE, weight decay tuned"
 EXACT, FREE = "LNE exact by channel, 0.5", "N, |w| held constant"
 
