@@ -117,13 +117,14 @@ package: $(VENV)/.test
 docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -W -b html docs docs/_build/html
 
-# With notebooks that run in the reader's browser. The packages that Pyodide lacks lie on the site.
+# With a notebook that runs in the reader's browser. The packages that Pyodide lacks lie on the site
+# (comm is for its kernel).
 LITE := docs/_build/lite/pypi
 docs-lite: $(VENV)/.docs
 	$(PIP) install -c constraints.txt --group lite
 	rm -rf $(LITE)
 	$(BIN)/python -m build -q --wheel -o $(LITE) .
-	$(PIP) download --no-deps -d $(LITE) array-api-compat filelock
+	$(PIP) download --no-deps -d $(LITE) array-api-compat comm filelock
 	DOCS_LITE=1 $(BIN)/python -m sphinx -W -b html docs docs/_build/html
 
 # The same pages but for the examples' pictures, with warnings as errors; then each in Chromium.

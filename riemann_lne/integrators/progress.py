@@ -16,13 +16,14 @@ from ..errors import MissingDependencyError
 @contextmanager
 def progress_bar(wanted: bool, t0: float, t1: float) -> Iterator[Callable[[float], None]]:
     """A function to report the time reached to; shows a bar on a terminal, a line in a notebook."""
-    # There may be no stream at all, or a closed one.
-    there = sys.stderr is not None and not sys.stderr.closed
+    # There may be no stream at all, or a closed one, or one that can do no more than write and
+    # flush: that of JupyterLite does not know whether it is closed.
+    there = sys.stderr is not None and not getattr(sys.stderr, "closed", False)
     if wanted and there and in_notebook():
         with _line(t0, t1) as report:
             yield report
         return
-    if not wanted or not there or not sys.stderr.isatty():
+    if not wanted or not there or not getattr(sys.stderr, "isatty", lambda: False)():
         yield lambda t: None
         return
     try:

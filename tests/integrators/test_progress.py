@@ -59,3 +59,11 @@ def test_without_rich_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "rich.console", None)
     with pytest.raises(MissingDependencyError, match=r"riemann-lne\[verify\]"):
         solve(progress=True)
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_a_stream_that_can_only_write_is_enough(progress, monkeypatch):
+    # as in a notebook of JupyterLite
+    stream = types.SimpleNamespace(write=lambda text: len(text), flush=lambda: None)
+    monkeypatch.setattr(sys, "stderr", stream)
+    assert solve(progress).success
