@@ -2,7 +2,8 @@
 
 The notebook is the one that Sphinx-Gallery makes of the example. The kernel is Pyodide: Python,
 NumPy, SciPy and Matplotlib compiled to WebAssembly, which the browser fetches from Pyodide's own
-address. The wheels of riemann-lne and of its dependencies in plain Python lie on the site itself.
+address or from that in ``DOCS_PYODIDE``. The wheels of riemann-lne and of its dependencies in plain
+Python lie on the site itself.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ WANTED = bool(os.environ.get("DOCS_LITE"))
 # Examples that need no PyTorch, MPI or file formats, and end in a browser within a minute.
 EXAMPLES = ("first_flow",)
 INSTALL = "%pip install riemann-lne matplotlib"
+# The kernel in the versions that the notebooks were tried with; any copy of it will do.
+PYODIDE = os.environ.get("DOCS_PYODIDE", "https://cdn.jsdelivr.net/pyodide/v0.27.7/full/pyodide.js")
 FOLDER = Path(__file__).parent / "_build" / "lite"  # the wheels lie in its folder pypi
 NOTE = (
     "This page runs in your browser and installs nothing on your computer. **Run > Run All Cells** "
@@ -51,6 +54,12 @@ def build(app: Any, error: Exception | None) -> None:
     contents = FOLDER / "contents"
     shutil.rmtree(contents, ignore_errors=True)
     contents.mkdir(parents=True)
+    kernel = {"@jupyterlite/pyodide-kernel-extension:kernel": {"pyodideUrl": PYODIDE}}
+    settings = {
+        "jupyter-lite-schema-version": 0,
+        "jupyter-config-data": {"litePluginSettings": kernel},
+    }
+    (FOLDER / "jupyter-lite.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
     for name in EXAMPLES:
         made = Path(app.srcdir) / "gallery" / f"plot_{name}.ipynb"
         notebook = prepared(json.loads(made.read_text(encoding="utf-8")))
