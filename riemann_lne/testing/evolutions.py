@@ -187,7 +187,9 @@ class GridEvolution:
             "order": self.order,
             "rtol": self.rtol * self._scale(start, float(times[-1]) - float(times[0])),
             "atol": 0.0,
-            "dense_output": True,
+            # Between steps there are values of a polynomial, with an error that is left where a
+            # perturbation has gone: a rate would be fitted to it.
+            "dense_output": not self.lasting,
             "max_steps": _STEPS,
             "t_eval": times,
             **(self.options or {}),

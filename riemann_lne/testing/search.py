@@ -215,7 +215,8 @@ def _by_drawing(
 ) -> Any | None:
     nothing: list[DrawsNothingError] = []
     for k, part in enumerate(parts := _parts(strategy, max_examples)):
-        options = (at_least, max_examples // len(parts), seed + _APART * k)
+        share = max_examples // len(parts) + (k < max_examples % len(parts))
+        options = (at_least, share, seed + _APART * k)
         try:
             found = _draw(watch, part, *options, shrinks=False)
         except DrawsNothingError as error:

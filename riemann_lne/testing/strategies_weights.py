@@ -112,7 +112,7 @@ def gradients(
         if kind == "zero":
             return np.zeros(size, dtype=number_kind)
         rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-        scale = 10.0 ** draw(st.floats(-12.0, highest))
+        scale = 10.0 ** (draw(st.floats(0.0, highest + 12.0)) - 12.0)  # shrinks to the smallest
         values = rng.normal(size=size)
         if kind == "sparse":
             values = values * (rng.random(size) < 0.1)

@@ -169,10 +169,11 @@ def test_weights_that_are_not_zero_have_squares_that_are_not(w: Any) -> None:
         assert rl.auto_tau(w.ravel(), 0.5) > 0
 
 
-def test_weights_shrink_to_small_ones() -> None:
-    """Their size was once a float, of which 1.0 is the simplest: the largest of all."""
+def test_weights_and_gradients_shrink_to_small_ones() -> None:
+    """The size of weights was once a float, of which 1.0 is the simplest: the largest of all."""
     loud = find(kit.weight_tensors((3,), kinds=["binary"]), lambda w: np.abs(w).max() > 0.1)
     assert np.abs(loud).max() == pytest.approx(0.1, abs=2e-6)
+    assert np.abs(find(kit.gradients((3,)), lambda v: v.any())).max() < 1e-11
 
 
 def test_weights_come_in_all_kinds() -> None:

@@ -296,13 +296,18 @@ def test_without_hypothesis_the_rest_works_and_the_error_says_what_to_install() 
 
 
 def test_fast_waves_and_perturbations_near_rounding_decay() -> None:
-    """Looked at: two starts that were once reported, the integrator's and that of rounding."""
+    """Looked at: starts that were once reported, the integrator's, between steps, of rounding."""
     shortest = kit.perturbed(
         FLAT, "checkerboard", 0.05, axes=(1, 1), shape=(12, 12), entries=(1, 0, 1)
     )
     report = kit.judge_stability(shortest, FLAT, FLOW, until=4.0, expect="decays")
     assert report.holds, report.reason
     assert report.final_distance < 1e-12  # RKL2 leaves 5e-9 of it
+    mixed = kit.perturbed(
+        FLAT, "checkerboard", 0.0083, axes=(0, 1), shape=(12, 12), entries=(0, -0.1, 0)
+    )
+    report = kit.judge_stability(mixed, FLAT, FLOW, until=4.0, expect="decays")
+    assert report.holds, report.reason
     tiny = kit.perturbed(
         FLAT, "one_directional", 2.5e-13, axis=0, waves=1, phase=0.0, entries=(0, 0, 1)
     )
