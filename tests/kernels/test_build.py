@@ -174,6 +174,12 @@ class TestWithoutACompiler:
     ) -> None:
         monkeypatch.setattr(build, "_COMPILERS", {})
         monkeypatch.setattr(sys, "platform", "emscripten")
+
+        def refused(*args: object, **options: object) -> None:
+            raise OSError("there are no processes and no threads")
+
+        monkeypatch.setattr(subprocess, "Popen", refused)
+        monkeypatch.setattr(threading.Thread, "start", refused)
         g = rl.perturbed_euclidean(rl.Grid.torus((64, 64)), 0.1)
         with caplog.at_level(logging.WARNING, "riemann_lne.kernels"):
             rl.solve_flow(g, rl.RicciDeTurckFlow(), (0, 0.01), "rk4", dt=0.01, order=2)
