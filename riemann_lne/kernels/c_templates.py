@@ -97,11 +97,12 @@ SHIFTS = """\
 #endif
 
 /* The vector k values after p or before it. Loads over the border of a cache line take twice as
-   long, and with the longest vectors that is each of them. Shuffles in their place are quicker in
-   2-D; in more dimensions they are not. */
+   long; with the longest vectors that is each of them, with those of AVX half. Shuffles in their
+   place are quicker in 2-D, but for the few neighbours of order 2 with AVX; in more dimensions they
+   are not. */
 #undef AFTER
 #undef BEFORE
-#if BYTES == 64 && defined(__AVX512F__) && {shuffle}
+#if {shuffle} && (BYTES == 64 && defined(__AVX512F__) || BYTES == 32 && WIDTH > 1)
 #define AFTER(p, k) JOINED(AT(vec, p), AT(vec, (p) + LANES), k)
 #define BEFORE(p, k) JOINED(AT(vec, (p) - LANES), AT(vec, p), LANES - k)
 #else
