@@ -242,12 +242,19 @@ def write_trajectories(app: Any) -> None:
 
 def write_benchmarks(app: Any) -> None:
     """The recorded benchmarks as tables and plots: no number of that page is typed."""
-    from riemann_lne_benchmarks.page import write_pages, write_solution_pages
+    from riemann_lne_benchmarks.page import (
+        write_cuda_page,
+        write_other_targets,
+        write_pages,
+        write_solution_pages,
+    )
 
     folder = GENERATED / "benchmarks"
     images = folder.relative_to(HERE).as_posix()
     write_pages(HERE / "benchmarks" / "results.json", folder, images)
     write_solution_pages(HERE / "benchmarks" / "solution.json", folder)
+    write_cuda_page(HERE / "benchmarks" / "cuda.json", folder)
+    write_other_targets(HERE / "benchmarks" / "results-avx2.json", folder / "targets-avx2.md")
 
 
 def write_commands(app: Any) -> None:

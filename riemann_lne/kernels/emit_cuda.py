@@ -106,8 +106,8 @@ class CudaPlan(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def cuda_plan(name: str | Formula, n: int, order: int = 4) -> CudaPlan:
-    """The functions of the CUDA source of a formula; arguments as those of ``compile_kernel``."""
+def cuda_plan(name: str | Formula, n: int, order: int = 4, whole: bool = False) -> CudaPlan:
+    """The functions of the CUDA source of a formula; arguments as those of ``emit_cuda``."""
     program, w = trace(name, n, units(order).ratio), half_width(order)
 
     def cost(d: Derivative, mixed: int) -> int:
@@ -117,23 +117,34 @@ def cuda_plan(name: str | Formula, n: int, order: int = 4) -> CudaPlan:
         return 5 * w if d.axes[0] == d.axes[1] else mixed
 
     in_place = partial(cost, mixed=8 * w * w)
-    if total_cost(program, in_place) <= _AT_ONCE:
-        return CudaPlan(tuple(passes(program, in_place, _AT_ONCE)), calls=False)
+    needed = total_cost(program, in_place)
+    if whole or needed <= _AT_ONCE:
+        return CudaPlan(tuple(passes(program, in_place, max(needed, _AT_ONCE))), calls=False)
     return CudaPlan(tuple(passes(program, partial(cost, mixed=_CALL), _LIMIT)), calls=True)
 
 
-def emit_cuda(name: str | Formula, n: int, order: int = 4, dtype: str = "float64") -> str:
+def emit_cuda(
+    name: str | Formula, n: int, order: int = 4, dtype: str = "float64", *, whole: bool = False
+) -> str:
     """CUDA source of the kernel of a formula, as NVRTC and nvcc take it.
 
     Large formulas become several functions, which are launched one after the other with the same
-    arguments; see ``cuda_plan``. Arguments as those of ``compile_kernel``.
+    arguments; see ``cuda_plan``.
+
+    Parameters
+    ----------
+    name, n, order, dtype
+        Those of ``compile_kernel``.
+    whole : bool
+        One function, however large the formula is, with all differences in place: to measure how
+        much the cut is worth.
 
     Examples
     --------
     >>> 'extern "C" __global__' in emit_cuda("ricci", 3)
     True
     """
-    program, plan = trace(name, n, units(order).ratio), cuda_plan(name, n, order)
+    program, plan = trace(name, n, units(order).ratio), cuda_plan(name, n, order, whole)
     width = half_width(order)
     helpers = _filled(_MIXED, {"difference": _mixed(width)}) if plan.calls else ""
     if any(node.operation == "abs" for node in program.nodes):

@@ -3,6 +3,7 @@
 No test looks at how long anything takes.
 """
 
+import dataclasses
 import importlib.util
 import json
 import math
@@ -221,9 +222,33 @@ class TestTargets:
             "not met",
         )
 
+    def test_each_kind_of_processor_has_its_targets(self):
+        """With AVX2 alone fewer times plain will do, and speeds have bounds."""
+        record = a_record(plain=14.5, jax=3.0, scipy=30.0)
+        record.environment["cpu"] = "some (family 26 avx512f)"
+        assert verdict(judge(record), "96^3", "plain, one core") == (14.5, "not met")
+        assert not [e for e in judge(record) if "one core: million" in e["statement"]]
+        for change in (
+            {"settings": {"instructions": "avx2"}},
+            {"environment": {"cpu": "some (family 25 avx2)"}},
+        ):
+            other = dataclasses.replace(record, **change)
+            assert verdict(judge(other), "96^3", "plain, one core") == (14.5, "met")
+            assert verdict(judge(other), "closed form") == (14.5, "met")
+            assert verdict(judge(other), "one core: million") == (None, "not measured")
+
+    def test_the_speed_on_large_grids_is_that_of_the_same_study(self):
+        def row(points, speed, **more):
+            task = {"shape": [points] * 3, "order": 4, "dtype": "float64", "threads": 1, **more}
+            return Row("", {**task, "version": "fused"}, {"million points/s": speed})
+
+        rows = [row(96, 99.0, study="precision"), row(32, 50.0), row(96, 43.0)]
+        record = Record({}, {}, {"scaling": Result("scaling", "", rows)})
+        assert verdict(judge(record), "96^3 over") == (0.86, "met")
+
     def test_an_empty_record_meets_nothing(self):
         judged = judge(Record({}, {}))
-        assert len(judged) == len(TARGETS)
+        assert len(judged) == len([t for t in TARGETS if t.bound is not None])
         assert {entry["verdict"] for entry in judged} == {"not measured"}
 
     def test_a_start_is_judged_by_its_slowest_kernel_and_only_if_all_started(self):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +15,8 @@ import numpy as np
 import scipy
 
 from riemann_lne import __version__
+
+from .instructions import compiler
 
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -68,14 +71,24 @@ def available_bytes() -> int | None:
 
 def c_compiler() -> str:
     """First line of the C compiler's version, or that there is none."""
-    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
-    if not compiler:
+    command = compiler()
+    if command is None:
         return "none"
     try:
-        done = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
+        done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
     except OSError:
         return "none"
     return (done.stdout.splitlines() or ["unknown"])[0]
+
+
+def nvcc() -> dict[str, str]:
+    """The version of NVIDIA's compiler, where it is installed."""
+    command = shutil.which("nvcc")
+    if command is None:
+        return {}
+    done = subprocess.run([command, "--version"], capture_output=True, text=True, check=False)
+    found = re.search(r"release [\d.]+, (V[\d.]+)", done.stdout)
+    return {"nvcc": f"nvcc {found[1]}"} if found else {}
 
 
 def environment() -> dict[str, Any]:
@@ -96,6 +109,7 @@ def environment() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "C compiler": c_compiler(),
+        **nvcc(),
         **versions,
     }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .environment import cache_bytes
+from .instructions import compiler
 from .versions import NoKernelError, Problem, Task
 
 _SOURCE = r"""
@@ -52,17 +52,17 @@ _ROUNDS_OF_LOOP = 4_000_000
 @cache
 def _library() -> ctypes.CDLL:
     """The loops above, compiled for this machine."""
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
+    words = compiler()
+    if words is None:
         raise NoKernelError("no C compiler (cc, gcc or clang) was found to build the loop with")
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "loops.c", Path(folder) / "loops.so"
         source.write_text(_SOURCE, encoding="utf-8")
         options = ["-O3", "-march=native", "-ffp-contract=fast", "-funroll-loops"]
-        command = [compiler, *options, "-shared", "-fPIC", "-o", str(target), str(source)]
+        command = [*words, *options, "-shared", "-fPIC", "-o", str(target), str(source)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise NoKernelError(f"{compiler} could not build the loop: {done.stderr.strip()[:200]}")
+            raise NoKernelError(f"{words[0]} could not build the loop: {done.stderr.strip()[:200]}")
         return ctypes.CDLL(str(target))  # stays loaded when the file is gone
 
 

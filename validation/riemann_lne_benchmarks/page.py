@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .cuda_sources import ARCHITECTURES, WHOLE
 from .requirements import judge
 from .results import Record, Result, Row
 from .tables import groups, markdown, requirement_table, table, text_of
@@ -108,6 +109,86 @@ def write_pages(path: Path, folder: Path, images: str) -> None:
     }
     for name, text in texts.items():
         (folder / name).write_text(text + "\n", encoding="utf-8")
+
+
+def cuda_text(record: Record) -> str:
+    """Registers, stack and spilled bytes of all CUDA sources that are cut or spill."""
+    rows = record.rows("cuda")
+    if not rows:
+        return ""
+    key = ("name", "n", "order", "dtype")
+    whole = {
+        tuple(row.parameters[k] for k in key): row.figures[WHOLE]
+        for row in record.rows("cuda-whole")
+    }
+    quiet = [row for row in rows if row.figures["functions"] == 1 and not _spilled(row)]
+    head = ["bytes or registers a thread", "functions", "values stored a point"]
+    head += ["spilled in one function, sm_80"]
+    names = {
+        "spilled by the worst function": "spilled",
+        "by all": "spilled in all",
+        "by a called difference": "spilled in calls",
+        "stack": "stack",
+        "registers": "registers",
+    }
+    head += [f"{text}, sm_80 / sm_90" for text in names]
+    body = []
+    for row in rows:
+        if row in quiet:
+            continue
+        before = whole.get(tuple(row.parameters[k] for k in key))
+        cells = [row.what.replace("_", " "), row.figures["functions"], row.figures["values stored"]]
+        cells += ["" if before is None else before]
+        cells += [
+            " / ".join(str(row.figures[f"{figure}, {a}"]) for a in ARCHITECTURES)
+            for figure in names.values()
+        ]
+        body.append([text_of(cell) for cell in cells])
+    registers = max(
+        (row.figures[f"registers, {a}"] for row in quiet for a in ARCHITECTURES), default=0
+    )
+    compiler = record.environment.get("nvcc", "nvcc")
+    return (
+        f"{markdown(head, body)}\n\nBy {compiler}. The other {len(quiet)} kernels are one function "
+        f"each, spill nothing, and use up to {registers} registers."
+    )
+
+
+def _spilled(row: Row) -> int:
+    return max(
+        int(row.figures[f"{figure}, {a}"])
+        for figure in ("spilled", "spilled in calls")
+        for a in ARCHITECTURES
+    )
+
+
+def write_cuda_page(path: Path, folder: Path) -> None:
+    """Write cuda.md from a results file; where there is none, that is said.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the file cannot be read.
+    """
+    record = Record.read(path) if path.exists() else Record({}, {})
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "cuda.md").write_text((cuda_text(record) or _NOT_RECORDED) + "\n", encoding="utf-8")
+
+
+def write_other_targets(path: Path, target: Path) -> None:
+    """Write the targets of a further record, as of another instruction set, to a file.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the record cannot be read.
+    """
+    text = _NOT_RECORDED
+    if path.exists():
+        record = Record.read(path)
+        text = "\n\n".join([environment_table(record), requirements_text(record)])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text + "\n", encoding="utf-8")
 
 
 def write_solution_pages(path: Path, folder: Path) -> None:

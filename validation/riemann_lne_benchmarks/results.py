@@ -77,16 +77,20 @@ class Settings:
         Interpreter in which other people's libraries are looked for.
     say : callable
         Takes a line about the progress.
+    instructions : str
+        One of ``instructions.SETS``.
     """
 
     quick: bool
     repeats: int
     peer_python: str
     say: Callable[[str], None] = lambda text: None
+    instructions: str = "native"
 
     def as_dict(self) -> dict[str, Any]:
         """Facts that have to be equal for results to stand in one file."""
-        return {"quick": self.quick, "repeats": self.repeats}
+        more = {} if self.instructions == "native" else {"instructions": self.instructions}
+        return {"quick": self.quick, "repeats": self.repeats, **more}
 
 
 @dataclass

@@ -12,8 +12,10 @@ from riemann_lne_validation.lab.folders import owned
 from riemann_lne_validation.lab.words import duration
 
 from .budget import bench_budget
+from .cuda_sources import bench_cuda, bench_cuda_whole
 from .environment import environment
 from .gpu import bench_gpu
+from .instructions import using
 from .integrators import bench_integrators
 from .memory import bench_memory
 from .peer_comparison import bench_peers
@@ -42,6 +44,8 @@ BENCHMARKS: dict[str, Callable[[Settings], Result]] = {
     "integrators": bench_integrators,
     "budget": bench_budget,
     "gpu": bench_gpu,
+    "cuda": bench_cuda,
+    "cuda-whole": bench_cuda_whole,
     "lne": bench_lne,
     "corrector": bench_corrector,
     "regularizer": bench_regularizer,
@@ -65,6 +69,7 @@ def run_benchmarks(
     repeats: int | None = None,
     resume: bool = False,
     peer_python: str = "",
+    instructions: str = "native",
 ) -> int:
     """Run benchmarks by name (or all), print them, and keep them as JSON and plots.
 
@@ -84,6 +89,8 @@ def run_benchmarks(
         Keep what the file has, run what it lacks and what ``only`` names.
     peer_python : str
         Interpreter with the peers; this one by default.
+    instructions : str
+        "native", or "avx2": measure as on a processor that has no AVX-512.
 
     Returns
     -------
@@ -93,7 +100,7 @@ def run_benchmarks(
     Raises
     ------
     UnknownNameError
-        For a name that is not known.
+        For a name or an instruction set that is not known.
     InvalidArgumentError
         If the number of rounds is not positive, a place cannot be written to, or there is nothing
         to resume or it is of another machine.
@@ -106,8 +113,8 @@ def run_benchmarks(
         raise InvalidArgumentError(f"{rounds} repeats; at least one round is needed")
     path = json or (report / "bench.json" if report else None)
     terminal = Terminal()
-    settings = Settings(quick, rounds, peer_python, terminal.status)
-    with owned("the results of bench", [report], path):
+    settings = Settings(quick, rounds, peer_python, terminal.status, instructions)
+    with using(instructions), owned("the results of bench", [report], path):
         return _run_and_keep(only, report, path, settings, resume, terminal)
 
 

@@ -126,6 +126,12 @@ def bench(commands: Any) -> None:
         metavar="PATH",
         help="Python with geomstats, JAX, PyTorch, py-pde (default: this one)",
     )
+    parser.add_argument(
+        "--instructions",
+        choices=("native", "avx2"),
+        default="native",
+        help="avx2: measure as on a processor without AVX-512",
+    )
     parser.add_argument("--list", action="store_true", help="list the benchmarks")
     parser.set_defaults(run=_bench)
 
@@ -176,6 +182,7 @@ def _bench(arguments: argparse.Namespace) -> int:
         repeats=arguments.repeats,
         resume=arguments.resume,
         peer_python=arguments.peer_python,
+        instructions=arguments.instructions,
     )
 
 
