@@ -6,6 +6,7 @@ arrays of no dimensions (of any library) count as numbers; truth values and text
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 import re
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import DTypeError, InvalidArgumentError, UnknownNameError
+from .errors import DTypeError, InvalidArgumentError, NotFiniteError, UnknownNameError
 
 _BOOLEANS = ("bool", "bool_")
 
@@ -193,7 +194,8 @@ def require_members(
     value, name : object, str
         The object, and the argument that it was given as.
     members : mapping
-        The members' names, each with the type or types of its value, or None for methods.
+        The members' names, each with the type or types of its value; for methods the names of
+        the arguments that they are called with, in one string, or None where that is not checked.
     kind : str
         The noun for such an object, with its article.
     minimal : str
@@ -231,16 +233,73 @@ not of type int; the method step is missing). A minimal right one:
 
 def _wrong(value: Any, member: str, kinds: Any) -> str | None:
     """The fault of an object's member, in words; None if there is none."""
+    method = kinds is None or isinstance(kinds, str)
     try:
         found = getattr(value, member)
     except AttributeError:
-        return f"the {'method' if kinds is None else 'attribute'} {member} is missing"
-    if kinds is None:
-        return None if callable(found) else f"{member} is {shown(found)}, not a method"
+        return f"the {'method' if method else 'attribute'} {member} is missing"
+    if method:
+        if not callable(found):
+            return f"{member} is {shown(found)}, not a method"
+        return None if kinds is None else _misfit(found, member, kinds)
     if isinstance(found, kinds):
         return None
     names = [k.__name__ for k in (kinds if isinstance(kinds, tuple) else (kinds,))]
     return f"{member} is {shown(found)}, not of type {' or '.join(names)}"
+
+
+def _misfit(function: Any, name: str, arguments: str) -> str | None:
+    """Why a function cannot be called with so many arguments, in words; None if it can."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # a function of an extension module does not name its arguments
+        return None
+    try:
+        signature.bind(*arguments.split(", ") if arguments else ())
+    except TypeError as error:
+        return f"{name} is not to be called as {name}({arguments}): {error}"
+    return None
+
+
+def require_call(function: Any, name: str, arguments: str, minimal: str) -> None:
+    """A function that can be called with so many arguments, whose names are given in one string.
+
+    Raises
+    ------
+    DTypeError
+        If it cannot; the message shows ``minimal``, the shortest right one.
+
+    Examples
+    --------
+    >>> require_call(lambda t: t, "rhs", "t, y", "    lambda t, y: -y")
+    Traceback (most recent call last):
+    riemann_lne.errors.DTypeError: rhs is not to be called as rhs(t, y): too many positional \
+arguments. A minimal right one:
+    <BLANKLINE>
+        lambda t, y: -y
+    """
+    problem = _misfit(function, name, arguments)
+    if problem:
+        raise DTypeError(f"{problem}. A minimal right one:\n\n{minimal}")
+
+
+def as_number(value: Any, what: str, least: float = -math.inf) -> float:
+    """What a user's function returned, as a finite float; ``what`` says in errors who returned it.
+
+    Raises DTypeError, NotFiniteError, or InvalidArgumentError for an array that is not one number.
+    """
+    shape = tuple(getattr(value, "shape", ()))
+    if shape != ():
+        raise InvalidArgumentError(f"{what} is an array of shape {shape}; return one number")
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise DTypeError(f"{what} is {value!r}; return one number") from error
+    if not math.isfinite(number):
+        raise NotFiniteError(f"{what} is {number}; return a finite number")
+    if number < least:
+        raise InvalidArgumentError(f"{what} is {number}; return a number of at least {least}")
+    return number
 
 
 def shown(value: Any) -> str:

@@ -106,22 +106,10 @@ def geodesic(
     order = validate_order(order)
     if order == "fourier":
         raise InvalidArgumentError("order = 'fourier'; give 2, 4, 6 or 8 for geodesics")
-    grid, n = metric.grid, metric.n
+    grid = metric.grid
     grid.require_one_chart("geodesic")
     grid.require_whole("geodesic")
-    x, v = _points(start, "start", n), _points(velocity, "velocity", n)
-    if x.shape != v.shape:
-        raise ShapeError(f"start has shape {x.shape}, velocity {v.shape}; give the same for both")
-    shape = x.shape
-    x, v = x.reshape(-1, n), v.reshape(-1, n)
-    if _room(grid, x) < 0:
-        worst = x[int(np.argmin([_room(grid, row[None]) for row in x]))]
-        raise InvalidArgumentError(
-            f"start = {worst.tolist()} lies outside of the grid from {list(grid.lower)} to "
-            f"{list(grid.upper)}"
-        )
-    if np.abs(x / grid.lengths).max() > _FARTHEST:
-        raise InvalidArgumentError(f"start has coordinates up to {np.abs(x).max():.3g}; wrap them")
+    x, v, shape = _start_of(grid, start, velocity)
     gamma = GridFunction(grid, to_numpy(metric.christoffel(order)), order + 2)
 
     def rhs(t: float, y: np.ndarray) -> np.ndarray:
@@ -152,6 +140,26 @@ def geodesic(
         success=run.status == 0,
         message=message,
     )
+
+
+def _start_of(
+    grid: Grid, start: Any, velocity: Any
+) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
+    """Checked starts and velocities, (m, n), and the shape that they were given in."""
+    x, v = _points(start, "start", grid.ndim), _points(velocity, "velocity", grid.ndim)
+    if x.shape != v.shape:
+        raise ShapeError(f"start has shape {x.shape}, velocity {v.shape}; give the same for both")
+    shape = x.shape
+    x, v = x.reshape(-1, grid.ndim), v.reshape(-1, grid.ndim)
+    if _room(grid, x) < 0:
+        worst = x[int(np.argmin([_room(grid, row[None]) for row in x]))]
+        raise InvalidArgumentError(
+            f"start = {worst.tolist()} lies outside of the grid from {list(grid.lower)} to "
+            f"{list(grid.upper)}"
+        )
+    if np.abs(x / grid.lengths).max() > _FARTHEST:
+        raise InvalidArgumentError(f"start has coordinates up to {np.abs(x).max():.3g}; wrap them")
+    return x, v, shape
 
 
 class GridFunction:

@@ -44,7 +44,11 @@ _MINIMAL = """\
         def spectral_radius(self, packed, grid, order):
             return 1.0
 """
-_MEMBERS = {"parabolic": bool, "rhs": None, "spectral_radius": None}
+_MEMBERS = {
+    "parabolic": bool,
+    "rhs": "t, packed, grid, order",
+    "spectral_radius": "packed, grid, order",
+}
 
 
 def require_flow(flow: Any, name: str = "flow") -> Any:

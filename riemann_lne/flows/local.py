@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from .. import checks
 from ..arrays import Array
 from ..coefficients import Order
-from ..errors import MissingMemberError
+from ..errors import DTypeError, MissingMemberError
 from ..grids import Grid
 from ..jets import MetricJet
 from ..stencils import LocalField, evaluate
 from ..tensors import metric_dimension, packed_size
 from .base import Flow, FlowCompiler, Formula, laplacian_spectral_radius
+
+_MINIMAL = """\
+    def rate(self, jet):
+        return [-2.0 * jet.ricci[p] for p in riemann_lne.tensors.pairs(jet.n)]"""
 
 
 class LocalFlow:
@@ -52,8 +59,7 @@ class LocalFlow:
         """
         raise MissingMemberError(
             f"{type(self).__name__} needs a method rate(self, jet); for Ricci flow it is\n"
-            "    def rate(self, jet):\n"
-            "        return [-2.0 * jet.ricci[p] for p in riemann_lne.tensors.pairs(jet.n)]"
+            f"{_MINIMAL}"
         )
 
     def _formula(self, n: int, metric: LocalField) -> list[Array]:
@@ -62,9 +68,17 @@ class LocalFlow:
     def rhs(self, t: float, packed: Array, grid: Grid, order: Order) -> Array:
         """The formula at every point, tile by tile."""
         n = metric_dimension(grid)
+        checks.require_call(self.rate, "rate", "jet", _MINIMAL)
 
         def on_a_tile(metric: LocalField) -> list[Array]:
-            return self._formula(n, metric)
+            values: Any = self._formula(n, metric)
+            if isinstance(values, (list, tuple)) and len(values) == packed_size(n):
+                return [*values]
+            count = f" of length {len(values)}" if hasattr(values, "__len__") else ""
+            raise DTypeError(
+                f"rate of {type(self).__name__} returned a {type(values).__name__}{count}; return "
+                f"a list of the {packed_size(n)} components i <= j, row by row:\n{_MINIMAL}"
+            )
 
         return evaluate(on_a_tile, (packed,), grid, order, packed_size(n))
 

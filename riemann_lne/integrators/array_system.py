@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import checks
 from ..arrays import (
     Array,
     device,
@@ -22,7 +23,7 @@ from ..arrays import (
 from ..errors import DTypeError, ShapeError
 from ..stencils import tile_points, tile_slices
 from ..team import ALONE
-from .events import as_number, blame
+from .events import blame
 from .methods.blockwise import Combination, combination
 from .methods.pooled import Pool
 from .methods.state import Words
@@ -144,7 +145,7 @@ class ArraySystem:
             return self._estimate(t, y)
         what = f"spectral_radius at t = {t:.6g}"
         with blame(what):
-            return as_number(self._radius(t, self.given(read_only(y))), what)
+            return checks.as_number(self._radius(t, self.given(read_only(y))), what, 0)
 
     def limiting_radius(self, t: float, y: Array) -> float:
         """The bound that was given; an estimate only if a method has asked for one."""

@@ -26,7 +26,7 @@ from .. import checks
 from ..arrays import Array, namespace
 from ..coefficients import Order, validate_order
 from ..curvature import ricci_tensor
-from ..errors import DTypeError, InvalidArgumentError, NotFiniteError, RiemannLNEError
+from ..errors import DTypeError, InvalidArgumentError, RiemannLNEError
 from ..jets import MetricJet
 from ..metrics import MetricField
 from ..stencils import LocalField, evaluate
@@ -299,14 +299,16 @@ class EventWatch:
             event, what = self.events[k], f"event {self.names[k]} at t = {state.t:.6g}"
             known = system.pool.known(("event", k), state.y)
             if known is not None:
-                found[k] = as_number(-known if reduction_of(event) == "smallest" else known, what)
+                found[k] = checks.as_number(
+                    -known if reduction_of(event) == "smallest" else known, what
+                )
             elif isinstance(event, SteadyState):
                 rate = stepper.rate_at(state)
                 found[k] = system.rate_size(rate, state.y) - event.tolerance
             else:
                 with blame(what):
                     seen = system.seen(state.t, state.y)
-                    value = as_number(event(state.t, _for(event, seen)), what)
+                    value = checks.as_number(event(state.t, _for(event, seen)), what)
                 asked.append((k, value, what))
         if asked:
             which = [reduction_of(self.events[k]) for k, _, _ in asked]
@@ -413,20 +415,6 @@ def blame(what: str) -> Iterator[None]:
     except Exception as error:
         error.add_note(f"in {what}")
         raise
-
-
-def as_number(value: Any, what: str) -> float:
-    """A finite float, or an error that names where the value came from."""
-    shape = tuple(getattr(value, "shape", ()))
-    if shape != ():
-        raise InvalidArgumentError(f"{what} is an array of shape {shape}; return one number")
-    try:
-        number = float(value)
-    except (TypeError, ValueError) as error:
-        raise DTypeError(f"{what} is {value!r}; return one number") from error
-    if not math.isfinite(number):
-        raise NotFiniteError(f"{what} is {number}; return a finite number")
-    return number
 
 
 def _crosses(old: float, new: float, direction: float) -> bool:

@@ -21,6 +21,7 @@ from .dense import Interpolant
 from .events import EventWatch, Occurrence
 from .integration_file import IntegrationFile, plan_of, run_identity
 from .methods.base import Integrator, State, StepError
+from .methods.protocol import require_step_size
 from .methods.registry import make_integrator
 from .progress import progress_bar, uninterrupted
 from .solution import as_times
@@ -188,6 +189,7 @@ def integrate(
     """
     if not callable(rhs):
         raise DTypeError(f"rhs = {checks.shown(rhs)}; give a function (t, y) -> y'")
+    checks.require_call(rhs, "rhs", "t, y", "    lambda t, y: -y\n")
     if valid is not None and not callable(valid):
         raise DTypeError(f"valid = {checks.shown(valid)}; give a function y -> bool")
     checks.flag(dense_output, "dense_output")
@@ -200,11 +202,7 @@ def integrate(
     if not system.admissible(y):
         raise InvalidArgumentError("valid(y0) is false: the start must be valid")
     integrator = make_integrator(method, system, y)
-    if dt is None and not integrator.adaptive and spectral_radius is None:
-        raise InvalidArgumentError(
-            f"method {integrator.name!r} has no error estimate; give dt, or spectral_radius for "
-            "steps at its stability limit"
-        )
+    require_step_size(integrator, dt, spectral_radius is not None)
     stepper = Stepper(system, integrator, control, y)
     watch = EventWatch(events, "y")
     file = None

@@ -15,6 +15,7 @@ from .array_system import ArraySystem
 from .checkpoint import Checkpoint, CheckpointFile, Snapshot
 from .events import EventWatch, Occurrence
 from .methods.base import Integrator
+from .methods.protocol import memory_of
 from .stepper import Control, Stepper
 
 
@@ -95,7 +96,7 @@ class IntegrationFile:
         self._arrays = {"y": state.y}
         if state.rate is not None:
             self._arrays["rate"] = state.rate
-        for name, values in stepper.integrator.memory().items():
+        for name, values in memory_of(stepper.integrator).items():
             self._arrays[f"integrator_{name}"] = values
         for name, values in self._system.memory(state.y).items():
             self._arrays[f"system_{name}"] = values

@@ -19,7 +19,7 @@ from ..grids import Grid
 from ..io import MetricStore, reading
 from ..metrics import MetricField
 from ..team import reduction_of
-from .events import as_number, blame, on_its_own
+from .events import blame, on_its_own
 from .files import files_of
 
 Observables: TypeAlias = Mapping[str, Callable[[MetricField], float]]
@@ -86,7 +86,9 @@ class Recorder:
         for (name, function), kind in zip(self.observe.items(), which, strict=True):
             names.append(f"observable {name!r} at t = {t:.6g}")
             with blame(names[-1]):
-                values.append(as_number(function(metric if kind is None else apart), names[-1]))
+                values.append(
+                    checks.as_number(function(metric if kind is None else apart), names[-1])
+                )
         return tuple(self.grid.team.combined(values, which, names))
 
     def keep(self, t: float, packed: Array) -> None:

@@ -17,6 +17,7 @@ from .checkpoint import Buffer, CheckpointFile, Snapshot
 from .dense import Interpolant
 from .events import EventWatch, Occurrence
 from .methods.base import State, StepError
+from .methods.protocol import memory_of
 from .progress import uninterrupted
 from .recorder import Recorder
 from .stepper import Stepper
@@ -275,7 +276,7 @@ class Run:
         self._arrays = {"y": self.state.y}
         if self.state.rate is not None:
             self._arrays["rate"] = self.state.rate
-        for name, values in self.stepper.integrator.memory().items():
+        for name, values in memory_of(self.stepper.integrator).items():
             self._arrays[f"integrator_{name}"] = values
         self._plain = {
             "stepper": self.stepper.memory(),

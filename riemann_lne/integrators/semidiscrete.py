@@ -6,8 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from .. import checks
 from ..arrays import Array, device, guarded, like, namespace, writes
 from ..coefficients import Order
+from ..errors import DTypeError, ShapeError
 from ..flows.base import FastFlow, Flow, has_pointwise_bound, is_weakly_parabolic
 from ..flows.laplacian import laplacian_symbol, mean_laplacian_symbol, mean_metric
 from ..flows.ricci import require_background
@@ -131,7 +133,7 @@ class SemiDiscreteFlow:
 
     def metric_rate(self, t: float, y: Array) -> Array:
         """Time derivative of the packed metric."""
-        rate = self.flow.rhs(t, y, self.grid, self.order)
+        rate = self._checked(self.flow.rhs(t, y, self.grid, self.order), t, y)
         if may_share_memory(rate, y):
             # A flow may return its argument; the boundary's rates and the next stage, which
             # takes the place of this one, must not be written over it.
@@ -139,6 +141,27 @@ class SemiDiscreteFlow:
         if self._damping is not None:
             rate = self._damping(rate, y)
         return self.boundary.set_rate(t, rate)
+
+    def _checked(self, rate: Any, t: float, y: Array) -> Array:
+        """The flow's right-hand side, if it is an array of the shape of the state."""
+        where, wanted = f"rhs of {type(self.asked).__name__} at t = {t:.6g}", tuple(y.shape)
+        if not hasattr(rate, "shape") or not hasattr(rate, "dtype"):
+            raise DTypeError(
+                f"{where} returned a {type(rate).__name__}; return an array of shape {wanted}"
+            )
+        if tuple(rate.shape) != wanted:
+            raise ShapeError(f"{where} returned the shape {tuple(rate.shape)}; return {wanted}")
+        if rate.dtype != y.dtype:
+            raise DTypeError(f"{where} returned the dtype {rate.dtype}; return {y.dtype}")
+        return rate
+
+    def _bound(self, y: Array, grid: Grid) -> float:
+        """The flow's bound of the spectral radius over a grid, if it is a number."""
+        moving = self.boundary.moving_part(self.metric_part(y))
+        value = self.flow.spectral_radius(moving, grid, self.order)
+        if isinstance(value, float) and not value < 0:  # NaN of a state that is no metric any more
+            return value
+        return checks.as_number(value, f"spectral_radius of {type(self.asked).__name__}", 0)
 
     def start(self, packed: Array) -> Array:
         """The state that a metric is the start of; the one given is used up."""
@@ -174,15 +197,13 @@ class SemiDiscreteFlow:
             if has_pointwise_bound(self.flow):
                 # Methods that ask for it once do so after every step.
                 self.pool.add("radius", self._radius_here)
-            moving = self.boundary.moving_part(self.metric_part(y))
-            known = self.flow.spectral_radius(moving, self.grid, self.order)
+            known = self._bound(y, self.grid)
             self.pool.remember("radius", y, known)
         return known
 
     def _radius_here(self, state: State, admissible: bool) -> float:
         """The bound over the block of this process."""
-        moving = self.boundary.moving_part(self.metric_part(state.y))
-        return self.flow.spectral_radius(moving, self.grid.apart(), self.order)
+        return self._bound(state.y, self.grid.apart())
 
     def limiting_radius(self, t: float, y: Array) -> float:
         """The bound of the spectral radius, which limits explicit steps."""

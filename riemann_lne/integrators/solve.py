@@ -23,6 +23,7 @@ from .checkpoint import Checkpoint
 from .events import Event, EventWatch
 from .files import files_of
 from .methods.base import Integrator
+from .methods.protocol import require_step_size
 from .methods.registry import METHODS, make_integrator
 from .progress import progress_bar
 from .pullback import PulledBackFlow
@@ -191,6 +192,7 @@ def solve_flow(
     y = system.start(namespace(metric.packed).asarray(detached(metric.packed), copy=True))
     tolerance = control.rtol + control.atol if control.dt is None else None
     integrator = make_integrator(method, system, y, tolerance)
+    require_step_size(integrator, dt, True)
     watch = EventWatch(events)
     recorder = Recorder(metric.grid, to_numpy(y).dtype, store, observe, observe_at, watch.names)
     parameters = _parameters(control, system, integrator, times, dense_output)

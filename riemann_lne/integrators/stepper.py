@@ -10,9 +10,10 @@ from .. import checks
 from ..arrays import Array, namespace
 from ..errors import InvalidArgumentError
 from . import diagnosis
-from .methods.base import Integrator, State, StepError, System
+from .methods.base import Integrator, State, Step, StepError, System
 from .methods.blockwise import Combination
 from .methods.controller import PIController
+from .methods.protocol import longest_step, require_step
 
 # Explicit steps are kept this far below the linear stability limit.
 _STABILITY_MARGIN = 0.9
@@ -98,9 +99,14 @@ class Stepper:
 
     def probe(self, start: State, size: float) -> State:
         """The state that one step of a size leads to, without taking it."""
-        step = self.integrator.step(self.system, start, size, self._estimates)
+        step = self._take(start, size, self._estimates)
         t = start.t + size
         return State(t, self.system.settle(t, step.y))
+
+    def _take(self, start: State, size: float, estimate: bool) -> Step:
+        """One step of the integrator, checked to be one."""
+        step = self.integrator.step(self.system, start, size, estimate)
+        return require_step(step, self.integrator, start.y, estimate)
 
     @property
     def _estimates(self) -> bool:
@@ -119,7 +125,7 @@ class Stepper:
             raise StepError(diagnosis.time_stands_still(now.t, self.control.dt))
         count = max(1, math.ceil((target - start) / self.control.dt * (1 - 1e-12)))
         size = (target - start) / count
-        step = self.integrator.step(self.system, now, size, False)
+        step = self._take(now, size, False)
         t = target if done == count - 1 else start + (done + 1) * size
         new = self.system.settle(t, step.y)
         if self._error(None, now.y, State(t, new, step.rate)) > 0:  # it is no metric any more
@@ -145,7 +151,7 @@ class Stepper:
             size = left if last else (left / 2 if size > left / 2 else size)
             if now.t + size == now.t:  # steps that are accepted may shrink without end too
                 raise StepError(diagnosis.step_lost(self.system.words, now.t, size))
-            step = self.integrator.step(self.system, now, size, self.integrator.adaptive)
+            step = self._take(now, size, self.integrator.adaptive)
             t = target if last else now.t + size
             new = self.system.settle(t, step.y)
             error = self._error(step.error, now.y, State(t, new, step.rate))
@@ -175,10 +181,10 @@ class Stepper:
 
     def stability_limit(self, state: State) -> float:
         """Longest step that is taken at a state for the sake of stability."""
-        if math.isinf(self.integrator.stable_step(1.0)):
+        if math.isinf(longest_step(self.integrator, 1.0)):
             return math.inf
         radius = self.system.limiting_radius(state.t, state.y)
-        return _STABILITY_MARGIN * self.integrator.stable_step(radius)
+        return _STABILITY_MARGIN * longest_step(self.integrator, radius)
 
     def _first_step(self) -> float:
         """A hundredth of the time in which the state changes by its own size."""

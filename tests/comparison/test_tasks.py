@@ -1,6 +1,7 @@
 """Data sets, networks, tasks, estimators and methods that a user's file brings, by the command."""
 
 import argparse
+import dataclasses
 import json
 import random
 import re
@@ -278,6 +279,24 @@ class TestContracts:
         text = str(caught.value)
         assert f"its member {member!r}" in text
         assert f"A minimal {kind.__name__} that is right:" in text
+
+    @pytest.mark.parametrize(
+        ("kind", "good", "member"),
+        [
+            (Task, GOOD_TASK, "data"),
+            (Dataset, GOOD_DATASET, "name"),
+            (Dataset, GOOD_DATASET, "read"),
+            (Network, {"name": "n"}, "build"),
+            (Metric, {"name": "m"}, "of"),
+        ],
+    )
+    def test_a_missing_or_unknown_member(self, kind, good, member):
+        given = {k: v for k, v in good.items() if k != member}
+        right = f"A minimal {kind.__name__} that is right:"
+        with pytest.raises(ContractError, match=f"its member {member!r} is missing. {right}"):
+            kind(**given)
+        with pytest.raises(ContractError, match=f"its member 'labels' is not one of name.*{right}"):
+            kind(**dict.fromkeys(m.name for m in dataclasses.fields(kind)), labels=3)
 
     def test_a_default_that_is_no_setting(self):
         with pytest.raises(UnknownNameError, match=r"epoch.*epochs"):

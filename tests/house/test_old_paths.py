@@ -104,3 +104,29 @@ def test_names_of_the_package_stay(name: str) -> None:
 def test_names_of_the_rooms_stay(module: str, names: str) -> None:
     found = importlib.import_module(module)
     assert [n for n in names.split() if not hasattr(found, n)] == []
+
+
+@pytest.mark.parametrize(
+    ("module", "needs", "names"),
+    [
+        ("", "torch", "LNECorrector LayerDefect LayerStatistics RicciFlowRegularizer StepResult "
+         "algorithm_1_step algorithm_2_step register_channel_axis translate"),
+        (".estimators", "torch", "BWN EDE EWGS LNE STE ClippedSTE DoReFa DualLNE Estimator "
+         "FlowedLNE HessianLNE ReSTE Site Standardized available_estimators estimate get_estimator "
+         "register_estimator"),
+        (".optimizers", "torch", "BinaryConnect FCGrad MirrorDescentTanh MultiFC OptimizerWrapper "
+         "ProxQuant proximal_binary quantizable_parameters"),
+        (".quantization", "torch", "QuantConfig dequantize_ finalize_ latent_parameters quantize_ "
+         "quantized_layers set_progress"),
+        (".quantizers", "torch", "ActivationQuantizer WeightQuantizer quantize_binary "
+         "quantize_tensor quantize_uniform scale_factor"),
+        (".logging", "torch", "Report StatisticsLogger TensorBoardReport statistics_dict"),
+        (".lightning", "lightning", "LNECallback"),
+        (".transformers", "transformers", "LNECallback"),
+    ],
+)  # fmt: skip
+def test_names_of_the_torch_adapter_stay(module: str, needs: str, names: str) -> None:
+    """Those that it had before it was divided into rooms."""
+    pytest.importorskip(needs, reason=f"{needs} is not installed")
+    found = importlib.import_module(f"riemann_lne_torch{module}")
+    assert [n for n in names.split() if not hasattr(found, n)] == []

@@ -17,7 +17,14 @@ import pytest
 
 import riemann_lne as rl
 from riemann_lne import cli, kernels
-from riemann_lne.errors import DTypeError, KernelUnavailableError
+from riemann_lne.errors import (
+    DTypeError,
+    InvalidArgumentError,
+    KernelUnavailableError,
+    RiemannLNEError,
+)
+from riemann_lne.flows import LocalFlow
+from riemann_lne.integrators import OneStep, Step, register_method
 from riemann_lne.integrators.methods import registry
 
 
@@ -153,6 +160,50 @@ def test_a_subclass_of_a_flow_of_ours_has_its_own_right_hand_side(user_file: Any
     assert rl.solve_flow(g, module.Doubled(), (0, 1e-4), "rk4").parameters["kernel"] == "plain"
 
 
+WRONG_FLOWS: list[tuple[str, Any, str]] = [
+    ("rhs", lambda self, t, packed: packed, r"rhs\(t, packed, grid, order\): too many"),
+    ("rhs", lambda self, t, packed, grid, order: None, "returned a NoneType; return an array"),
+    ("rhs", lambda self, t, packed, grid, order: packed[0], r"shape \(8, 8\); return \(3, 8, 8\)"),
+    ("rhs", lambda self, t, p, grid, order: p.astype("f4"), "dtype float32; return float64"),
+    ("spectral_radius", lambda self, packed, grid, order: None, "is None; return one number"),
+    ("spectral_radius", lambda self, packed, grid, order: -4.0, "is -4.0; return .* at least 0"),
+]
+
+
+@pytest.mark.parametrize(("member", "wrong", "message"), WRONG_FLOWS)
+def test_a_flow_whose_member_is_wrong_is_told(member: str, wrong: Any, message: str) -> None:
+    right = {
+        "parabolic": False,
+        "rhs": lambda self, t, packed, grid, order: -packed,
+        "spectral_radius": lambda self, packed, grid, order: 1.0,
+    }
+    flow = type("Mine", (), right | {member: wrong})()
+    with pytest.raises(RiemannLNEError, match=message) as caught:
+        rl.solve_flow(rl.flat_metric(rl.Grid.torus((8, 8))), flow, (0, 1))
+    assert "of Mine" in str(caught.value) or "class Decay" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rate", "message"),
+    [
+        (lambda self, jet: None, "returned a NoneType; return a list of the 3 components"),
+        (lambda self, jet: [jet.ricci[0, 0]], "a list of length 1; return a list of the 3"),
+        (lambda self: [], r"rate\(jet\): too many"),
+    ],
+)
+def test_a_local_flow_whose_rate_is_wrong_is_told(rate: Any, message: str) -> None:
+    """One component in place of three would be spread over all of them."""
+    flow = type("Mine", (LocalFlow,), {"rate": rate})()
+    g = rl.perturbed_euclidean(rl.Grid.torus((8, 8)), 0.1)
+    with pytest.raises(DTypeError, match=message):
+        rl.solve_flow(g, flow, (0, 0.01))
+
+
+def test_a_right_hand_side_without_time_is_told() -> None:
+    with pytest.raises(DTypeError, match=r"rhs\(t, y\): too many.*\n\n.*lambda t, y: -y"):
+        rl.integrate(lambda y: -y, [1.0], (0, 1))
+
+
 # ---- an integrator ---------------------------------------------------------------------------
 
 INTEGRATOR = """
@@ -200,10 +251,72 @@ def test_an_integrator_without_a_member_is_told_which(user_file: Any) -> None:
         rl.solve_flow(g, rl.RicciFlow(), (0, 1), module.Idle())
 
 
+WRONG_STEPS: list[tuple[dict[str, Any], str]] = [
+    ({"step": lambda self, system, state, dt: Step(state.y)}, "dt, estimate.: too many"),
+    ({"step": lambda self, system, state, dt, e: 1.0 * state.y}, "ndarray; return Step"),
+    ({"step": lambda self, system, state, dt, e: None}, "a NoneType; return Step"),
+    ({"step": lambda self, system, state, dt, e: Step(state.y.astype("f4"))}, "float32 as y"),
+    ({"step": lambda self, system, state, dt, e: Step([1.0])}, "returned a list as y"),
+    ({"step": lambda self, system, state, dt, e: Step(np.zeros(7))}, r"y of shape \(7,\)"),
+    ({"adaptive": True}, "no error, though adaptive is True"),
+    (
+        {"adaptive": True, "step": lambda *a: Step(1.0 * a[2].y, error=np.zeros(7))},
+        r"error of shape \(7,\); the state",
+    ),
+    ({"stable_step": lambda self, radius: None}, "returned None; return the longest"),
+    ({"stable_step": lambda self, radius: -1.0}, "returned -1.0; return the longest"),
+    ({"stable_step": lambda self: 1.0}, r"stable_step\(radius\): too many"),
+    ({"memory": lambda self: [1.0]}, r"returned \[1.0\]; return a dictionary"),
+    ({"order": 0}, "order of Mine is 0; give a number above 0"),
+    ({"name": 3}, "name is 3, not of type str"),
+]
+
+
+@pytest.mark.parametrize(("members", "message"), WRONG_STEPS)
+@pytest.mark.parametrize("of_flow", [True, False])
+def test_an_integrator_whose_member_is_wrong_is_told(
+    members: dict[str, Any], message: str, of_flow: bool, tmp_path: Path
+) -> None:
+    def step(self: Any, system: Any, state: Any, dt: float, estimate: bool) -> Step:
+        return Step(system.update(state.t, state.y, dt, [(1.0, state.y)]))
+
+    method = type("Mine", (OneStep,), {"name": "mine", "step": step} | members)()
+    dt = None if method.adaptive else 0.1
+    options: dict[str, Any] = {"dt": dt, "checkpoint": tmp_path / "run"}
+    g = rl.flat_metric(rl.Grid.torus((8, 8)))
+    start: Any = (g, rl.RicciFlow()) if of_flow else (lambda t, y: -y, [1.0])
+    solve: Any = rl.solve_flow if of_flow else rl.integrate
+    with pytest.raises(RiemannLNEError, match=message):
+        solve(*start, (0, 1), method, **options)
+
+
+def test_a_method_without_estimate_and_limit_needs_a_step() -> None:
+    """It would go to the end in one step."""
+
+    class Euler(OneStep):
+        name = "euler"
+
+        def step(self, system: Any, state: Any, dt: float, estimate: bool) -> Step:
+            return Step(system.update(state.t, state.y, dt, [(1.0, state.y)]))
+
+    g = rl.perturbed_euclidean(rl.Grid.torus((8, 8)), 0.1)
+    for arguments in ((g, rl.RicciFlow()), (lambda t, y: -y, [1.0])):
+        solve: Any = rl.solve_flow if arguments[0] is g else rl.integrate
+        with pytest.raises(InvalidArgumentError, match="and no limit of stability; give dt"):
+            solve(*arguments, (0, 1), Euler())
+
+
+@pytest.mark.parametrize(
+    "maker", [lambda system: None, type("Mine", (), {"__init__": lambda s, k: None})]
+)
+def test_a_maker_that_cannot_be_called_is_refused_with_a_right_one(maker: Any) -> None:
+    with pytest.raises(DTypeError, match=r"maker\((system, y)?\).*\n\n    register_method"):
+        register_method("of a wrong maker", maker)
+
+
 def test_a_run_with_an_integrator_object_is_resumed_by_the_same_alone(
     user_file: Any, tmp_path: Path
 ) -> None:
-    from riemann_lne.errors import InvalidArgumentError
     from riemann_lne.integrators import RKL2
 
     g = rl.perturbed_euclidean(rl.Grid.torus((8, 8)), 0.2)
@@ -341,7 +454,6 @@ def test_a_check_that_returns_something_else_is_told_what_to_return(tmp_path: Pa
 
 
 def test_a_name_of_the_library_cannot_be_taken(tmp_path: Path) -> None:
-    from riemann_lne.errors import InvalidArgumentError
     from riemann_lne_validation.audit.frame import known_claims, load_claims
 
     path = claim_file(tmp_path, "weak-inverse")

@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from riemann_lne.errors import (  # noqa: E402
+    DTypeError,
     InvalidArgumentError,
     MissingMemberError,
     NotPositiveDefiniteError,
@@ -565,6 +566,23 @@ class TestRegistry:
             get_estimator(STE)
         with pytest.raises(InvalidArgumentError, match="options"):
             get_estimator(STE(), bound=1)
+
+    @pytest.mark.parametrize(
+        ("member", "wrong", "kind", "message"),
+        [
+            ("backward", lambda *a: None, DTypeError, "a NoneType; return a tensor"),
+            ("backward", lambda *a: a[3].numpy(), DTypeError, "a ndarray; return a tensor"),
+            ("backward", lambda *a: a[3][0], ShapeError, r"the shape \(3,\), not \(2, 3\)"),
+            ("forward", lambda *a: None, DTypeError, "a NoneType; return a tensor"),
+            ("forward", lambda *a: a[1][0], ShapeError, r"the shape \(3,\), not \(2, 3\)"),
+        ],
+    )
+    def test_a_method_that_returns_something_else(self, member, wrong, kind, message):
+        """A gradient None would train nothing, without a word."""
+        w = torch.ones(2, 3, requires_grad=True)
+        with pytest.raises(kind, match=f"{member} of Mine returned {message}") as caught:
+            estimate(w, type("Mine", (STE,), {member: wrong})()).sum().backward()
+        assert f"def {member}(self, w, " in str(caught.value)
 
     def test_a_missing_backward_is_said(self):
         w = torch.ones(2, requires_grad=True)

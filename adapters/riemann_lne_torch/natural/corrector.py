@@ -203,50 +203,65 @@ class LNECorrector:
         self.target = checks.number(target, "target", above=0.0, below=1.0)
         self.largest_factor = checks.number(largest_factor, "largest_factor", above=1.0)
         self.flow_time = checks.number(flow_time, "flow_time", least=0.0)
-        if inverse == "weak" and metric != "lne":
-            raise InvalidArgumentError(
-                f"the weak inverse belongs to metric='lne'; metric={metric!r} has only 'exact'"
-            )
         self.damping = checks.number(damping, "damping", above=0.0)
-        keep = checks.number(keep, "keep", least=0.0, below=1.0)
-        if curvature != "none" and (metric, inverse) != ("lne", "exact"):
-            raise InvalidArgumentError(
-                "the curvature of the loss needs metric='lne' with its exact inverse; got "
-                f"metric={metric!r}, inverse={inverse!r}"
-            )
-        if curvature != "none" and block == "weight":
-            raise InvalidArgumentError(
-                "the curvature counts relative to its mean over a block, and blocks of one weight "
-                "have no other; take block='layer', 'channel', 'network', 'quantizer' or a number"
-            )
+        self.keep = checks.number(keep, "keep", least=0.0, below=1.0)
+        self.seed = checks.count(seed, "seed", least=0)
+        self.keep_statistics = checks.flag(statistics, "statistics")
+        self.inverse, self.block, self.metric = inverse, block, metric
+        self.on_indefinite, self.kernel = on_indefinite, kernel
+        self.steps, self.curvature = steps, curvature
+        self._check_options()
         self.weights = find_weights(model_or_parameters, select)
         if isinstance(model_or_parameters, nn.Module):
             refuse_natural_estimators(model_or_parameters, self.weights)
-        for weight in self.weights:
-            require_layout(weight, block, steps)
-        if steps == "together" and all(w.step is None for w in self.weights):
-            raise InvalidArgumentError(
-                "steps='together' joins learned steps to their weights, and no selected layer has "
-                "one: quantise with an estimator such as 'lsq' or 'seq', or leave steps at 'apart'"
-            )
-        self.steps, self.curvature, self.keep = steps, curvature, keep
-        self.seed = checks.count(seed, "seed", least=0)
+        self._check_weights()
         self._running: RunningCurvature | None = None
         if curvature != "none":
-            self._running = RunningCurvature(self.weights, steps == "together", keep, self.seed)
+            together = steps == "together"
+            self._running = RunningCurvature(self.weights, together, self.keep, self.seed)
         self._given = {w.name: given_tau(tau, w.name) for w in self.weights}
-        self.tau, self.inverse, self.block = plain_tau(tau), inverse, block
-        self.metric, self.on_indefinite = metric, on_indefinite
-        self.keep_statistics, self.kernel = checks.flag(statistics, "statistics"), kernel
+        self.tau = plain_tau(tau)
+        self._check_taus()
         self.statistics: dict[str, LayerStatistics] = {}
         self._follower = Follower(self.target)
         self._warned: set[tuple[str, str]] = set()
         self.caller: Caller | None = None
-        if block == "weight" and self.tau != "auto" and None in self._given.values():
+
+    def _check_options(self) -> None:
+        """Raise InvalidArgumentError for options that exclude each other."""
+        metric, inverse = self.metric, self.inverse
+        if inverse == "weak" and metric != "lne":
+            raise InvalidArgumentError(
+                f"the weak inverse belongs to metric='lne'; metric={metric!r} has only 'exact'"
+            )
+        if self.curvature != "none" and (metric, inverse) != ("lne", "exact"):
+            raise InvalidArgumentError(
+                "the curvature of the loss needs metric='lne' with its exact inverse; got "
+                f"metric={metric!r}, inverse={inverse!r}"
+            )
+        if self.curvature != "none" and self.block == "weight":
+            raise InvalidArgumentError(
+                "the curvature counts relative to its mean over a block, and blocks of one weight "
+                "have no other; take block='layer', 'channel', 'network', 'quantizer' or a number"
+            )
+
+    def _check_weights(self) -> None:
+        """Raise InvalidArgumentError for layers that the blocks or the steps do not suit."""
+        for weight in self.weights:
+            require_layout(weight, self.block, self.steps)
+        if self.steps == "together" and all(w.step is None for w in self.weights):
+            raise InvalidArgumentError(
+                "steps='together' joins learned steps to their weights, and no selected layer has "
+                "one: quantise with an estimator such as 'lsq' or 'seq', or leave steps at 'apart'"
+            )
+
+    def _check_taus(self) -> None:
+        """Raise InvalidArgumentError where tau by layer does not suit the blocks."""
+        if self.block == "weight" and self.tau != "auto" and None in self._given.values():
             raise InvalidArgumentError(
                 "blocks of one weight need tau='auto' for all layers, or a number for each"
             )
-        if block == "network" and len(set(self._given.values())) > 1:
+        if self.block == "network" and len(set(self._given.values())) > 1:
             raise InvalidArgumentError(
                 "block='network' is one block with one tau; give a single number or 'auto'"
             )

@@ -510,50 +510,70 @@ def finalize_(model: nn.Module, *, packed: bool = False, form: str = "plain") ->
         raise UnknownNameError("form", form, FORMS)
     packed = checks.flag(packed, "packed") or form == "packed"
     require_whole(model, "finalize_")
-    values: dict[int, nn.Parameter] = {}
-    codes: dict[int, tuple[Tensor, PackedWeight]] = {}
-    plain: list[str] = []
-    for name, layer in layers.items():
-        if hasattr(layer, INPUT):
-            getattr(layer, INPUT).require_range(f"layer {name!r}: ")
-        quantizer = weight_quantizer(layer)
-        if quantizer is not None:
-            original: Any = layer.parametrizations.weight.original  # type: ignore[union-attr]
-            if id(original) not in values:  # layers that share a weight go on sharing it
-                _check_weight(original, f"layer {name!r}: ")
-                value = quantizer.value(original.detach())
-                values[id(original)] = _like(original, value)
-                if packed:
-                    block = getattr(quantizer.estimator, "block", None)
-                    where = f"layer {name!r}: "
-                    codes[id(original)] = pack(value, quantizer.channels, block, where)
-                if form == "torchao":
-                    tensor = torchao_weight(layer, value, quantizer.block, f"layer {name!r}: ")
-                    if tensor is not None:
-                        values[id(original)] = nn.Parameter(tensor, requires_grad=False)
-                    else:
-                        plain.append(name)
-    if plain:
+    baked = _bake(layers, form, packed)
+    if baked.plain:
         warnings.warn(
-            f"torchao has no type of whole numbers for the weights of {_listing(plain)}: they stay "
-            "floats that hold the discrete values; use form='packed' where size counts",
+            f"torchao has no type of whole numbers for the weights of {_listing(baked.plain)}: "
+            "they stay floats that hold the discrete values; use form='packed' where size counts",
             stacklevel=2,
         )
-    _report_untied(model, set(values))
+    _report_untied(model, set(baked.values))
     for layer in layers.values():
-        key = 0
-        if weight_quantizer(layer) is not None:
-            key = id(layer.parametrizations.weight.original)  # type: ignore[union-attr]
-        _detach_weight(layer)
-        if key:
-            layer.weight = values[key]
-        if key in codes:
-            pack_layer(layer, *codes[key])
-        remove_hook(layer._load_state_dict_pre_hooks, accept_checkpoint)
-        if hasattr(layer, INPUT):
-            getattr(layer, INPUT).frozen = True
+        _put(layer, baked)
     detach_pretrained(model)
     return model
+
+
+class _Baked(NamedTuple):
+    """What takes the place of latent weights, by the ``id`` of each; and what stayed plain."""
+
+    values: dict[int, nn.Parameter]
+    codes: dict[int, tuple[Tensor, PackedWeight]]
+    plain: list[str]
+
+
+def _bake(layers: dict[str, Any], form: str, packed: bool) -> _Baked:
+    """The discrete weights of quantised layers; nothing of the layers is changed."""
+    baked = _Baked({}, {}, [])
+    for name, layer in layers.items():
+        where = f"layer {name!r}: "
+        if hasattr(layer, INPUT):
+            getattr(layer, INPUT).require_range(where)
+        quantizer = weight_quantizer(layer)
+        if quantizer is None:
+            continue
+        original = layer.parametrizations.weight.original
+        key = id(original)
+        if key in baked.values:  # layers that share a weight go on sharing it
+            continue
+        _check_weight(original, where)
+        value = quantizer.value(original.detach())
+        baked.values[key] = _like(original, value)
+        if packed:
+            block = getattr(quantizer.estimator, "block", None)
+            baked.codes[key] = pack(value, quantizer.channels, block, where)
+        if form == "torchao":
+            tensor = torchao_weight(layer, value, quantizer.block, where)
+            if tensor is None:
+                baked.plain.append(name)
+            else:
+                baked.values[key] = nn.Parameter(tensor, requires_grad=False)
+    return baked
+
+
+def _put(layer: Any, baked: _Baked) -> None:
+    """Make a quantised layer a plain one that holds its discrete weight."""
+    key = 0
+    if weight_quantizer(layer) is not None:
+        key = id(layer.parametrizations.weight.original)
+    _detach_weight(layer)
+    if key:
+        layer.weight = baked.values[key]
+    if key in baked.codes:
+        pack_layer(layer, *baked.codes[key])
+    remove_hook(layer._load_state_dict_pre_hooks, accept_checkpoint)
+    if hasattr(layer, INPUT):
+        getattr(layer, INPUT).frozen = True
 
 
 def _like(original: nn.Parameter, value: Tensor) -> nn.Parameter:

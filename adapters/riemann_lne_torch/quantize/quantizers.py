@@ -16,7 +16,7 @@ from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 
 from .channels import Channels
 from .estimators import STE, ClippedSTE, Estimator, Site, estimate, get_estimator
-from .estimators.base import Wrapping
+from .estimators.base import Wrapping, checked
 from .levels import (
     SCALES,
     Scale,
@@ -250,6 +250,7 @@ class WeightQuantizer(_Quantizer):
         """Make the parameter ``step`` of an estimator with a learned step, from the weights."""
         if self.estimator.learned:
             first = self.estimator.first_step(w.detach(), self.site())
+            checked(self.estimator, "first_step", first, None)
             self.step = nn.Parameter(first.clone(), requires_grad=w.requires_grad)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -50,6 +50,8 @@ def register_method(name: str, maker: Maker | type[Any]) -> None:
     ------
     InvalidArgumentError
         If the name is taken or no name, or ``maker`` is not callable.
+    DTypeError
+        If ``maker`` cannot be called like that.
 
     Examples
     --------
@@ -62,6 +64,8 @@ def register_method(name: str, maker: Maker | type[Any]) -> None:
         raise InvalidArgumentError(
             f"maker = {checks.shown(maker)}; give a function (system, y) -> integrator, or a class"
         )
+    arguments = "" if isinstance(maker, type) else "system, y"
+    checks.require_call(maker, "maker", arguments, _MINIMAL)
     made: Maker = _without_arguments(maker) if isinstance(maker, type) else maker
     if _REGISTERED.get(name) is maker:
         return
@@ -72,6 +76,8 @@ def register_method(name: str, maker: Maker | type[Any]) -> None:
 
 
 _REGISTERED: dict[str, Any] = {}
+
+_MINIMAL = '    register_method("rkl2-9", lambda system, y: RKL2(stages=9))\n'
 
 
 def _without_arguments(kind: type[Any]) -> Maker:

@@ -6,11 +6,12 @@ them (`registered`); nothing of the package is edited. No PyTorch is imported he
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, TypeVar
 
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 
@@ -63,6 +64,32 @@ class ContractError(InvalidArgumentError):
             f"{kind} {name!r}: its member {member!r} {problem}. A minimal {kind} that is right:\n"
             f"{MINIMAL[kind]}"
         )
+
+
+Kind = TypeVar("Kind", bound=type)
+
+
+def _told(kind: Kind) -> Kind:
+    """A contract whose missing and unknown members are refused with a right one."""
+    members = {m.name: m for m in fields(kind)}
+    needed = [n for n, m in members.items() if m.default is MISSING is m.default_factory]
+    made: Any = vars(kind)["__init__"]
+
+    @functools.wraps(made)
+    def init(self: Any, *values: Any, **named: Any) -> None:
+        given = [*list(members)[: len(values)], *named]
+        owner = named.get("name", values[0] if values else "?")
+        for name in needed:
+            if name not in given:
+                raise ContractError(kind.__name__, owner, name, "is missing")
+        for name in named:
+            if name not in members:
+                problem = f"is not one of {', '.join(members)}"
+                raise ContractError(kind.__name__, owner, name, problem)
+        made(self, *values, **named)
+
+    setattr(kind, "__init__", init)  # noqa: B010  mypy knows no other way
+    return kind
 
 
 def _check_text(kind: str, owner: object, member: str, value: object) -> None:
@@ -160,6 +187,7 @@ class Measure:
         return "%" if self.unit == "points" else self.unit
 
 
+@_told
 @dataclass(frozen=True)
 class Metric:
     """Number by which a network is judged.
@@ -221,6 +249,7 @@ def cross_entropy(output: Any, target: Any) -> Any:
     return loss(output, target)
 
 
+@_told
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Samples with labels, from which the package draws its splits.
@@ -288,6 +317,7 @@ class Dataset:
             raise ContractError("Dataset", self.name, "normalize", problem)
 
 
+@_told
 @dataclass(frozen=True, eq=False)
 class Network:
     """A kind of network, built for the data set at hand.
@@ -328,6 +358,7 @@ class Network:
             raise ContractError("Network", self.name, "width", problem)
 
 
+@_told
 @dataclass(frozen=True, eq=False)
 class Task:
     """A network, its data, its loss and its metric: all that a training needs.

@@ -276,7 +276,8 @@ def _read(entry: Dataset, folder: Path | None) -> tuple[Any, Any, Any, Any]:
         raise InvalidArgumentError(f"{name} is read from a folder{files}: name it with --data")
     found = entry.read(folder)
     if not isinstance(found, tuple) or len(found) != 4:
-        problem = f"must return x, y, x_test, y_test (the last two may be None), got {found!r:.60}"
+        what = f"{len(found)} of them" if isinstance(found, tuple) else f"{found!r:.60}"
+        problem = f"must return x, y, x_test, y_test (the last two may be None), got {what}"
         raise ContractError("Dataset", entry.name, "read", problem)
     x, y, x_test, y_test = (None if part is None else np.asarray(part) for part in found)
     if x is None or y is None or (x_test is None) != (y_test is None):

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from riemann_lne import checks
-from riemann_lne.errors import InvalidArgumentError, MissingMemberError
+from riemann_lne.errors import DTypeError, InvalidArgumentError, MissingMemberError, ShapeError
 
 from ..levels import max_magnitude, quantize_tensor
 
@@ -54,6 +54,7 @@ class Site:
 
 _EXAMPLES = {
     "backward": ("self, w, q, grad, site", "return grad * torch.cos(w)"),
+    "forward": ("self, w, site", "return torch.sign(w)"),
     "first_step": ("self, w, site", "return w.abs().mean().reshape(1)"),
     "backward_step": ("self, w, q, grad, site", "return (grad * q).sum() / site.step"),
 }
@@ -74,6 +75,23 @@ def lack(kind: type, member: str) -> str:
 def _missing(estimator: Estimator, member: str) -> MissingMemberError:
     text = f"{lack(type(estimator), member)}; write in it, for instance,\n{example(member)}"
     return MissingMemberError(text)
+
+
+def checked(estimator: Estimator, member: str, value: Any, like: Tensor | None) -> Tensor:
+    """What a method of an estimator returned, if it is a tensor of the shape of ``like``.
+
+    Raises DTypeError or ShapeError, with an example of the method.
+    """
+    kind: type[DTypeError] | type[ShapeError] = DTypeError
+    if not isinstance(value, Tensor):
+        problem = f"a {type(value).__name__}; return a tensor"
+    elif like is not None and value.shape != like.shape:
+        kind = ShapeError
+        problem = f"the shape {tuple(value.shape)}, not {tuple(like.shape)}"
+    else:
+        return value
+    text = f"{member} of {type(estimator).__name__} returned {problem}"
+    raise kind(f"{text}. One that is right:\n{example(member)}")
 
 
 class Estimator:
@@ -243,7 +261,7 @@ class _Estimate(torch.autograd.Function):
     def forward(
         w: Tensor, progress: Tensor | None, step: Tensor | None, estimator: Estimator, site: Site
     ) -> Tensor:
-        return estimator.forward(w, _at(site, progress, step))
+        return checked(estimator, "forward", estimator.forward(w, _at(site, progress, step)), w)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -256,8 +274,11 @@ class _Estimate(torch.autograd.Function):
         w, q, *rest = ctx.saved_tensors
         step = rest[-1] if ctx.learned else None
         site = _at(ctx.site, rest[0] if ctx.timed else None, step)
-        change = None if step is None else ctx.estimator.backward_step(w, q, grads[0], site)
-        return ctx.estimator.backward(w, q, grads[0], site), None, change, None, None
+        own, change = ctx.estimator, None
+        if step is not None:
+            change = checked(own, "backward_step", own.backward_step(w, q, grads[0], site), None)
+        slope = checked(own, "backward", own.backward(w, q, grads[0], site), w)
+        return slope, None, change, None, None
 
 
 def _at(site: Site, progress: Tensor | None, step: Tensor | None) -> Site:
