@@ -11,7 +11,7 @@ from torch import nn
 from riemann_lne.checks import choice, count, number
 from riemann_lne.errors import InvalidArgumentError
 from riemann_lne.testing._hypothesis import st
-from riemann_lne.testing.recipes import Recipe
+from riemann_lne.testing.recipes import Drawn, Recipe
 from riemann_lne.testing.weight_kinds import WEIGHTS, weights_of_kind
 
 from .estimators import available_estimators, get_estimator
@@ -26,7 +26,7 @@ ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "hardtanh": nn.Hardtanh}
 _SCALES = ("none", "mean", "mean-channel", "max")
 
 
-class SmallNetwork(nn.Sequential):
+class SmallNetwork(Drawn, nn.Sequential):
     """A quantised network that prints as the code that makes it.
 
     Attributes
@@ -34,11 +34,6 @@ class SmallNetwork(nn.Sequential):
     recipe : Recipe
         ``small_network`` and its arguments.
     """
-
-    recipe: Recipe
-
-    def __repr__(self) -> str:
-        return self.recipe.code
 
 
 def small_network(

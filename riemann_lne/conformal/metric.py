@@ -61,7 +61,7 @@ class ConformalMetric:
 
     def _hold(self, surface: Sphere | Torus, u: Any) -> None:
         """Check u and hold its coefficients; for public functions, whose caller is warned."""
-        self._surface = _surface(surface)
+        self._surface = require_surface(surface)
         values = host_numbers(u, "u", integers=False)
         if values.shape != surface.shape:
             raise ShapeError(
@@ -96,7 +96,7 @@ class ConformalMetric:
         """
         if not callable(function):
             raise DTypeError(f"function = {checks.shown(function)}; give a function of points")
-        surface = _surface(surface)
+        surface = require_surface(surface)
         values = host_numbers(function(*surface.coordinates), "the result of the function")
         if values.shape not in ((), surface.shape):
             raise ShapeError(
@@ -338,7 +338,8 @@ class ConformalMetric:
         return float(np.sqrt((high * high).sum()))
 
 
-def _surface(surface: Any) -> Sphere | Torus:
+def require_surface(surface: Any) -> Sphere | Torus:
+    """The surface itself; raises DTypeError if it is none."""
     if not isinstance(surface, (Sphere, Torus)):
         raise DTypeError(
             f"surface = {checks.shown(surface)}; give Sphere(lmax) or Torus(grid) of "

@@ -189,3 +189,19 @@ def conformal(v: Any, n: int) -> list[list[Any]]:
 
 
 setattr(ExactSolution, "metric", _formula(ExactSolution.metric))  # noqa: B010 - as for subclasses
+
+
+class FlatTorus(ExactSolution):
+    """A metric without curvature on the torus of side 2 pi, in whatever coordinates."""
+
+    def scalar_curvature(self, t: float, *x: Array) -> Array:
+        """Zero, shape of the coordinates."""
+        return namespace(*x).zeros_like(x[0])
+
+    def ricci(self, t: float, *x: Array) -> Array:
+        """Zero, (n, n, *shape)."""
+        return self.metric(t, *x) * 0.0
+
+    def grid(self, points: int) -> Grid:
+        """Torus of side 2 pi."""
+        return Grid.torus((points,) * self.n)

@@ -14,13 +14,13 @@ from ..arrays import Array, host_numbers, like, namespace, require_finite
 from ..checks import count, number, numbers
 from ..errors import InvalidArgumentError, ShapeError
 from ..grids import Grid
-from .base import ExactSolution, dimension, wave_vector
+from .base import ExactSolution, FlatTorus, dimension, wave_vector
 
 _NEWTON_STEPS = 60
 
 
 @dataclass(frozen=True)
-class GaugeFamily(ExactSolution):
+class GaugeFamily(FlatTorus):
     """See ``gauge_family``."""
 
     n: int
@@ -81,18 +81,6 @@ class GaugeFamily(ExactSolution):
             f"Newton's method did not find F^-1: the modes {self!r} are too strong; lower the "
             "amplitude"
         )
-
-    def scalar_curvature(self, t: float, *x: Array) -> Array:
-        """Zero: the metric is flat."""
-        return namespace(*x).zeros_like(x[0])
-
-    def ricci(self, t: float, *x: Array) -> Array:
-        """Zero, (n, n, *shape)."""
-        return self.metric(t, *x) * 0.0
-
-    def grid(self, points: int) -> Grid:
-        """Torus of side 2 pi."""
-        return Grid.torus((points,) * self.n)
 
 
 def gauge_family(

@@ -8,11 +8,11 @@ from typing import Any
 from ..arrays import Array, namespace
 from ..errors import InvalidArgumentError
 from ..grids import Grid
-from .base import ExactSolution, conformal, dimension
+from .base import ExactSolution, FlatTorus, conformal, dimension
 
 
 @dataclass(frozen=True)
-class Flat(ExactSolution):
+class Flat(FlatTorus):
     """See ``flat``."""
 
     n: int
@@ -21,18 +21,6 @@ class Flat(ExactSolution):
 
     def _components(self, t: float, *x: Array) -> Any:
         return conformal(1.0, self.n)
-
-    def scalar_curvature(self, t: float, *x: Array) -> Array:
-        """Zero, shape of the coordinates."""
-        return namespace(*x).zeros_like(x[0])
-
-    def ricci(self, t: float, *x: Array) -> Array:
-        """Zero, (n, n, *shape)."""
-        return self.metric(t, *x) * 0.0
-
-    def grid(self, points: int) -> Grid:
-        """Torus of side 2 pi."""
-        return Grid.torus((points,) * self.n)
 
 
 def flat(n: int = 1) -> Flat:

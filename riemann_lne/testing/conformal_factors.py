@@ -10,7 +10,8 @@ import numpy as np
 
 from .. import checks
 from ..conformal import ConformalMetric, Sphere, Torus
-from ..errors import DTypeError, InvalidArgumentError
+from ..conformal.metric import require_surface
+from ..errors import InvalidArgumentError
 
 # On a torus: the mode of a constant, then cosine and sine of the phase of each of these.
 _WAVES = ((1, 0), (0, 1), (1, 1), (1, -1), (2, 0), (0, 2))
@@ -61,11 +62,7 @@ def perturbed_conformal(
     >>> bool(0.098 < np.exp(2 * np.abs(g.u).max()) - 1 <= 0.1)
     True
     """
-    if not isinstance(surface, (Sphere, Torus)):
-        raise DTypeError(
-            f"surface = {checks.shown(surface)}; give Sphere(lmax) or Torus(grid) of "
-            "riemann_lne.conformal"
-        )
+    surface = require_surface(surface)
     bound = math.log1p(checks.number(size, "size", least=0)) / 2
     given = checks.numbers(modes, "modes")
     if len(given) > modes_of(surface):

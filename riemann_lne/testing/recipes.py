@@ -144,31 +144,25 @@ class Recipe:
         return replace(self, arguments={**self.arguments, **changed})
 
 
-class DrawnMetric(MetricField):
+class Drawn:
+    """Mixed into the class of an example: its recipe, as which it prints."""
+
+    recipe: Recipe
+
+    def __repr__(self) -> str:
+        return self.recipe.code
+
+
+class DrawnMetric(Drawn, MetricField):
     """A metric with the recipe that made it; it prints as code."""
 
-    recipe: Recipe
 
-    def __repr__(self) -> str:
-        return self.recipe.code
-
-
-class DrawnRotationalMetric(RotationalMetric):
+class DrawnRotationalMetric(Drawn, RotationalMetric):
     """A rotationally symmetric metric with the recipe that made it; it prints as code."""
 
-    recipe: Recipe
 
-    def __repr__(self) -> str:
-        return self.recipe.code
-
-
-class DrawnConformalMetric(ConformalMetric):
+class DrawnConformalMetric(Drawn, ConformalMetric):
     """A conformal metric on a closed surface with the recipe that made it; it prints as code."""
-
-    recipe: Recipe
-
-    def __repr__(self) -> str:
-        return self.recipe.code
 
 
 def rebuilt(recipe: Recipe) -> Any:

@@ -33,7 +33,25 @@ def _weights(derivative: int, order: int, h: float) -> dict[int, float]:
     return {j - w: value for j, value in enumerate(values) if value}
 
 
-class Rolled:
+class AxisByAxis:
+    """Mixed derivatives from first ones, each along one axis by ``_along`` of a subclass."""
+
+    values: Any
+    _first: dict[int, Any]
+
+    def _along(self, f: Any, axis: int, derivative: int) -> Any:
+        raise NotImplementedError
+
+    def first(self, a: int) -> Any:
+        """d_a g."""
+        return self._first[a]
+
+    def second(self, a: int, b: int) -> Any:
+        """d_a d_b g."""
+        return self._along(self.values, a, 2) if a == b else self._along(self._first[a], b, 1)
+
+
+class Rolled(AxisByAxis):
     """Differences of a periodic field by shifting the whole array."""
 
     def __init__(
@@ -51,14 +69,6 @@ class Rolled:
         return sum(
             c * (self.roll(f, -offset, axis + 1) if offset else f) for offset, c in weights.items()
         )
-
-    def first(self, a: int) -> Any:
-        """d_a g."""
-        return self._first[a]
-
-    def second(self, a: int, b: int) -> Any:
-        """d_a d_b g."""
-        return self._along(self.values, a, 2) if a == b else self._along(self._first[a], b, 1)
 
 
 class Sliced:
@@ -105,7 +115,7 @@ class Sliced:
         return self._cropped(along)
 
 
-class Spectral:
+class Spectral(AxisByAxis):
     """Fourier derivatives of a periodic field, each as a product with a small dense matrix.
 
     On the few dozen points an axis that they need, one matrix product is as quick as transforms.
@@ -137,14 +147,6 @@ class Spectral:
             factor[-1] = 0  # the highest mode has no sign, and so no first derivative
         transformed = factor[:, None] * np.fft.rfft(np.eye(size), axis=0)
         return self.product(np.fft.irfft(transformed, n=size, axis=0), f, axis + 1)
-
-    def first(self, a: int) -> Any:
-        """d_a g."""
-        return self._first[a]
-
-    def second(self, a: int, b: int) -> Any:
-        """d_a d_b g."""
-        return self._along(self.values, a, 2) if a == b else self._along(self._first[a], b, 1)
 
 
 def apply_along(xp: Any) -> Callable[[Any, Any, int], Any]:

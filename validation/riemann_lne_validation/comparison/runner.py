@@ -25,6 +25,7 @@ from riemann_lne.errors import (
 from riemann_lne.io import storage_errors
 from riemann_lne.locks import hold
 
+from ..lab.timing import one_torch_thread
 from ..lab.workers import interrupts_stay_here, worker_pool
 from .checkpoints import save_tree
 from .datasets import Samples
@@ -318,7 +319,9 @@ def _run(
                 if progress is not None:
                     progress.running({unit: fraction})
 
-            with _one_thread():
+            _deterministic()
+            # The last digits of sums depend on the number of threads.
+            with one_torch_thread(torch):
                 yield _guarded(unit, place, place.devices[0], tell)
         return
     try:
@@ -365,18 +368,6 @@ def _guarded(
         return unit, None, str(error)
     except Exception:
         return unit, None, traceback.format_exc(limit=-3)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """The last digits of sums depend on the number of threads: always one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    _deterministic()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _deterministic() -> None:

@@ -34,6 +34,16 @@ def require_numbers(
         raise InvalidArgumentError(f"{name} = {values!r}; {wanted}")
 
 
+def require_dimensions(dimensions: Sequence[int], **others: Sequence[Any]) -> None:
+    """Raise InvalidArgumentError unless dimensions are 1 to 5, and every other has one for each."""
+    require_numbers("dimensions", dimensions, 1, 5, whole=True)
+    for name, values in others.items():
+        if len(values) != len(dimensions):
+            raise InvalidArgumentError(
+                f"{name} = {values!r}; give one number for each of the dimensions {dimensions!r}"
+            )
+
+
 def require_number(
     name: str, value: Any, above: float = -math.inf, below: float = math.inf, whole: bool = False
 ) -> None:

@@ -18,11 +18,10 @@ from riemann_lne import (
 )
 from riemann_lne.arrays import like, to_numpy
 from riemann_lne.coefficients import Order
-from riemann_lne.errors import InvalidArgumentError
 from riemann_lne.flows.base import Flow
 from riemann_lne.tensors import pack, pairs
 
-from ...lab.parameters import require_number, require_numbers
+from ...lab.parameters import require_dimensions, require_number, require_numbers
 from ..backends import Backend
 from ..frame import Evidence, Line, Measurement, Plot, claim
 from ..guards import known_fits, known_rates, known_spectrum
@@ -258,13 +257,9 @@ def linearised_ricci(
     the DeTurck term and the background g the terms in V cancel and the Lichnerowicz operator is
     left.
     """
-    require_numbers("dimensions", dimensions, 1, 5, whole=True)
+    require_dimensions(dimensions, points=points)
     require_number("amplitude", amplitude, 0.0, 0.5)
     require_numbers("epsilons", epsilons, 0.0, 0.2, count=3)
-    if len(points) != len(dimensions):
-        raise InvalidArgumentError(
-            f"points = {points!r}; give one number for each of the dimensions {dimensions!r}"
-        )
     gaps, cores, sizes, spread, orders = {}, {}, {}, [], []
     for n, size in zip(dimensions, points, strict=True):
         for seed in seeds if n < 4 else seeds[:1]:

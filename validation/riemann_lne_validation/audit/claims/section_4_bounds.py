@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.signal import resample
@@ -17,10 +16,9 @@ from riemann_lne import (
     flat_metric,
 )
 from riemann_lne.arrays import to_numpy
-from riemann_lne.errors import InvalidArgumentError
 from riemann_lne.testing import perturbation_size
 
-from ...lab.parameters import require_number, require_numbers
+from ...lab.parameters import require_dimensions, require_number, require_numbers
 from ..backends import Backend
 from ..frame import Evidence, Line, Measurement, Plot, claim
 from ..guards import known_fits, known_flow, known_rates
@@ -70,7 +68,7 @@ def linf_bound(
     require_numbers("amplitudes", amplitudes, 0.0, 1.0, count=2)
     require_numbers("seeds", seeds, -1, whole=True, count=2)
     require_number("until", until, 0.0)
-    _paired("points", points, dimensions)
+    require_dimensions(dimensions, points=points)
     half = len(seeds) // 2
     ratios: dict[float, list[float]] = {a: [] for a in amplitudes}
     test: list[float] = []
@@ -165,14 +163,6 @@ def _growth(backend: Backend, e: float, shape: Shape | None, until: float) -> fl
     return float(sizes.max() / sizes[0])
 
 
-def _paired(name: str, values: Sequence[Any], dimensions: Sequence[int]) -> None:
-    if len(values) != len(dimensions):
-        raise InvalidArgumentError(
-            f"{name} = {values!r}; give one number for each of the dimensions {dimensions!r}"
-        )
-    require_numbers("dimensions", dimensions, 1, 5, whole=True)
-
-
 def _largest_ratio(
     backend: Backend, n: int, points: int, amplitude: float, seed: int, until: float
 ) -> tuple[float, tuple[list[float], list[float]]]:
@@ -251,7 +241,7 @@ def epsilon_close(
     require_numbers("sharpness", sharpness, 0.0, 6.0)
     require_numbers("amplitudes", amplitudes, 0.0, 1.0)
     require_number("until", until, 2.0)
-    _paired("points", points, dimensions)
+    require_dimensions(dimensions, points=points)
     waves = _waves_of(backend, sorted(eccentricities), sorted(wave_points)[-2:], sharpness)
     wrong, curves = 0, list(waves.curves)
     rates: dict[str, float] = {}

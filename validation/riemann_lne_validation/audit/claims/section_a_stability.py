@@ -17,9 +17,8 @@ from riemann_lne import (
     fit_decay_rate,
     predicted_decay_rates,
 )
-from riemann_lne.errors import InvalidArgumentError
 
-from ...lab.parameters import require_number, require_numbers
+from ...lab.parameters import require_dimensions, require_number, require_numbers
 from ..backends import Backend
 from ..frame import Evidence, Line, Measurement, Plot, claim
 from ..guards import known_fits, known_flow, known_norms, known_rates
@@ -62,7 +61,7 @@ def reference_drift(
     """
     require_numbers("amplitudes", amplitudes, 0.0, 1.0, count=2)
     require_number("until", until, 0.0)
-    _paired(points, dimensions)
+    require_dimensions(dimensions, points=points)
     ratios, powers, bounds, curves, change = {}, [], {}, [], []
     for n, size in zip(dimensions, points, strict=True):
         bounds[n] = _largest_drift(n)
@@ -121,14 +120,6 @@ def reference_drift(
             )
         ],
     )
-
-
-def _paired(points: Sequence[int], dimensions: Sequence[int]) -> None:
-    require_numbers("dimensions", dimensions, 1, 5, whole=True)
-    if len(points) != len(dimensions):
-        raise InvalidArgumentError(
-            f"points = {points!r}; give one number for each of the dimensions {dimensions!r}"
-        )
 
 
 def _drift(g: MetricField) -> tuple[float, float]:
@@ -202,7 +193,7 @@ def evolution_inequality(
     require_numbers("amplitudes", amplitudes, 0.0, 1.0, count=2)
     require_number("until", until, 8.0)
     require_number("samples", samples, 16, whole=True)
-    _paired(points, dimensions)
+    require_dimensions(dimensions, points=points)
     least, limits, change, rises, curves = {}, [], [], 0, []
     spatial: list[float] = []
     for n, size in zip(dimensions, points, strict=True):
@@ -318,7 +309,7 @@ def evolution_inequality_literal(
     require_numbers("times", times, 0.0, 20.0, count=3)
     require_number("amplitude", amplitude, 0.0, 0.6)
     require_number("samples", samples, 16, whole=True)
-    _paired(points, dimensions)
+    require_dimensions(dimensions, points=points)
     ends = sorted(times)
     quotients: dict[str, float] = {}
     rates, known, rises, change, curves = {}, {}, 0, [], []
@@ -396,13 +387,18 @@ def _history(
     n = start.n
     t = until * np.linspace(0.0, 1.0, samples + (1 - samples) % 4) ** 2
     solution = run(start, RicciDeTurckFlow(), t, dense_output=True, rtol=1e-8, order="fourier")
+    return t, *_mean_squares(solution.metrics, n), solution[-1].mean()
+
+
+def _mean_squares(metrics: Sequence[MetricField], n: int) -> tuple[np.ndarray, np.ndarray]:
+    """|d - d_0|^2 and |nabla d|^2 of each metric, means over the torus."""
     axes = tuple(range(2, n + 2))
     square, slope = [], []
-    for g in solution.metrics:
+    for g in metrics:
         d = perturbation(g)
         square.append(_mean_square(d - d.mean(axis=axes, keepdims=True), n))
         slope.append(_mean_square(derivative(d, g.grid, "fourier"), n))
-    return t, np.array(square), np.array(slope), solution[-1].mean()
+    return np.array(square), np.array(slope)
 
 
 def _quotients(
@@ -416,17 +412,11 @@ def _quotients(
     solution = run(
         start, RicciDeTurckFlow(), until * s**3, dense_output=True, rtol=1e-9, order="fourier"
     )
-    axes = tuple(range(2, n + 2))
-    size, slope = [], []
-    for g in solution.metrics:
-        d = perturbation(g)
-        size.append(_mean_square(d - d.mean(axis=axes, keepdims=True), n))
-        slope.append(_mean_square(derivative(d, g.grid, "fourier"), n))
-    speed = 3 * until * s**2 * np.array(slope) * (s[1] - s[0])
+    values, slope = _mean_squares(solution.metrics, n)
+    speed = 3 * until * s**2 * slope * (s[1] - s[0])
     rest = np.array([simpson(speed[k:]) for k in range(0, len(s) - 2, 2)])
     coarse = 2 * float(simpson(speed[::2]))
     early = slice(0, len(rest) // 2)  # later what the end cuts off is felt
-    values = np.array(size)
     return (
         (until * s**3)[::2][early],
         (values[:-2:2] / rest)[early],
