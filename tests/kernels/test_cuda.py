@@ -30,6 +30,11 @@ from riemann_lne.kernels.layout import bounded_part, offsets, with_ghosts
 from riemann_lne.kernels.passes import Stored
 from riemann_lne.kernels.trace import FORMULAS, formula, trace
 from riemann_lne.kernels.units import unit_factors
+from riemann_lne_benchmarks.cuda_sources import ARCHITECTURES, compiled, digest
+from riemann_lne_benchmarks.cuda_sources import kinds as cuda_kinds
+from riemann_lne_benchmarks.results import Record
+
+RECORD = Path(__file__).parents[2] / "docs" / "benchmarks" / "cuda.json"
 
 STAND_INS = """
 struct Index { int x; };
@@ -182,39 +187,54 @@ def test_the_first_place_without_a_metric(tools: SimpleNamespace, tmp_path: Path
             (name, n, *kind)
             for name in FORMULAS
             for n in (2, 3, 4)
-            for kind in ((4, "float64"), (4, "float32"), (2, "float64"), (6, "float64"))
-            # With a background in 4-D one kind alone: 40 to 60 functions, half a minute each.
-            if not (name == "ricci_deturck_background" and n == 4 and kind != (4, "float64"))
+            for kind in ((4, "float64"), (6, "float64"))
+            # All others are in the record. With a background in 4-D there are 40 to 60 functions.
+            if n < 4 or (name != "ricci_deturck_background" and kind[0] == 4)
         ],
     ),
 )
 def test_nvcc_compiles_it(
     tmp_path: Path, name: str, n: int, order: int, dtype: str, architecture: str
 ) -> None:
-    nvcc = shutil.which("nvcc")
-    if nvcc is None:
+    if shutil.which("nvcc") is None:
         pytest.skip("nvcc is not installed")
-    (tmp_path / "kernel.cu").write_text(emit_cuda(name, n, order, dtype))
-    command = [nvcc, "-cubin", f"-arch={architecture}", "-Xptxas", "-v", "-o", "kernel.cubin"]
-    done = subprocess.run(
-        [*command, "kernel.cu"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    said = done.stdout + done.stderr
-    # Of the functions, and of the copies of `mixed` that most of them have.
-    spilled = re.findall(r"properties for (\S+)\s+\d+ bytes stack frame, (\d+) bytes spill", said)
+    found = compiled(emit_cuda(name, n, order, dtype), architecture)
     plan = cuda_plan(name, n, order)
-    functions = plan.functions
-    spills = [int(count) for function, count in spilled if function in functions]
-    calls = [int(count) for function, count in spilled if function not in functions]
-    assert len(spills) == len(functions)
-    assert bool(calls) == plan.calls
-    print(name, n, order, dtype, architecture, max(spills), sum(spills), max(calls, default=0))
-    if n == 2 and order <= 4:
-        assert max(spills) == 0
+    assert len(found.spilled) == len(found.registers) == len(plan.functions)
+    assert all(0 < registers <= 255 for registers in found.registers)
     # The first-level cache has room for 2 kB of each thread.
-    assert max(spills) < (512 if order <= 4 else 1024)
-    assert max(calls, default=0) < 128
+    assert max(found.spilled) < (512 if order <= 4 else 1024)
+    assert found.called < 128
+
+
+def recorded(n: int) -> list[Any]:
+    return [row for row in Record.read(RECORD).rows("cuda") if row.parameters["n"] == n]
+
+
+@pytest.mark.parametrize("n", [2, 3, pytest.param(4, marks=pytest.mark.slow)])
+def test_the_record_is_of_these_sources(n: int) -> None:
+    """A change of a source is recorded anew: riemann-lne bench --only cuda cuda-whole."""
+    wanted = {kind for kind in cuda_kinds(quick=False) if kind[1] == n}
+    rows = recorded(n)
+    assert {tuple(row.parameters[k] for k in ("name", "n", "order", "dtype")) for row in rows} == (
+        wanted
+    )
+    for row in rows:
+        name, order, dtype = (row.parameters[k] for k in ("name", "order", "dtype"))
+        assert row.parameters["digest"] == digest(emit_cuda(name, n, order, dtype)), row.what
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_what_is_spilled_finds_room_in_the_first_level_cache(n: int) -> None:
+    for row in recorded(n):
+        for architecture in ARCHITECTURES:
+            figures = row.figures
+            assert figures[f"spilled, {architecture}"] < (
+                512 if row.parameters["order"] <= 4 else 1024
+            )
+            assert figures[f"spilled in calls, {architecture}"] < 128
+            if n == 2 and row.parameters["order"] <= 4:
+                assert figures[f"spilled, {architecture}"] == 0
 
 
 def test_without_cupy_nothing_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
