@@ -18,6 +18,10 @@ Order: TypeAlias = int | Literal["fourier"]
 def validate_order(order: Any) -> Order:
     """The order if it is an even number >= 2 or "fourier"; else an error that says so."""
     if isinstance(order, str):
+        if order.strip().isdecimal():
+            raise InvalidArgumentError(
+                f"order = {order!r} is text; give the number {order.strip()}, without quotes"
+            )
         if order != "fourier":
             raise UnknownNameError("order", order, ["2", "4", "6", "8", "fourier"])
         return "fourier"

@@ -383,7 +383,7 @@ def _thin_axes(fields: tuple[Array, ...], grid: Grid, order: Order) -> list[int]
     thin = [
         axis
         for axis, (size, wraps) in enumerate(zip(grid.shape, grid.periodic, strict=True))
-        if wraps and size <= _THIN and size < 2 * half_width(int(validate_order(order))) + 1
+        if wraps and size <= _THIN and size < 2 * half_width(order) + 1
     ]
     xp = namespace(*fields)
     constant = all(bool(xp.all(f == _first_row(f, [axis]))) for axis in thin for f in fields)
@@ -440,6 +440,7 @@ def evaluate(
     tiles bounds the memory that derivatives and temporaries take. With ``tensor`` one array is a
     scalar and n (n + 1) / 2 are a packed symmetric tensor, of which an atlas makes one field.
     """
+    order = validate_order(order)
     pieces = grid.pieces()
     if pieces:
         parts = [

@@ -115,6 +115,12 @@ def test_an_unknown_order_name_lists_the_known_ones_and_the_closest() -> None:
         validate_order("furier")
 
 
+@pytest.mark.parametrize("text", ["4", " 8 "])
+def test_a_number_as_text_is_told_as_such(text: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"give the number {text.strip()}, without"):
+        validate_order(text)
+
+
 @pytest.mark.parametrize(("derivative", "offsets"), [(2, (0, 1)), (-1, (0, 1)), (1, (0, 1, 1))])
 def test_impossible_stencils_are_refused(derivative: int, offsets: tuple[int, ...]) -> None:
     with pytest.raises(InvalidArgumentError, match="distinct"):

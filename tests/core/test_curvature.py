@@ -412,6 +412,8 @@ def test_functions_refuse_dimension_one_small_grids_and_odd_orders(name: str) ->
         function(FLAT, GRID, order=8)
     with pytest.raises(InvalidArgumentError, match="even"):
         function(FLAT, GRID, order=3)
+    with pytest.raises(InvalidArgumentError, match=r"array\(\[2, 4\]\); give 2, 4"):
+        function(FLAT, GRID, order=np.array([2, 4]))
 
 
 def test_second_arguments_are_checked_by_name() -> None:
