@@ -11,6 +11,7 @@ RATES, FIXED = "regulariser-n-rates", "regulariser-n-fixed"
 STABLE, LEARNED = "stableqat-2bit", "stableqat-2bit-learned"
 RATES_ONE_GRID = "stableqat-2bit-rates"
 OSCILLATION, TUNED, CHARACTERS = "oscillation-2bit", "mnist1d-2bit-tuned", "characters-158"
+ONE_TUNED = "mnist1d-1bit-tuned"
 ONE, THREE, FOUR = "mnist1d-1bit", "mnist1d-158", "mnist1d-4bit"
 CHANGES = ": **changes with the metric**"
 HELPS, HARMS, NULLS = ("helps",) * 2, ("harms",) * 2, ("null",) * 2

@@ -23,6 +23,7 @@ from .findings import (
     FOUR,
     LEARNED,
     ONE,
+    ONE_TUNED,
     OSCILLATION,
     RATES,
     RATES_ONE_GRID,
@@ -56,7 +57,7 @@ DIGITS, RESNET, SECH2, CIFAR = "digits", "regulariser-n", "sech2-backward", "cif
 # The records that hold the hits of single images.
 TWO_WAY = (
     RATES, FIXED, ONE, THREE, FOUR, "mnist1d-2bit", STABLE, OSCILLATION, TUNED, LEARNED,
-    RATES_ONE_GRID,
+    RATES_ONE_GRID, ONE_TUNED,
 )  # fmt: skip
 BN, WD = "STE, batch norm re-estimated", "STE, weight decay tuned"
 EXACT, FREE = "LNE exact by channel, 0.5", "N, |w| held constant"

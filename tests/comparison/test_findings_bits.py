@@ -19,6 +19,7 @@ from .findings import (
     LEARNED,
     NULLS,
     ONE,
+    ONE_TUNED,
     OSCILLATION,
     RATES_ONE_GRID,
     STABLE,
@@ -206,6 +207,51 @@ def test_the_best_of_two_bits_tuned_and_the_moonshot():
         assert verdicts(TUNED, arm, "STE") == HELPS
 
 
+def test_the_best_of_one_bit_tuned():
+    found = summary(ONE_TUNED)
+    study = load_study(find_study(ONE_TUNED))
+    assert (study.budget, len(study.tuning_seeds)) == (4, 2)  # "four configurations, two seeds"
+    assert not set(study.final_seeds) & set(load_study(find_study(ONE)).final_seeds)
+    with_p = (True, True)
+    fisher = both(ONE_TUNED, "LNE, fisher", "STE")
+    pieces = [
+        f"then {len(study.final_seeds)} new seeds",
+        f"classified {found.arm('STE').last.mean:.1f} % correctly",
+        *(
+            f"{q} {marked(ONE_TUNED, q, 'STE', with_p)}"
+            for q in ("QuEST", "SEQ", "DoReFa")
+        ),
+        f"BWN is not told from STE: {pair(ONE_TUNED, 'BWN', 'STE', with_p)}.",
+        f"tuned STE**, narrowly: {pair(ONE_TUNED, 'LNE, fisher', 'STE', with_p)}.",
+        f"not told from SEQ: {pair(ONE_TUNED, 'LNE, fisher on SEQ', 'SEQ')}.",
+        f"A gain of LNE below {fisher[0].resolves:.1f} points would not have been told",
+        "`mnist1d-1bit-tuned`",
+        "`mnist1d-1bit`",
+    ]  # fmt: skip
+    assert unchecked(section_of("One bit: the best of them tuned"), pieces) == ([], [])
+    joined = verdicts(ONE_TUNED, "LNE, fisher on SEQ", "SEQ")
+    assert verdicts(ONE_TUNED, "LNE, fisher", "STE") == joined == NULLS
+    assert verdicts(ONE_TUNED, "BWN", "STE") == NULLS
+    gains = {
+        a: both(ONE_TUNED, a, "STE")[0].description.mean
+        for a in ("QuEST", "SEQ", "DoReFa", "BWN", "LNE, fisher")
+    }
+    assert min(gains["DoReFa"], gains["BWN"]) >= gains["LNE, fisher"]  # "gained as much"
+    for q in ("QuEST", "SEQ"):  # "about half as much"
+        assert 0.4 < gains[q] / comparison(ONE, q).last.description.mean < 0.6
+    rates = {a.label: rate_of(ONE_TUNED, a.label) for a in found.arms}
+    assert (rates["STE"], rates["QuEST"], rates["BWN"]) == (0.3, 0.1, 1.0)
+    edges = next(note for note in found.notes if "edge of its grid" in note)
+    assert all(f"{arm}, " in edges for arm in ("QuEST", "BWN", "LNE, fisher on SEQ"))
+    # "the five methods with the largest means" of the first look, at their defaults
+    means = {
+        a.label: a.last.mean
+        for a in summary(ONE).arms
+        if a.label not in ("full precision", "STE, tuned")
+    }
+    assert set(sorted(means, key=means.get)[-5:]) == set(gains)
+
+
 def test_three_levels_in_a_character_model():
     def bits(arm):
         found = comparison(CHARACTERS, arm).both("last")[0]
@@ -308,10 +354,14 @@ def test_the_page_sums_up_more_bits_than_one():
     for arm in ("QuEST", "SEQ"):
         assert [verdicts(s, arm)[0] for s in (ONE, "mnist1d-2bit")] == ["helps"] * 2
         assert [verdicts(s, arm) for s in (THREE, FOUR)] == [NULLS] * 2
+    for arm in ("QuEST", "SEQ"):  # "in one of the two metrics only"
+        assert verdicts(ONE_TUNED, arm, "STE") == ("helps", "null")
+        assert verdicts(TUNED, arm, "STE") == HELPS
     for study in (ONE, THREE, FOUR):
         assert verdicts(study, "LNE, exact") == verdicts(study, "LNE, fisher") == NULLS
     assert verdicts("mnist1d-2bit", "LNE, exact")[0] == "null"
-    assert verdicts(TUNED, "LNE, fisher") == NULLS
+    for study in (TUNED, ONE_TUNED):
+        assert verdicts(study, "LNE, fisher", "STE") == NULLS
 
 
 def test_three_levels_on_mnist1d():
@@ -362,6 +412,7 @@ def test_the_noise_floors():
     for name, unit, digits in (
         ("last-bit-digits", "points", 2), ("last-bit-resnet", "points", 2),
         ("mnist1d-2bit", "points", 2), (LEARNED, "points", 2), (ONE, "points", 2),
+        (ONE_TUNED, "points", 2),
         (THREE, "points", 2), (FOUR, "points", 2),
         (CHARACTERS, "bits", 3),
     ):  # fmt: skip
