@@ -7,6 +7,7 @@ import dataclasses
 import importlib.util
 import json
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,16 @@ class TestLaboratory:
                 lab.do("time", key="slow")
         with pytest.raises(NotMeasuredError, match="cannot be run"):
             Laboratory(python="/no/such/python")
+
+    def test_another_python_without_the_library_takes_these_sources(self, tmp_path, monkeypatch):
+        # -S leaves the installed packages out, and so the library; the folder of NumPy is given.
+        other = tmp_path / "python"
+        other.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n', encoding="utf-8")
+        other.chmod(0o755)
+        monkeypatch.setenv("PYTHONPATH", str(Path(np.__file__).parents[1]))
+        with Laboratory(python=str(other)) as lab:
+            lab.do("prepare", key="t", version="plain", problem=problem((8, 8)))
+            assert lab.result("t")[0].shape == (3, 8, 8)
 
     def test_turns_are_taken_between_processes(self):
         with laboratories({"a": {}, "b": {}}) as labs:

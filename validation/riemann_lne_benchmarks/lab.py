@@ -10,13 +10,13 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-import riemann_lne
 from riemann_lne.errors import RiemannLNEError
 
 from .environment import thread_environment, usable_cores
@@ -46,6 +46,17 @@ def _processor_time(process: int) -> float | None:
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError):
         return None
+
+
+def _roots() -> list[str]:
+    """The folders of the library's packages: every interpreter takes the same sources.
+
+    The other interpreter need not have them installed, and in a checkout each has another folder.
+    """
+    packages = ("riemann_lne", "riemann_lne_benchmarks", "riemann_lne_validation")
+    found = [find_spec(name) for name in (*packages, "riemann_lne_torch")]
+    origins = [spec.origin for spec in found if spec is not None and spec.origin]
+    return list(dict.fromkeys(str(Path(origin).parents[1]) for origin in origins))
 
 
 class NotMeasuredError(RiemannLNEError, RuntimeError):
@@ -84,12 +95,8 @@ class Laboratory:
         cores = usable_cores()[:threads]
         # XLA and others take as many threads as they see cores: the binding is what counts there.
         environment = {**os.environ, **thread_environment(threads), **(variables or {})}
-        # The same sources in every interpreter, whether they are installed there or not.
-        roots = [Path(__file__).parents[2], Path(riemann_lne.__file__).parents[1]]
         before = environment.get("PYTHONPATH")
-        environment["PYTHONPATH"] = os.pathsep.join(
-            [*map(str, roots), *([before] if before else [])]
-        )
+        environment["PYTHONPATH"] = os.pathsep.join([*_roots(), *([before] if before else [])])
         self._errors = tempfile.TemporaryFile(  # noqa: SIM115 - closed with the process
             "w+", encoding="utf-8", errors="replace"
         )
