@@ -32,7 +32,9 @@ def blockwise(
         return formula(*operands)
     if out is None:
         out = namespace(first).empty(first.shape, dtype=first.dtype, device=device(first))
-    for block in tile_slices(tuple(out.shape), tile_points(out)):
+    # Twice the usual points of a spectrum: its sums do less for a call than curvature does.
+    points = tile_points(out) * (2 if namespace(out).isdtype(out.dtype, "complex floating") else 1)
+    for block in tile_slices(tuple(out.shape), points):
         out[block] = formula(*(x[block[out.ndim - x.ndim :]] for x in operands))
     return out[...]
 
