@@ -104,7 +104,7 @@ def test_bench_runs_one_benchmark_and_refuses_unknown_ones(tmp_path):
     done = run("bench", "--only", "no-such")
     assert done.returncode == 2
     assert (
-        "known: budget, corrector, gpu, integrators, lne, memory, peers, regularizer, right"
+        "known: budget, corrector, cuda, cuda-whole, gpu, integrators, lne, memory, peers, regul"
         in done.stderr
     )
 
