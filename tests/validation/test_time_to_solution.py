@@ -22,6 +22,7 @@ from riemann_lne_benchmarks.solving import sparsity, start_and_end
 from riemann_lne_benchmarks.time_to_solution import (
     GAUGE_FAMILY,
     NOT_REACHED,
+    OURS,
     SAUSAGE,
     SOLVERS,
     TIME,
@@ -329,3 +330,14 @@ class TestPage:
             "| not reached: least error 0.5 |" in text
         )
         assert "- a note" in text
+        assert "| **our quickest over the quickest of all** |  |  |" in text
+
+    def test_our_quickest_is_compared_with_the_quickest_of_all(self):
+        def row(solver, time):
+            facts = {"problem": "sausage", "compiled": False, "solver": solver, "target": 1e-4}
+            figures = {"compiling before, s": 0.0, "grid": "g", "rtol": 1e-5, "work": "1 step"}
+            return Row(solver, facts, {TIME: time, **figures}, Samples([1.0], [time]))
+
+        rows = [row("A", 0.2), row(OURS + "rkl2", 0.5), row("B", 0.1), row(OURS + "tsit5", 0.3)]
+        text = solution_text(Record({}, {}, {"solution": Result("solution", "", rows, [])}))
+        assert "| **our quickest over the quickest of all** | 3 (B) |" in text

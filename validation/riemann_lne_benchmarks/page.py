@@ -8,7 +8,7 @@ from .cuda_sources import ARCHITECTURES, WHOLE
 from .requirements import judge
 from .results import Record, Result, Row
 from .tables import groups, markdown, requirement_table, table, text_of
-from .time_to_solution import NOT_REACHED, TIME
+from .time_to_solution import NOT_REACHED, OURS, TIME
 
 _NOT_RECORDED = "*Not recorded yet.*"
 
@@ -56,7 +56,21 @@ def _solution_table(problem: str, rows: list[Row]) -> str:
         texts = cells.setdefault(row.parameters["solver"], {})
         texts[row.parameters["target"]] = _solution_cell(row)
     body = [[solver, *(texts.get(t, "") for t in targets)] for solver, texts in cells.items()]
+    body.append(
+        ["**our quickest over the quickest of all**", *(_over_best(rows, t) for t in targets)]
+    )
     return markdown(head, body)
+
+
+def _over_best(rows: list[Row], target: float) -> str:
+    """How many times as long as the quickest solver the quickest of ours takes to a target."""
+    reached = [r for r in rows if r.parameters["target"] == target and TIME in r.figures]
+    ours = [r for r in reached if r.parameters["solver"].startswith(OURS)]
+    if not ours:
+        return ""
+    best = min(reached, key=lambda row: row.figures[TIME])
+    times = min(row.figures[TIME] for row in ours) / best.figures[TIME]
+    return f"{text_of(times)} ({_plain(best.parameters['solver'])})"
 
 
 def _solution_cell(row: Row) -> str:

@@ -18,6 +18,8 @@ from .samples import Samples, statistics
 TIME = "processor time, s"
 """Name of the figure: median over the rounds."""
 NOT_REACHED = "not reached"
+OURS = "riemann-lne "
+"""How the labels of our solvers begin."""
 TARGETS = (1e-4, 1e-6, 1e-8)
 _LADDER = (100.0, 10.0, 1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5)
 """Tolerances, in units of the error that is to be reached, from loose to tight."""
@@ -51,9 +53,9 @@ class Solver:
 
 
 SOLVERS = (
-    Solver("riemann-lne etdrk4", "flow", "etdrk4", peer=False),
-    Solver("riemann-lne rkl2", "flow", "rkl2", peer=False),
-    Solver("riemann-lne tsit5", "flow", "tsit5", peer=False),
+    Solver(OURS + "etdrk4", "flow", "etdrk4", peer=False),
+    Solver(OURS + "rkl2", "flow", "rkl2", peer=False),
+    Solver(OURS + "tsit5", "flow", "tsit5", peer=False),
     Solver("SciPy RK45", "solve", "RK45", peer=False),
     Solver("SciPy BDF, sparse Jacobian", "solve", "BDF", (4, 6), peer=False),
     Solver("SciPy LSODA, banded Jacobian", "solve", "LSODA", (4, 6), peer=False),
