@@ -284,7 +284,7 @@ arguments. A minimal right one:
 
 
 def as_number(value: Any, what: str, least: float = -math.inf) -> float:
-    """What a user's function returned, as a finite float; ``what`` says in errors who returned it.
+    """A value that a user's function returned, as a finite float; errors call it ``what``.
 
     Raises DTypeError, NotFiniteError, or InvalidArgumentError for an array that is not one number.
     """

@@ -1,4 +1,4 @@
-"""What the tests of the findings on docs/comparison.md share: records, page, and words."""
+"""Records, page and words that the tests of the findings on docs/comparison.md share."""
 
 import re
 from functools import cache

@@ -97,7 +97,7 @@ def test_a_study_that_did_not_answer_says_so():
 
 
 def rates_pieces():
-    """What the section says of the study on one grid."""
+    """Pieces of the section about the study on one grid."""
     found = summary(RATES_ONE_GRID)
     (compared,) = (c.last for c in found.comparisons if c.primary)
     tried = {
@@ -283,7 +283,7 @@ BITS = "Other numbers of bits: first looks"
 
 
 def bits_pieces():
-    """What the section says before its table, and of one bit."""
+    """Pieces of the section before its table, and about one bit."""
     exact, fisher = (both(ONE, f"LNE, {a}") for a in ("exact", "fisher"))
     tuned = pair(ONE, "STE, tuned", with_p=(True, True))
     return [
@@ -307,7 +307,7 @@ NAMES = {
 
 
 def three_pieces():
-    """What it says of three levels."""
+    """Pieces about three levels."""
     told = {"STE by channel": (True, True), "freezing": (True, True)}
     parts = [
         f"{words} {pair(THREE, arm, with_p=told.get(arm, (False, False)))}"
@@ -326,7 +326,7 @@ def three_pieces():
 
 
 def four_pieces():
-    """What it says of four bits."""
+    """Pieces about four bits."""
     nulls = ("QuEST", "LSQ", "SEQ", "LNE, exact", "LNE, fisher", "clipped STE", "DoReFa")
     resolved = max(both(FOUR, arm)[0].resolves for arm in nulls)
     tuned = marked(FOUR, "STE, tuned", with_p=(True, True))

@@ -525,7 +525,7 @@ def finalize_(model: nn.Module, *, packed: bool = False, form: str = "plain") ->
 
 
 class _Baked(NamedTuple):
-    """What takes the place of latent weights, by the ``id`` of each; and what stayed plain."""
+    """The replacements of latent weights, by the ``id`` of each, and the names of plain weights."""
 
     values: dict[int, nn.Parameter]
     codes: dict[int, tuple[Tensor, PackedWeight]]

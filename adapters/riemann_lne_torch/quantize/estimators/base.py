@@ -78,7 +78,7 @@ def _missing(estimator: Estimator, member: str) -> MissingMemberError:
 
 
 def checked(estimator: Estimator, member: str, value: Any, like: Tensor | None) -> Tensor:
-    """What a method of an estimator returned, if it is a tensor of the shape of ``like``.
+    """The result of a method of an estimator, if it is a tensor of the shape of ``like``.
 
     Raises DTypeError or ShapeError, with an example of the method.
     """
