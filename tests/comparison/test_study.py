@@ -266,6 +266,29 @@ def test_studies_are_found_by_name_and_by_path(tmp_path):
         s.load_study(tmp_path / "none.toml")
 
 
+def test_a_study_may_say_only_in_what_it_differs_from_another(tmp_path):
+    path = tmp_path / "again.toml"
+    path.write_text(
+        'extends = "last-bit-digits"\n[study]\ntitle = "x"\n'
+        "[setting]\nepochs = 8\n[final]\nseeds = [77, 78]\n"
+    )
+    base, again = s.load_study(s.find_study("last-bit-digits")), s.load_study(path)
+    assert (again.title, again.question, again.final_seeds) == ("x", base.question, (77, 78))
+    assert [a.label for a in again.arms] == [a.label for a in base.arms]
+    assert {a.arm.epochs for a in again.arms} == {8}
+    assert {a.arm.model for a in again.arms} == {a.arm.model for a in base.arms}
+    assert "extends" not in again.table  # the lock and the record hold the whole of it
+    assert s.parse_study(again.table) == again
+
+
+@pytest.mark.parametrize("name", ['"{path}"', "3"])
+def test_a_study_extends_one_that_is_written_out(tmp_path, name):
+    path = tmp_path / "again.toml"
+    path.write_text(f'extends = {name.format(path=path)}\n[study]\ntitle = "x"\n')
+    with pytest.raises(InvalidArgumentError, match="extends must name a study that is written out"):
+        s.load_study(path)
+
+
 @pytest.mark.parametrize("name", s.available_studies())
 def test_the_studies_of_the_package_are_valid(name):
     from riemann_lne_validation.comparison.methods import get_method

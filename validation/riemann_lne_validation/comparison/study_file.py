@@ -55,6 +55,9 @@ def available_studies() -> list[str]:
 def load_study(path: str | Path) -> Study:
     """Read and check a study.
 
+    ``extends = NAME``, at the head of the file, takes every table that the file lacks from another
+    study, and of its [study] and [setting] the entries that it lacks: the same arms on other seeds.
+
     Raises
     ------
     StorageError
@@ -63,7 +66,7 @@ def load_study(path: str | Path) -> Study:
         If it is not TOML, something is missing, or something makes no sense. Names the file.
     """
     try:
-        return parse_study(_read(Path(path)))
+        return parse_study(_extended(_read(Path(path))))
     except UnknownNameError:
         raise
     except InvalidArgumentError as error:
@@ -109,6 +112,22 @@ def parse_study(table: Mapping[str, Any]) -> Study:
 
 def _read(path: Path) -> dict[str, Any]:
     return read_toml(path, "a study")
+
+
+def _extended(table: dict[str, Any]) -> dict[str, Any]:
+    """The whole table of a study that says in what it differs from another one."""
+    if "extends" not in table:
+        return table
+    name = table["extends"]
+    path = find_study(name) if isinstance(name, str) else None
+    base = _read(path) if path else {"extends": name}
+    if "extends" in base:
+        raise InvalidArgumentError(
+            f"extends must name a study that is written out itself, got {name!r}"
+        )
+    own = {k: v for k, v in table.items() if k != "extends"}
+    parts = {k: {**base.get(k, {}), **own.get(k, {})} for k in ("study", "setting")}
+    return {**base, **own, **parts}
 
 
 def _check_keys(table: Mapping[str, Any]) -> None:
