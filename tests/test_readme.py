@@ -1,5 +1,6 @@
 """What the README shows works as it says, in this environment and in a fresh clone."""
 
+import importlib.util
 import json
 import os
 import re
@@ -9,10 +10,12 @@ import sys
 import tomllib
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+README = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
 
 
 def blocks(language):
@@ -30,12 +33,43 @@ def test_the_code_of_the_readme_runs(capsys, tmp_path, monkeypatch):
     # The slowest modes of a torus of length 2 pi: k = 1, in the limit metric, which is near flat.
     rate = re.search(r"rate ([\d.]+)", namespace["picture"].get_legend().get_texts()[0].get_text())
     assert abs(float(rate[1]) - 1) < 0.1
+    # The text and the alternative text of the picture name the rates that the program finds.
+    limit = namespace["solution"][-1].mean()
+    predicted = namespace["rl"].predicted_decay_rates(limit)[0].rate
+    assert f"rate {rate[1]}; `rl.predicted" in README
+    assert f"gives {predicted:.3f} for the slowest mode" in README
+    assert f"line of rate {rate[1]}" in README
 
 
 def test_the_pictures_of_the_readme_exist():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for picture in re.findall(r"!\[.*?\]\((.*?)\)", text):
         assert (ROOT / picture).stat().st_size > 0
+
+
+def test_no_address_of_the_long_description_is_relative(monkeypatch):
+    """An index shows it at an address of its own: relative pictures would stay empty there."""
+    # Of the build's own library, which is not installed here, only a name is used.
+    interface = SimpleNamespace(MetadataHookInterface=object)
+    monkeypatch.setitem(sys.modules, "hatchling.metadata.plugin.interface", interface)
+    spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
+    hook = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hook)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    relative = r"\]\((?!https?:|#)"
+    pictures = len(re.findall(r"!\[", text))
+    assert pictures >= 2
+    plain = hook.for_an_index(text, None)
+    shown = hook.for_an_index(text, "https://host.example/owner/name/")
+    assert not re.search(relative, plain)
+    assert not re.search(relative, shown)
+    assert "![" not in plain
+    assert "The neck pinches" not in plain  # nor the caption of a picture that is not there
+    assert "the quick start" in plain
+    assert shown.count("](https://host.example/owner/name/raw/HEAD/docs/images/") == pictures
+    assert "(https://host.example/owner/name/blob/HEAD/docs/quickstart.md)" in shown
+    for made in (plain, shown):  # the rest is as it was
+        assert made.split("## Extras")[1].split("## Citation")[0] in text
 
 
 def test_the_counts_of_the_readme_are_those_of_the_pinned_verdicts():
@@ -69,6 +103,24 @@ def test_the_share_of_the_corrector_is_that_of_the_record():
     requirements = {r["statement"]: r["measured"] for r in record["requirements"]}
     measured = next(v for k, v in requirements.items() if "corrector" in k)
     assert round(measured, 1) == share
+
+
+def test_the_headline_on_speed_is_that_of_the_record():
+    record = json.loads((ROOT / "docs/benchmarks/results.json").read_text())["benchmarks"]
+    times = r"([\d.]+) times as fast"
+    found = re.search(rf"is {times} as the same formula in NumPy and {times} as in JAX", README)
+    rows = {r["what"]: r["figures"] for r in record["right-hand-side"]["rows"]}
+    peers = {
+        r["what"]: r["figures"]["fused is faster by"]
+        for r in record["peers"]["rows"]
+        if "fused is faster by" in r["figures"] and "threads" not in r["what"]
+    }
+    numpy = rows["fused 96^3, order 4, float64"]["times plain"]
+    jax = min(v for k, v in peers.items() if k.startswith("JAX") and "96^3, order 4" in k)
+    assert [float(n) for n in found.groups()] == [round(numpy, 1), round(jax, 1)]
+    closest = min(peers, key=peers.get)
+    assert closest == "torch.compile 1024^2, order 4, float64"
+    assert f"torch.compile in 2-D, where ours is {peers[closest]:.1f} times as fast" in README
 
 
 @pytest.fixture
