@@ -42,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="SHELL",
         help="print a script with which bash, zsh, fish or tcsh completes this command, and stop",
     )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     flow(commands)
     for entry in sorted(entry_points(group=COMMAND_GROUP), key=_place):
         entry.load()(commands)
@@ -58,8 +58,8 @@ def _place(entry: EntryPoint) -> tuple[int, str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code.
 
-    That of the command, 2 for a wrong argument, 130 after Ctrl-C, and 141 where the reader of the
-    output has gone away (``| head``).
+    That of the command, 2 for a wrong argument or none, 130 after Ctrl-C, and 141 where the reader
+    of the output has gone away (``| head``).
     """
     command = "riemann-lne"
     for stream in (sys.stdout, sys.stderr):
@@ -67,14 +67,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # A log or a pipe gets each line when it is printed, as a terminal does.
             stream.reconfigure(line_buffering=True)
     try:
-        parsed = build_parser().parse_args(arguments)
+        parser = build_parser()
+        parsed = parser.parse_args(arguments)
+        if parsed.command is None:
+            parser.print_help()
+            return 2
         command = f"riemann-lne {parsed.command}"
         code = int(parsed.run(parsed))
         if sys.stdout is not None:  # None where it was closed before the start
             sys.stdout.flush()
         return code
     except RiemannLNEError as error:
-        print(f"{command}: {printable(error)}", file=sys.stderr)
+        message = printable(error)
+        named = message.startswith(f"{command} ")  # as where the command itself lacks a library
+        print(message if named else f"{command}: {message}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # Nobody listens any more, also not to what the interpreter would say about it at the end.

@@ -58,7 +58,8 @@ class Plan:
         shape = "x".join(map(str, self.layout.shape))
         blocks = " x ".join(map(str, self.layout.dims))
         return [
-            f"grid {shape} on {self.layout.size} processes: {blocks} blocks",
+            f"grid {shape} on {self.layout.size} process{'es' * (self.layout.size > 1)}: "
+            f"{blocks} block{'s' * (self.layout.size > 1)}",
             f"each process: {self.block_points} points, {self.halo_points} ghost points",
             f"memory of a process: about {human(self.memory)}",
             f"halos: {human(self.halo_bytes)} a right-hand side, {self.evaluations} of them a step",

@@ -1,6 +1,7 @@
 """The command line as somebody meets it first: help, completion, the first line, the last ones."""
 
 import argparse
+import ast
 import io
 import os
 import re
@@ -8,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -109,6 +111,41 @@ def test_completion_says_what_is_missing(monkeypatch, capsys):
     assert cli.main(["--print-completion", "bash"]) == 2
     assert "pip install 'riemann-lne[completion]'" in capsys.readouterr().err
     assert issubclass(MissingDependencyError, ImportError)
+
+
+def test_no_command_at_all_shows_the_commands(capsys):
+    pytest.importorskip("rich")
+    assert cli.main([]) == 2
+    shown = capsys.readouterr()
+    assert all(f"\n    {name} " in shown.out for name in COMMANDS)
+    assert not shown.err
+
+
+def test_a_command_that_lacks_a_library_is_named_once(monkeypatch, capsys):
+    def run(arguments):
+        raise MissingDependencyError("rich", "verify", "riemann-lne it")
+
+    parser = argparse.ArgumentParser()
+    parser.add_subparsers(dest="command").add_parser("it").set_defaults(run=run)
+    monkeypatch.setattr(cli, "build_parser", lambda: parser)
+    assert cli.main(["it"]) == 2
+    assert capsys.readouterr().err.startswith("riemann-lne it needs rich, which is not installed")
+
+
+def test_every_extra_that_a_message_names_is_there():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    known, found = set(extras["optional-dependencies"]), set()
+    for path in [
+        p
+        for room in ("riemann_lne", "adapters", "validation")
+        for p in ROOT.glob(f"{room}/**/*.py")
+    ]:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            called = isinstance(node, ast.Call) and getattr(node.func, "id", "")
+            if called == "MissingDependencyError" and isinstance(node.args[1], ast.Constant):
+                found.add(node.args[1].value)
+                assert node.args[1].value in known, f"{path}, line {node.lineno}"
+    assert len(found) > 5
 
 
 def test_an_unknown_shell_is_told(capsys):

@@ -279,6 +279,27 @@ def test_a_process_that_dies_is_reported_and_the_others_go_on(monkeypatch):
     assert "process that ran this check died" in found["weak-inverse"].problem
 
 
+@pytest.mark.parametrize("chosen", [None, "2"])
+def test_one_process_takes_one_thread_unless_the_user_has_chosen(monkeypatch, chosen):
+    """Threads for small matrices wait for one another: on a busy machine 374 s, not 5.6."""
+    control = pytest.importorskip("threadpoolctl")
+    for name in running._THREAD_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    if chosen:
+        monkeypatch.setenv("OMP_NUM_THREADS", chosen)
+    seen = []
+    monkeypatch.setattr(running, "run_claim", lambda *_: seen.append(threads(control)))
+    with control.threadpool_limits(2):
+        before = threads(control)
+        assert list(running.run_claims([known_claims()["weak-inverse"]], Setting(), {}, jobs=1))
+        assert threads(control) == before
+    assert seen == [before if chosen else {1}]
+
+
+def threads(control):
+    return {library["num_threads"] for library in control.threadpool_info()}
+
+
 def _die_or_run(id, full, backend, overrides):
     if id == "weak-inverse":
         os.kill(os.getpid(), signal.SIGKILL)

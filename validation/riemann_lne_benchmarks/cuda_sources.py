@@ -17,10 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from riemann_lne.errors import MissingDependencyError
 from riemann_lne.kernels.emit_cuda import cuda_plan, emit_cuda
 from riemann_lne.kernels.trace import FORMULAS
 
+from .lab import NotMeasuredError
 from .results import Result, Row, Settings
 
 ARCHITECTURES = ("sm_80", "sm_90")
@@ -68,14 +68,14 @@ def compiled(source: str, architecture: str) -> Compiled:
 
     Raises
     ------
-    MissingDependencyError
+    NotMeasuredError
         If nvcc is not installed.
     RuntimeError
         If it does not compile the source, or not within the limit of its time.
     """
     nvcc = shutil.which("nvcc")
     if nvcc is None:
-        raise MissingDependencyError("nvcc", "CUDA", "the benchmark of the CUDA sources")
+        raise NotMeasuredError("nvcc is not installed: it comes with NVIDIA's CUDA toolkit", True)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "kernel.cu").write_text(source, encoding="utf-8")
         done = subprocess.run(
@@ -159,7 +159,7 @@ def bench_cuda(settings: Settings) -> Result:
         for architecture in ARCHITECTURES:
             try:
                 found = compiled(source, architecture)
-            except MissingDependencyError as error:
+            except NotMeasuredError as error:
                 result.notes.append(f"not measured: {error}")
                 return result
             assert len(found.spilled) == len(plan.functions), source[:200]
@@ -186,7 +186,7 @@ def bench_cuda_whole(settings: Settings) -> Result:
         settings.say(row.what)
         try:
             found = compiled(source, ARCHITECTURES[0])
-        except MissingDependencyError as error:
+        except NotMeasuredError as error:
             result.notes.append(f"not measured: {error}")
             return result
         except RuntimeError as error:

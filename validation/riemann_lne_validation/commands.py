@@ -166,9 +166,8 @@ def _bench(arguments: argparse.Namespace) -> int:
         if error.name != "riemann_lne_benchmarks":
             raise
         raise InvalidArgumentError(
-            "the benchmarks are in the source distribution, not in the installed package: unpack "
-            "what `pip download --no-deps --no-binary :all: riemann-lne` brings, and run "
-            "`make bench` there"
+            "riemann-lne bench needs the package 'riemann_lne_benchmarks', which is in no wheel: "
+            "run `make bench` in a checkout, or in the unpacked source distribution"
         ) from error
 
     if arguments.list:

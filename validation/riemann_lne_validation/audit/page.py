@@ -9,7 +9,6 @@ import io
 import platform
 import re
 import shlex
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
@@ -24,7 +23,7 @@ from riemann_lne.io import storage_errors, write_atomically
 
 from .frame import Evidence, Outcome, Plot, Verdict, parameters_of
 from .records import Setting
-from .report import labelled, remarks, short
+from .report import counts, labelled, remarks, short
 
 _STYLES: dict[str, dict[str, Any]] = {
     "points": {"marker": "o", "markersize": 4, "linestyle": "none"},
@@ -69,7 +68,7 @@ def write_html(folder: Path, outcomes: Sequence[Outcome], setting: Setting) -> P
     )
     page = Template(_PAGE).substitute(
         rows=rows,
-        counts="; ".join(f"{_e(v)}: {k}" for v, k in Counter(o.verdict for o in outcomes).items()),
+        counts=_e(", ".join(counts(outcomes))),
         sections="\n".join(sections),
         setting=_e(
             f"riemann-lne {__version__}, {setting.length} form, backend {setting.backend}, "

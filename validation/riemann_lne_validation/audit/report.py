@@ -63,6 +63,14 @@ def labelled(evidence: Evidence, own: bool = False) -> list[tuple[str, Measureme
     ]
 
 
+def counts(outcomes: Sequence[Outcome]) -> list[str]:
+    """How many of each verdict, in words, in the order of the verdicts: "29 hold"."""
+    found = Counter(outcome.verdict for outcome in outcomes)
+    plurals = {"holds": "hold", "holds with conditions": "hold with conditions"}
+    plurals |= {"does not hold": "do not hold", "error": "errors"}
+    return [f"{found[v]} {plurals.get(v, v) if found[v] > 1 else v}" for v in Verdict if found[v]]
+
+
 def remarks(outcome: Outcome) -> list[tuple[str, str]]:
     """Texts that belong to a verdict in addition to the measurements, each with its heading."""
     claim = outcome.claim
@@ -143,9 +151,8 @@ class Terminal:
             if details or outcome.problem:
                 self._details(outcome)
         self._console.print(table)
-        counts = Counter(outcome.verdict for outcome in outcomes)
         word = "claim" if len(outcomes) == 1 else "claims"
-        self.say(f"{len(outcomes)} {word}: {', '.join(f'{n} {v}' for v, n in counts.items())}")
+        self.say(f"{len(outcomes)} {word}: {', '.join(counts(outcomes))}")
 
     def _details(self, outcome: Outcome) -> None:
         """The measurements of one claim, with their numbers."""

@@ -42,7 +42,9 @@ def run_claims(
     jobs = processes(jobs, len(claims))
     if jobs == 1:
         for claim in claims:
-            yield run_claim(claim, setting.full, Backend(setting.backend), overrides)
+            with _one_thread_here():
+                outcome = run_claim(claim, setting.full, Backend(setting.backend), overrides)
+            yield outcome
         return
     lost: list[Claim] = []
     yield from _in_processes(claims, setting, overrides, jobs, files, lost)
@@ -98,3 +100,19 @@ def _one_thread_each() -> Iterator[None]:
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
+
+
+@contextmanager
+def _one_thread_here() -> Iterator[None]:
+    """One linear-algebra thread in this process, unless the user has set how many.
+
+    The matrices of the checks are small. Where other programs use the cores, threads that wait for
+    one another in a loop took 70 times as long as one thread alone.
+    """
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:  # of the extra verify, like what prints the results
+        yield
+        return
+    with threadpool_limits(None if any(map(os.environ.get, _THREAD_VARIABLES)) else 1):
+        yield
