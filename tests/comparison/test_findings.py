@@ -23,6 +23,7 @@ from .findings import (
     FOUR,
     LEARNED,
     ONE,
+    ONE_CONFIRM,
     ONE_TUNED,
     OSCILLATION,
     RATES,
@@ -57,7 +58,7 @@ DIGITS, RESNET, SECH2, CIFAR = "digits", "regulariser-n", "sech2-backward", "cif
 # The records that hold the hits of single images.
 TWO_WAY = (
     RATES, FIXED, ONE, THREE, FOUR, "mnist1d-2bit", STABLE, OSCILLATION, TUNED, LEARNED,
-    RATES_ONE_GRID, ONE_TUNED,
+    RATES_ONE_GRID, ONE_TUNED, ONE_CONFIRM,
 )  # fmt: skip
 BN, WD = "STE, batch norm re-estimated", "STE, weight decay tuned"
 EXACT, FREE = "LNE exact by channel, 0.5", "N, |w| held constant"

@@ -19,6 +19,7 @@ from .findings import (
     LEARNED,
     NULLS,
     ONE,
+    ONE_CONFIRM,
     ONE_TUNED,
     OSCILLATION,
     RATES_ONE_GRID,
@@ -362,6 +363,10 @@ def test_the_page_sums_up_more_bits_than_one():
     assert verdicts("mnist1d-2bit", "LNE, exact")[0] == "null"
     for study in (TUNED, ONE_TUNED):
         assert verdicts(study, "LNE, fisher", "STE") == NULLS
+    passes = both(ONE_CONFIRM, "LNE, fisher", "STE")[0]
+    seconds = both(ONE_CONFIRM, "STE, as long", "LNE, fisher")[0]
+    assert comparison(ONE_CONFIRM, "LNE, fisher", "STE").changes("last")
+    assert seconds.description.mean > passes.description.mean > 0.0  # "by less than"
 
 
 def test_three_levels_on_mnist1d():
