@@ -25,6 +25,9 @@ BITS = {
 }
 """Studies that ask the same at other numbers of bits, with the heads of their columns."""
 
+AGAIN = "-20"
+"""Ends the name of a study that asks another one's question again, on more and new seeds."""
+
 
 def write_results(source: Path, target: Path, pages: Path) -> None:
     """Write ``target``, a piece of Markdown, and one page for each file of ``source``."""
@@ -32,7 +35,11 @@ def write_results(source: Path, target: Path, pages: Path) -> None:
     summaries = {path.stem: read_summary(path) for path in sorted(source.glob("*.json"))}
     for name, summary in summaries.items():
         report.write_report(pages / name, summary)
-        parts.append(_section(summary, f"{pages.name}/{name}/index.html"))
+        link = f"{pages.name}/{name}/index.html"
+        again = summaries.get(name + AGAIN)
+        parts.append(
+            _section(summary, link) if again is None else _first_look(summary, link, again)
+        )
     if not parts:
         parts = ["This version of the library comes without recorded results."]
     shared = shared_runs(summaries)
@@ -127,6 +134,14 @@ def _section(summary: Summary, link: str) -> str:
         f"`{json.dumps({k: environment[k] for k in sorted(environment)})}`.",
         f'<a href="{link}">All figures, settings, learning curves</a>',
     ])  # fmt: skip
+
+
+def _first_look(summary: Summary, link: str, again: Summary) -> str:
+    """In place of the section of a study that was asked again."""
+    return (
+        f"### {_text(summary.title)}\n\nAsked again on {len(again.arms[0].seeds)} new seeds, see "
+        f'there. <a href="{link}">All figures, settings, learning curves</a>'
+    )
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

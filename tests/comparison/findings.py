@@ -12,6 +12,7 @@ STABLE, LEARNED = "stableqat-2bit", "stableqat-2bit-learned"
 RATES_ONE_GRID = "stableqat-2bit-rates"
 OSCILLATION, TUNED, CHARACTERS = "oscillation-2bit", "mnist1d-2bit-tuned", "characters-158"
 ONE_TUNED, ONE_CONFIRM = "mnist1d-1bit-tuned", "mnist1d-1bit-confirm"
+THREE_TUNED = "mnist1d-158-tuned"
 ONE, THREE, FOUR = "mnist1d-1bit", "mnist1d-158", "mnist1d-4bit"
 CHANGES = ": **changes with the metric**"
 HELPS, HARMS, NULLS = ("helps",) * 2, ("harms",) * 2, ("null",) * 2

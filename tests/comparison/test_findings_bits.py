@@ -25,6 +25,7 @@ from .findings import (
     RATES_ONE_GRID,
     STABLE,
     THREE,
+    THREE_TUNED,
     TUNED,
     both,
     comparison,
@@ -417,7 +418,7 @@ def test_the_noise_floors():
     for name, unit, digits in (
         ("last-bit-digits", "points", 2), ("last-bit-resnet", "points", 2),
         ("mnist1d-2bit", "points", 2), (LEARNED, "points", 2), (ONE, "points", 2),
-        (ONE_TUNED, "points", 2),
+        (ONE_TUNED, "points", 2), (THREE_TUNED, "points", 2),
         (THREE, "points", 2), (FOUR, "points", 2),
         (CHARACTERS, "bits", 3),
     ):  # fmt: skip
