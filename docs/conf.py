@@ -40,7 +40,8 @@ extensions = [
 # claims, in folders named after their addresses, and below _build what other pages include.
 exclude_patterns = ["_build", "gallery/*.ipynb", "gallery/*.py", "examples"]
 highlight_language = "text"
-smartquotes = False  # g' is a derivative, not a quotation
+# Dashes alone, which Sphinx writes between a parameter and its text: g' is no quotation.
+smartquotes_action = "D"
 html_theme = "furo"
 html_extra_path = ["_build/generated/extra"]
 html_title = f"riemann-lne {release}"

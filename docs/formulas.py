@@ -52,12 +52,13 @@ SPACED = {
     "+": "+", "-": "-", "/": "/", ".": r"\cdot", "*": r"\cdot", "~": r"\sim",
     "⊗": r"\otimes", TIMES: r"\times",
 }  # fmt: skip
-_DIFFERENTIAL = re.compile(r"d[xyztsrVLfuw]$")
+_DIFFERENTIAL = re.compile(r"d[xyztsrVLRfuw]$")
 _WORD = re.compile(r"[A-Za-z]+")
 _NUMBER = re.compile(r"\d+(\.\d+)?(?:e([+-]?\d+))?")
 _INDEX = re.compile(r"max|min|inf(?![a-z])|[a-df-uw-zA-Z0-9]{1,3}|[abcdijklmnpqrs]{4}")
 _FIRST = re.compile(r" [-+/=<>]=? |[_^']")  # after a letter that is a word as well
 _ENDS_WORD = re.compile(r"\s*([-+/=<>^_'),\]|.;]|$)")
+_PULLED = re.compile(r"\*(?= [a-z]\b| Ric\b)")  # the metric phi* g
 _TIMES = re.compile(r"(\d+)((?: x \d+)+)(?![\w^.]*[A-Za-z_^])")
 
 
@@ -134,7 +135,7 @@ class _Reader:
             if space and re.match(r"\d|\([^()]*[=<>]", self.rest()):
                 self.at, self.certain = before, certain
                 return made
-            if not space and re.match(r"\[\w+ : ", self.rest()):  # a divergence, D[x : y]
+            if not space and re.match(r"\[[\w +-]+ : ", self.rest()):  # a divergence, D[x : y]
                 made += self.bracket("[", "]")
                 self.certain = True
                 continue
@@ -167,6 +168,10 @@ class _Reader:
                 self.at += 1
                 base += f"_{{{self.script(raised=False)}}}"
                 self.certain = True
+            elif re.match(_PULLED, self.rest()) and re.fullmatch(r"[A-Za-z]|\\[a-z]+", base):
+                self.at += 1
+                self.certain = True
+                return f"{base}^{{*}}"
             else:
                 break
         return base
@@ -236,7 +241,8 @@ class _Reader:
         """A bracket, a norm, a number, or a word."""
         if self.looking("("):
             return self.bracket("(", ")")
-        if self.looking("[") and self.depth + self.certain:
+        after = self.text[max(self.at - 2, 0) : self.at].endswith(("-", "/ ", "= "))
+        if self.looking("[") and (self.depth or self.certain or (after and self.at > self.begin)):
             return self.bracket("[", "]")
         if self.looking("|") and not self.looking("||"):
             return self.bars()
@@ -245,6 +251,10 @@ class _Reader:
                 raise _NotAFormulaError
             self.at += match.end()
             return self.number(match)
+        if match := re.match(r"([gh])0(?![\w.])", self.rest()):
+            self.at += match.end()
+            self.certain = True
+            return f"{match[1]}_{{0}}"
         match = _WORD.match(self.rest())
         if match is None:
             raise _NotAFormulaError
@@ -288,7 +298,8 @@ class _Reader:
             latex = rf"\mathrm{{{word}}}"
         elif len(word) == 1:
             first = self.at == self.begin
-            if word in "aAI" and not (_FIRST if first else _ENDS_WORD).match(after):
+            unit = word == "I" and self.certain and re.match(r" [a-z]\b", after)  # the matrix
+            if word in "aAI" and not unit and not (_FIRST if first else _ENDS_WORD).match(after):
                 raise _NotAFormulaError
             latex = word
         elif _DIFFERENTIAL.match(word):

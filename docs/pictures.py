@@ -5,6 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import re
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +37,27 @@ def draw(folder: Path) -> None:
         if made is not None:
             made.savefig(path, dpi=90, facecolor="white")
         plt.close("all")
+    for page, names in OF_PAGES.items():
+        _draw_page(Path(__file__).with_name(page), names, folder)
+        plt.close("all")
+
+
+def _draw_page(page: Path, names: tuple[str, ...], folder: Path) -> None:
+    """The pictures that the programs of a page save, by running them in order."""
+    there = [folder / name for name in names]
+    if all(p.exists() and p.stat().st_mtime > page.stat().st_mtime for p in there):
+        return
+    programs = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    space: dict[str, Any] = {}
+    with (
+        tempfile.TemporaryDirectory() as work,
+        contextlib.chdir(work),
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
+        for program in programs:
+            exec(program, space)
+        for path in there:
+            shutil.copyfile(path.name, path)
 
 
 def _axes(**options: Any) -> Any:
@@ -167,3 +193,6 @@ PICTURES: dict[str, Callable[[Path], Any]] = {
     "animate_surgery.gif": _surgery,
     "choosing.png": _choosing,
 }
+
+# Pages that show what their own programs save.
+OF_PAGES = {"surfaces.md": ("torus.png", "cylinder.png", "torus.gif")}

@@ -34,6 +34,10 @@ def dollars(text: str) -> str:
         ("on phi x v + v x phi", r"on $\phi \otimes v + v \otimes \phi$"),
         ("tends to g_inf, g_inf^ab", r"tends to $g_{\infty}$, $g_{\infty}^{ab}$"),
         ("pulled back, g = phi^* g_RDT", r"pulled back, $g = \phi^{*}\,g_{RDT}$"),
+        ("pulled back, phi* g, Ric(F* g)", r"pulled back, $\phi^{*}\,g$, $\mathrm{Ric}(F^{*}\,g)$"),
+        ("R = -[T^2 - D_i] / s", r"$R = -[T^{2} - D_{i}] / s$"),
+        ("stable g0, div W = dR/2", r"stable $g_{0}$, $\operatorname{div}\,W = dR / 2$"),
+        ("D[x + d : x] = d^T I d / 2", r"$D[x + d : x] = d^{T}\,I\,d / 2$"),
         ("8 x 8 images", "8 \u00d7 8 images"),
     ],
 )  # fmt: skip
@@ -48,6 +52,7 @@ def test_formulas(plain: str, typeset: str) -> None:
         "I am 20 s late, in 3-D, with a C compiler",
         'method="auto" or tau="auto", --set n=2000, ``|t|^2``',
         "array, shape (..., n), and (n, n, *shape)",
+        "a list = [1] and a difference of it - [2]",
         "see https://example.org/a_b and the 95 % interval [0, 1] of 12 runs",
     ],
 )
