@@ -127,9 +127,10 @@ docs-lite: $(VENV)/.docs
 	$(PIP) download --no-deps -d $(LITE) array-api-compat comm filelock
 	DOCS_LITE=1 $(BIN)/python -m sphinx -W -b html docs docs/_build/html
 
-# The same pages but for the examples' pictures, with warnings as errors; then each in Chromium.
+# The same pages but for the examples' pictures and the sources, with warnings as errors; then each in
+# Chromium.
 docs-check: $(VENV)/.docs
-	$(BIN)/python -m sphinx -q -W -D plot_gallery=0 -b html docs docs/_build/check
+	DOCS_CHECK=1 $(BIN)/python -m sphinx -q -W -D plot_gallery=0 -b html docs docs/_build/check
 	$(BIN)/python -m pip --disable-pip-version-check -q install 'pytest>=8'
 	$(BIN)/python docs/check_pages.py docs/_build/check
 
