@@ -32,7 +32,11 @@ def lowest(session: nox.Session) -> None:
     """The core's tests with the oldest libraries that pyproject.toml allows."""
     session.install("--resolution", "lowest-direct", "-e", EXTRAS)
     session.install(*nox.project.dependency_groups(_project(), "test"))
-    session.run("pytest", "-n", "2", *(session.posargs or CORE), env={"OMP_NUM_THREADS": "1"})
+    # Old libraries call what newer ones beside them have deprecated.
+    ignored = "ignore::DeprecationWarning"
+    environment = {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": ignored}
+    asked = ["-n", "2", "-W", ignored, *(session.posargs or CORE)]
+    session.run("pytest", *asked, env=environment)
 
 
 @nox.session

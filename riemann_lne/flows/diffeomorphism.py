@@ -67,7 +67,7 @@ def _within(base: Array, first: int, size: int, points: int, period: int) -> Arr
     base = base + period * xp.astype(base < low, base.dtype)
     base = base - period * xp.astype(base > high, base.dtype)
     # Of a state that is not finite: any cell, the weights are not finite either.
-    return xp.clip(base, low, high)
+    return xp.clip(base, float(low), float(high))
 
 
 def _refined(field: Array, grid: Grid, factor: int) -> Array:
@@ -106,7 +106,7 @@ def _cells(
         place = like((factor * index).reshape(shape), shift) + shift
         base = xp.floor(place)
         if not grid.periodic[axis]:
-            base = xp.clip(base, 0, size - 2)
+            base = xp.clip(base, 0.0, size - 2.0)
         weights.append(lagrange(place - base, points))
         whole = xp.astype(base, xp.int64)
         bases.append(whole % size if grid.periodic[axis] else whole)
