@@ -148,6 +148,27 @@ def test_every_extra_that_a_message_names_is_there():
     assert len(found) > 5
 
 
+def test_compare_says_something_before_pytorch_is_there(monkeypatch, capsys):
+    pytest.importorskip("torch")
+    from riemann_lne_validation.comparison import command
+
+    monkeypatch.setattr(command, "_require", lambda *_: None)
+    command.require_torch()
+    assert not capsys.readouterr().err
+    monkeypatch.delitem(sys.modules, "torch")
+    command.require_torch()
+    assert capsys.readouterr().err == "loading PyTorch ...\n"
+
+
+def test_every_benchmark_says_how_long_it_takes():
+    pytest.importorskip("rich")
+    from riemann_lne_benchmarks import BENCHMARKS
+    from riemann_lne_benchmarks.runner import usual_seconds
+
+    # The CUDA sources were compiled on another machine, whose time nobody noted.
+    assert set(BENCHMARKS) - set(usual_seconds()) == {"cuda", "cuda-whole"}
+
+
 def test_an_unknown_shell_is_told(capsys):
     pytest.importorskip("shtab")
     assert cli.main(["--print-completion", "nosh"]) == 2

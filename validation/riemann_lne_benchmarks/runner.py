@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from riemann_lne.errors import InvalidArgumentError, RiemannLNEError, UnknownNameError
@@ -53,8 +54,11 @@ BENCHMARKS: dict[str, Callable[[Settings], Result]] = {
 """In the order in which they run."""
 
 
-RECORD = Path(__file__).parents[2] / "docs" / "benchmarks" / "results.json"
-"""The recorded run of the documentation, which a checkout and the source distribution have."""
+RECORDS = tuple(
+    Path(__file__).parents[2] / "docs" / "benchmarks" / f"{name}.json"
+    for name in ("cuda", "solution", "results")
+)
+"""The recorded runs of the documentation, which a checkout and the source distribution have."""
 
 _BUSY = 0.9
 """Share of the time that a process on one thread has its core; below it, others take part of it."""
@@ -160,12 +164,13 @@ def _run_and_keep(
 
 
 def usual_seconds() -> dict[str, float]:
-    """How long each benchmark took in the recorded run; empty where there is no record here."""
-    try:
-        record = Record.read(RECORD)
-    except (OSError, RiemannLNEError):
-        return {}
-    return {name: r.seconds for name, r in record.results.items() if not r.problem}
+    """How long each benchmark took in the recorded runs; empty where there is no record here."""
+    found: dict[str, float] = {}
+    for path in RECORDS:
+        with suppress(OSError, RiemannLNEError):
+            results = Record.read(path).results
+            found |= {name: r.seconds for name, r in results.items() if r.seconds and not r.problem}
+    return found
 
 
 def announcement(wanted: Sequence[str], usual: Mapping[str, float], quick: bool) -> str:

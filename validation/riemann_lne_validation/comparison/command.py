@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import importlib
+import importlib.util
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -208,7 +209,12 @@ def _run(work: Callable[[], Any], arguments: argparse.Namespace) -> int:
 
 
 def require_torch() -> None:
-    """Raise MissingDependencyError without PyTorch, which all of a comparison needs."""
+    """Raise MissingDependencyError without PyTorch, which all of a comparison needs.
+
+    Its import takes a second or more, in which a person would see nothing.
+    """
+    if "torch" not in sys.modules and importlib.util.find_spec("torch") is not None:
+        print("loading PyTorch ...", file=sys.stderr)
     _require("torch", "torch", "riemann-lne compare")
 
 

@@ -107,9 +107,10 @@ class TerminalProgress:
         self.left = TimeLeft(units, jobs)
         self.last = time.monotonic()
         if found:
-            self._say(f"{found} runs are there already")
+            self._say(f"{found} run{'s are' if found > 1 else ' is'} there already")
         if units:
-            self._say(f"{len(units)} runs in {jobs} process{'es' if jobs > 1 else ''}")
+            runs = f"{len(units)} run{'s' * (len(units) != 1)}"
+            self._say(f"{runs} in {jobs} process{'es' if jobs > 1 else ''}")
 
     def running(self, fractions: Mapping[Unit, float]) -> None:
         """A line now and then, while runs are long."""
