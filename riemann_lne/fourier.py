@@ -26,6 +26,8 @@ _THREADED_POINTS = 2**15
 _LARGE_COMPONENT = 2**14
 # Of planes that are transformed along their last axis at a time.
 _PLANE_POINTS = 2**16
+# All components of so many points are transformed at a time, on the host: calls take longest here.
+_SMALL = 2**14
 
 
 def workers() -> int:
@@ -77,31 +79,34 @@ def irfftn(hat: Array, shape: tuple[int, ...]) -> Array:
     return fft.irfftn(hat, s=shape, axes=tuple(range(hat.ndim - n, hat.ndim)), **options)
 
 
-def rfftn_into(out: Array, f: Array) -> None:
-    """Put the transform of a real field, over all axes, into ``out``.
+def rfftn_into(out: Array, f: Array, ndim: int) -> None:
+    """Put the transform of a real field, over its last ``ndim`` axes, into ``out``.
 
     No memory is taken for NumPy arrays, but that of a few planes.
     """
     fft, options = library(f)
-    if not array_api_compat.is_numpy_array(f) or f.ndim < 2:
-        out[...] = fft.rfftn(f, axes=tuple(range(f.ndim)), **options)
+    first = f.ndim - ndim
+    if not isinstance(f, np.ndarray) or ndim < 2:
+        out[...] = fft.rfftn(f, axes=tuple(range(first, f.ndim)), **options)
         return
     for part in _planes(f):
         out[part] = fft.rfft(f[part], axis=-1, **options)
-    for axis in reversed(range(f.ndim - 1)):
+    for axis in reversed(range(first, f.ndim - 1)):
         in_place(fft.fft, out, axis, options)
 
 
-def irfftn_into(out: Array, hat: Array) -> None:
-    """Put the real field that has a given transform, over all axes, into ``out``.
+def irfftn_into(out: Array, hat: Array, ndim: int) -> None:
+    """Put the real field that has a given transform, over its last ``ndim`` axes, into ``out``.
 
     The transform is used up: no memory is taken for NumPy arrays, but that of a few planes.
     """
     fft, options = library(hat)
-    if not array_api_compat.is_numpy_array(hat) or out.ndim < 2:
-        out[...] = fft.irfftn(hat, s=out.shape, axes=tuple(range(out.ndim)), **options)
+    first = out.ndim - ndim
+    if not isinstance(hat, np.ndarray) or ndim < 2:
+        axes = tuple(range(first, out.ndim))
+        out[...] = fft.irfftn(hat, s=out.shape[first:], axes=axes, **options)
         return
-    for axis in range(out.ndim - 1):
+    for axis in range(first, out.ndim - 1):
         in_place(fft.ifft, hat, axis, options)
     for part in _planes(out):
         out[part] = fft.irfft(hat[part], n=out.shape[-1], axis=-1, **options)
@@ -145,13 +150,17 @@ class Transform:
         self.spectrum = (*shape[:-1], shape[-1] // 2 + 1)
         self.part = tuple(slice(0, size) for size in self.spectrum)
 
+    def all_at_once(self, count: int) -> bool:
+        """Whether so many components are quicker transformed in one call than one by one."""
+        return count * math.prod(self.spectrum) <= _SMALL
+
     def forth(self, out: Array, f: Array) -> None:
-        """Put the transform of a field into ``out``."""
-        rfftn_into(out, f)
+        """Put the transform of a field (..., *shape) into ``out``."""
+        rfftn_into(out, f, len(self.spectrum))
 
     def back(self, out: Array, hat: Array) -> None:
-        """Put the field that has a transform, which is used up, into ``out``."""
-        irfftn_into(out, hat)
+        """Put the field (..., *shape) that has a transform, which is used up, into ``out``."""
+        irfftn_into(out, hat, len(self.spectrum))
 
 
 class AxisSpectrum:

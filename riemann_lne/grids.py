@@ -6,6 +6,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -171,12 +172,12 @@ class Grid:
         """Number of grid points."""
         return math.prod(self.shape)
 
-    @property
+    @cached_property
     def lengths(self) -> tuple[float, ...]:
         """Extent of every axis."""
         return tuple(b - a for a, b in zip(self.lower, self.upper, strict=True))
 
-    @property
+    @cached_property
     def spacing(self) -> tuple[float, ...]:
         """Distance between neighbouring points along every axis."""
         return tuple(

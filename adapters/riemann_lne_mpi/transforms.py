@@ -54,6 +54,10 @@ class BlockTransform:
         self.spectrum = extent(mine)
         self.part = tuple(slice(a, b) for a, b in mine)
 
+    def all_at_once(self, count: int) -> bool:
+        """Never: components are transformed one by one."""
+        return False
+
     def forth(self, out: Array, f: Array) -> None:
         """Put the part of the transform of a field that is held here into ``out``."""
         host = to_numpy(f)

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 from ..errors import MissingDependencyError
@@ -77,21 +77,61 @@ def _line(t0: float, t1: float) -> Iterator[Callable[[float], None]]:
         write("\r")
 
 
+class _Deferral:
+    """A handler of Ctrl-C that puts it off within blocks, and else does what the one before did."""
+
+    def __init__(self, handler: Callable[..., Any]) -> None:
+        self._handler, self._depth = handler, 0
+        self._waiting: tuple[Any, ...] | None = None
+
+    def __call__(self, *signalled: Any) -> None:
+        if self._depth:
+            self._waiting = signalled
+        else:
+            self._handler(*signalled)
+
+    def __enter__(self) -> None:
+        self._depth += 1
+
+    def __exit__(self, *exception: object) -> None:
+        self._depth -= 1
+        if self._waiting is not None and not self._depth:
+            signalled, self._waiting = self._waiting, None
+            self._handler(*signalled)
+
+
+@contextmanager
+def deferrable() -> Iterator[AbstractContextManager[None]]:
+    """Have a handler in place that ``uninterrupted`` finds, for code that calls that often.
+
+    To put a handler in place and back takes as long as the right-hand side on a small grid.
+    """
+    here = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT) if here else None
+    if not callable(handler):
+        yield nullcontext()
+        return
+    ours = _Deferral(handler)
+    signal.signal(signal.SIGINT, ours)
+    try:
+        yield ours
+    finally:
+        # A handler that was put in place meanwhile stays.
+        if signal.getsignal(signal.SIGINT) is ours:
+            signal.signal(signal.SIGINT, handler)
+
+
 @contextmanager
 def uninterrupted() -> Iterator[None]:
     """Put off Ctrl-C until the block is done, so that nothing is written half.
 
     Signals reach the main thread alone; elsewhere there is nothing to put off.
     """
-    handler = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
-        yield
-        return
-    waiting: list[tuple[Any, Any]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: waiting.append((number, frame)))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-        if waiting:
-            handler(*waiting[-1])
+    here = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT) if here else None
+    if isinstance(handler, _Deferral):
+        with handler:
+            yield
+    else:
+        with deferrable() as block, block:
+            yield

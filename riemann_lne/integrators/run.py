@@ -18,7 +18,7 @@ from .dense import Interpolant
 from .events import EventWatch, Occurrence
 from .methods.base import State, StepError
 from .methods.protocol import memory_of
-from .progress import uninterrupted
+from .progress import deferrable, uninterrupted
 from .recorder import Recorder
 from .stepper import Stepper
 
@@ -88,7 +88,7 @@ class Run:
         """Integrate to the end, or to where it ends."""
         try:
             quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
-            with self.recorder.grid.team.together(), quiet:
+            with deferrable(), self.recorder.grid.team.together(), quiet:
                 # Overflow is what an unstable step does: it is found by the check of the result.
                 if not (resume and self._resume()):
                     self._begin()

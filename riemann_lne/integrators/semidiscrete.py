@@ -87,6 +87,7 @@ class SemiDiscreteFlow:
         self.flow, self.kernel = choose(kernel, flow, self.grid, order, initial)
         self.pool = Pool(grid.team)
         self._fast = self.flow if isinstance(self.flow, FastFlow) else None
+        self._bound_is_pointwise = has_pointwise_bound(self.flow)
         self._damping = _HighModes(grid, initial) if order == "fourier" else None
 
     @property
@@ -194,7 +195,7 @@ class SemiDiscreteFlow:
         """Bound of the spectral radius at a state."""
         known = self.pool.known("radius", y)
         if known is None:
-            if has_pointwise_bound(self.flow):
+            if self._bound_is_pointwise:
                 # Methods that ask for it once do so after every step.
                 self.pool.add("radius", self._radius_here)
             known = self._bound(y, self.grid)

@@ -15,12 +15,11 @@ from ..errors import DTypeError, InvalidArgumentError, KernelUnavailableError, S
 from ..flows.base import Formula
 from ..grids import Grid
 from ..tensors import packed_size
-from ..threads import thread_count
 from .blocks import run_on_block
 from .build import load
 from .emit import difference_flops, flops
 from .emit_c import emit_c
-from .layout import PAST_CACHES, bounded_part, empty, offsets, with_ghosts
+from .layout import PAST_CACHES, address, addresses, bounded_part, empty, offsets, with_ghosts
 from .thread_pool import pool, slabs
 from .trace import Program, formula, trace
 from .units import unit_factors, units
@@ -208,25 +207,18 @@ class Kernel:
         ``first``: where the rows of the fields lie, ghost points included, if elsewhere than in
         the fields themselves.
         """
-        width = half_width(self.order)
-        tables, stride = offsets(shape, ghosts, width)
-        if first is not None:
-            tables = (first, *tables[1:])
-        unit = unit_factors(spacing, self.order, self.dtype, self._program.tensor)
-        sizes = np.array(shape, dtype=np.int64)
-        pointers = _pointers(fields), _pointers(tables), _pointers(terms)
-        scales = None if factors is None else factors.ctypes.data
+        place = _place(shape, ghosts, spacing, self.order, self.dtype, self._program.tensor)
+        tables = place.at_tables if first is None else addresses((first, *place.tables[1:]))
+        given = addresses(fields), address(result), tables, place.at_sizes, place.stride
+        scales = None if factors is None else address(factors)
+        last = result.nbytes >= PAST_CACHES, addresses(terms), scales, len(terms)
 
         def slab(ends: tuple[int, int]) -> int:
-            return self._run(
-                pointers[0], result.ctypes.data, pointers[1], sizes.ctypes.data, stride,
-                unit.ctypes.data, rows[0] + ends[0], rows[0] + ends[1],
-                result.nbytes >= PAST_CACHES, pointers[2], scales, len(terms),
-            )  # fmt: skip
+            return self._run(*given, place.at_unit, rows[0] + ends[0], rows[0] + ends[1], *last)
 
         # A slab along the row axis begins with the filling of its ring.
-        least = 8 * width if self.n == 2 else 1
-        parts = slabs(rows[1] - rows[0], thread_count(threads), least)
+        least = 8 * half_width(self.order) if self.n == 2 else 1
+        parts = slabs(rows[1] - rows[0], threads, least)
         states = [slab(parts[0])] if len(parts) == 1 else list(pool(len(parts)).map(slab, parts))
         if _WITHOUT_MEMORY in states:
             raise MemoryError(
@@ -243,8 +235,7 @@ class Kernel:
         if array.dtype != result.dtype:
             raise DTypeError(f"a term has dtype {array.dtype}; {self!r} takes {self.dtype}")
         term = np.ascontiguousarray(array)
-        same = term.ctypes.data == result.ctypes.data
-        if not same and np.may_share_memory(term, result):
+        if np.may_share_memory(term, result) and address(term) != address(result):
             raise InvalidArgumentError(
                 f"out of shape {result.shape} overlaps a term without being that term; give "
                 "another "
@@ -277,7 +268,7 @@ class Kernel:
         expected = (packed_size(self.n), *grid.shape)
         if field.shape != expected:
             raise ShapeError(f"{name} has shape {field.shape}; packed components need {expected}")
-        if field.dtype.newbyteorder("=") != np.dtype(self.dtype):
+        if field.dtype.newbyteorder("=") != self.dtype:
             raise DTypeError(f"{name} has dtype {field.dtype}; {self!r} takes {self.dtype}")
         return np.ascontiguousarray(field, dtype=self.dtype)
 
@@ -298,8 +289,26 @@ class Kernel:
         return out
 
 
-def _pointers(arrays: Any) -> Any:
-    return (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
+class _Place:
+    """What a call passes on of a grid: arrays, and where they lie."""
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        ghosts: tuple[int, ...],
+        spacing: tuple[float, ...],
+        order: int,
+        dtype: str,
+        tensor: bool,
+    ) -> None:
+        self.tables, self.stride = offsets(shape, ghosts, half_width(order))
+        self._sizes = np.array(shape, dtype=np.int64)
+        self._unit = unit_factors(spacing, order, dtype, tensor)
+        self.at_tables, self.at_sizes = addresses(self.tables), address(self._sizes)
+        self.at_unit = address(self._unit)
+
+
+_place = lru_cache(maxsize=256)(_Place)
 
 
 @lru_cache(maxsize=256)

@@ -21,13 +21,12 @@ from ..tensors import (
     pairs,
     squared_norm,
 )
-from ..threads import thread_count
 from .build import load
 from .c_templates import FENCE
 from .emit import statements
 from .emit_c import head
 from .expressions import Symbol, Tape, in_order
-from .layout import PAST_CACHES, empty
+from .layout import PAST_CACHES, address, addresses, empty
 from .thread_pool import pool, slabs
 
 Terms = Sequence[tuple[float, np.ndarray]]
@@ -245,18 +244,14 @@ class Reductions:
             out[...] = self.combination(terms, None, threads)
             return out[...]
         result = empty(arrays[0].shape, self.dtype) if out is None else out
-        addresses = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
+        given = addresses(arrays), address(factors), len(arrays)
+        last, size = (result.nbytes >= PAST_CACHES, address(result)), result.size
 
         def part(ends: tuple[int, int]) -> None:
             # Parts begin where a cache line of the first does.
-            begin, end = (min(end * _GRAIN, result.size) for end in ends)
-            self._combination(
-                addresses, factors.ctypes.data, len(arrays), begin, end,
-                result.nbytes >= PAST_CACHES, result.ctypes.data,
-            )  # fmt: skip
+            self._combination(*given, ends[0] * _GRAIN, min(ends[1] * _GRAIN, size), *last)
 
-        grains = -(-result.size // _GRAIN)
-        parts = slabs(grains, thread_count(threads), _LEAST_POINTS // _GRAIN)
+        parts = slabs(-(-size // _GRAIN), threads, _LEAST_POINTS // _GRAIN)
         if len(parts) == 1:
             part(parts[0])
         else:
@@ -279,21 +274,19 @@ class Reductions:
         threads: int | None,
     ) -> float:
         metric, values = self._native(packed), np.array(numbers, dtype=self.dtype)
-        points = metric[0].size
-        addresses = (ctypes.c_void_p * len(terms))(*(a.ctypes.data for a in terms))
+        points = math.prod(metric.shape[1:])
+        given = address(metric), addresses(terms), len(terms), address(values), points
         function = self._functions[name]
 
         def part(ends: tuple[int, int]) -> float:
             result = np.empty((), dtype=self.dtype)
-            function(
-                metric.ctypes.data, addresses, len(terms), values.ctypes.data,
-                points, *ends, result.ctypes.data,
-            )  # fmt: skip
+            function(*given, *ends, address(result))
             return float(result)
 
-        parts = slabs(points, thread_count(threads), _LEAST_POINTS)
-        found = [part(parts[0])] if len(parts) == 1 else list(pool(len(parts)).map(part, parts))
-        return float(np.max(found))
+        parts = slabs(points, threads, _LEAST_POINTS)
+        if len(parts) == 1:
+            return part(parts[0])
+        return float(np.max(list(pool(len(parts)).map(part, parts))))
 
 
 @cache

@@ -8,16 +8,23 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
 
+from ..threads import thread_count
 
-def slabs(size: int, threads: int, least: int) -> list[tuple[int, int]]:
+
+def slabs(size: int, threads: int | None, least: int) -> list[tuple[int, int]]:
     """Nearly equal parts of range(size), one a thread, none shorter than ``least``.
+
+    ``threads``: see ``thread_count``, which need not be asked where there is one part anyway.
 
     Examples
     --------
     >>> slabs(10, 3, 2), slabs(10, 3, 6)
     ([(0, 3), (3, 6), (6, 10)], [(0, 10)])
     """
-    count = max(1, min(threads, size // max(1, least)))
+    most = size // max(1, least)
+    if threads is None and most <= 1:
+        return [(0, size)]
+    count = max(1, min(thread_count(threads), most))
     ends = [size * k // count for k in range(count + 1)]
     return list(pairwise(ends))
 

@@ -11,9 +11,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import array_api_compat
+import numpy as np
 
 from ...arrays import Array, device, namespace, total, writes
 from ...stencils import tile_points, tile_slices
+
+_AT_ONCE = 1 << 12
+"""Values of an array that is no longer than a block, whatever its type."""
 
 
 def blockwise(
@@ -32,6 +36,9 @@ def blockwise(
         return formula(*operands)
     if out is None:
         out = namespace(first).empty(first.shape, dtype=first.dtype, device=device(first))
+    if isinstance(out, np.ndarray) and out.size <= _AT_ONCE:
+        out[...] = formula(*operands)
+        return out[...]
     # Twice the usual points of a spectrum: its sums do less for a call than curvature does.
     points = tile_points(out) * (2 if namespace(out).isdtype(out.dtype, "complex floating") else 1)
     for block in tile_slices(tuple(out.shape), points):
@@ -80,8 +87,10 @@ def may_share_memory(a: Array, b: Array) -> bool:
         return False  # neither is ever written to
     if a is b:
         return True
+    if isinstance(a, np.ndarray):
+        return np.may_share_memory(a, b)
     if array_api_compat.is_torch_array(a):
         return bool(a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr())
-    if array_api_compat.is_numpy_array(a) or array_api_compat.is_cupy_array(a):
+    if array_api_compat.is_cupy_array(a):
         return bool(namespace(a).may_share_memory(a, b))
     return True

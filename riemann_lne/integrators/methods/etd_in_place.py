@@ -12,19 +12,23 @@ state:
 - the transforms of single components: ``spare``, ``other``.
 
 The transforms of the stages b and c are not held. They are made again, one component at a time,
-from the fields of the stages, which are there.
+from the fields of the stages, which are there. On small grids all components are taken at once:
+the calls take longer there than what they do. The values are the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
 
 from ...arrays import Array, device, namespace
 from ...fourier import Transform
 from ...grids import Grid
 from .base import State, Step, System
 from .blockwise import blockwise
+
+Part: TypeAlias = int | slice
+"""A component, or all of them."""
 
 
 class LinearPart(Protocol):
@@ -45,6 +49,10 @@ class StepInPlace:
         self._method, self._grid, self._linear = method, method.grid, method.linear
         self._transform = method.transform
 
+    def _parts(self, count: int) -> Sequence[Part]:
+        """What is transformed at a time, of that many components."""
+        return [slice(0, count)] if self._transform.all_at_once(count) else range(count)
+
     def __call__(self, system: System, state: State, dt: float, estimate: bool) -> Step:
         """Advance by dt, or by two half steps with the difference as the estimate."""
         t, y, rate = state.t, state.y, state.rate
@@ -59,7 +67,7 @@ class StepInPlace:
         coarse = self._advance(system, t, v, start, dt, keep=True)
         fine = self._advance(system, t, v, start, dt / 2, keep=False)
         del v, start
-        middle = self._field(_copies(fine), fine)
+        middle = self._field(self._copies(fine), fine)
         again = self._nonlinear(system(t + dt / 2, middle), fine)
         del middle
         fine = self._advance(system, t + dt / 2, fine, again, dt / 2, keep=False)
@@ -72,7 +80,7 @@ class StepInPlace:
         xp = namespace(y)
         kind = xp.complex64 if xp.finfo(y.dtype).bits == 32 else xp.complex128
         v = xp.empty((y.shape[0], *self._transform.spectrum), dtype=kind, device=device(y))
-        for c in range(y.shape[0]):
+        for c in self._parts(y.shape[0]):
             self._transform.forth(v[c, ...], y[c, ...])
         return v
 
@@ -83,12 +91,12 @@ class StepInPlace:
     def _nonlinear(self, rate: Array, v: Array) -> Array:
         """Transform of the right-hand side less the part that is integrated exactly."""
         result = namespace(v).empty_like(v)
-        for c in range(v.shape[0]):
+        for c in self._parts(v.shape[0]):
             self._remainder(rate[c, ...], v[c, ...], out=result[c, ...])
         return result
 
     def _remainder(self, rate: Array, v: Array, out: Array) -> None:
-        """The transform of one component's right-hand side less its linear part."""
+        """The transform of a part's right-hand side less its linear part."""
         self._transform.forth(out, rate)
         blockwise(_minus, (out, v, self._linear), out=out)
 
@@ -102,10 +110,10 @@ class StepInPlace:
         stages b and c are not held: they are made again from the fields of the stages.
         """
         e_half, q, f2, f3 = self._method.weights(dt, v)
-        components = range(v.shape[0])
-        spare, other = (namespace(v).empty_like(v[0, ...]) for _ in range(2))
+        components = self._parts(v.shape[0])
+        spare, other = (namespace(v).empty_like(v[components[0], ...]) for _ in range(2))
 
-        def stage_of(n: Array) -> Callable[[int], Array]:
+        def stage_of(n: Array) -> Callable[[Part], Array]:
             """e_half v + q n: stage a from the state's nonlinear part, b from that of a."""
             return lambda c: blockwise(_pair, (v[c, ...], e_half, n[c, ...], q), out=spare)
 
@@ -146,25 +154,24 @@ class StepInPlace:
             blockwise(_plus, (result[c, ...], spare, f3), out=result[c, ...])
         return result
 
-    def _field(self, stage: Callable[[int], Array], like: Array) -> Array:
+    def _field(self, stage: Callable[[Part], Array], like: Array) -> Array:
         """The field whose transform has these components; they are made and used up one by one."""
         xp = namespace(like)
         real = xp.real(like[..., :1]).dtype
         y = xp.empty((like.shape[0], *self._grid.shape), dtype=real, device=device(like))
-        for c in range(like.shape[0]):
+        for c in self._parts(like.shape[0]):
             self._transform.back(y[c, ...], stage(c))
         return y
 
+    def _copies(self, v: Array) -> Callable[[Part], Array]:
+        """The components of an array that is still needed, each as a copy to be used up."""
+        out = namespace(v).empty_like(v[self._parts(v.shape[0])[0], ...])
 
-def _copies(v: Array) -> Callable[[int], Array]:
-    """The components of an array that is still needed, each as a copy to be used up."""
-    out = namespace(v).empty_like(v[0, ...])
+        def copy(c: Part) -> Array:
+            out[...] = v[c, ...]
+            return out
 
-    def copy(c: int) -> Array:
-        out[...] = v[c, ...]
-        return out
-
-    return copy
+        return copy
 
 
 def _pair(x: Array, a: Array, y: Array, b: Array) -> Array:
