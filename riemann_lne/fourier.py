@@ -8,9 +8,9 @@ does not change them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeAlias
 
 import array_api_compat
 import numpy as np
@@ -130,6 +130,10 @@ def in_place(transform: Any, hat: Array, axis: int, options: dict[str, Any]) -> 
         hat[...] = result
 
 
+Part: TypeAlias = int | slice
+"""A component of a field, or several."""
+
+
 class Transform:
     """Real transforms over a whole grid.
 
@@ -150,9 +154,9 @@ class Transform:
         self.spectrum = (*shape[:-1], shape[-1] // 2 + 1)
         self.part = tuple(slice(0, size) for size in self.spectrum)
 
-    def all_at_once(self, count: int) -> bool:
-        """Whether so many components are quicker transformed in one call than one by one."""
-        return count * math.prod(self.spectrum) <= _SMALL
+    def parts(self, count: int) -> Sequence[Part]:
+        """What is transformed at a time, of that many components: on small grids all."""
+        return [slice(0, count)] if count * math.prod(self.spectrum) <= _SMALL else range(count)
 
     def forth(self, out: Array, f: Array) -> None:
         """Put the transform of a field (..., *shape) into ``out``."""

@@ -7,6 +7,7 @@ axis by axis in the same sequence, so that the values are the same to the last b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,9 +55,9 @@ class BlockTransform:
         self.spectrum = extent(mine)
         self.part = tuple(slice(a, b) for a, b in mine)
 
-    def all_at_once(self, count: int) -> bool:
-        """Never: components are transformed one by one."""
-        return False
+    def parts(self, count: int) -> Sequence[int]:
+        """What is transformed at a time, of that many components: one after the other."""
+        return range(count)
 
     def forth(self, out: Array, f: Array) -> None:
         """Put the part of the transform of a field that is held here into ``out``."""

@@ -354,12 +354,13 @@ class _HighModes:
         if not writes(rate):
             hat = rfftn(rate, n) * self._keep + rfftn(y, n) * self._linear
             return irfftn(hat, self._grid.shape)
-        # One component at a time: transforms of all of them would be copies of the metric.
-        xp = namespace(rate)
+        xp, count = namespace(rate), rate.shape[0]
         kind = xp.complex64 if xp.finfo(rate.dtype).bits == 32 else xp.complex128
-        spectrum = self._transform.spectrum
-        hat, other = (xp.empty(spectrum, dtype=kind, device=device(rate)) for _ in range(2))
-        for c in range(rate.shape[0]):
+        parts = self._transform.parts(count)
+        # On large grids one component at a time: all transforms would be copies of the metric.
+        shape = (*rate[parts[0], ...].shape[:-n], *self._transform.spectrum)
+        hat, other = (xp.empty(shape, dtype=kind, device=device(rate)) for _ in range(2))
+        for c in parts:
             self._transform.forth(hat, rate[c, ...])
             self._transform.forth(other, y[c, ...])
             hat *= self._keep

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array
-from ..coefficients import half_width
+from ..coefficients import Order, half_width
 from ..errors import KernelUnavailableError
 from ..flows.base import Formula
 from ..grids import Grid
@@ -25,7 +25,7 @@ def require_agreement(
     kernel: Callable[..., Array],
     formula: Formula,
     n: int,
-    order: int,
+    order: Order,
     dtype: str,
     asarray: Callable[[np.ndarray], Array],
     advice: str,
@@ -37,7 +37,8 @@ def require_agreement(
     KernelUnavailableError
         If the two differ by more than rounding; the message ends with ``advice``.
     """
-    grid = Grid.torus((2 * half_width(order) + 2,) * n, tuple(1.0 + 0.3 * a for a in range(n)))
+    points = 6 if order == "fourier" else 2 * half_width(order) + 2
+    grid = Grid.torus((points,) * n, tuple(1.0 + 0.3 * a for a in range(n)))
     draw = np.random.default_rng(0)
     unit = np.array([1.0 if i == j else 0.0 for i, j in pairs(n)]).reshape(-1, *(1,) * n)
     shape = (packed_size(n), *grid.shape)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..coefficients import half_width
+from ..coefficients import Order, half_width
 from ..errors import DTypeError, InvalidArgumentError, KernelUnavailableError, ShapeError
 from ..flows.base import Formula
 from ..grids import Grid
@@ -19,7 +19,9 @@ from .blocks import run_on_block
 from .build import load
 from .emit import difference_flops, flops
 from .emit_c import emit_c
+from .emit_spectral import LONGEST, emit_spectral, matrices, rows_at_a_time
 from .layout import PAST_CACHES, address, addresses, bounded_part, empty, offsets, with_ghosts
+from .reductions import reductions
 from .thread_pool import pool, slabs
 from .trace import Program, formula, trace
 from .units import unit_factors, units
@@ -56,22 +58,33 @@ class Kernel:
     """
 
     def __init__(self, name: str | Formula, n: int, order: int, dtype: str) -> None:
-        self.formula = formula(name)
-        self.name, self.n, self.order, self.dtype = self.formula.name, n, order, dtype
-        self._program = trace(name, n, units(order).ratio)
-        self.source = emit_c(name, n, order, dtype)
-        self._library = load(self.source, f"{self.name} ({n}-D, order {order}, {dtype})")
-        run = self._library.handle.run
-        run.restype = ctypes.c_int64
+        program, source = trace(name, n, units(order).ratio), emit_c(name, n, order, dtype)
         pointer, number = ctypes.c_void_p, ctypes.c_int64
-        run.argtypes = (
+        self._set(name, order, dtype, program, source, (
             *(pointer,) * 4, number, pointer, number, number, number, pointer, pointer, number
-        )  # fmt: skip
-        self._run = run
-        width = half_width(order)
-        self.flops_per_point = flops(self._program.nodes) + difference_flops(self._program, width)
+        ))  # fmt: skip
+        self.flops_per_point += difference_flops(program, half_width(order))
+
+    def _set(
+        self,
+        name: str | Formula,
+        order: Order,
+        dtype: str,
+        program: Program,
+        source: str,
+        arguments: tuple[type, ...],
+    ) -> None:
+        """Build the source, whose function ``run`` takes the arguments."""
+        self.formula = formula(name)
+        self.name, self.n, self.order, self.dtype = program.name, program.n, order, dtype
+        self._program, self.source = program, source
+        what = "Fourier derivatives" if order == "fourier" else f"order {order}"
+        self._library = load(source, f"{self.name} ({self.n}-D, {what}, {dtype})")
+        self._run = self._library.handle.run
+        self._run.restype, self._run.argtypes = ctypes.c_int64, arguments
+        self.flops_per_point = flops(program.nodes)
         self.bytes_per_point = np.dtype(dtype).itemsize * (
-            self._program.components + len(self._program.outputs)
+            program.components + len(program.outputs)
         )
 
     @property
@@ -178,14 +191,14 @@ class Kernel:
     ) -> bool:
         """Fill the result, in slabs shared by threads; whether the metric was one everywhere."""
         grid.require_stencil(self.order)
-
+        order = int(self.order)
         evaluate = partial(self._evaluate, spacing=grid.spacing, factors=factors, threads=threads)
 
-        frames = grid.frames(fields, self.order)
+        frames = grid.frames(fields, order)
         if frames:
-            return run_on_block(evaluate, fields, frames, grid, self.order, result, terms)
-        prepared = [np.ascontiguousarray(with_ghosts(f, grid, self.order)) for f in fields]
-        ghosts = bounded_part(grid, self.order)
+            return run_on_block(evaluate, fields, frames, grid, order, result, terms)
+        prepared = [np.ascontiguousarray(with_ghosts(f, grid, order)) for f in fields]
+        ghosts = bounded_part(grid, order)
         return evaluate(prepared, grid.shape, ghosts, result, terms, (0, grid.shape[0]))
 
     def _evaluate(
@@ -207,7 +220,8 @@ class Kernel:
         ``first``: where the rows of the fields lie, ghost points included, if elsewhere than in
         the fields themselves.
         """
-        place = _place(shape, ghosts, spacing, self.order, self.dtype, self._program.tensor)
+        order = int(self.order)
+        place = _place(shape, ghosts, spacing, order, self.dtype, self._program.tensor)
         tables = place.at_tables if first is None else addresses((first, *place.tables[1:]))
         given = addresses(fields), address(result), tables, place.at_sizes, place.stride
         scales = None if factors is None else address(factors)
@@ -217,14 +231,8 @@ class Kernel:
             return self._run(*given, place.at_unit, rows[0] + ends[0], rows[0] + ends[1], *last)
 
         # A slab along the row axis begins with the filling of its ring.
-        least = 8 * half_width(self.order) if self.n == 2 else 1
-        parts = slabs(rows[1] - rows[0], threads, least)
-        states = [slab(parts[0])] if len(parts) == 1 else list(pool(len(parts)).map(slab, parts))
-        if _WITHOUT_MEMORY in states:
-            raise MemoryError(
-                "no memory for the rows of a kernel (up to a few megabytes for each thread)"
-            )
-        return all(state < 0 for state in states)
+        least = 8 * half_width(order) if self.n == 2 else 1
+        return _shared_out(slab, rows[1] - rows[0], threads, least)
 
     def _term(self, array: Any, result: np.ndarray) -> np.ndarray:
         """A term of an update as a native array that is the result or apart from it."""
@@ -289,6 +297,94 @@ class Kernel:
         return out
 
 
+def _shared_out(
+    slab: Callable[[tuple[int, int]], int], rows: int, threads: int | None, least: int
+) -> bool:
+    """Do all rows, in slabs shared by threads; whether the metric was one everywhere."""
+    parts = slabs(rows, threads, least)
+    states = [slab(parts[0])] if len(parts) == 1 else list(pool(len(parts)).map(slab, parts))
+    if _WITHOUT_MEMORY in states:
+        raise MemoryError(
+            "no memory for the rows of a kernel (up to a few megabytes for each thread)"
+        )
+    return all(state < 0 for state in states)
+
+
+class FourierKernel(Kernel):
+    """A fused formula on the host with Fourier derivatives, on tori of up to ``LONGEST`` points.
+
+    As ``Kernel``. Of the operations ``flops_per_point`` has those that do not depend on the grid.
+
+    Examples
+    --------
+    >>> from riemann_lne import Grid, kernels, perturbed_euclidean
+    >>> grid = Grid.torus((16, 16))
+    >>> kernel = kernels.compile_kernel("ricci_deturck", 2, "fourier")
+    >>> kernel(perturbed_euclidean(grid, 0.1).packed, grid).shape
+    (3, 16, 16)
+    """
+
+    def __init__(self, name: str | Formula, n: int, dtype: str) -> None:
+        pointer, number = ctypes.c_void_p, ctypes.c_int64
+        self._set(name, "fourier", dtype, trace(name, n), emit_spectral(name, n, dtype), (
+            *(pointer,) * 4, *(number,) * 3
+        ))  # fmt: skip
+
+    def update(
+        self,
+        packed: np.ndarray,
+        grid: Grid,
+        scale: float,
+        terms: Sequence[tuple[float, np.ndarray]],
+        background: np.ndarray | None = None,
+        out: np.ndarray | None = None,
+        threads: int | None = None,
+    ) -> np.ndarray:
+        """As ``Kernel.update``, in two passes."""
+        rate = self(packed, grid, background, None, threads)
+        result = self._result(out, grid, self._fields(packed, background, grid))
+        arrays = [(c, self._term(array, result)) for c, array in terms]
+        return reductions(self.n, self.dtype).combination([*arrays, (scale, rate)], result, threads)
+
+    def _run_slabs(
+        self,
+        fields: list[np.ndarray],
+        grid: Grid,
+        result: np.ndarray,
+        threads: int | None,
+        factors: np.ndarray | None,
+        terms: Sequence[np.ndarray],
+    ) -> bool:
+        """Fill the result, in slabs shared by threads; whether the metric was one everywhere."""
+        grid.require_stencil(self.order)
+        reason = beyond(grid)
+        if reason is not None:
+            raise InvalidArgumentError(f"{reason}; use the plain version")
+        lengths = zip(grid.shape, grid.lengths, strict=True)
+        tables = [matrices(size, length, self.dtype) for size, length in lengths]
+        sizes = np.array(grid.shape, dtype=np.int64)
+        rows = rows_at_a_time(self._program, grid.shape)
+        given = addresses(fields), address(result), addresses(tables), address(sizes)
+
+        def slab(ends: tuple[int, int]) -> int:
+            return self._run(*given, *ends, rows)
+
+        return _shared_out(slab, grid.shape[0], threads, rows)
+
+
+def beyond(grid: Grid) -> str | None:
+    """Why there is no kernel with Fourier derivatives on a grid; None if there is one."""
+    if grid.whole is not grid:
+        return "kernels with Fourier derivatives need the whole grid in one process"
+    longest = max(grid.shape)
+    if longest > LONGEST:
+        return (
+            f"kernels with Fourier derivatives are for axes of up to {LONGEST} points, not "
+            f"{longest}"
+        )
+    return None
+
+
 class _Place:
     """What a call passes on of a grid: arrays, and where they lie."""
 
@@ -312,11 +408,13 @@ _place = lru_cache(maxsize=256)(_Place)
 
 
 @lru_cache(maxsize=256)
-def _kernel(name: str | Formula, n: int, order: int, dtype: str) -> Kernel:
+def _kernel(name: str | Formula, n: int, order: Order, dtype: str) -> Kernel:
+    if order == "fourier":
+        return FourierKernel(name, n, dtype)
     return Kernel(name, n, order, dtype)
 
 
-def compile_kernel(name: str | Formula, n: int, order: int = 4, dtype: str = "float64") -> Kernel:
+def compile_kernel(name: str | Formula, n: int, order: Order = 4, dtype: str = "float64") -> Kernel:
     """The fused kernel of a formula; built at the first call on a machine.
 
     Parameters
@@ -325,8 +423,8 @@ def compile_kernel(name: str | Formula, n: int, order: int = 4, dtype: str = "fl
         One of FORMULAS, or a user's formula.
     n : int
         Dimension, 2 to 4.
-    order : int
-        2, 4 or 6.
+    order : int or "fourier"
+        2, 4 or 6, or Fourier derivatives.
     dtype : str
         "float64" or "float32".
 
@@ -349,15 +447,16 @@ def compile_kernel(name: str | Formula, n: int, order: int = 4, dtype: str = "fl
     reason = unsupported(n, order, dtype)
     if reason is not None:
         raise KernelUnavailableError(reason)
-    return _kernel(name, int(n), int(order), np.dtype(dtype).name)
+    order = order if order == "fourier" else int(order)
+    return _kernel(name, int(n), order, np.dtype(dtype).name)
 
 
 def unsupported(n: int, order: Any, dtype: Any) -> str | None:
     """Why there is no kernel for these values; None if there is one."""
     if n not in (2, 3, 4):
         return f"kernels are for grids of 2 to 4 axes, not {n}"
-    if order not in ORDERS:
-        return f"kernels are for differences of order 2, 4 and 6, not {order!r}"
+    if order not in (*ORDERS, "fourier"):
+        return f"kernels are for differences of order 2, 4, 6 and 'fourier', not {order!r}"
     if str(dtype).rpartition(".")[2] not in DTYPES:
         return f"kernels are for float64 and float32, not {dtype}"
     return None

@@ -23,7 +23,7 @@ from ..flows.base import (
 )
 from ..grids import Grid
 from .agreement import require_agreement
-from .cpu import Kernel, compile_kernel, unsupported
+from .cpu import Kernel, beyond, compile_kernel, unsupported
 from .gpu import DeviceKernel, device_kernel
 from .layout import ResultMemory
 from .reductions import Terms, reductions
@@ -163,7 +163,7 @@ class _Compiler:
     def __init__(
         self, grid: Grid, order: Order, array: Array, threads: int | None, dry: bool = False
     ) -> None:
-        self.n = grid.ndim
+        self.n, self._grid = grid.ndim, grid
         self._order, self._array, self._threads, self._dry = order, array, threads, dry
         self.identities: list[str] = []
 
@@ -193,17 +193,21 @@ class _Compiler:
                 "kernel='plain'"
             )
         reason = unsupported(n, self._order, array.dtype)
+        if reason is None and self._order == "fourier":
+            reason = beyond(self._grid)
+            if not on_host:
+                reason = "kernels with Fourier derivatives are for NumPy arrays"
         if reason is not None:
             raise KernelUnavailableError(reason)
         if self._dry:
             return flow
-        order, dtype = int(self._order), array.dtype.name
+        order, dtype = self._order, array.dtype.name
         kernel: Kernel | DeviceKernel
         with _own_formula(flow, formula):
             if on_host:
                 kernel = compile_kernel(formula, n, order, dtype)
             else:
-                kernel = device_kernel(formula, n, order, dtype, array.device.id)
+                kernel = device_kernel(formula, n, int(order), dtype, array.device.id)
         made: FusedFlow
         if isinstance(kernel, Kernel):
             if isinstance(formula, Formula):

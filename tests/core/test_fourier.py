@@ -95,8 +95,8 @@ def test_all_components_at_once_are_those_one_by_one(shape: tuple[int, ...], dty
 
 
 def test_components_are_taken_at_once_on_small_grids_alone() -> None:
-    assert Transform((28, 28)).all_at_once(3)
-    assert not Transform((96, 96, 96)).all_at_once(6)
+    assert Transform((28, 28)).parts(3) == [slice(0, 3)]
+    assert list(Transform((96, 96, 96)).parts(6)) == [0, 1, 2, 3, 4, 5]
 
 
 def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:

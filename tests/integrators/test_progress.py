@@ -99,9 +99,13 @@ class TestCtrlC:
 
     @pytest.mark.parametrize("around", [deferrable, contextlib.nullcontext])
     def test_it_comes_also_where_the_block_fails(self, around):
-        with pytest.raises(ValueError, match="broken"), around(), uninterrupted():
-            signal.raise_signal(signal.SIGINT)
-            raise ValueError("broken")
+        def broken():
+            with around(), uninterrupted():
+                signal.raise_signal(signal.SIGINT)
+                raise ValueError("broken")
+
+        with pytest.raises(ValueError, match="broken"):
+            broken()
         assert len(self.seen) == 1
 
     def test_the_handler_is_the_one_before_again(self):

@@ -384,8 +384,8 @@ def test_wrong_arguments_are_refused(
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [((1, 4), "2 to 4 axes"), ((2, 8), "order 2, 4 and 6"), ((2, "fourier"), "order 2, 4 and 6"),
-     ((2, 4, "float16"), "float64 and float32")],
+    [((1, 4), "2 to 4 axes"), ((2, 8), "order 2, 4, 6 and 'fourier', not 8"),
+     ((2, "Fourier"), "not 'Fourier'"), ((2, 4, "float16"), "float64 and float32")],
 )  # fmt: skip
 def test_kernels_that_do_not_exist_are_named(arguments: Any, message: str) -> None:
     with pytest.raises(KernelUnavailableError, match=message):

@@ -18,17 +18,14 @@ the calls take longer there than what they do. The values are the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from collections.abc import Callable
+from typing import Protocol
 
 from ...arrays import Array, device, namespace
-from ...fourier import Transform
+from ...fourier import Part, Transform
 from ...grids import Grid
 from .base import State, Step, System
 from .blockwise import blockwise
-
-Part: TypeAlias = int | slice
-"""A component, or all of them."""
 
 
 class LinearPart(Protocol):
@@ -48,10 +45,6 @@ class StepInPlace:
     def __init__(self, method: LinearPart) -> None:
         self._method, self._grid, self._linear = method, method.grid, method.linear
         self._transform = method.transform
-
-    def _parts(self, count: int) -> Sequence[Part]:
-        """What is transformed at a time, of that many components."""
-        return [slice(0, count)] if self._transform.all_at_once(count) else range(count)
 
     def __call__(self, system: System, state: State, dt: float, estimate: bool) -> Step:
         """Advance by dt, or by two half steps with the difference as the estimate."""
@@ -80,7 +73,7 @@ class StepInPlace:
         xp = namespace(y)
         kind = xp.complex64 if xp.finfo(y.dtype).bits == 32 else xp.complex128
         v = xp.empty((y.shape[0], *self._transform.spectrum), dtype=kind, device=device(y))
-        for c in self._parts(y.shape[0]):
+        for c in self._transform.parts(y.shape[0]):
             self._transform.forth(v[c, ...], y[c, ...])
         return v
 
@@ -91,7 +84,7 @@ class StepInPlace:
     def _nonlinear(self, rate: Array, v: Array) -> Array:
         """Transform of the right-hand side less the part that is integrated exactly."""
         result = namespace(v).empty_like(v)
-        for c in self._parts(v.shape[0]):
+        for c in self._transform.parts(v.shape[0]):
             self._remainder(rate[c, ...], v[c, ...], out=result[c, ...])
         return result
 
@@ -110,7 +103,7 @@ class StepInPlace:
         stages b and c are not held: they are made again from the fields of the stages.
         """
         e_half, q, f2, f3 = self._method.weights(dt, v)
-        components = self._parts(v.shape[0])
+        components = self._transform.parts(v.shape[0])
         spare, other = (namespace(v).empty_like(v[components[0], ...]) for _ in range(2))
 
         def stage_of(n: Array) -> Callable[[Part], Array]:
@@ -159,13 +152,13 @@ class StepInPlace:
         xp = namespace(like)
         real = xp.real(like[..., :1]).dtype
         y = xp.empty((like.shape[0], *self._grid.shape), dtype=real, device=device(like))
-        for c in self._parts(like.shape[0]):
+        for c in self._transform.parts(like.shape[0]):
             self._transform.back(y[c, ...], stage(c))
         return y
 
     def _copies(self, v: Array) -> Callable[[Part], Array]:
         """The components of an array that is still needed, each as a copy to be used up."""
-        out = namespace(v).empty_like(v[self._parts(v.shape[0])[0], ...])
+        out = namespace(v).empty_like(v[self._transform.parts(v.shape[0])[0], ...])
 
         def copy(c: Part) -> Array:
             out[...] = v[c, ...]

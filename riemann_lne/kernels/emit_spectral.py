@@ -1,0 +1,225 @@
+"""Kernels with Fourier derivatives: products with small matrices, then the algebra of a point.
+
+A derivative of a trigonometric polynomial along an axis is a product with a matrix of the axis'
+length. Up to some hundred points that is quicker than transforms there and back, as it reads
+memory in long runs and every product is a multiplication and an addition in one. Some rows of the
+first axis are done at a time, so that all their derivatives are in the cache when the algebra of a
+point reads them.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import combinations_with_replacement
+
+import numpy as np
+
+from ..flows.base import Formula
+from ..fourier import AxisSpectrum
+from .emit import statements
+from .emit_c import head
+from .order import side_by_side
+from .trace import Derivative, Program, trace
+
+LONGEST = 256
+"""Points of the longest axis: on longer ones transforms are quicker."""
+
+# Values of the derivatives that are made at a time, which should stay in the cache.
+_AT_A_TIME = 1 << 16
+# Rows whose sums are added up side by side; ``TALL`` in the source.
+_TALL = 4
+
+_PRODUCT = """\
+enum { TALL = {tall}, WIDE = BYTES == 64 ? 4 : 2 };
+
+/* A few rows and vectors of a product of matrices, whose sums stay in registers. */
+static inline __attribute__((always_inline)) void tile(
+    const int rows, const int vectors, int64_t inner, const real *a, int64_t lda, const real *b,
+    int64_t ldb, real *out, int64_t ldo) {
+    vec sum[TALL][WIDE];
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++) sum[r][v] = (vec){0};
+    for (int64_t k = 0; k < inner; k++)
+        for (int v = 0; v < vectors; v++) {
+            const vec x = *(const uvec *)(b + k * ldb + v * LANES);
+            for (int r = 0; r < rows; r++) sum[r][v] += a[r * lda + k] * x;
+        }
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++) *(uvec *)(out + r * ldo + v * LANES) = sum[r][v];
+}
+
+static inline __attribute__((always_inline)) void strip(
+    const int vectors, int64_t rows, int64_t inner, const real *a, int64_t lda, const real *b,
+    int64_t ldb, real *out, int64_t ldo) {
+    int64_t r = 0;
+    for (; r + TALL <= rows; r += TALL)
+        tile(TALL, vectors, inner, a + r * lda, lda, b, ldb, out + r * ldo, ldo);
+    for (; r < rows; r++) tile(1, vectors, inner, a + r * lda, lda, b, ldb, out + r * ldo, ldo);
+}
+
+/* out = a b, of rows x inner and inner x columns values, whose rows lie lda, ldb, ldo apart. Every
+   value is summed up in the same order, wherever it stands. */
+static NOINLINE void product(int64_t rows, int64_t columns, int64_t inner, const real *a,
+                             int64_t lda, const real *b, int64_t ldb, real *out, int64_t ldo) {
+    int64_t c = 0;
+    for (; c + WIDE * LANES <= columns; c += WIDE * LANES)
+        strip(WIDE, rows, inner, a, lda, b + c, ldb, out + c, ldo);
+    for (; c < columns && columns >= LANES; c += LANES) {
+        /* The last vector ends with the row: what two of them have in common is the same. */
+        if (c > columns - LANES) c = columns - LANES;
+        strip(1, rows, inner, a, lda, b + c, ldb, out + c, ldo);
+    }
+    for (; c < columns; c++)
+        for (int64_t r = 0; r < rows; r++) {
+            real sum = 0;
+            for (int64_t k = 0; k < inner; k++)
+                sum += a[r * lda + k] * b[k * ldb + c];
+            out[r * ldo + c] = sum;
+        }
+}
+
+/* The derivative of from (outer, size, inner) along the middle axis, by a matrix that its transpose
+   follows. */
+static void along(const real *matrix, int64_t outer, int64_t size, int64_t inner,
+                  const real *from, real *to) {
+    if (inner == 1) {
+        product(outer, size, size, from, size, matrix + size * size, size, to, size);
+        return;
+    }
+    for (int64_t o = 0; o < outer; o++)
+        product(size, inner, size, matrix, size, from + o * size * inner, inner,
+                to + o * size * inner, inner);
+}
+"""
+
+_RUN = """\
+/* The rows from begin to end of the result. The matrices of an axis are those of the first and
+   second derivative, each followed by its transpose. Returns whether the metric is one at all of
+   the points (-1) or not (0); -2 without memory. */
+int64_t run(const real *const *fields, real *result, const real *const *matrices,
+            const int64_t *sizes, int64_t begin, int64_t end, int64_t rows) {
+    enum { AXES = {axes}, COMPONENTS = {components}, ARRAYS = {arrays}, KINDS = {kinds} };
+    int64_t row = 1;
+    for (int a = 1; a < AXES; a++) row *= sizes[a];
+    const int64_t points = sizes[0] * row;
+    /* Arrays begin with a cache line, and none in the same set of the cache as the one before. */
+    const int64_t length = (rows * row + LANES + 63) / 64 * 64 + 16;
+    real *const memory = aligned_alloc(64, (size_t)(ARRAYS * length) * sizeof(real) / 64 * 64 + 64);
+    if (!memory) return -2;
+    ivec wrong = {0};
+    for (int64_t first = begin; first < end; first += rows) {
+        const int64_t here = first + rows < end ? rows : end - first, count = here * row;
+        for (int f = 0; f < {fields}; f++)
+            for (int c = 0; c < COMPONENTS; c++) {
+                const real *const whole = fields[f] + c * points, *const from = whole + first * row;
+                real *const d = memory + (f * COMPONENTS + c) * KINDS * length;
+{derivatives}
+            }
+        for (int64_t z = 0; z < count; z += LANES) {
+            const int64_t left = count - z;
+            const real *const at = memory + z, *const values = fields[0] + first * row + z;
+{background}            real *const to = result + first * row + z;
+{body}
+            for (int64_t k = 0; k < LANES && k < left; k++) wrong[k] |= bad[k];
+{stores}
+        }
+    }
+    free(memory);
+    int64_t any = 0;
+    for (int64_t k = 0; k < LANES; k++) any |= wrong[k];
+    return any ? 0 : -1;
+}
+"""
+_KEEP = """\
+static inline void keep(real *to, vec x, int64_t count) {
+    if (count >= LANES) *(uvec *)to = x;
+    else for (int64_t k = 0; k < count; k++) to[k] = x[k];
+}
+"""
+
+
+def _kinds(n: int) -> list[tuple[int, ...]]:
+    """Axes of all first and second derivatives."""
+    return [(a,) for a in range(n)] + list(combinations_with_replacement(range(n), 2))
+
+
+def emit_spectral(name: str | Formula, n: int, dtype: str) -> str:
+    """C source with one function, ``run``; see ``FourierKernel`` for its arguments."""
+    program, kinds = trace(name, n), _kinds(n)
+    per = program.components // program.fields
+
+    def load(d: Derivative) -> str:
+        if not d.axes:
+            values = "values" if d.field == 0 else f"more{d.field}"
+            return f"some({values} + {d.component} * points, left)"
+        place = (d.field * per + d.component) * len(kinds) + kinds.index(d.axes)
+        return f"*(const uvec *)(at + {place} * length)"
+
+    quotients = [node for node in program.nodes if node.operation == "div"]
+    order, outputs = side_by_side(program.tape, (*program.minors, *quotients), program.outputs)
+    lines, names = statements(order, load, "vec", " " * 12)
+    good = " & ".join(f"({names[minor.number]} > (real)0)" for minor in program.minors)
+    stores = [
+        f"            keep(to + {k} * points, {names[output.number]} + (vec){{0}}, left);"
+        for k, output in enumerate(outputs)
+    ]
+    background = [
+        f"            const real *const more{f} = fields[{f}] + first * row + z;\n"
+        for f in range(1, program.fields)
+    ]
+    values = {
+        "axes": n,
+        "components": per,
+        "fields": program.fields,
+        "kinds": len(kinds),
+        "arrays": program.components * len(kinds),
+        "derivatives": "\n".join(_derivatives(n, kinds)),
+        "background": "".join(background),
+        "body": "\n".join([*lines, f"            const ivec bad = ~({good});"]),
+        "stores": "\n".join(stores),
+    }
+    run = _RUN
+    for key, value in values.items():
+        run = run.replace("{" + key + "}", str(value))
+    return "\n".join([head(dtype), _PRODUCT.replace("{tall}", str(_TALL)), _KEEP, run])
+
+
+def _derivatives(n: int, kinds: list[tuple[int, ...]]) -> list[str]:
+    """Statements for all derivatives of a component, mixed ones from first ones."""
+    lines = []
+    for place, kind in enumerate(kinds):
+        to = f"d + {place} * length"
+        second = f" + {2 * len(kind) - 2} * sizes[{kind[-1]}] * sizes[{kind[-1]}]"
+        if kind[-1] == 0:  # a few rows of the result from all rows of the field
+            lines.append(
+                f"product(here, row, sizes[0], matrices[0]{second} + first * sizes[0], sizes[0], "
+                f"whole, row, {to}, row);"
+            )
+            continue
+        mixed = len(kind) == 2 and kind[0] != kind[1]
+        start = f"d + {kinds.index(kind[:1])} * length" if mixed else "from"
+        matrix = f"matrices[{kind[-1]}]{'' if mixed else second}"
+        axis = kind[-1]
+        outer = "*".join(["here", *(f"sizes[{a}]" for a in range(1, axis))])
+        inner = "*".join([f"sizes[{a}]" for a in range(axis + 1, n)]) or "1"
+        lines.append(f"along({matrix}, {outer}, sizes[{axis}], {inner}, {start}, {to});")
+    return [" " * 16 + line for line in lines]
+
+
+@lru_cache(maxsize=64)
+def matrices(size: int, length: float, dtype: str) -> np.ndarray:
+    """The matrices of the first and the second derivative, each followed by its transpose.
+
+    (4, size, size), in 1 / length and 1 / length^2: the derivatives of the functions that are 1 at
+    a point and 0 at the others.
+    """
+    spectrum = AxisSpectrum(np.eye(size), 0, length)
+    first, second = spectrum.derivative(1), spectrum.derivative(2)
+    return np.array([first, first.T, second, second.T], dtype=dtype)
+
+
+def rows_at_a_time(program: Program, shape: tuple[int, ...]) -> int:
+    """Rows of the first axis whose derivatives are made at a time."""
+    arrays = program.components * len(_kinds(program.n))
+    rows = _AT_A_TIME // (arrays * int(np.prod(shape[1:])))
+    return max(_TALL, rows - rows % _TALL)
