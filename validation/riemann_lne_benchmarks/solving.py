@@ -21,6 +21,8 @@ from .versions import NoKernelError, Problem, Task
 
 EXACT: dict[str, Callable[[], ExactSolution]] = {
     "sausage": lambda: periodic_sausage((1, 0)),
+    # Changes along both axes: see ``time_to_solution.SAUSAGE``.
+    "diagonal sausage": lambda: periodic_sausage((1, 1)),
     "gauge family": lambda: gauge_family(3),
 }
 """Solutions of the Ricci-DeTurck flow on a torus, by the name that a problem gives."""

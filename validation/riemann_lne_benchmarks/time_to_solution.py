@@ -80,10 +80,21 @@ class Case:
 
 
 SAUSAGE = (
-    Case("sausage", 2, (1.0, 1.5), (16, 20, 24, 28, 32, 40, 48, 64, 96, 128, 192, 256, 384)),
-    Case("sausage", 2, (1.0, 1.1), (12, 16, 24), (1e-2,)),
+    Case(
+        "diagonal sausage",
+        2,
+        (1.0, 1.5),
+        (16, 20, 24, 28, 32, 40, 48, 64, 96, 128, 192, 256, 384),
+    ),
+    Case("diagonal sausage", 2, (1.0, 1.1), (12, 16, 24), (1e-2,)),
 )
-"""The 2-D problem, and its quick form."""
+"""The 2-D problem, and its quick form.
+
+It changes along both axes. Where a solution changes along one alone, waves along the other never
+arise, not even by rounding, and an explicit method that feels its way to the limit of stability
+takes steps twice as long: at (1, 0) SciPy's RK45 makes half the evaluations of "tsit5", which
+stays below the limit of all waves, and at (1, 1) as many.
+"""
 GAUGE_FAMILY = (
     Case("gauge family", 3, (0.0, 0.5), (8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48)),
     Case("gauge family", 3, (0.0, 0.1), (8, 10), (1e-2,)),
@@ -181,7 +192,7 @@ class Contender:
             "order": order,
             "rtol": rtol,
             "atol": rtol,
-            "kernel": "plain" if order == "fourier" else "fused",
+            "kernel": "fused",
         }
         return _Run(f"{case.problem} {order} {points} {rtol:.0e}", task)
 
