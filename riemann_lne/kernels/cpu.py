@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -14,12 +15,13 @@ from ..coefficients import Order, half_width
 from ..errors import DTypeError, InvalidArgumentError, KernelUnavailableError, ShapeError
 from ..flows.base import Formula
 from ..grids import Grid
+from ..stencils import along
 from ..tensors import packed_size
 from .blocks import run_on_block
 from .build import load
 from .emit import difference_flops, flops
 from .emit_c import emit_c
-from .emit_spectral import LONGEST, emit_spectral, matrices, rows_at_a_time
+from .emit_spectral import LONGEST, emit_spectral, kinds_of, matrices, rows_at_a_time
 from .layout import PAST_CACHES, address, addresses, bounded_part, empty, offsets, with_ghosts
 from .reductions import reductions
 from .thread_pool import pool, slabs
@@ -31,6 +33,8 @@ ORDERS = (2, 4, 6)
 
 DTYPES = ("float64", "float32")
 _WITHOUT_MEMORY = -2
+# Values behind the derivatives of a block: the last vector of them may run over the end.
+_ROOM = 64
 
 
 class Kernel:
@@ -329,6 +333,12 @@ class FourierKernel(Kernel):
         self._set(name, "fourier", dtype, trace(name, n), emit_spectral(name, n, dtype), (
             *(pointer,) * 4, *(number,) * 3
         ))  # fmt: skip
+        self._along = self._library.handle["along"]
+        self._along.restype = None
+        self._along.argtypes = (pointer, *(number,) * 3, pointer, pointer)
+        self._algebra = self._library.handle["algebra"]
+        self._algebra.restype = number
+        self._algebra.argtypes = (*(pointer,) * 3, *(number,) * 3)
 
     def update(
         self,
@@ -360,8 +370,11 @@ class FourierKernel(Kernel):
         reason = beyond(grid)
         if reason is not None:
             raise InvalidArgumentError(f"{reason}; use the plain version")
-        lengths = zip(grid.shape, grid.lengths, strict=True)
+        whole = grid.whole
+        lengths = zip(whole.shape, whole.lengths, strict=True)
         tables = [matrices(size, length, self.dtype) for size, length in lengths]
+        if whole is not grid:
+            return self._run_on_block(fields, grid, tables, result)
         sizes = np.array(grid.shape, dtype=np.int64)
         rows = rows_at_a_time(self._program, grid.shape)
         given = addresses(fields), address(result), addresses(tables), address(sizes)
@@ -371,12 +384,43 @@ class FourierKernel(Kernel):
 
         return _shared_out(slab, grid.shape[0], threads, rows)
 
+    def _run_on_block(
+        self,
+        fields: list[np.ndarray],
+        grid: Grid,
+        tables: Sequence[np.ndarray],
+        result: np.ndarray,
+    ) -> bool:
+        """Fill the result on a block: the same sums, along axes that are brought together."""
+        kinds, points, per = kinds_of(self.n), math.prod(grid.shape), packed_size(self.n)
+        memory = np.zeros((len(fields), per, len(kinds), points + _ROOM), self.dtype)
+        for field, places in zip(fields, memory, strict=True):
+            for place, kind in enumerate(kinds):
+                axis, mixed = kind[-1], len(set(kind)) == 2
+                start = field
+                if mixed:
+                    known = places[:, kinds.index(kind[:1]), :points]
+                    start = np.ascontiguousarray(known).reshape(field.shape)
+                table = tables[axis][0 if mixed else 2 * len(kind) - 2 :]
+                derive = partial(self._derivative, axis=axis + 1, table=table)
+                (found,) = along(start, grid, axis, derive, 1)
+                places[:, place, :points] = np.reshape(found, (per, points))
+        lengths = points, points + _ROOM, points
+        good = self._algebra(addresses(fields), address(memory), address(result), *lengths)
+        return bool(good < 0)
+
+    def _derivative(self, part: np.ndarray, axis: int, table: np.ndarray) -> list[np.ndarray]:
+        """The product of a matrix with an array along one of its axes, the only result."""
+        part, shape = np.ascontiguousarray(part), part.shape
+        found = empty(shape, self.dtype)
+        outer, inner = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
+        self._along(address(table), outer, shape[axis], inner, address(part), address(found))
+        return [found]
+
 
 def beyond(grid: Grid) -> str | None:
     """Why there is no kernel with Fourier derivatives on a grid; None if there is one."""
-    if grid.whole is not grid:
-        return "kernels with Fourier derivatives need the whole grid in one process"
-    longest = max(grid.shape)
+    longest = max(grid.whole.shape)
     if longest > LONGEST:
         return (
             f"kernels with Fourier derivatives are for axes of up to {LONGEST} points, not "

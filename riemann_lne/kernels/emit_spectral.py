@@ -21,8 +21,8 @@ from .emit_c import head
 from .order import side_by_side
 from .trace import Derivative, Program, trace
 
-LONGEST = 256
-"""Points of the longest axis: on longer ones transforms are quicker."""
+LONGEST = 128
+"""Points of the longest axis: from 192 on transforms are as quick."""
 
 # Values of the derivatives that are made at a time, which should stay in the cache.
 _AT_A_TIME = 1 << 16
@@ -30,6 +30,11 @@ _AT_A_TIME = 1 << 16
 _TALL = 4
 
 _PRODUCT = """\
+static inline void keep(real *to, vec x, int64_t count) {
+    if (count >= LANES) *(uvec *)to = x;
+    else for (int64_t k = 0; k < count; k++) to[k] = x[k];
+}
+
 enum { TALL = {tall}, WIDE = BYTES == 64 ? 4 : 2 };
 
 /* A few rows and vectors of a product of matrices, whose sums stay in registers. */
@@ -69,18 +74,19 @@ static NOINLINE void product(int64_t rows, int64_t columns, int64_t inner, const
         if (c > columns - LANES) c = columns - LANES;
         strip(1, rows, inner, a, lda, b + c, ldb, out + c, ldo);
     }
-    for (; c < columns; c++)
-        for (int64_t r = 0; r < rows; r++) {
-            real sum = 0;
-            for (int64_t k = 0; k < inner; k++)
-                sum += a[r * lda + k] * b[k * ldb + c];
-            out[r * ldo + c] = sum;
-        }
+    /* Rows that are shorter than a vector: in vectors as well, as a compiler may add up scalars
+       without the fused operations that it takes there. */
+    for (int64_t r = 0; r < rows && c < columns; r++) {
+        vec sum = {0};
+        for (int64_t k = 0; k < inner; k++)
+            sum += a[r * lda + k] * some(b + k * ldb, columns);
+        keep(out + r * ldo, sum, columns);
+    }
 }
 
 /* The derivative of from (outer, size, inner) along the middle axis, by a matrix that its transpose
    follows. */
-static void along(const real *matrix, int64_t outer, int64_t size, int64_t inner,
+void along(const real *matrix, int64_t outer, int64_t size, int64_t inner,
                   const real *from, real *to) {
     if (inner == 1) {
         product(outer, size, size, from, size, matrix + size * size, size, to, size);
@@ -93,9 +99,29 @@ static void along(const real *matrix, int64_t outer, int64_t size, int64_t inner
 """
 
 _RUN = """\
+/* The result at count points from the fields and their derivatives; arrays of values lie points
+   apart, those of derivatives length, with room for a vector behind them. Returns whether the
+   metric is one at all of the points (-1) or not (0). */
+int64_t algebra(const real *const *fields, const real *derivatives, real *result, int64_t points,
+                int64_t length, int64_t count) {
+    ivec wrong = {0};
+    for (int64_t z = 0; z < count; z += LANES) {
+        const int64_t left = count - z;
+        const real *const at = derivatives + z;
+{values}
+        real *const to = result + z;
+{body}
+        for (int64_t k = 0; k < LANES && k < left; k++) wrong[k] |= bad[k];
+{stores}
+    }
+    int64_t any = 0;
+    for (int64_t k = 0; k < LANES; k++) any |= wrong[k];
+    return any ? 0 : -1;
+}
+
 /* The rows from begin to end of the result. The matrices of an axis are those of the first and
-   second derivative, each followed by its transpose. Returns whether the metric is one at all of
-   the points (-1) or not (0); -2 without memory. */
+   second derivative, each followed by its transpose. Returns what algebra does, -2 without
+   memory. */
 int64_t run(const real *const *fields, real *result, const real *const *matrices,
             const int64_t *sizes, int64_t begin, int64_t end, int64_t rows) {
     enum { AXES = {axes}, COMPONENTS = {components}, ARRAYS = {arrays}, KINDS = {kinds} };
@@ -106,7 +132,7 @@ int64_t run(const real *const *fields, real *result, const real *const *matrices
     const int64_t length = (rows * row + LANES + 63) / 64 * 64 + 16;
     real *const memory = aligned_alloc(64, (size_t)(ARRAYS * length) * sizeof(real) / 64 * 64 + 64);
     if (!memory) return -2;
-    ivec wrong = {0};
+    int64_t state = -1;
     for (int64_t first = begin; first < end; first += rows) {
         const int64_t here = first + rows < end ? rows : end - first, count = here * row;
         for (int f = 0; f < {fields}; f++)
@@ -115,57 +141,43 @@ int64_t run(const real *const *fields, real *result, const real *const *matrices
                 real *const d = memory + (f * COMPONENTS + c) * KINDS * length;
 {derivatives}
             }
-        for (int64_t z = 0; z < count; z += LANES) {
-            const int64_t left = count - z;
-            const real *const at = memory + z, *const values = fields[0] + first * row + z;
-{background}            real *const to = result + first * row + z;
-{body}
-            for (int64_t k = 0; k < LANES && k < left; k++) wrong[k] |= bad[k];
-{stores}
-        }
+        const real *from[{fields}];
+        for (int f = 0; f < {fields}; f++) from[f] = fields[f] + first * row;
+        const int64_t good = algebra(from, memory, result + first * row, points, length, count);
+        if (good == 0) state = 0;
     }
     free(memory);
-    int64_t any = 0;
-    for (int64_t k = 0; k < LANES; k++) any |= wrong[k];
-    return any ? 0 : -1;
-}
-"""
-_KEEP = """\
-static inline void keep(real *to, vec x, int64_t count) {
-    if (count >= LANES) *(uvec *)to = x;
-    else for (int64_t k = 0; k < count; k++) to[k] = x[k];
+    return state;
 }
 """
 
 
-def _kinds(n: int) -> list[tuple[int, ...]]:
+def kinds_of(n: int) -> list[tuple[int, ...]]:
     """Axes of all first and second derivatives."""
     return [(a,) for a in range(n)] + list(combinations_with_replacement(range(n), 2))
 
 
 def emit_spectral(name: str | Formula, n: int, dtype: str) -> str:
-    """C source with one function, ``run``; see ``FourierKernel`` for its arguments."""
-    program, kinds = trace(name, n), _kinds(n)
+    """C source with ``run``, ``along`` and ``algebra``, which ``cpu.FourierKernel`` calls."""
+    program, kinds = trace(name, n), kinds_of(n)
     per = program.components // program.fields
 
     def load(d: Derivative) -> str:
         if not d.axes:
-            values = "values" if d.field == 0 else f"more{d.field}"
-            return f"some({values} + {d.component} * points, left)"
+            return f"some(values{d.field} + {d.component} * points, left)"
         place = (d.field * per + d.component) * len(kinds) + kinds.index(d.axes)
         return f"*(const uvec *)(at + {place} * length)"
 
     quotients = [node for node in program.nodes if node.operation == "div"]
     order, outputs = side_by_side(program.tape, (*program.minors, *quotients), program.outputs)
-    lines, names = statements(order, load, "vec", " " * 12)
+    lines, names = statements(order, load, "vec", " " * 8)
     good = " & ".join(f"({names[minor.number]} > (real)0)" for minor in program.minors)
     stores = [
-        f"            keep(to + {k} * points, {names[output.number]} + (vec){{0}}, left);"
+        f"        keep(to + {k} * points, {names[output.number]} + (vec){{0}}, left);"
         for k, output in enumerate(outputs)
     ]
-    background = [
-        f"            const real *const more{f} = fields[{f}] + first * row + z;\n"
-        for f in range(1, program.fields)
+    places = [
+        f"        const real *const values{f} = fields[{f}] + z;" for f in range(program.fields)
     ]
     values = {
         "axes": n,
@@ -174,14 +186,14 @@ def emit_spectral(name: str | Formula, n: int, dtype: str) -> str:
         "kinds": len(kinds),
         "arrays": program.components * len(kinds),
         "derivatives": "\n".join(_derivatives(n, kinds)),
-        "background": "".join(background),
-        "body": "\n".join([*lines, f"            const ivec bad = ~({good});"]),
+        "values": "\n".join(places),
+        "body": "\n".join([*lines, f"        const ivec bad = ~({good});"]),
         "stores": "\n".join(stores),
     }
     run = _RUN
     for key, value in values.items():
         run = run.replace("{" + key + "}", str(value))
-    return "\n".join([head(dtype), _PRODUCT.replace("{tall}", str(_TALL)), _KEEP, run])
+    return "\n".join([head(dtype), _PRODUCT.replace("{tall}", str(_TALL)), run])
 
 
 def _derivatives(n: int, kinds: list[tuple[int, ...]]) -> list[str]:
@@ -220,6 +232,6 @@ def matrices(size: int, length: float, dtype: str) -> np.ndarray:
 
 def rows_at_a_time(program: Program, shape: tuple[int, ...]) -> int:
     """Rows of the first axis whose derivatives are made at a time."""
-    arrays = program.components * len(_kinds(program.n))
+    arrays = program.components * len(kinds_of(program.n))
     rows = _AT_A_TIME // (arrays * int(np.prod(shape[1:])))
     return max(_TALL, rows - rows % _TALL)

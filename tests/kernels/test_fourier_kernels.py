@@ -154,12 +154,12 @@ def test_no_memory_is_an_error_of_python(
 def test_where_there_is_none(tools: SimpleNamespace) -> None:
     kernel = kernels.compile_kernel("ricci", 2, "fourier")
     long = torus((4, emit_spectral.LONGEST + 1))
-    with pytest.raises(InvalidArgumentError, match="up to 256 points, not 257; use the plain"):
+    with pytest.raises(InvalidArgumentError, match="up to 128 points, not 129; use the plain"):
         kernel(tools.random_packed(long, 0), long)
     box = rl.Grid.box(0, 1, (9, 9))
     with pytest.raises(InvalidArgumentError, match="every axis periodic"):
         kernel(tools.random_packed(box, 0), box)
-    with pytest.raises(KernelUnavailableError, match=r"up to 256 points.*use kernel='plain'"):
+    with pytest.raises(KernelUnavailableError, match=r"up to 128 points.*use kernel='plain'"):
         rl.solve_flow(
             rl.flat_metric(long), rl.RicciDeTurckFlow(), (0, 1), order="fourier", kernel="fused"
         )
@@ -215,3 +215,20 @@ def test_a_checkpoint_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         run(0.05, checkpoint=file, resume=True)[-1].packed, whole[-1].packed
     )
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("size", [5, 20, 33])
+def test_a_derivative_has_the_same_bits_in_a_part_of_the_columns(size: int, dtype: str) -> None:
+    """Processes bring an axis together for a part of the others, down to a single column."""
+    kernel: Any = kernels.compile_kernel("ricci", 2, "fourier", dtype)
+    table = emit_spectral.matrices(size, 1.3, dtype)
+    f = np.random.default_rng(size).normal(size=(size, 40)).astype(dtype)
+    (whole,) = kernel._derivative(f, 0, table)
+    for begin in (0, 1, 7, 24):
+        for width in (1, 2, 3, 7, 8, 9, 15, 16):
+            part = f[:, begin : begin + width]
+            (found,) = kernel._derivative(part, 0, table)
+            np.testing.assert_array_equal(found, whole[:, begin : begin + width])
+            (across,) = kernel._derivative(np.ascontiguousarray(part.T), 1, table)
+            np.testing.assert_array_equal(across.T, found)

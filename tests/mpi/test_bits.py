@@ -1,9 +1,10 @@
 """The same bits on 1, 2, 3 and 4 processes, in blocks of every shape, as from the core on one.
 
-Looked at: rk4, tsit5, bs32, rkl2, etdrk4; plain and fused kernels of orders 2, 4 and 6; 2 to 4
-axes, periodic, driven, held, reflecting and free; Ricci, Ricci-DeTurck and normalised flow,
-backgrounds that are functions and fields; events, observables, dense output; single precision;
-Fourier derivatives, Ricci flow by way of the DeTurck flow between mirrors and on tori.
+Looked at: rk4, tsit5, bs32, rkl2, etdrk4; plain and fused kernels of orders 2, 4 and 6 and with
+Fourier derivatives; 2 to 4 axes, periodic, driven, held, reflecting and free; Ricci, Ricci-DeTurck
+and normalised flow, backgrounds that are functions and fields; events, observables, dense output;
+single precision; Fourier derivatives, Ricci flow by way of the DeTurck flow between mirrors and on
+tori.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from .conftest import HERE
 
 QUICK = [
     "plain rkl2", "etdrk4", "etdrk4, 2-D", "fused rkl2, 2-D", "channel, fused", "normalised",
-    "fourier, 2-D", "gauge, mirrors",
+    "fourier, 2-D", "fourier, fused", "gauge, mirrors",
 ]  # fmt: skip
 
 
