@@ -15,6 +15,9 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+from formulas import typeset
 
 WANTED = bool(os.environ.get("DOCS_LITE"))
 # Examples that need no PyTorch, MPI or file formats, and end in a browser within a minute.
@@ -26,8 +29,12 @@ FOLDER = Path(__file__).parent / "_build" / "lite"  # the wheels lie in its fold
 NOTE = (
     "This page runs in your browser and installs nothing on your computer. **Run > Run All Cells** "
     "runs everything; the first cell loads Python's packages, which takes a while. There is no C "
-    "compiler here, so that flows take several times as long as outside a browser."
+    "compiler here, so that flows take several times as long as outside a browser. Python itself "
+    f"comes from {urlsplit(PYODIDE).netloc}: where that cannot be reached nothing runs here; the "
+    "example's own page then has the program and its pictures."
 )
+# On the site itself, for the kernel's installer: the library and what Pyodide lacks.
+WHEELS = ("array-api-compat", "comm", "filelock", "riemann-lne")
 
 
 def link(app: Any, docname: str, source: list[str]) -> None:
@@ -37,14 +44,24 @@ def link(app: Any, docname: str, source: list[str]) -> None:
         return
     address = f"../lite/lab/index.html?path={name}.ipynb"
     before, mark, after = source[0].partition(".. GENERATED FROM PYTHON SOURCE LINES")
-    source[0] = f"{before}`Run this example in your browser <{address}>`__\n\n{mark}{after}"
+    where = urlsplit(PYODIDE).netloc
+    linked = f"`Run this example in your browser <{address}>`__, with Python from {where}."
+    source[0] = f"{before}{linked}\n\n{mark}{after}"
 
 
 def prepared(notebook: dict[str, Any]) -> dict[str, Any]:
-    """A notebook that begins with the installation of the library."""
+    """A notebook that begins with the installation of the library, its formulas typeset."""
     note = {"cell_type": "markdown", "metadata": {}, "source": [NOTE]}
     code = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
-    return {**notebook, "cells": [note, {**code, "source": [INSTALL]}, *notebook["cells"]]}
+    cells = [{**cell, "source": _typeset(cell)} for cell in notebook["cells"]]
+    return {**notebook, "cells": [note, {**code, "source": [INSTALL]}, *cells]}
+
+
+def _typeset(cell: dict[str, Any]) -> list[str]:
+    if cell["cell_type"] != "markdown":
+        return cell["source"]
+    text = "".join(cell["source"])
+    return [typeset(text, str, lambda formula: f"${formula}$")]
 
 
 def build(app: Any, error: Exception | None) -> None:
@@ -69,3 +86,19 @@ def build(app: Any, error: Exception | None) -> None:
     done = subprocess.run([*command, "--apps", "lab"], cwd=FOLDER, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+    missing = lacking(Path(app.outdir) / "lite")
+    if missing:
+        raise RuntimeError(f"the site of the notebooks lacks {', '.join(missing)}")
+
+
+def lacking(site: Path) -> list[str]:
+    """Parts that a site of notebooks must have and this one has not, each in words."""
+    found = [f"files/{name}.ipynb" for name in EXAMPLES]
+    missing = [name for name in (*found, "lab/index.html") if not (site / name).is_file()]
+    index = site / "pypi" / "all.json"
+    known = json.loads(index.read_text(encoding="utf-8")) if index.is_file() else {}
+    missing += [f"the wheel of {name}" for name in WHEELS if name not in known]
+    settings = site / "jupyter-lite.json"
+    if not settings.is_file() or PYODIDE not in settings.read_text(encoding="utf-8"):
+        missing.append(f"the address of Pyodide, {PYODIDE}")
+    return missing

@@ -47,12 +47,15 @@ def _draw_page(page: Path, names: tuple[str, ...], folder: Path) -> None:
     there = [folder / name for name in names]
     if all(p.exists() and p.stat().st_mtime > page.stat().st_mtime for p in there):
         return
+    from matplotlib import rc_context
+
     programs = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     space: dict[str, Any] = {}
     with (
         tempfile.TemporaryDirectory() as work,
         contextlib.chdir(work),
         contextlib.redirect_stdout(io.StringIO()),
+        rc_context({"savefig.bbox": "tight"}),  # without empty margins
     ):
         for program in programs:
             exec(program, space)

@@ -12,7 +12,8 @@ PAGE = "Title\n=====\n\nPrediction.\n\n.. GENERATED FROM PYTHON SOURCE LINES 1-2
 
 
 @pytest.fixture
-def lite():
+def lite(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
     spec = importlib.util.spec_from_file_location("lite", ROOT / "docs" / "lite.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -27,19 +28,23 @@ def test_the_link_is_to_the_notebook_that_is_built(lite, tmp_path, monkeypatch):
     assert "Prediction." in before
     assert "program" in after
 
-    notebook = {"cells": [{"cell_type": "code", "source": ["print(1)"]}], "nbformat": 4}
+    cells = [{"cell_type": "code", "source": ["print(1)"]}]
+    cells += [{"cell_type": "markdown", "source": ["# Decay\n", "like e^(-t) of `g_inf`"]}]
+    notebook = {"cells": cells, "nbformat": 4}
     (tmp_path / "gallery").mkdir()
     made = tmp_path / "gallery" / "plot_first_flow.ipynb"
     made.write_text(json.dumps(notebook), encoding="utf-8")
     monkeypatch.setattr(lite, "FOLDER", tmp_path / "lite")
     asked = []
+    monkeypatch.setattr(lite, "lacking", lambda site: [])
     done = SimpleNamespace(returncode=0)
     monkeypatch.setattr(lite.subprocess, "run", lambda command, **_: asked.append(command) or done)
     app = SimpleNamespace(builder=SimpleNamespace(name="html"), srcdir=tmp_path, outdir=tmp_path)
     lite.build(app, None)
     written = tmp_path / "lite" / "contents" / "first_flow.ipynb"
     cells = json.loads(written.read_text(encoding="utf-8"))["cells"]
-    assert [cell["source"] for cell in cells[1:]] == [[lite.INSTALL], ["print(1)"]]
+    typeset = ["# Decay\nlike $e^{-t}$ of `g_inf`"]
+    assert [cell["source"] for cell in cells[1:]] == [[lite.INSTALL], ["print(1)"], typeset]
     assert str(written.parent) in asked[0]
     assert str(tmp_path / "lite") in asked[0]
 
@@ -64,3 +69,14 @@ def test_a_build_that_fails_says_why(lite, tmp_path, monkeypatch):
     app = SimpleNamespace(builder=SimpleNamespace(name="html"), srcdir=tmp_path, outdir=tmp_path)
     with pytest.raises(RuntimeError, match="no such addon"):
         lite.build(app, None)
+
+
+def test_a_site_that_lacks_something_is_an_error_that_names_it(lite, tmp_path):
+    site = tmp_path / "lite"
+    assert len(lite.lacking(site)) == len(lite.EXAMPLES) + len(lite.WHEELS) + 2
+    for name in ("files/first_flow.ipynb", "lab/index.html", "pypi/all.json", "jupyter-lite.json"):
+        (site / name).parent.mkdir(parents=True, exist_ok=True)
+        (site / name).write_text(json.dumps({lite.PYODIDE: 0, **dict.fromkeys(lite.WHEELS)}))
+    assert lite.lacking(site) == []
+    (site / "pypi" / "all.json").write_text("{}")
+    assert "the wheel of riemann-lne" in lite.lacking(site)

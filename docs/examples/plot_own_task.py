@@ -15,6 +15,7 @@ import contextlib
 import io
 import json
 import tempfile
+import textwrap
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -61,27 +62,28 @@ with tempfile.TemporaryDirectory() as name:
     command = ["compare", "--tasks", str(folder / "my_task.py"), "--methods", *METHODS]
     command += ["--seeds", "12", "--jobs", "1", "--out", str(folder / "runs")]
     command += ["--json", str(folder / "results.json")]
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    silent = io.StringIO()  # in place of the tables, which are wide
+    with contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
         assert cli.main(command) == 0
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
 
 for sentence in results["sentences"]:
-    print(sentence)
+    print(textwrap.fill(sentence, 80))
 
 # %%
 # One point for each seed: the accuracy of a method less that of the straight-through estimator.
-accuracy = {arm["label"]: np.array(list(arm["final_by_seed"].values())) for arm in results["arms"]}
+accuracy = {a["label"]: np.array([*a["final_by_seed"].values()]) for a in results["arms"]}
 figure, axes = plt.subplots(figsize=(6.4, 4), layout="constrained")
 for place, method in enumerate(METHODS[1:]):
     differences = accuracy[method] - accuracy["ste"]
-    scatter = differences.std(ddof=1)
-    print(
-        f"{method:9s} differs by {differences.mean():+.2f} points, with a scatter of {scatter:.2f}"
-    )
-    axes.plot(place + np.linspace(-0.15, 0.15, len(differences)), differences, "o", markersize=5)
+    mean, scatter = differences.mean(), differences.std(ddof=1)
+    print(f"{method:9s} differs by {mean:+.2f} points, with a scatter of {scatter:.2f}")
+    apart = np.linspace(-0.15, 0.15, len(differences))
+    axes.plot(place + apart, differences, "o", markersize=5)
     error = scatter / np.sqrt(len(differences))
-    axes.errorbar(place + 0.25, differences.mean(), yerr=error, fmt="ks", capsize=4)
+    axes.errorbar(place + 0.25, mean, yerr=error, fmt="ks", capsize=4)
 axes.axhline(0, color="0.5", linewidth=1)
 axes.set_xticks(range(len(METHODS) - 1), METHODS[1:])
-axes.set(ylabel="accuracy less that of ste (points)", title="12 seeds; mean and its standard error")
+axes.set_ylabel("accuracy less that of ste (points)")
+axes.set_title("12 seeds; mean and its standard error")
 plt.show()
