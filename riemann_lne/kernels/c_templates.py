@@ -96,13 +96,12 @@ SHIFTS = """\
 #define JOINED(lo, hi, k) __builtin_shuffle(lo, hi, (ivec){ALL(k)})
 #endif
 
-/* The vector k values after p or before it. Loads over the border of a cache line take twice as
-   long; with the longest vectors that is each of them, with those of AVX half. Shuffles in their
-   place are quicker in 2-D, but for the few neighbours of order 2 with AVX; in more dimensions they
-   are not. */
+/* The vector k values after p or before it. A load over the border of a cache line takes twice as
+   long; with vectors as long as a line that is each of them. Shuffles in their place are quicker
+   but in 4-D. */
 #undef AFTER
 #undef BEFORE
-#if {shuffle} && (BYTES == 64 && defined(__AVX512F__) || BYTES == 32 && WIDTH > 1)
+#if {shuffle} && BYTES == 64 && defined(__AVX512F__)
 #define AFTER(p, k) JOINED(AT(vec, p), AT(vec, (p) + LANES), k)
 #define BEFORE(p, k) JOINED(AT(vec, (p) - LANES), AT(vec, p), LANES - k)
 #else
@@ -113,12 +112,23 @@ SHIFTS = """\
 
 RING = """\
 #define compute NAME(compute_row, BYTES)
+#define differences NAME(differences_of_row, BYTES)
 #define update NAME(update_row, BYTES)
 
 /* Numbers from k on. */
 #define TWO(k) (k), (k) + 1
 #define FOUR(k) TWO(k), TWO((k) + 2)
 #define EIGHT(k) FOUR(k), FOUR((k) + 4)
+
+/* Whether differences along the last two axes are computed before the algebra of a part of a row,
+   which is quicker with 16 registers; and one of them: from its place there, or computed here. */
+#if (defined(__x86_64__) || defined(__i386__)) && !defined(__AVX512VL__)
+#define APART 1
+#define INNER(place, value) AT(vec, from + (place) * LANES)
+#else
+#define APART 0
+#define INNER(place, value) (value)
+#endif
 
 /* Point 0 of a block lies START after the beginning of its arrays, on a cache line. */
 #define START ((int64_t)(64 / sizeof(real)))
@@ -130,6 +140,16 @@ static inline void wrap(real *d, int64_t points) {
     memcpy(d - WIDTH, d + points - WIDTH, WIDTH * sizeof(real));
     memcpy(d + points, d, WIDTH * sizeof(real));
 }
+"""
+
+DIFFERENCES = """\
+#if APART
+/* The differences along the last two axes of a part of a row, those of a vector side by side. */
+static NOINLINE void differences(real *restrict values{rows}, int64_t size) {
+{loops}
+}
+#endif
+
 """
 
 SHORT = """\

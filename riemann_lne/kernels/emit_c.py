@@ -7,6 +7,10 @@ algebra are then one loop over the last axis that reads nothing but the ring. Th
 into blocks, so that the ring fits the cache. Mixed differences of the last two axes start from
 first ones, of which those of three vectors are held: before, here and after.
 
+That loop needs 32 registers. With 16 of them it would mostly store and load again values that have
+no register, so there it is two loops: one, over a part of a row and component by component, for the
+differences along the last two axes, and one for the algebra, which reads each of them once.
+
 All differences have whole numbers as weights; see ``units``. A metric is stretched to equal
 spacings where it is read into the ring, and the result brought back where it is stored.
 
@@ -31,6 +35,7 @@ from ..coefficients import half_width
 from ..flows.base import Formula
 from .c_templates import (
     ACROSS,
+    DIFFERENCES,
     FENCE,
     FILL,
     HEAD,
@@ -53,6 +58,9 @@ from .units import units
 # (in 4-D one of a plane as many again). Short blocks stay in the cache closest to the core, long
 # ones read memory in one stream; these were the quickest on large grids.
 BLOCK = {2: 1024, 3: 128, 4: 64}
+
+# Bytes of the differences of a part of a row: a third of a small first-level cache.
+_PART = 12288
 
 # Bytes and bits of a value.
 _SIZES = {"float64": {"size": 8, "bits": 64}, "float32": {"size": 4, "bits": 32}}
@@ -78,6 +86,19 @@ class _Layout:
                 if d.axes in ((self.row,), (self.row, self.last))
             }
         )
+        # Differences along the last two axes: components that need the same ones, and the place of
+        # each where they are computed before the algebra.
+        inner: dict[int, list[tuple[int, ...]]] = {}
+        for d in sorted(program.inputs):
+            if any(a >= self.row for a in d.axes):
+                inner.setdefault(self.flat(program, d), []).append(d.axes)
+        self.groups: dict[tuple[tuple[int, ...], ...], list[int]] = {}
+        for component, kinds in inner.items():
+            self.groups.setdefault(tuple(kinds), []).append(component)
+        every_one = [
+            (c, axes) for kinds, group in self.groups.items() for c in group for axes in kinds
+        ]
+        self.slots = {key: k for k, key in enumerate(every_one)}
 
     @staticmethod
     def flat(program: Program, d: Derivative) -> int:
@@ -95,7 +116,10 @@ def emit_c(name: str | Formula, n: int, order: int, dtype: str, block: int | Non
     """C source with one function, ``run``; see ``cpu.Kernel`` for its arguments."""
     program, width = trace(name, n, units(order).ratio), half_width(order)
     layout = _Layout(program, width)
+    start = 64 // _SIZES[dtype]["size"]
+    points = _PART // _SIZES[dtype]["size"] // max(1, len(layout.slots)) // start * start
     sizes = f"#define BLOCK {block or BLOCK[program.n]}\n#define WIDTH {width}\n"
+    sizes += f"#define PART {max(start, points)}\n"
     parts = [head(dtype, width), sizes, RING, FENCE, _rows(program, layout, dtype)]
     parts.append(_fill(program, layout))
     if layout.far:
@@ -216,9 +240,15 @@ class _RowLoads:
         return [f"        const real *const at_{row} = {row} + START + z;" for row in self.rows]
 
     def __call__(self, d: Derivative) -> str:
+        c = self._layout.flat(self._program, d)
+        if (c, d.axes) in self._layout.slots:
+            return f"INNER({self._layout.slots[c, d.axes]}, {self._here(c, d)})"
+        return self._here(c, d)
+
+    def _here(self, c: int, d: Derivative) -> str:
+        """The value where all is one loop."""
         layout, width = self._layout, self._layout.width
         row, last = layout.row, layout.last
-        c = layout.flat(self._program, d)
         inner = tuple(a for a in d.axes if a >= row)
         array = layout.place(c, tuple(a for a in d.axes if a < row))
         if inner == (last, last):
@@ -232,15 +262,8 @@ class _RowLoads:
         if inner == (row,):
             return f"here{c}"
         if inner == (row, last):
-            return first_difference(lambda j: self._beside(c, j), width)
+            return first_difference(_neighbours(str(c)), width)
         return self._ring(array, 0, 0)
-
-    @staticmethod
-    def _beside(c: int, j: int) -> str:
-        """The vector j points on of first differences along the row axis."""
-        if j > 0:
-            return f"JOINED(here{c}, after{c}, {j})"
-        return f"JOINED(before{c}, here{c}, LANES - {-j})"
 
     def across(self, array: tuple[str, int], more: str = "") -> str:
         """The first difference along the row axis, at a vector on from here."""
@@ -254,6 +277,87 @@ class _RowLoads:
         return f"{'AFTER' if offset > 0 else 'BEFORE'}({there}, {abs(offset)})"
 
 
+def _differences(layout: _Layout, load: _RowLoads) -> str:
+    """Function that computes the differences along the last two axes for a part of a row."""
+    first, loops = 0, []
+    for kinds, components in layout.groups.items():
+        loops += _differences_of(layout, kinds, components, first)
+        first += len(kinds) * len(components)
+    values = {
+        "rows": "".join(f", const real *{name}" for name in load.rows),
+        "loops": "\n".join(loops),
+    }
+    return _filled(DIFFERENCES, values)
+
+
+def _differences_of(
+    layout: _Layout, kinds: tuple[tuple[int, ...], ...], components: list[int], first: int
+) -> list[str]:
+    """Loops over components that need the same differences, and over the vectors of each."""
+    row, last, width = layout.row, layout.last, layout.width
+    pointers: list[str] = []
+    held: dict[str, str] = {}  # values of which three vectors are held, and how the next is found
+    values: dict[tuple[int, ...], str] = {}
+    for number, outer in enumerate(sorted({tuple(a for a in k if a < row) for k in kinds})):
+        rows, place = layout.place(0, outer)
+        step = layout.place(1, outer)[1] - place
+        pointers += [
+            f"        const real *const {rows}{k}_{number} = {rows}{k} + START"
+            f" + (numbers[m] * {step} + {place}) * LENGTH;"
+            for k in range(2 * width + 1)
+        ]
+
+        def there(j: int, row: str = f"{rows}{{}}_{number}") -> str:
+            return f"AT(vec, {row.format(j + width)} + z)"
+
+        def next_one(j: int, row: str = f"{rows}{{}}_{number}") -> str:
+            return f"AT(vec, {row.format(j + width)} + z + LANES)"
+
+        for count in (1, 2):
+            kind = (*outer, *(last,) * count)
+            if kind in kinds:
+                held[f"{number}"] = next_one(0)
+                values[kind] = _along(_neighbours(f"{number}"), count, width)
+            kind = (*outer, *(row,) * count)
+            values[kind] = _along(there, count, width)
+        if (*outer, row, last) in kinds:
+            held[f"_row{number}"] = first_difference(next_one, width)
+            values[(*outer, row)] = f"here_row{number}"
+            values[(*outer, row, last)] = first_difference(_neighbours(f"_row{number}"), width)
+    return [
+        f"    for (int m = 0; m < {len(components)}; m++) {{",
+        f"        static const int64_t numbers[] = {{{', '.join(map(str, components))}}};",
+        *pointers,
+        f"        real *to = values + ({first} + m * {len(kinds)}) * LANES;",
+        *(f"        vec before{k}, here{k} = {{0}}, after{k} = {{0}};" for k in held),
+        "        for (int64_t z = -2 * LANES; z < 0; z += LANES) {",
+        *(f"            here{k} = after{k}, after{k} = {value};" for k, value in held.items()),
+        "        }",
+        f"        for (int64_t z = 0; z < size; z += LANES, to += {len(layout.slots)} * LANES) {{",
+        *(f"            before{k} = here{k}, here{k} = after{k};" for k in held),
+        *(f"            after{k} = {value};" for k, value in held.items()),
+        *(
+            f"            *(vec *)(to + {k} * LANES) = {values[kind]};"
+            for k, kind in enumerate(kinds)
+        ),
+        "        }",
+        "    }",
+    ]
+
+
+def _neighbours(name: str) -> Callable[[int], str]:
+    """The vectors j points on, from those that are held."""
+
+    def value(j: int) -> str:
+        if j == 0:
+            return f"here{name}"
+        if j > 0:
+            return f"JOINED(here{name}, after{name}, {j})"
+        return f"JOINED(before{name}, here{name}, LANES - {-j})"
+
+    return value
+
+
 def _rows(program: Program, layout: _Layout, dtype: str) -> str:
     """Functions that compute one row, in vectors of two lengths, and the one that calls them."""
     load = _RowLoads(program, layout)
@@ -265,7 +369,8 @@ def _rows(program: Program, layout: _Layout, dtype: str) -> str:
     body = [*lines, f"        ivec wrong = ~({good});"]
     values = [f"s{k} * {names[output.number]}" for k, output in enumerate(outputs)]
     functions = [
-        _filled(SHIFTS, {**_SIZES[dtype], "shuffle": int(program.n == 2)}),
+        _filled(SHIFTS, {**_SIZES[dtype], "shuffle": int(program.n < 4)}),
+        _differences(layout, load),
         # Two: with an update in its loop the plain one would be a fifth slower in 2-D.
         *(_row(program, layout, body, values, update) for update in (False, True)),
     ]
@@ -297,20 +402,36 @@ def _row(
         *_scales(program, update),
         "    ivec bad = {0}, lane = {0};",
         "    for (int64_t k = 0; k < LANES; k++) lane[k] = k;",
+        "#if APART",
+        f"    real inner[PART * {max(1, len(layout.slots))}] __attribute__((aligned(64)));",
+        "    for (int64_t first = 0, end; first < size; first = end) {",
+        "    end = first + PART < size ? first + PART : size;",
+        f"    differences(inner{''.join(f', {name} + first' for name in load.rows)}, end - first);",
+        "    const real *from = inner;",
+        "#else",
+        "    {",
+        "    const int64_t first = 0, end = size;",
         # Mixed differences start from first ones, of the vectors before this one and after it.
         *(f"    vec before{c}, here{c} = {{0}}, after{c} = {{0}};" for c in across),
         "    for (int64_t z = -LANES; z <= 0; z += LANES) {",
         *load.pointers(),
         *(f"        here{c} = after{c}, after{c} = {value};" for c, value in across.items()),
         "    }",
-        "    for (int64_t z = 0; z < size; z += LANES) {",
+        "#endif",
+        "    for (int64_t z = first; z < end; z += LANES) {",
         *load.pointers(),
+        "#if !APART",
         *(f"        before{c} = here{c}, here{c} = after{c};" for c in across),
         *(f"        after{c} = {value};" for c, value in further.items()),
+        "#endif",
         *body,
         *_requests(program),
         *_stores(values, update),
         "        bad |= wrong;",
+        "#if APART",
+        f"        from += {len(layout.slots)} * LANES;",
+        "#endif",
+        "    }",
         "    }",
         "    int64_t any = 0;",
         "    for (int64_t k = 0; k < LANES; k++) any |= bad[k];",
