@@ -45,7 +45,8 @@ def draw(folder: Path) -> None:
 def _draw_page(page: Path, names: tuple[str, ...], folder: Path) -> None:
     """The pictures that the programs of a page save, by running them in order."""
     there = [folder / name for name in names]
-    if all(p.exists() and p.stat().st_mtime > page.stat().st_mtime for p in there):
+    newest = max(path.stat().st_mtime for path in (page, Path(__file__)))
+    if all(p.exists() and p.stat().st_mtime > newest for p in there):
         return
     from matplotlib import rc_context
 
