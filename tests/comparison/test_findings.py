@@ -21,6 +21,7 @@ from .findings import (
     DOCS,
     FIXED,
     FOUR,
+    FOUR_TUNED,
     LEARNED,
     ONE,
     ONE_CONFIRM,
@@ -60,7 +61,7 @@ DIGITS, RESNET, SECH2, CIFAR = "digits", "regulariser-n", "sech2-backward", "cif
 TWO_WAY = (
     RATES, FIXED, ONE, THREE, FOUR, "mnist1d-2bit", STABLE, OSCILLATION, TUNED, LEARNED,
     RATES_ONE_GRID, ONE_TUNED, ONE_CONFIRM,
-    THREE_TUNED,
+    THREE_TUNED, FOUR_TUNED,
 )  # fmt: skip
 BN, WD = "STE, batch norm re-estimated", "STE, weight decay tuned"
 EXACT, FREE = "LNE exact by channel, 0.5", "N, |w| held constant"

@@ -6,6 +6,8 @@ As in `test_findings_bits`: what is left of a section without the pieces must no
 from riemann_lne_validation.comparison.study import find_study, load_study
 
 from .findings import (
+    FOUR,
+    FOUR_TUNED,
     HELPS,
     NULLS,
     ONE_CONFIRM,
@@ -95,8 +97,8 @@ def three_pieces():
     assert rates == {**dict.fromkeys(rates, 0.3), "QuEST": 0.1}
     assert at_edge(THREE_TUNED)
     return [
-        "`mnist1d-158-tuned` gave STE",
-        "largest means of `mnist1d-158` the same budget",
+        "`mnist1d-158-tuned` and `mnist1d-4bit-tuned` gave STE",
+        "largest means of `mnist1d-158` and `mnist1d-4bit` the same budget",
         f"then {len(study.final_seeds)} new seeds",
         f"which classified {summary(THREE_TUNED).arm('STE').last.mean:.1f} % correctly. {told}. "
         f"A gain below {last} points would not have been seen, nor one below {final} in the last "
@@ -104,7 +106,31 @@ def three_pieces():
     ]
 
 
+def four_pieces():
+    names = {
+        "LSQ": "LSQ", "SEQ": "SEQ", FISHER: "LNE with the loss's curvature",
+        "stacked sigmoid": "the stacked sigmoid", "DoReFa": "DoReFa", "clipped STE": "clipped STE",
+    }  # fmt: skip
+    study = load_study(find_study(FOUR_TUNED))
+    told = "; ".join(
+        f"{words} {pair(FOUR_TUNED, arm, 'STE', (False, True))}" for arm, words in names.items()
+    )
+    assert best_of(FOUR, 5) == set(names) - {FISHER}
+    assert all(verdicts(FOUR_TUNED, arm, "STE") == ("helps", "null") for arm in names)
+    assert (study.budget, len(study.tuning_seeds), len(study.final_seeds)) == (4, 2, 20)
+    arms = {a.label: a.arm for a in summary(FOUR_TUNED).arms}
+    assert {a.weight_decay for a in arms.values()} == {1e-3}
+    slow = {label for label, a in arms.items() if a.learning_rate == 0.3}
+    assert slow - {"last bit"} == {"STE", "LSQ", "stacked sigmoid", FISHER}
+    assert at_edge(FOUR_TUNED)
+    return [
+        f"none in the last epoch.** {told}: all six **change with the metric**. STE classified "
+        f"{summary(FOUR_TUNED).arm('STE').last.mean:.1f} % correctly. LNE took "
+        f"{seconds_of(FOUR_TUNED, FISHER, 'STE'):.2f} times its seconds",
+    ]
+
+
 def test_the_best_of_three_levels_and_four_bits_tuned():
-    pieces = three_pieces()
+    pieces = [*three_pieces(), *four_pieces()]
     title = "Three levels and four bits: the best of them tuned"
     assert unchecked(section_of(title), pieces) == ([], [])

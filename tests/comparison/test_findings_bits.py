@@ -14,6 +14,7 @@ from .findings import (
     CHARACTERS,
     DOCS,
     FOUR,
+    FOUR_TUNED,
     HARMS,
     HELPS,
     LEARNED,
@@ -367,6 +368,9 @@ def test_the_page_sums_up_more_bits_than_one():
     passes = both(ONE_CONFIRM, "LNE, fisher", "STE")[0]
     seconds = both(ONE_CONFIRM, "STE, as long", "LNE, fisher")[0]
     assert comparison(ONE_CONFIRM, "LNE, fisher", "STE").changes("last")
+    assert {verdicts(FOUR_TUNED, a, "STE") for a in ("SEQ", "LSQ", "LNE, fisher")} == {
+        ("helps", "null")
+    }
     assert seconds.description.mean > passes.description.mean > 0.0  # "by less than"
 
 
@@ -419,6 +423,7 @@ def test_the_noise_floors():
         ("last-bit-digits", "points", 2), ("last-bit-resnet", "points", 2),
         ("mnist1d-2bit", "points", 2), (LEARNED, "points", 2), (ONE, "points", 2),
         (ONE_TUNED, "points", 2), (THREE_TUNED, "points", 2),
+        (FOUR_TUNED, "points", 2),
         (THREE, "points", 2), (FOUR, "points", 2),
         (CHARACTERS, "bits", 3),
     ):  # fmt: skip
