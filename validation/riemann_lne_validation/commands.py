@@ -265,7 +265,7 @@ def _run_and_keep(
 
 
 # Processor time of all claims on one core of a current machine, in minutes.
-QUICK_MINUTES, FULL_MINUTES = 4, 15
+QUICK_MINUTES, FULL_MINUTES = 3, 15
 
 
 def _announcement(claims: list[Claim], left: list[Claim], full: bool, jobs: int) -> str:
