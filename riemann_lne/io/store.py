@@ -361,7 +361,8 @@ class MetricStore:
     def _write_attributes(self, written: Mapping[str, Sequence[int]]) -> None:
         """All attributes in one file that is replaced as a whole."""
         values = {**self._attributes, "written": {k: list(v) for k, v in written.items()}}
-        self._group.attrs.update({**values, "seal": seal(values)})
+        # Not attrs.update, which replaces the file once for every name.
+        self._group = self._group.update_attributes({**values, "seal": seal(values)})
 
 
 _EVENT_COLUMNS = {"index": "event", "t": "t_event"}

@@ -499,3 +499,31 @@ def test_a_store_without_checksums_is_read_and_its_weakness_said(
 
 def test_the_seal_is_of_the_values() -> None:
     assert seal({"a": 1}) != seal({"a": 1.5})
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_store_has_the_seal_of_its_attributes_whenever_it_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resumed: bool
+) -> None:
+    """They are one file, which every write replaces once: looked at after each replacement.
+
+    ``Group.attrs.update`` of zarr replaces it for every name, so that a run that was killed in
+    between left a store that could not be opened.
+    """
+    path, replace, seen = tmp_path / "o.zarr", Path.replace, []
+
+    def replace_and_look(self: Path, target: Any) -> Path:
+        done = replace(self, target)
+        if Path(target) == path / "zarr.json":
+            attributes = json.loads(Path(target).read_text())["attributes"]
+            if "seal" in attributes:
+                sealed = {name: attributes[name] for name in store_module.SEALED}
+                seen.append(seal(sealed) == attributes["seal"])
+        return done
+
+    if resumed:
+        solve(tmp_path, max_steps=5)
+    monkeypatch.setattr(Path, "replace", replace_and_look)
+    solve(tmp_path, resume=resumed)
+    assert len(seen) > 3
+    assert all(seen)
