@@ -18,6 +18,7 @@ from riemann_lne_validation.comparison.trajectories import means
 
 from .findings import (
     CHANGES,
+    DIGITS_CONFIRM,
     DOCS,
     FIXED,
     FOUR,
@@ -61,7 +62,7 @@ DIGITS, RESNET, SECH2, CIFAR = "digits", "regulariser-n", "sech2-backward", "cif
 TWO_WAY = (
     RATES, FIXED, ONE, THREE, FOUR, "mnist1d-2bit", STABLE, OSCILLATION, TUNED, LEARNED,
     RATES_ONE_GRID, ONE_TUNED, ONE_CONFIRM,
-    THREE_TUNED, FOUR_TUNED,
+    THREE_TUNED, FOUR_TUNED, DIGITS_CONFIRM,
 )  # fmt: skip
 BN, WD = "STE, batch norm re-estimated", "STE, weight decay tuned"
 EXACT, FREE = "LNE exact by channel, 0.5", "N, |w| held constant"

@@ -12,6 +12,7 @@ from riemann_lne_validation.comparison.study import find_study, load_study
 
 from .findings import (
     CHARACTERS,
+    DIGITS_CONFIRM,
     DOCS,
     FOUR,
     FOUR_TUNED,
@@ -368,6 +369,7 @@ def test_the_page_sums_up_more_bits_than_one():
     passes = both(ONE_CONFIRM, "LNE, fisher", "STE")[0]
     seconds = both(ONE_CONFIRM, "STE, as long", "LNE, fisher")[0]
     assert comparison(ONE_CONFIRM, "LNE, fisher", "STE").changes("last")
+    assert verdicts(DIGITS_CONFIRM, "LNE, fisher", "STE") == NULLS
     assert {verdicts(FOUR_TUNED, a, "STE") for a in ("SEQ", "LSQ", "LNE, fisher")} == {
         ("helps", "null")
     }
