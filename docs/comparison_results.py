@@ -140,7 +140,7 @@ def _first_look(summary: Summary, link: str, again: Summary) -> str:
     """In place of the section of a study that was asked again."""
     return (
         f"### {_text(summary.title)}\n\nAsked again on {len(again.arms[0].seeds)} new seeds, see "
-        f'there. <a href="{link}">All figures, settings, learning curves</a>'
+        f'above. <a href="{link}">All figures, settings, learning curves</a>'
     )
 
 

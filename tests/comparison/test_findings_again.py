@@ -3,10 +3,13 @@
 As in `test_findings_bits`: what is left of a section without the pieces must not hold a number.
 """
 
+import shutil
+
 from riemann_lne_validation.comparison.study import find_study, load_study
 
 from .findings import (
     DIGITS_CONFIRM,
+    DOCS,
     FOUR,
     FOUR_TUNED,
     HELPS,
@@ -159,3 +162,21 @@ def test_the_best_of_three_levels_and_four_bits_tuned():
     pieces = [*three_pieces(), *four_pieces()]
     title = "Three levels and four bits: the best of them tuned"
     assert unchecked(section_of(title), pieces) == ([], [])
+
+
+def test_a_study_that_was_asked_again_is_on_the_page_by_its_name_alone(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    from comparison_results import write_results
+
+    source = tmp_path / "results"
+    source.mkdir()
+    for name in ("last-bit-resnet", "last-bit-resnet-20"):
+        shutil.copy(DOCS / "results" / "last-bit-resnet.json", source / f"{name}.json")
+    write_results(source, tmp_path / "page.md", tmp_path / "pages")
+    text = (tmp_path / "page.md").read_text(encoding="utf-8")
+    seeds = len(summary("last-bit-resnet").arms[0].seeds)
+    first, _, second = text.partition(f"Asked again on {seeds} new seeds, see above.")
+    assert text.count("### Noise floor of the digits") == 2
+    assert "| last bit |" in first
+    assert "| last bit |" not in second
+    assert "pages/last-bit-resnet/index.html" in second
