@@ -124,7 +124,7 @@ def cross_term(monkeypatch):
 
 
 def spacing(monkeypatch):
-    right = Grid.spacing.fget
+    right = Grid.spacing.func  # a cached property
     monkeypatch.setattr(
         Grid, "spacing", property(lambda self: (*right(self)[:-1], right(self)[-1] * 1.01))
     )

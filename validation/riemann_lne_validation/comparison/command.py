@@ -9,6 +9,7 @@ import importlib.util
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -213,8 +214,10 @@ def require_torch() -> None:
 
     Its import takes a second or more, in which a person would see nothing.
     """
-    if "torch" not in sys.modules and importlib.util.find_spec("torch") is not None:
-        print("loading PyTorch ...", file=sys.stderr)
+    # A finder may raise instead of finding nothing; the import then says what is missing.
+    with suppress(ImportError, ValueError):
+        if "torch" not in sys.modules and importlib.util.find_spec("torch") is not None:
+            print("loading PyTorch ...", file=sys.stderr)
     _require("torch", "torch", "riemann-lne compare")
 
 
