@@ -217,7 +217,7 @@ def record(rounds: int = 25) -> dict[str, Any]:
         "environment": environment(),
         "rounds": rounds,
         "weights": {name: _weights(name) for name in NETWORKS},
-        "harness": asdict(measure_overhead(epochs=10, pairs=9)),
+        "harness": asdict(measure_overhead(epochs=10, pairs=51)),
         "steps": steps,
     }
 
