@@ -155,7 +155,7 @@ class Transform:
         self.part = tuple(slice(0, size) for size in self.spectrum)
 
     def parts(self, count: int) -> Sequence[Part]:
-        """What is transformed at a time, of that many components: on small grids all."""
+        """The components in the parts that one call transforms: on small grids all in one."""
         return [slice(0, count)] if count * math.prod(self.spectrum) <= _SMALL else range(count)
 
     def forth(self, out: Array, f: Array) -> None:

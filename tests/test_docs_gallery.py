@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = {p.stem.removeprefix("plot_") for p in (ROOT / "docs/examples").glob("plot_*.py")}
-# What a reader looks for there, each by the word in a file's name that stands for it.
+# Subjects that a reader looks for in the gallery, each by a word of its file's name.
 SUBJECTS = """
     embedding_flow dumbbell round_sphere gowdy_and_nil decay_theory crossover lne_curvature
     weak_inverse mismatch_training own_integrator own_estimator own_claim own_task property_tests

@@ -56,7 +56,7 @@ class BlockTransform:
         self.part = tuple(slice(a, b) for a, b in mine)
 
     def parts(self, count: int) -> Sequence[int]:
-        """What is transformed at a time, of that many components: one after the other."""
+        """The components in the parts that one call transforms: each on its own."""
         return range(count)
 
     def forth(self, out: Array, f: Array) -> None:

@@ -23,7 +23,7 @@ from ..flows.base import (
 )
 from ..grids import Grid
 from .agreement import require_agreement
-from .cpu import Kernel, beyond, compile_kernel, unsupported
+from .cpu import Kernel, compile_kernel, unsupported, why_no_fourier
 from .gpu import DeviceKernel, device_kernel
 from .layout import ResultMemory
 from .reductions import Terms, reductions
@@ -194,7 +194,7 @@ class _Compiler:
             )
         reason = unsupported(n, self._order, array.dtype)
         if reason is None and self._order == "fourier":
-            reason = beyond(self._grid)
+            reason = why_no_fourier(self._grid)
             if not on_host:
                 reason = "kernels with Fourier derivatives are for NumPy arrays"
         if reason is not None:

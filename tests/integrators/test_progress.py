@@ -78,7 +78,7 @@ class TestCtrlC:
 
     @pytest.fixture(autouse=True)
     def handler(self):
-        """What Ctrl-C does around the test: it is counted."""
+        """A handler of Ctrl-C around the test, which notes each signal."""
         self.seen = []
         before = signal.signal(signal.SIGINT, lambda *signalled: self.seen.append(signalled))
         yield

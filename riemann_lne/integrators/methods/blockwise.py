@@ -17,7 +17,7 @@ from ...arrays import Array, device, namespace, total, writes
 from ...stencils import tile_points, tile_slices
 
 _AT_ONCE = 1 << 12
-"""Values of an array that is no longer than a block, whatever its type."""
+"""Arrays of at most so many values are taken whole: a block of any type is longer."""
 
 
 def blockwise(
