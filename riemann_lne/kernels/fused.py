@@ -22,6 +22,7 @@ from ..flows.base import (
     nyquist_symbols,
 )
 from ..grids import Grid
+from ..threads import thread_count
 from .agreement import require_agreement
 from .cpu import Kernel, compile_kernel, unsupported, why_no_fourier
 from .gpu import DeviceKernel, device_kernel
@@ -201,6 +202,7 @@ class _Compiler:
             raise KernelUnavailableError(reason)
         if self._dry:
             return flow
+        thread_count(self._threads)  # refuses a bad number also where one thread does all
         order, dtype = self._order, array.dtype.name
         kernel: Kernel | DeviceKernel
         with _own_formula(flow, formula):

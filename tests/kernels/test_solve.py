@@ -117,6 +117,15 @@ def test_other_libraries_are_named() -> None:
         used(strict, kernel="fused")
 
 
+def test_a_wrong_number_of_threads_is_refused_on_small_grids_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where one thread does all, no call of a kernel asks for the number."""
+    monkeypatch.setenv("RIEMANN_LNE_THREADS", "many")
+    with pytest.raises(InvalidArgumentError, match="RIEMANN_LNE_THREADS is 'many'"):
+        used(rl.perturbed_euclidean(SMALL, 0.1), kernel="fused")
+
+
 def test_a_wrong_name_is_refused() -> None:
     with pytest.raises(UnknownNameError, match=r"auto, fused, plain.*Did you mean 'fused'"):
         used(rl.perturbed_euclidean(SMALL, 0.1), kernel="fusd")
