@@ -363,6 +363,29 @@ class TestEveryEstimator:
             assert q.shape == result.shape == w.shape
             assert torch.isfinite(result).all()
 
+    @pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64])
+    @pytest.mark.parametrize("name", NAMES)
+    def test_a_tensor_that_is_no_real_float_is_refused(self, name, dtype):
+        with pytest.raises(DTypeError, match="cannot quantise a tensor of type"):
+            estimate(torch.ones(3, 4).to(dtype), get_estimator(name), Site(bits=bits_of(name)[0]))
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_a_single_number_is_a_weight_or_is_refused(self, name):
+        estimator = get_estimator(name)
+        w, grad = torch.tensor(0.5), torch.tensor(1.0)
+        if name in ("ede", "standardized"):
+            with pytest.raises(ShapeError, match="one weight in each channel"):
+                gradient(estimator, w, grad)
+        else:
+            q, result = gradient(estimator, w, grad, bits=bits_of(name)[0])
+            assert q.shape == result.shape == ()
+            assert torch.isfinite(result)
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_no_weights_are_refused(self, name):
+        with pytest.raises(ShapeError, match="cannot quantise an empty tensor"):
+            gradient(get_estimator(name), torch.zeros(0, 4), torch.zeros(0, 4), bits=2)
+
     @pytest.mark.parametrize("name", NAMES)
     def test_values_are_at_most_2_to_the_k(self, name):
         w, _ = tensors(6, 50)

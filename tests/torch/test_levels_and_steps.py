@@ -153,6 +153,18 @@ def test_rdfs_at_levels_and_between_them(bits):
     assert torch.equal(gradient(RDFS(), w, w, bits=bits)[0], gradient(STE(), w, w, bits=bits)[0])
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("bits", [1, 4, 8])
+@pytest.mark.parametrize("name", ["rdfs", "stacked-sigmoid"])
+def test_half_precision_tells_the_places_between_levels_apart(name, bits, dtype):
+    w, grad = (x.to(dtype) for x in tensors(500))
+    result = gradient(get_estimator(name), w, grad, bits=bits)[1]
+    want = gradient(get_estimator(name), w.double(), grad.double(), bits=bits)[1]
+    error = (result.double() - want).abs().max() / want.abs().max()
+    # a rounding of the gradient, and of the weight's place among 2^k levels in float32
+    assert error < 2 * torch.finfo(dtype).eps + 16 * 2**bits * torch.finfo(torch.float32).eps
+
+
 @pytest.mark.parametrize("bits", [1, 3])
 def test_the_stack_is_the_derivative_of_a_stair(bits):
     w, grad = tensors(50)
@@ -185,6 +197,18 @@ def test_levels_range_and_scale(name, seed, power, block):
         site = Site(bits=2, step=step)
         once = estimator.forward(w, site)
         torch.testing.assert_close(estimator.forward(once, site), once, rtol=1e-12, atol=1e-300)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.parametrize("name", [*SCALED, "hestia", "reinmax"])
+def test_the_channels_may_lie_along_the_second_axis(name, block):
+    """As in a transposed convolution: the weights keep their places."""
+    w, grad = tensors(4, 3, 2)
+    estimator = get_estimator(name, block=block)
+    plain = gradient(estimator, w, grad, bits=2)
+    moved = gradient(estimator, w.movedim(0, 1), grad.movedim(0, 1), bits=2, channel_axis=1)
+    for one, two in zip(plain, moved, strict=True):
+        torch.testing.assert_close(two.movedim(1, 0), one, **TIGHT)
 
 
 @pytest.mark.parametrize("name", SCALED)

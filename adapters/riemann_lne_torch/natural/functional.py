@@ -125,13 +125,14 @@ def _blocks(w: Tensor, block: str, channel_axis: int) -> Tensor:
     A single block keeps its axis: for a plain vector `auto_tau` reads a number back from the
     device.
     """
-    if block == "layer":
+    if block == "layer" or w.ndim == 0:
         return w.reshape(1, -1)
-    return w.movedim(channel_axis, 0).reshape(w.shape[channel_axis], -1)
+    rows = w.movedim(channel_axis, 0)
+    return rows.reshape(len(rows), rows.numel() // max(len(rows), 1))
 
 
 def _unblocked(rows: Tensor, like: Tensor, block: str, channel_axis: int) -> Tensor:
-    if block == "layer":
+    if block == "layer" or like.ndim == 0:
         return rows.reshape(like.shape)
     moved = like.movedim(channel_axis, 0)
     return rows.reshape(moved.shape).movedim(0, channel_axis).contiguous()

@@ -174,7 +174,7 @@ def scale_factor(
         raise UnknownNameError("scale", scale, SCALES)
     if scale == "none":
         return None
-    size = _wide(w.detach()).abs()
+    size = wide(w.detach()).abs()
     if scale == "max":
         a = size.max()
     elif scale == "mean":
@@ -210,16 +210,16 @@ def other_axes(w: Tensor, channel_axis: int) -> tuple[int, ...]:
 
 def max_magnitude(w: Tensor) -> Tensor:
     """The largest |w|, or 1 where all are zero, held constant; float32 for half precision."""
-    largest = _wide(w.detach()).abs().max()  # amax() has no ONNX form
+    largest = wide(w.detach()).abs().max()  # amax() has no ONNX form
     return torch.where(largest == 0.0, 1.0, largest)
 
 
 def _normalized(w: Tensor, largest: float | None) -> Tensor:
     """Ratio w/max|w|, in [-1, 1]; zeros for a tensor of zeros."""
-    return _wide(w) / (max_magnitude(w) if largest is None else largest)
+    return wide(w) / (max_magnitude(w) if largest is None else largest)
 
 
-def _wide(w: Tensor) -> Tensor:
+def wide(w: Tensor) -> Tensor:
     """The tensor in a type in which 2^16 numbers can be told apart."""
     require_floating(w)
     if w.numel() == 0:

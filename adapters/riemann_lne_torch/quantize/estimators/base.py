@@ -13,7 +13,7 @@ from torch.autograd import forward_ad
 from riemann_lne import checks
 from riemann_lne.errors import DTypeError, InvalidArgumentError, MissingMemberError, ShapeError
 
-from ..levels import max_magnitude, quantize_tensor
+from ..levels import max_magnitude, quantize_tensor, require_floating
 
 __all__ = ["Estimator", "Site", "estimate"]
 
@@ -335,6 +335,7 @@ def estimate(w: Tensor, estimator: Estimator, site: Site | None = None) -> Tenso
     >>> w.grad
     tensor([3., 4.])
     """
+    require_floating(w)
     site = Site() if site is None else site
     if not torch.compiler.is_compiling():
         _refuse_tangent(w)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from riemann_lne.errors import InvalidArgumentError
 
+from ..levels import wide
 from .base import Estimator, Site, as_numbers, largest
 from .registry import register_estimator
 
@@ -17,7 +18,11 @@ __all__ = ["RDFS", "StackedSigmoid"]
 
 
 def _position(w: Tensor, site: Site) -> Tensor:
-    """Weights in units of the distance of two levels: level number i lies at i, from 0."""
+    """Weights in units of the distance of two levels: level number i lies at i, from 0.
+
+    In float32 or better: half precision does not tell places between two of many levels apart.
+    """
+    w = wide(w)
     return (2**site.bits - 1) * (0.5 * w / largest(w, site) + 0.5)
 
 
@@ -69,8 +74,9 @@ class RDFS(Estimator):
     def backward(self, w: Tensor, q: Tensor, grad: Tensor, site: Site) -> Tensor:
         """G (1 - S)/(1 + S)."""
         v = _position(w, site)
-        s = math.sqrt(2.0) * math.pi * self.amplitude * torch.cos(math.pi * (v + v.round()))
-        return grad * ((1.0 - s) / (1.0 + s))
+        # 2 round(v) less in the cosine, which has that period: a large angle loses its digits
+        s = math.sqrt(2.0) * math.pi * self.amplitude * torch.cos(math.pi * (v - v.round()))
+        return grad * ((1.0 - s) / (1.0 + s)).to(grad.dtype)
 
 
 @register_estimator("stacked-sigmoid")
@@ -126,4 +132,4 @@ class StackedSigmoid(Estimator):
         for i in range(2**site.bits - 1):
             s = torch.sigmoid(self.alpha * (v - i - 0.5))
             slope = slope + self.alpha * s * (1.0 - s)
-        return grad * slope
+        return grad * slope.to(grad.dtype)

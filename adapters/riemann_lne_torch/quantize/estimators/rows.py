@@ -9,6 +9,7 @@ from torch import Tensor
 from riemann_lne import checks
 from riemann_lne.errors import InvalidArgumentError, ShapeError
 
+from ..levels import wide
 from .base import Estimator, Site
 
 __all__ = ["Blockwise", "checked_block", "from_rows", "to_rows"]
@@ -34,16 +35,12 @@ def checked_block(block: Block) -> Block:
 def to_rows(w: Tensor, site: Site, block: Block) -> Tensor:
     """The weights in shape (blocks, weights of a block), in float32 or better.
 
-    Raises ShapeError if a group does not divide the weights of a channel.
+    Raises ShapeError if a group does not divide the weights of a channel, and what `wide` raises.
     """
-    wide = w.float() if w.dtype.itemsize < 4 else w
-    if w.numel() == 0:
-        raise ShapeError(
-            f"cannot quantise an empty tensor, shape {tuple(w.shape)}; give at least one weight"
-        )
+    numbers = wide(w)
     if block == "layer" or w.ndim < 2:
-        return wide.reshape(1, -1)
-    rows = wide.movedim(site.channel_axis, 0).flatten(1)
+        return numbers.reshape(1, -1)
+    rows = numbers.movedim(site.channel_axis, 0).flatten(1)
     if isinstance(block, str):
         return rows
     if rows.shape[1] % block:
@@ -56,7 +53,7 @@ def to_rows(w: Tensor, site: Site, block: Block) -> Tensor:
 
 def from_rows(rows: Tensor, w: Tensor, site: Site) -> Tensor:
     """Back to the shape and type of w."""
-    if w.ndim < 2:
+    if w.ndim < 2 or len(rows) == 1:  # one row has the order of w, wherever the channels are
         return rows.reshape(w.shape).to(w.dtype)
     first = w.movedim(site.channel_axis, 0)
     return rows.reshape(first.shape).movedim(0, site.channel_axis).to(w.dtype)

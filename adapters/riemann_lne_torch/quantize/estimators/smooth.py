@@ -10,7 +10,7 @@ from torch import Tensor
 
 from riemann_lne.errors import InvalidArgumentError, ShapeError
 
-from ..levels import other_axes, quantize_tensor
+from ..levels import other_axes, quantize_tensor, wide
 from .base import Estimator, Site, Wrapping, as_numbers, largest
 from .registry import register_estimator
 from .straight_through import STE
@@ -79,20 +79,20 @@ def _standardize(w: Tensor, site: Site, center: bool) -> tuple[Tensor, Tensor]:
     The unbiased standard deviation, as the codes of IR-Net and ReSTE take it; 1 for a channel of
     equal weights.
     """
-    axes = other_axes(w, site.channel_axis)
-    if w.numel() == w.shape[site.channel_axis] or not axes:
+    numbers = wide(w)
+    axes = other_axes(w, site.channel_axis) if w.ndim else ()
+    if not axes or w.numel() == w.shape[site.channel_axis]:
         raise ShapeError(
             f"a tensor of shape {tuple(w.shape)} has one weight in each channel, which has no "
             "standard deviation; use another estimator for this layer, or skip it"
         )
-    wide = w.float() if w.dtype in (torch.float16, torch.bfloat16) else w
-    mean = wide.mean(dim=axes, keepdim=True)
-    spread = (wide - mean).square().sum(dim=axes, keepdim=True)
+    mean = numbers.mean(dim=axes, keepdim=True)
+    spread = (numbers - mean).square().sum(dim=axes, keepdim=True)
     deviation = (spread / (w.numel() // w.shape[site.channel_axis] - 1)).sqrt()
     # Equal weights can leave a rounding error of the mean behind, which must not be blown up.
-    floor = 4.0 * torch.finfo(wide.dtype).eps * mean.abs()
+    floor = 4.0 * torch.finfo(numbers.dtype).eps * mean.abs()
     deviation = torch.where(deviation <= floor, 1.0, deviation)
-    centred = wide - mean if center else wide
+    centred = numbers - mean if center else numbers
     return (centred / deviation).to(w.dtype), deviation.to(w.dtype)
 
 
