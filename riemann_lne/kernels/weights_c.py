@@ -26,6 +26,8 @@ static inline vec some(const real *from, int64_t count) {
     return x;
 }
 
+static inline vec positive(vec x) { return (vec)((ivec)x & (x > 0.0)); }
+
 static inline void keep(real *to, vec x, int64_t count) {
     if (count >= LANES) *(part *)to = __builtin_convertvector(x, part);
     else for (int64_t k = 0; k < count; k++) to[k] = x[k];

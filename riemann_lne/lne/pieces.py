@@ -84,18 +84,18 @@ class PieceSums:
     def powers(self, x: Array) -> tuple[Array, ...]:
         """Sums of z^2, z^4 and z^6 of the piece, z = tau x."""
         xp, (x,), _ = prepare(check=False, x=x)
-        return _sums(xp, power_terms(x * fit_tau(self.tau, x)[1]))
+        return summed(xp, power_terms(x * fit_tau(self.tau, x)[1]))
 
     def solve(self, x: Array, v: Array) -> tuple[Array, ...]:
         """Sums t . t, t . v and v . v of the piece: see `inverse_coefficient`."""
         xp, (x, v), _ = prepare(check=False, x=x, v=v)
-        return _sums(xp, solve_terms(xp.tanh(x * fit_tau(self.tau, x)[1]), v))
+        return summed(xp, solve_terms(xp.tanh(x * fit_tau(self.tau, x)[1]), v))
 
     def scale(self, x: Array) -> tuple[Array, ...]:
         """Sum t . t and half its derivative by log tau, sum_i z_i t_i (1 - t_i^2)."""
         xp, (x,), _ = prepare(check=False, x=x)
         z = x * fit_tau(self.tau, x)[1]
-        return _sums(xp, scale_terms(z, xp.tanh(z)))
+        return summed(xp, scale_terms(z, xp.tanh(z)))
 
     def finish(self, x: Array, v: Array, coefficient: Any) -> Array:
         """The sum v + c t on the piece."""
@@ -104,7 +104,8 @@ class PieceSums:
         return xp.astype(finished(t, v, spread(xp, coefficient)), out, copy=False)
 
 
-def _sums(xp: Any, terms: Iterator[Array]) -> tuple[Array, ...]:
+def summed(xp: Any, terms: Iterator[Array]) -> tuple[Array, ...]:
+    """The sum of each term over the last axis."""
     # Pairwise sums, not dot products of BLAS: see `inner`. By map, as a loop would hold each term
     # while the next one is made.
     return tuple(map(partial(xp.sum, axis=-1), terms))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,36 @@ import numpy as np
 from ..arrays import Array, device
 from ..errors import ShapeError
 from ..finite import finite_result
-from ._common import column, inner, prepare, spread, validate_scale
+from ._common import column, prepare, spread, validate_scale
 from ._corrected import CorrectedLNE
+from .pieces import summed
+
+
+def shifted_terms(t: Any, v: Any, divisor: Any) -> Iterator[Any]:
+    """t^2, t a t, t a v and v^2 with a = 1/divisor = 1/(1 + d): what the inverse needs.
+
+    Array code for arrays and symbols, as the terms of `riemann_lne.lne.pieces`.
+    """
+    yield t * t
+    bent = t / divisor
+    yield bent * t
+    yield bent * v
+    yield v * v
+
+
+def shifted_solution(t: Any, v: Any, divisor: Any, coefficient: Any) -> Any:
+    """The result a (v + c t), a = 1/divisor."""
+    return (v + coefficient * t) / divisor
+
+
+def relative_shift(positive: Any, factor: Any, constant: Any) -> Any:
+    """The shift d = f max(D, 0) + constant of a running curvature D, from max(D, 0)."""
+    return positive * factor + constant
+
+
+def running_mean(mean: Any, value: Any, gain: Any) -> Any:
+    """A running mean moved towards a value by a fraction: D + gain (value - D)."""
+    return mean + gain * (value - mean)
 
 
 class ShiftedLNEMetric(CorrectedLNE):
@@ -107,18 +136,15 @@ class ShiftedLNEMetric(CorrectedLNE):
         x, v and the shift may be a piece of a block: see `riemann_lne.lne.pieces`.
         """
         xp, (x, v), _ = prepare(check=check, x=x, v=v)
-        t = self.lne._t(xp, x)
-        norm2 = inner(xp, t, t)
-        at = t / (1.0 + self._shift(x, v))
-        return norm2, inner(xp, at, t), inner(xp, at, v), inner(xp, v, v)
+        return summed(xp, shifted_terms(self.lne._t(xp, x), v, 1.0 + self._shift(x, v)))
 
     @finite_result
     def finish(self, x: Array, v: Array, coefficient: Any, *, check: bool = True) -> Array:
         """The solution a (v + c t) on the weights given, c = (t . a v)/(1 - t . a t)."""
         xp, (x, v), out = prepare(check=check, x=x, v=v)
-        t = self.lne._t(xp, x)
-        c = spread(xp, coefficient)
-        return xp.astype((v + c * t) / (1.0 + self._shift(x, v)), out, copy=False)
+        t, divisor = self.lne._t(xp, x), 1.0 + self._shift(x, v)
+        solution = shifted_solution(t, v, divisor, spread(xp, coefficient))
+        return xp.astype(solution, out, copy=False)
 
     def _shift(self, *arrays: Array) -> Any:
         """The shift, which must broadcast against the weights."""

@@ -20,6 +20,7 @@ from riemann_lne.kernels import weights
 from riemann_lne.kernels.weights import Pieces, Span, WeightKernel, weight_kernel
 from riemann_lne.kernels.weights_loops import loops
 from riemann_lne.lne.pieces import PieceSums
+from riemann_lne.lne.shifted import ShiftedLNEMetric
 
 pytestmark = pytest.mark.usefixtures("compiler")
 
@@ -73,6 +74,48 @@ def test_sums_and_last_pass_are_the_plain_ones(
     wanted = PieceSums(tau).finish(x.astype(float), v.astype(float), c).astype(dtype)
     kernel.write("finish", pieces, tau, c)
     np.testing.assert_allclose(v, wanted, rtol=0, atol=4 * np.finfo(dtype).eps * np.abs(v).max())
+
+
+@given(
+    rows=st.integers(1, 4),
+    columns=st.one_of(st.integers(1, 70), st.integers(LONGEST - 9, LONGEST + 9)),
+    dtype=st.sampled_from(weights.DTYPES),
+    gain=st.sampled_from([0.0, 0.01, 1.0]),
+    seed=st.integers(0, 2**16),
+)
+@settings(max_examples=40, deadline=None)
+def test_loops_with_a_running_curvature_are_the_metric_with_a_shift(
+    rows: int, columns: int, dtype: str, gain: float, seed: int
+) -> None:
+    """Negative curvature counts as none; the running mean moves towards v^2."""
+    x, v, curvature = (made((rows, columns), dtype, seed + k) for k in range(3))
+    rng = np.random.default_rng(seed)
+    tau, factor, constant, size = (rng.uniform(0.1, 2.0, rows) for _ in range(4))
+    c = rng.standard_normal(rows)
+    kernel, pieces = weight_kernel(dtype), pieces_of([x, v, curvature])
+    wide = [a.astype(float) for a in (x, v)]
+    positive = np.maximum(curvature.astype(float), 0.0)
+    metric = ShiftedLNEMetric(tau, positive * factor[:, None] + constant[:, None])
+    total = kernel.sums("shifted_total", pieces)
+    np.testing.assert_allclose(total[:, 0], positive.sum(-1), rtol=1e-12, atol=1e-14)
+    sums = kernel.sums("shifted_solve", pieces, tau, factor, constant)
+    size_of_terms = np.abs(wide[0] * wide[1]).sum(-1)
+    for k, expected in enumerate(metric.solve_sums(*wide)):
+        assert np.all(np.abs(sums[:, k] - expected) <= 1e-12 * (expected + size_of_terms))
+    new = size[:, None] * metric.finish(*wide, c)
+    change = new - wide[1]
+    numbers = (tau, factor, constant, c, size)
+    found = kernel.sums("shifted_change", pieces, *numbers)
+    expected = np.stack([(a * b).sum(-1) for a, b in ((wide[1], wide[1]), (wide[1], change))], -1)
+    largest = (change * change).sum(-1)
+    np.testing.assert_allclose(found[:, 2], largest, rtol=1e-12, atol=0)
+    scale = expected[:, :1] + largest[:, None]
+    assert np.all(np.abs(found[:, :2] - expected) <= 1e-12 * scale)
+    moved = curvature + gain * (wide[1] ** 2 - curvature)
+    kernel.write("shifted_finish", pieces, *numbers, np.full(rows, gain))
+    epsilon = 4 * np.finfo(dtype).eps
+    np.testing.assert_allclose(v, new, rtol=0, atol=epsilon * np.abs(new).max())
+    np.testing.assert_allclose(curvature, moved, rtol=0, atol=epsilon * np.abs(moved).max())
 
 
 def pieces_of(arrays: list[np.ndarray]) -> Pieces:

@@ -76,6 +76,69 @@ def test_both_ways_give_the_same(tau, block, inverse, dtype, calls):
     assert calls.count("solve") >= 3
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("statistics", [False, True])
+@pytest.mark.parametrize("block", ["layer", "channel", "network"])
+@pytest.mark.parametrize("target", [0.5, 0.9])
+def test_both_ways_give_the_same_with_the_curvature_of_the_loss(
+    target, block, statistics, dtype, calls
+):
+    one, other = parameters(dtype), parameters(dtype)
+    options = {"block": block, "statistics": statistics, "curvature": "fisher", "keep": 0.9}
+    correctors = [
+        LNECorrector(params, target=target, kernel=kernel, **options)
+        for params, kernel in ((one, "fused"), (other, "plain"))
+    ]
+    for _ in range(3):  # the first knows no curvature
+        for corrector in correctors:
+            corrector.correct_()
+    close = {
+        torch.float32: {"rtol": 1e-4, "atol": 1e-5},
+        torch.float64: {"rtol": 1e-11, "atol": 1e-12},
+    }[dtype]
+    for a, b, first in zip(one, other, parameters(dtype), strict=True):
+        assert not torch.equal(a.grad, first.grad)
+        torch.testing.assert_close(a.grad, b.grad, **close)
+    found, expected = (c.state_dict()["curvature"] for c in correctors)
+    for name in found:
+        torch.testing.assert_close(found[name], expected[name], **close)
+    for name, value in correctors[0].statistics.items():
+        wanted = correctors[1].statistics[name]
+        assert value.relative_change == pytest.approx(wanted.relative_change, rel=1e-3)
+        assert value.angle == pytest.approx(wanted.angle, rel=1e-3, abs=1e-3)
+    names = {"shifted_total": 3, "shifted_change": 3 * statistics}
+    assert {name: calls.count(name) for name in names} == names
+    assert calls.count("shifted_solve") >= 3
+
+
+@pytest.mark.parametrize("kernel", ["fused", "plain"])
+def test_a_gradient_whose_square_overflows_leaves_the_curvature_as_it_is(kernel):
+    """It is not infinite in double precision, in which the compiled sums are."""
+    params = parameters()
+    corrector = LNECorrector(params, kernel=kernel, curvature="fisher")
+    corrector.correct_()
+    before = corrector.state_dict()["curvature"]
+    params[1].grad[0, 0] = 1e25
+    kept = params[1].grad.clone()
+    corrector.correct_()
+    after = corrector.state_dict()["curvature"]
+    assert torch.equal(params[1].grad, kept)
+    assert torch.equal(after["parameter 1"], before["parameter 1"])
+    assert not torch.equal(after["parameter 0"], before["parameter 0"])
+
+
+def test_curvature_from_hessians_is_read_and_not_written():
+    p = torch.linspace(-0.5, 0.6, 80 * 64).reshape(80, 64).requires_grad_()
+    corrector = LNECorrector([p], kernel="fused", curvature="hutchinson")
+    loss = (p**3).sum()
+    corrector.observe_curvature_(loss)
+    loss.backward()
+    before = corrector.state_dict()["curvature"]["parameter 0"]
+    assert before.min() < 0.0 < before.max()
+    corrector.correct_()
+    assert torch.equal(corrector.state_dict()["curvature"]["parameter 0"], before)
+
+
 def test_auto_takes_them_for_networks_of_some_size(calls):
     params = parameters()
     LNECorrector(params[2:]).correct_()

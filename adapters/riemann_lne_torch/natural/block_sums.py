@@ -22,7 +22,7 @@ from .blocks import (
     piece_limit,
     shard_groups,
 )
-from .compiled import open_compiled
+from .compiled import Compiled, open_compiled
 from .selection import Weight
 
 # With the curvature pieces are not shorter: their functions take a dozen arrays, and a call of
@@ -42,10 +42,10 @@ PieceFunction: TypeAlias = Callable[..., Sequence[Tensor]]
 class Fast(NamedTuple):
     """A `PieceFunction` for weights scaled by one known value, tau, in fewer operations."""
 
-    grouped: Callable[..., Tensor]
-    """For a list of pieces of one row each, with lists of floats: (pieces, sums)."""
+    grouped: Callable[..., Tensor] | None
+    """For a list of pieces of one row each, with lists of floats: (pieces, sums); if there is."""
     compiled: str
-    """The name of the method of `PieceSums` that it is: see `Compiled.sums`."""
+    """The name of its compiled loop: see `Compiled.sums`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +101,7 @@ class Blocks:
         self._cuts: dict[int, list[tuple[slice, tuple[Tensor, ...]]]] = {}
         self.layout = tuple((layer.name, layer.rows) for layer in self.layers)
         self.device = self.layers[0].local.weight.device
-        names, arrays = [w.name for w in weights], [(o.weight, o.gradient) for o in opened]
+        names, arrays = [w.name for w in weights], [o.arrays for o in opened]
         self.compiled = open_compiled(names, arrays, kernel)
         self.wide = False
 
@@ -119,6 +119,12 @@ class Blocks:
     def widen(self) -> None:
         """Take sums in double precision from now on, if the device has it."""
         self.wide = self.device.type != "mps" and not self.double
+
+    @property
+    def largest_curvature(self) -> float:
+        """The largest number that the running curvature of every layer can hold."""
+        held = (layer.local.curvature for layer in self.layers)
+        return min(torch.finfo(a.dtype).max for a in held if a is not None)
 
     def sizes(self) -> Rows:
         """Number of weights in the block of every row."""
@@ -186,14 +192,20 @@ class Blocks:
             Whether the function takes the curvature after x and v.
         """
         if fast is not None and self.compiled is not None:
-            total = self.compiled.sums(fast.compiled, *known)
+            total = self.added(self.compiled, fast.compiled, *known)
         else:
             total = self._collect(function, known, fast, width, held, largest, writes, third)
-        self._add_over_processes(total, largest)
-        total = total.cpu().double()
+            self._add_over_processes(total, largest)
+            total = total.cpu().double()
         if self.whole if whole is None else whole:
             total = total.amax(0) if largest else total.sum(0)
             total = total.expand(self.rows, width)
+        return total
+
+    def added(self, compiled: Compiled, name: str, *known: Rows) -> Tensor:
+        """Sums over every row by a compiled loop, of all processes."""
+        total = compiled.sums(name, *known)
+        self._add_over_processes(total, largest=False)
         return total
 
     def _collect(
@@ -212,7 +224,7 @@ class Blocks:
         wide = torch.float32 if self.device.type == "mps" else torch.float64
         total = torch.full((self.rows, width), fill, dtype=wide, device=self.device)
         copied = self.wide and not writes
-        if fast is not None and self.single_rows:
+        if fast is not None and fast.grouped is not None and self.single_rows:
             for places, xs, vs in self.groups_of_pieces(self.held(held) if copied else held):
                 if copied:
                     xs, vs = ([a.double() for a in arrays] for arrays in (xs, vs))

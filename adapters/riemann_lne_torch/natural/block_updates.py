@@ -67,6 +67,12 @@ def shifted_update(
 
     With ``keep`` the curvature becomes keep D + (1 - keep) v^2 with the gradient v from before.
     """
+    if blocks.compiled is not None and bool(finite.all()):
+        gain = torch.full_like(known[0], 0.0 if keep is None else 1.0 - keep)
+        known = (*known, torch.full_like(gain, method.size))
+        found = blocks.added(blocks.compiled, "shifted_change", *known) if measured else None
+        blocks.compiled.write_("shifted_finish", *known, gain)
+        return found
     position = torch.arange(blocks.rows, dtype=torch.float64)
 
     def change(x: Tensor, v: Tensor, curvature: Tensor, row: Any) -> tuple[Tensor, ...]:

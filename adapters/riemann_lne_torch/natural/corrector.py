@@ -42,6 +42,8 @@ from .tau import Follower, given_tau, plain_tau, require_usable
 from .twice import find_second, note_corrected, refuse_natural_estimators, warn_of_second
 
 _SOLVE = Fast(grouped.solve_sums, "solve")
+_TOTAL = Fast(None, "shifted_total")
+_SHIFTED = Fast(None, "shifted_solve")
 
 
 class LNECorrector:
@@ -109,8 +111,7 @@ class LNECorrector:
         k (I + diag(d) - t t^T), d = max(D, 0)/(damping mean(D)) over the block,
         k = damping/(1 + damping): equal curvature gives I - k t t^T. D holds one number a weight:
         running means of the squared gradients, from the steps before, or of the Hessian's
-        diagonal by `observe_curvature_`. The solve is O(n); on the host it is made of torch's
-        operations.
+        diagonal by `observe_curvature_`. The solve is O(n).
     damping : float
         Above 0; large: Eq. 16 alone. With "fisher" a weight of the mean curvature is moved as
         without, one of none (1 + 1/damping) times as far.
@@ -591,14 +592,18 @@ class LNECorrector:
 
     def _correct_shifted(self, blocks: Blocks) -> None:
         method, fisher = Shifted(self.damping), self.curvature == "fisher"
-        total = blocks.collect(Shifted.total, width=1, held=2, third=True)[:, 0]
+        total = blocks.collect(Shifted.total, fast=_TOTAL, width=1, held=2, third=True)[:, 0]
         factors = method.factors(total / blocks.sizes())
 
         def sums(tau: Rows) -> Tensor:
-            return blocks.collect(method.sums, tau, *factors, width=4, held=method.held, third=True)
+            known = (tau, *factors)
+            return blocks.collect(
+                method.sums, *known, fast=_SHIFTED, width=4, held=method.held, third=True
+            )
 
         tau, first, bad = self._definite(blocks, sums)
-        finite = torch.isfinite(first).all(-1)
+        # squares of gradients go into the curvature, which an infinite one would spoil for good
+        finite = torch.isfinite(first).all(-1) & (first[:, 3] <= blocks.largest_curvature)
         known = (tau, *factors, first[:, 2] / (1.0 - first[:, 1]))
         keep = self.keep if fisher else None
         change = shifted_update(

@@ -19,6 +19,7 @@ from riemann_lne.lne import (
     auto_tau,
 )
 from riemann_lne.lne.pieces import PieceSums, inverse_coefficient
+from riemann_lne.lne.shifted import relative_shift
 
 METRICS = ("lne", "hessian", "dual", "flowed")
 INVERSES = ("exact", "weak")
@@ -99,6 +100,7 @@ class Shifted:
 
     def __init__(self, damping: float) -> None:
         self.damping = damping
+        self.size = 1.0 + 1.0 / damping  # 1/k
 
     @staticmethod
     def total(x: Tensor, v: Tensor, curvature: Tensor) -> tuple[Tensor]:
@@ -115,7 +117,7 @@ class Shifted:
     def _metric(curvature: Tensor, tau: Any, factor: Any, constant: Any) -> ShiftedLNEMetric:
         if isinstance(factor, Tensor):
             factor, constant = factor[..., None], constant[..., None]
-        shift = curvature.clamp(min=0.0) * factor + constant
+        shift = relative_shift(curvature.clamp(min=0.0), factor, constant)
         return ShiftedLNEMetric(tau, shift, check=False)
 
     def sums(
@@ -136,7 +138,7 @@ class Shifted:
     ) -> Tensor:
         """The new gradient of a piece."""
         metric = self._metric(curvature, tau, factor, constant)
-        return (1.0 + 1.0 / self.damping) * metric.finish(x, v, coefficient, check=False)
+        return self.size * metric.finish(x, v, coefficient, check=False)
 
 
 class Diagonal:
