@@ -11,7 +11,7 @@ import ctypes
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -107,12 +107,15 @@ class Pieces:
         The row that a piece belongs to.
     rows : int
         Number of all rows, those that hold no weight included.
+    whole : bool
+        Whether every row is one piece.
     """
 
     arrays: np.ndarray
     sizes: np.ndarray
     row: np.ndarray
     rows: int
+    whole: bool
 
     @classmethod
     def cut(cls, spans: Sequence[Span], itemsize: int) -> Pieces:
@@ -126,37 +129,56 @@ class Pieces:
         >>> pieces.arrays[:, 0].tolist()
         [0, 262144, 280000, 542144, 8]
         """
-        shapes = np.array([span[1:] for span in spans], dtype=np.int64).reshape(-1, 2)
-        rows, columns = shapes.T
-        in_row = -(-columns // _LONGEST_PIECE)
-        counts = rows * in_row
-        span = np.repeat(np.arange(len(spans)), counts)
-        number = np.arange(len(span)) - (np.cumsum(counts) - counts)[span]  # in the span
-        row, place = np.divmod(number, in_row[span])
-        start = place * _LONGEST_PIECE
-        offset = (row * columns[span] + start) * itemsize
+        layout = _layout(tuple(span[1:] for span in spans), itemsize)
         count = len(spans[0].arrays) if spans else 0
         first = np.array([s.arrays for s in spans], dtype=np.int64).reshape(len(spans), count)
-        return cls(
-            arrays=first[span] + offset[:, None],
-            sizes=np.minimum(columns[span] - start, _LONGEST_PIECE),
-            row=row + (np.cumsum(rows) - rows)[span],
-            rows=int(rows.sum()),
-        )
+        arrays = first[layout.span] + layout.offset[:, None]
+        return cls(arrays, layout.sizes, layout.row, layout.rows, layout.whole)
 
     def shares(self, threads: int, cost: int = 1) -> list[slice]:
         """Pieces for each thread, with nearly the same number of weights.
 
         One thread where there is little to do; cost is that of a weight, see `Loop`.
         """
-        total = int(self.sizes.sum())
-        count = min(threads, len(self.sizes)) if total * cost >= _LEAST_FOR_THREADS else 1
-        if count <= 1:
+        count = min(threads, len(self.sizes))
+        total = int(self.sizes.sum()) if count > 1 else 0
+        if total * cost < _LEAST_FOR_THREADS:
             return [slice(0, len(self.sizes))]
         done = np.cumsum(self.sizes)
         inner = np.searchsorted(done, total * np.arange(1, count) / count)
         ends = [0, *inner.tolist(), len(self.sizes)]
         return [slice(*pair) for pair in pairwise(ends)]
+
+
+class _Layout(NamedTuple):
+    """Of spans of given shapes the pieces: their span, the bytes after its start, the rest."""
+
+    span: np.ndarray
+    offset: np.ndarray
+    sizes: np.ndarray
+    row: np.ndarray
+    rows: int
+    whole: bool
+
+
+@lru_cache(maxsize=64)  # a training has the same at every step; nobody writes to the arrays
+def _layout(shapes: tuple[tuple[int, int], ...], itemsize: int) -> _Layout:
+    rows, columns = np.array(shapes, dtype=np.int64).reshape(-1, 2).T
+    in_row = -(-columns // _LONGEST_PIECE)
+    counts = rows * in_row
+    span = np.repeat(np.arange(len(shapes)), counts)
+    number = np.arange(len(span)) - (np.cumsum(counts) - counts)[span]  # in the span
+    row, place = np.divmod(number, in_row[span])
+    start = place * _LONGEST_PIECE
+    row_of_all, total = row + (np.cumsum(rows) - rows)[span], int(rows.sum())
+    return _Layout(
+        span,
+        offset=(row * columns[span] + start) * itemsize,
+        sizes=np.minimum(columns[span] - start, _LONGEST_PIECE),
+        row=row_of_all,
+        rows=total,
+        whole=np.array_equal(row_of_all, np.arange(total)),
+    )
 
 
 class WeightKernel:
@@ -214,6 +236,8 @@ class WeightKernel:
         _check_name(name, [key for key, loop in loops().items() if not loop.written])
         result = np.empty((len(pieces.sizes), len(loops()[name].outputs)))
         self._run(name, pieces, numbers, result, threads)
+        if pieces.whole:
+            return result
         return np.stack(
             [np.bincount(pieces.row, column, pieces.rows) for column in result.T], axis=-1
         )
@@ -246,16 +270,22 @@ class WeightKernel:
         for k, values in enumerate(numbers):
             of_rows[:, k] = values
         addresses = np.ascontiguousarray(pieces.arrays[:, : len(loop.arrays)])
-        arrays = (addresses, pieces.sizes, of_rows[pieces.row], out)
+        of_pieces = of_rows if pieces.whole else of_rows[pieces.row]
+        arrays = (addresses, pieces.sizes, of_pieces, out)
 
         def share(part: slice) -> None:
-            function(part.stop - part.start, *(a[part].ctypes.data for a in arrays))
+            function(part.stop - part.start, *(_address(a, part.start) for a in arrays))
 
         shares = pieces.shares(thread_count(threads), loop.cost)
         if len(shares) == 1:
             share(shares[0])
         else:
             list(pool(len(shares)).map(share, shares))
+
+
+def _address(array: np.ndarray, start: int) -> int:
+    """Of the entry ``start`` along the first axis: quicker than that of a slice."""
+    return int(array.__array_interface__["data"][0] + start * array.strides[0])
 
 
 def _check_name(name: str, known: Sequence[str]) -> None:

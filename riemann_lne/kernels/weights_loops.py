@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from ..lne.pieces import finished, power_terms, scale_terms, solve_terms
@@ -39,12 +39,12 @@ class Loop:
     outputs: tuple[Node, ...]
     written: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def arrays(self) -> tuple[str, ...]:
         """All arrays, in the order in which their addresses are given."""
         return (*self.read, *(a for a in self.written if a not in self.read))
 
-    @property
+    @cached_property
     def cost(self) -> int:
         """Evaluations of tanh a weight, which take most of the time; at least 1."""
         return max(1, sum("tanh" in text for text in self.inputs.values()))

@@ -202,7 +202,8 @@ def test_grouped_operations_are_the_plain_ones(dtype):
 def test_the_result_does_not_depend_on_the_pieces(block, metric, monkeypatch):
     whole, cut = parameters(), parameters()
     LNECorrector(whole, block=block, metric=metric).correct_()
-    monkeypatch.setattr(blocks, "_SMALLEST_PIECE", 1)
+    for name in ("_SMALLEST_PIECE", "_SMALLEST_LIMIT"):
+        monkeypatch.setattr(blocks, name, 1)
     monkeypatch.setattr(blocks, "_LARGEST_PIECE", 7)
     LNECorrector(cut, block=block, metric=metric).correct_()
     for a, b in zip(whole, cut, strict=True):

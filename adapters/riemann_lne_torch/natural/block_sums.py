@@ -20,14 +20,11 @@ from .blocks import (
     open_values,
     open_weight,
     piece_limit,
+    piece_size,
     shard_groups,
 )
 from .compiled import Compiled, open_compiled
 from .selection import Weight
-
-# With the curvature pieces are not shorter: their functions take a dozen arrays, and a call of
-# torch costs more than its work on some thousand numbers.
-_LEAST = 1 << 14
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -129,13 +126,13 @@ class Blocks:
     def sizes(self) -> Rows:
         """Number of weights in the block of every row."""
         totals = [self._size(layer.weight) for layer in self.layers]
-        count = torch.empty(self.rows, dtype=torch.float64)
+        counts: list[int] = []
         for layer, total in zip(self.layers, totals, strict=True):
             size = sum(totals) if self.whole else total
             if by_row(layer.weight, self.block):
                 size //= self._row_total(layer.weight)
-            count[layer.span] = size
-        return count
+            counts += [size] * layer.rows
+        return torch.tensor(counts, dtype=torch.float64)
 
     def _size(self, weight: Weight) -> int:
         """Numbers in all blocks of a weight, on all processes."""
@@ -257,10 +254,7 @@ class Blocks:
 
     def pieces(self, held: int) -> list[tuple[slice, tuple[Tensor, ...]]]:
         """Rows of every piece, and its weights, gradients and curvature if there is one."""
-        longest = self.limit // held
-        return self._cut(
-            longest if self.layers[0].local.curvature is None else max(longest, _LEAST)
-        )
+        return self._cut(piece_size(self.limit, held, self.layers[0].local.curvature is not None))
 
     def _cut(self, longest: int) -> list[tuple[slice, tuple[Tensor, ...]]]:
         if longest not in self._cuts:
@@ -277,7 +271,7 @@ class Blocks:
         xs: list[Tensor] = []
         vs: list[Tensor] = []
         size = 0
-        limit = max(self.limit // held, 1)
+        limit = piece_size(self.limit, held)
         for part, (x, v, *_) in self.pieces(held):
             other = xs and (x.dtype is not xs[0].dtype or x.device != xs[0].device)
             if other or (xs and size + x.numel() > limit):

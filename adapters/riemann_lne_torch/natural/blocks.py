@@ -18,9 +18,16 @@ from .selection import Weight
 BLOCKS = ("layer", "channel", "network", "weight", "quantizer")
 STEPS = ("apart", "together")
 
+# With these a layer is one row, or, weight by weight, as good as one.
+_ONE_ROW = ("layer", "network", "weight")
+
 # A piece is at most this many numbers: a few MiB of temporaries, whatever the layer's size.
 _LARGEST_PIECE = 1 << 18
-_SMALLEST_PIECE = 1 << 12
+_SMALLEST_LIMIT = 1 << 12
+# No shorter, even for functions of a dozen arrays: a call of torch costs more than its work on some
+# thousand numbers. (With the curvature all functions take so many.)
+_SMALLEST_PIECE = 1 << 11
+_SMALLEST_WITH_CURVATURE = 1 << 14
 
 # Where FSDP2 cuts an axis that tensor parallelism has cut already, the shard has another class.
 _CUT = (Shard, getattr(placement_types, "_StridedShard", Shard))
@@ -105,9 +112,14 @@ class Local:
 
 
 def piece_limit(weights: Sequence[Weight]) -> int:
-    """Size of the piece that is held at a time: less than the largest layer, within bounds."""
+    """Numbers of all pieces that are held at a time: fewer than the largest layer has."""
     largest = max(_local(w.parameter).numel() for w in weights)
-    return min(max(3 * largest // 4, _SMALLEST_PIECE), _LARGEST_PIECE)
+    return min(max(3 * largest // 4, _SMALLEST_LIMIT), _LARGEST_PIECE)
+
+
+def piece_size(limit: int, held: int, curvature: bool = False) -> int:
+    """Size of the pieces for a function that holds so many arrays of it at a time."""
+    return max(limit // held, _SMALLEST_WITH_CURVATURE if curvature else _SMALLEST_PIECE)
 
 
 def open_weight(
@@ -175,6 +187,9 @@ class _Opened:
         self.written = written
         self.returns: list[Callable[[], Any]] = []
         place = _local(weight.parameter)
+        if block in _ONE_ROW and place.is_contiguous() and local.is_contiguous():
+            self.rows = local.view(1, local.numel())  # what follows gives, in fewer operations
+            return
         rows = 1
         if not isinstance(block, str):
             # in the order in which quantisers count groups

@@ -585,6 +585,8 @@ class LNECorrector:
         coefficient = RankOne.coefficient(total, exact)
         finite = torch.isfinite(total).all(-1)
         rank_one_update(blocks, finite, tau, coefficient)
+        if not self.keep_statistics:
+            return
         condition = torch.where(total[:, 0] < 1.0, 1.0 / (1.0 - total[:, 0]), torch.inf)
         condition = torch.where(blocks.sizes() > 1.0, condition, 1.0)
         change = RankOne.change(total, coefficient)

@@ -110,8 +110,8 @@ class Shifted:
     def factors(self, mean: Tensor) -> tuple[Tensor, Tensor]:
         """The f and the constant of every row with d = f max(D, 0) + constant."""
         known = mean > 0.0
-        factor = 1.0 / (self.damping * torch.where(known, mean, 1.0))
-        return torch.where(known, factor, 0.0), torch.where(known, 0.0, 1.0 / self.damping)
+        factor = torch.where(known, 1.0 / (self.damping * mean), 0.0)
+        return factor, torch.where(known, 0.0, 1.0 / self.damping)
 
     @staticmethod
     def _metric(curvature: Tensor, tau: Any, factor: Any, constant: Any) -> ShiftedLNEMetric:
