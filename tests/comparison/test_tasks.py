@@ -21,7 +21,7 @@ from riemann_lne_validation.comparison.paired import correct, pair
 from riemann_lne_validation.comparison.problems import check_problem, problem_of
 from riemann_lne_validation.comparison.protocol import Arm, default_arm
 from riemann_lne_validation.comparison.registered import load_task_files
-from riemann_lne_validation.comparison.runner import applicable
+from riemann_lne_validation.comparison.runner import RunsFailedError, applicable
 from riemann_lne_validation.comparison.stored import read_summary
 from riemann_lne_validation.comparison.task_template import write_template
 from riemann_lne_validation.comparison.training import Run
@@ -242,6 +242,9 @@ def test_workers_know_the_tasks_of_files(tmp_path):
     assert run(*words, "--out", tmp_path / "runs") == 0
 
 
+SECOND = """
+register_task(Task(name="regression", model=model, data=data))
+"""
 GOOD_TASK = {"name": "t", "model": lambda: None, "data": lambda seed: {}}
 GOOD_DATASET = {"name": "d", "shape": (1, 28, 28), "classes": 3, "read": lambda folder: None}
 
@@ -322,8 +325,34 @@ class TestContracts:
                 "loss",
                 "one number",
             ),
-            (".square().mean(1)", ".square().mean()", "metric", "one number an item"),
+            (".square().mean(1)", ".square().mean()", "metric", "one real number an item"),
             (".square().mean(1)", ".nothing()", "metric", "fails"),
+            (".square().mean(1)", ".square().mean(1) * 1j", "metric", "one real number"),
+            (
+                "return torch.nn.Seq",
+                "raise SystemExit(3)\n        return torch.nn.Seq",
+                "model",
+                "fails .SystemExit: 3",
+            ),
+            ("Linear(6, 16)", "Linear(6, 16, device='meta')", "model", "no values to '0.weight'"),
+            (
+                '"validation": (x[150:200]',
+                '"validation": (x[150:200, :4]',
+                "data",
+                r"inputs of 'validation' of shape \(4,\)",
+            ),
+            (
+                '"validation": (x[150:200], y',
+                '"validation": (x[150:200], y.double()',
+                "data",
+                "targets of .validation. of shape .* torch.float64",
+            ),
+            (
+                '"test": (x[200:]',
+                '"test": (x[200:, :4]',
+                "model",
+                r"first two test items, torch.float32 of shape \(2, 4\)",
+            ),
         ],
     )
     def test_a_function_that_gives_something_else(self, tmp_path, old, new, member, reason):
@@ -353,6 +382,23 @@ class TestContracts:
         load_task_files([path])
         with pytest.raises(InvalidArgumentError, match=r"label 3 of training item .* 3 outputs"):
             check_problem(default_arm("ste", "bars"), None)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ("y[7] = 5", "label 5 of training item 7 is out of range"),
+            ("x = x[..., :4]", r"member 'model' fails on .* shape \(2, 1, 28, 4\)"),
+        ],
+    )
+    def test_data_that_are_wrong_for_another_seed(self, tmp_path, capsys, change, message):
+        """The first line of the reason is told at once, all of it in the end."""
+        path = write_template(tmp_path / "new.py")
+        change = f"    if seed:\n        {change}\n    parts ="
+        path.write_text(path.read_text().replace("    parts =", change))
+        words = ["--tasks", path, "--methods", "ste", "--seeds", 2, "--jobs", 1, "--epochs", 1]
+        with pytest.raises(RunsFailedError, match=f"1 of 2 runs broke off.*{message}"):
+            run(*words, "--out", tmp_path / "runs")
+        assert re.search(f"BROKE OFF: .*{message}", capsys.readouterr().err)
 
     def test_a_network_that_does_not_take_the_samples(self, tmp_path):
         load_task_files([write(tmp_path, IMAGES.replace("Linear(49,", "Linear(50,"))])
@@ -488,13 +534,26 @@ class TestFiles:
             ("raise SystemExit(3)", "SystemExit"),
             (
                 "from riemann_lne_validation.comparison import *\nTask('t', model=1, data=2)",
-                "line 2,.*member 'model'",
+                "line 2: .*member 'model'",
             ),
         ],
     )
     def test_a_file_that_does_not_run_is_named_with_its_line(self, tmp_path, text, message):
         path = write(tmp_path, text)
         with pytest.raises(InvalidArgumentError, match=f"(?s)mine.py.*{message}"):
+            load_task_files([path])
+
+    def test_a_file_that_is_given_by_a_relative_path(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        write(tmp_path, "x = 1\nx / 0")
+        with pytest.raises(InvalidArgumentError, match=r"^mine.py, line 2, .*ZeroDivisionError"):
+            load_task_files([Path("mine.py")])
+
+    def test_a_name_twice_in_a_file(self, tmp_path):
+        path = write(tmp_path, textwrap.dedent(SHORT) + SECOND)
+        with pytest.raises(
+            InvalidArgumentError, match=r"mine.py, line \d+: .*'regression' is registered"
+        ):
             load_task_files([path])
 
     def test_a_file_that_is_not_there(self, tmp_path):

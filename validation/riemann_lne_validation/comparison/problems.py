@@ -26,6 +26,7 @@ __all__ = [
     "Problem",
     "TaskProblem",
     "check_problem",
+    "check_run",
     "problem_of",
     "reads_folder",
 ]
@@ -38,6 +39,8 @@ _REPEATED = (
     "when it is called once more with the same seed, and arms would no longer be paired: draw them "
     "from torch, numpy.random or random, whose states are set before, or from a seeded generator"
 )
+# Data that `check_run` has seen in this process: the task, and what its samples depend on.
+_looked_at: set[tuple[Task, str, str | None, int | None, int]] = set()
 # Layers with parameters that builders have given, while they live.
 _GIVEN: WeakSet[nn.Module] = WeakSet()
 
@@ -220,7 +223,7 @@ def _attempted(call: Callable[[], Any], refusal: Callable[[str], Exception]) -> 
         return call()
     except RiemannLNEError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise refusal(" ".join(f"{type(error).__name__}: {error}".split())[:300]) from error
 
 
@@ -235,6 +238,10 @@ def _require_module(kind: str, name: str, member: str, model: object) -> None:
     if not isinstance(model, nn.Module):
         problem = f"must return a torch.nn.Module, got {type(model).__name__}"
         raise ContractError(kind, name, member, problem)
+    for weight, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.is_meta:
+            problem = f"gives no values to {weight!r}, which is on the device 'meta'"
+            raise ContractError(kind, name, member, problem)
 
 
 def _require_new(kind: str, name: str, member: str, model: nn.Module) -> None:
@@ -258,7 +265,20 @@ def _task_data(task: Task, seed: int, folder: Path | None) -> Mapping[str, tuple
         names = sorted(found) if isinstance(found, Mapping) else type(found).__name__
         problem = f"must return a mapping with {', '.join(map(repr, _PARTS))}, got {names}"
         raise ContractError("Task", task.name, "data", problem)
-    return {part: _pair(task, part, found[part]) for part in _PARTS}
+    parts = {part: _pair(task, part, found[part]) for part in _PARTS}
+    _require_alike(task, parts["train"], parts["validation"])
+    return parts
+
+
+def _require_alike(task: Task, train: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> None:
+    """Refuse validation items of another shape or type: final runs train on both parts."""
+    for what, a, b in zip(("inputs", "targets"), train, other, strict=True):
+        if a.shape[1:] != b.shape[1:] or a.dtype != b.dtype:
+            problem = (
+                f"gives {what} of 'validation' of shape {tuple(b.shape[1:])} and type {b.dtype}, "
+                f"but those of 'train' are of shape {tuple(a.shape[1:])} and type {a.dtype}"
+            )
+            raise ContractError("Task", task.name, "data", problem)
 
 
 def _pair(task: Task, part: str, given: Any) -> tuple[Tensor, Tensor]:
@@ -311,26 +331,35 @@ def check_problem(arm: Arm, folder: Path | None) -> None:
     """
     problem = problem_of(arm)
     _require_repeated(arm, problem)
-    kind, name = ("Task", arm.dataset)
-    if isinstance(problem, DatasetProblem):
-        kind = "Dataset"
     samples = problem.samples(0, folder)
     if isinstance(problem, TaskProblem):
         problem.require_repeated_data()
+    _look_at(arm, problem, samples, 0)
+
+
+def check_run(arm: Arm, seed: int, samples: Samples) -> None:
+    """The same look at the data of one run, where they may differ with the seed.
+
+    Raises what `check_problem` raises.
+    """
+    problem = problem_of(arm)
+    if isinstance(problem, TaskProblem):
+        key = (problem.task, arm.split, arm.train_on, arm.subset, seed)
+        if key not in _looked_at:
+            _look_at(arm, problem, samples, seed)
+            _looked_at.add(key)
+
+
+def _look_at(arm: Arm, problem: Problem, samples: Samples, seed: int) -> None:
+    kind = "Dataset" if isinstance(problem, DatasetProblem) else "Task"
+    name = arm.dataset
     state = torch.get_rng_state()
     try:
-        model = problem.build(0).train()
-        x = samples.normalise(samples.train[:2])
-        output = _tried(kind, name, "model", lambda: model(x))
-        if not isinstance(output, Tensor):
-            what = (
-                f"must give a tensor, but its forward returned {type(output).__name__}; put it "
-                "into a module that returns the tensor itself (output.logits)"
-            )
-            raise ContractError(kind, name, "model", what)
+        model = problem.build(seed).train()
+        x, y = samples.normalise(samples.train[:2]), samples.train_labels[:2]
+        output = _output(kind, name, model, "training", x)
         _check_labels(arm, output, samples)
-        y = samples.train_labels[:2]
-        loss = _tried(kind, name, "loss", lambda: problem.loss(output, y))
+        loss = _tried(kind, name, "loss", _two("training"), lambda: problem.loss(output, y))
         if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
             what = f"must return one number that has a gradient, got {loss!r:.100}"
             raise ContractError(kind, name, "loss", what)
@@ -340,13 +369,44 @@ def check_problem(arm: Arm, folder: Path | None) -> None:
                 f"{float(loss.detach())} at the first weights; look at the inputs, their size and "
                 "the loss"
             )
-        values = _tried(kind, name, "metric", lambda: problem.metric.of(output.detach(), y))
-        if not isinstance(values, Tensor) or values.shape != (2,):
-            got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
-            what = f"must return one number an item, shape (2,) for two items, got {got}"
-            raise ContractError(kind, name, "metric", what)
+        _check_values(kind, problem, name, output, "training", y)
+        with torch.no_grad():  # as a run measures them
+            x, y = samples.normalise(samples.held_out[:2]), samples.held_out_labels[:2]
+            output = _output(kind, name, model.eval(), arm.split, x)
+            _check_values(kind, problem, name, output, arm.split, y)
     finally:
         torch.set_rng_state(state)
+
+
+def _two(part: str) -> str:
+    return f"the first two {part} items"
+
+
+def _output(kind: str, name: str, model: nn.Module, part: str, x: Tensor) -> Tensor:
+    """The network's output for two items."""
+    items = f"{_two(part)}, {x.dtype} of shape {tuple(x.shape)}"
+    output = _tried(kind, name, "model", items, lambda: model(x))
+    if not isinstance(output, Tensor):
+        what = (
+            f"must give a tensor, but its forward returned {type(output).__name__}; put it "
+            "into a module that returns the tensor itself (output.logits)"
+        )
+        raise ContractError(kind, name, "model", what)
+    return output
+
+
+def _check_values(
+    kind: str, problem: Problem, name: str, output: Tensor, part: str, y: Tensor
+) -> None:
+    """The metric's numbers for two items."""
+    values = _tried(kind, name, "metric", _two(part), lambda: problem.metric.of(output.detach(), y))
+    if not isinstance(values, Tensor) or values.shape != (2,) or values.is_complex():
+        shown = f"{tuple(values.shape)} of {values.dtype}" if isinstance(values, Tensor) else ""
+        what = (
+            "must return one real number an item, shape (2,) for two items, got "
+            f"{shown or type(values).__name__}"
+        )
+        raise ContractError(kind, name, "metric", what)
 
 
 def _require_repeated(arm: Arm, problem: Problem) -> None:
@@ -371,15 +431,14 @@ def _same(one: Mapping[str, Any], two: Mapping[str, Any]) -> bool:
     return True
 
 
-def _tried(kind: str, name: str, member: str, call: Any) -> Any:
+def _tried(kind: str, name: str, member: str, items: str, call: Any) -> Any:
     def refusal(reason: str) -> Exception:
         if kind == "Dataset":
             return ShapeError(
                 f"dataset {name!r}: its network does not take its samples, or its {member} "
                 f"fails on two of them ({reason}); choose another --model, or correct the file"
             )
-        what = f"fails on the first two training items ({reason})"
-        return ContractError(kind, name, member, what)
+        return ContractError(kind, name, member, f"fails on {items} ({reason})")
 
     return _attempted(call, refusal)
 

@@ -130,7 +130,10 @@ class TerminalProgress:
         self.left.done(unit, record.total_seconds if record is not None else 0.0)
         name = f"{unit.arm.label} seed {unit.seed}"
         if record is None:
-            outcome = f"BROKE OFF: {problem.strip().splitlines()[-1]}"
+            lines = problem.strip().splitlines()
+            # a traceback ends with the error; our own messages begin with it
+            told = lines[-1] if lines[0].startswith("Traceback") else lines[0]
+            outcome = f"BROKE OFF: {told}"
         elif record.diverged is not None:
             outcome = f"diverged in epoch {record.diverged.epoch}: {record.diverged.reason}"
         else:

@@ -31,6 +31,8 @@ _NETWORKS: dict[str, Network] = {}
 _ORIGINS: dict[tuple[str, str], str] = {}
 # Of the file that is being read.
 _reading: list[str] = []
+# What it has registered so far, by kind and name.
+_entered: set[tuple[str, str]] = set()
 _LOADED: dict[Path, str] = {}
 
 
@@ -94,11 +96,14 @@ def _require(entry: object, kind: type) -> None:
 def _enter(table: dict[str, Entry], kind: str, entry: Entry) -> None:
     key = (kind, entry.name)
     mine = _reading[-1] if _reading else ""
-    if entry.name in table and not (mine and mine == _ORIGINS.get(key)):
+    # the earlier version of a file that has changed may be replaced, and nothing else
+    earlier = mine and mine == _ORIGINS.get(key) and key not in _entered
+    if entry.name in table and not earlier:
         raise InvalidArgumentError(
             f"a {kind} {entry.name!r} is registered already; choose another name"
         )
     table[entry.name] = entry
+    _entered.add(key)
     note_origin(kind, entry.name)
 
 
@@ -175,6 +180,7 @@ def _ship() -> None:
 @contextmanager
 def _being_read(fingerprint: str) -> Iterator[None]:
     _reading.append(fingerprint)
+    _entered.clear()
     try:
         yield
     finally:

@@ -33,7 +33,7 @@ from .environment import environment
 from .measurements import prepare
 from .methods import DoesNotApplyError
 from .models import build_model
-from .problems import check_problem, problem_of
+from .problems import check_problem, check_run, problem_of
 from .progress import Progress
 from .protocol import Arm, check_arms
 from .records import EpochRecord, RunRecord, load_record, record_path
@@ -229,6 +229,7 @@ def _images(arm: Arm, seed: int, data: Path | None) -> Samples:
 def _run_unit(unit: Unit, place: Place, device: str, tell: Callable[[float], None]) -> RunRecord:
     """Run one unit and store what comes of it."""
     images = _images(unit.arm, unit.seed, place.data)
+    check_run(unit.arm, unit.seed, images)
     if device != "cpu":
         images = images.to(device)
     start = None

@@ -43,7 +43,9 @@ def run_file(path: Path, name: str) -> ModuleType:
         spec.loader.exec_module(module)
     except RiemannLNEError as error:
         del sys.modules[name]
-        raise InvalidArgumentError(f"{path}{_line(error, path)}: {error}") from error
+        raise InvalidArgumentError(
+            f"{path}{_line(error, path).removesuffix(',')}: {error}"
+        ) from error
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise InvalidArgumentError(
@@ -58,5 +60,6 @@ def _line(error: BaseException, path: Path) -> str:
     if isinstance(error, SyntaxError) and error.lineno:
         return f", line {error.lineno},"
     frames = traceback.extract_tb(error.__traceback__)
-    lines = [f.lineno for f in frames if Path(f.filename) == path]
+    # Python knows the file by its whole path, the user may have given another
+    lines = [f.lineno for f in frames if Path(f.filename) == path.absolute()]
     return f", line {lines[-1]}," if lines else ""
