@@ -1,8 +1,8 @@
-"""Discrete weights in few bits: one code a weight, and a table of the values of each block."""
+"""Discrete weights in few bits: one code a weight, and the values that the codes stand for."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,21 +18,24 @@ WIDTHS = (1, 2, 4, 8)
 _CODES = "parametrizations.weight.original"
 _TABLE = "parametrizations.weight.0.table"
 _LAYOUT = "parametrizations.weight.0.layout"
+_SCALE = "parametrizations.weight.0.scale"
 
 
 class PackedWeight(nn.Module):
     """The weight of a layer from its codes: a parametrisation of ``layer.weight``.
 
-    Value: table[block, code], computed at each use; the codes lie 8/bits in a byte, the first in
-    the lowest bits. Made by `finalize_` with ``packed=True``.
+    Value: table[block, code], or scale[block] table[0, code], computed at each use; the codes lie
+    8/bits in a byte, the first in the lowest bits. Made by `finalize_` with ``packed=True``.
 
     Parameters
     ----------
-    table : Tensor, shape (blocks, values)
-        The discrete values of each block, in the type of the weight.
+    table : Tensor, shape (blocks, values) or (1, values)
+        The discrete values of each block, in the type of the weight; with scales the levels that
+        all blocks share.
     layout : Tensor of int64
         Bits of a code, axis of the output channels, their groups, then the shape of the weight.
         Blocks are rows of the weight whose channels come first.
+    scale : Tensor, shape (blocks,), optional
 
     Raises
     ------
@@ -51,11 +54,13 @@ class PackedWeight(nn.Module):
 
     table: Tensor
     layout: Tensor
+    scale: Tensor | None
 
-    def __init__(self, table: Tensor, layout: Tensor) -> None:
+    def __init__(self, table: Tensor, layout: Tensor, scale: Tensor | None = None) -> None:
         super().__init__()
         self.register_buffer("table", table)
         self.register_buffer("layout", layout)
+        self.register_buffer("scale", scale)
         numbers = [int(n) for n in layout.tolist()] if layout.ndim == 1 else []
         fine = len(numbers) >= 3 and not layout.is_floating_point() and min(numbers) >= 0
         self.bits, axis, groups, *shape = numbers if fine else [0, 0, 0]
@@ -63,14 +68,19 @@ class PackedWeight(nn.Module):
         count = self.shape.numel()
         fine = fine and self.bits in WIDTHS and groups >= 1 and axis < max(len(shape), 1)
         fine = fine and table.ndim == 2 and 1 <= table.shape[-1] <= 2**self.bits
-        if not (fine and len(table) and count % len(table) == 0):
+        if scale is not None:
+            fine = fine and scale.ndim == 1 and len(table) == 1 and scale.dtype == table.dtype
+        blocks = table if scale is None else scale
+        self.channels = Channels(axis, groups)
+        # of a grouped transposed convolution each group has its part of the first axis
+        fine = fine and (groups == 1 or (axis == 1 and shape[0] % groups == 0))
+        if not (fine and len(blocks) and count % len(blocks) == 0):
+            scales = "" if scale is None else f", scales of shape {tuple(scale.shape)}"
             raise InvalidArgumentError(
                 f"packed weights are damaged: the layout {layout.tolist()} (bits, channel axis, "
-                f"groups, shape) and a table of shape {tuple(table.shape)} do not fit together; "
-                "make "
-                "the file anew"
+                f"groups, shape){scales} and a table of shape {tuple(table.shape)} do not fit "
+                "together; make the file anew"
             )
-        self.channels = Channels(axis, groups)
 
     @property
     def bytes(self) -> int:
@@ -82,8 +92,11 @@ class PackedWeight(nn.Module):
         shifts = torch.arange(0, 8, self.bits, device=codes.device, dtype=torch.uint8)
         numbers = (codes[:, None] >> shifts) & (2**self.bits - 1)
         count = self.shape.numel()
-        rows = numbers.reshape(-1)[:count].reshape(len(self.table), -1)
-        values = self.table.gather(1, rows.long())
+        flat = numbers.reshape(-1)[:count].long()
+        if self.scale is None:
+            values = self.table.gather(1, flat.reshape(len(self.table), -1))
+        else:
+            values = self.scale[:, None] * self.table[0][flat.reshape(len(self.scale), -1)]
         return self.channels.back(values.reshape(self._first_shape()), self.shape)
 
     def _first_shape(self) -> torch.Size:
@@ -95,45 +108,132 @@ class PackedWeight(nn.Module):
         return f"bits={self.bits}, shape={tuple(self.shape)}"
 
 
-def pack(value: Tensor, channels: Channels, block: Any, where: str) -> tuple[Tensor, PackedWeight]:
+class _Form(NamedTuple):
+    """A way to store a weight: its table, the number of each value in it, and scales."""
+
+    table: Tensor
+    number: Tensor
+    scale: Tensor | None = None
+
+    @property
+    def bits(self) -> int:
+        """Of a code."""
+        return next(b for b in WIDTHS if self.table.shape[1] <= 2**b)
+
+    @property
+    def bytes(self) -> int:
+        """Of all that is stored."""
+        scales = 0 if self.scale is None else self.scale.nbytes
+        return self.number.numel() * self.bits // 8 + self.table.nbytes + scales
+
+
+def _tabled(rows: Tensor) -> tuple[int, _Form | None]:
+    """The most values that a row has, and a form with a table for each, if 8 bits will do."""
+    tables = [row.unique() for row in rows]
+    most = max(len(t) for t in tables)
+    if most > 2 ** WIDTHS[-1]:
+        return most, None
+    # shorter tables are filled up with their last value, which stays the largest
+    table = torch.stack([torch.cat([t, t[-1:].expand(most - len(t))]) for t in tables])
+    return most, _Form(table, torch.searchsorted(table, rows))
+
+
+# Levels lie farther apart than this, and the rounding of a level is smaller.
+_APART = 1e-3
+# Units in the last place by which a ratio of two rounded numbers may miss the level.
+_NEIGHBOURS = 4
+
+
+def _scaled(rows: Tensor, units: Tensor) -> _Form | None:
+    """A form with levels for all rows, and a scale a row, whose product is the value to the bit.
+
+    None where there is none: the unit varies in a row, or products were rounded in another way.
+    """
+    scale = units[:, 0]
+    if not bool((units == scale[:, None]).all()):
+        return None
+    zeros = scale == 0.0
+    ratio = rows.double() / torch.where(zeros, 1.0, scale).double()[:, None]
+    if bool(zeros.any() & ~zeros.all()):
+        ratio[zeros] = ratio[~zeros][0, 0]  # any level will do there, and no level is added
+    points, place = torch.unique(ratio, return_inverse=True)
+    number = torch.cat([points.new_zeros(1), (points.diff() > _APART).cumsum(0)]).long()
+    count = int(number[-1]) + 1
+    if count > 2 ** WIDTHS[-1]:
+        return None
+    level = torch.zeros(count, dtype=rows.dtype, device=rows.device)
+    level[number] = points.to(rows.dtype)
+    number = number[place].reshape(rows.shape)
+    found = torch.zeros(count, dtype=torch.bool, device=rows.device)
+    table = level.clone()
+    up = down = level
+    for _ in range(_NEIGHBOURS + 1):
+        for candidate in (up, down):
+            wrong = number[scale[:, None] * candidate[number] != rows]
+            right = torch.ones_like(found)
+            right[wrong] = False
+            table = torch.where(right & ~found, candidate, table)
+            found |= right
+        if bool(found.all()):
+            return _Form(table[None], number, scale)
+        if rows.dtype.itemsize < 4:  # has no `nextafter`
+            break
+        up = torch.nextafter(up, torch.full_like(up, torch.inf))
+        down = torch.nextafter(down, torch.full_like(down, -torch.inf))
+    return None
+
+
+def pack(
+    value: Tensor, channels: Channels, block: Any, where: str, unit: Tensor | None = None
+) -> tuple[Tensor, PackedWeight]:
     """Codes of a weight of discrete values, and what makes the weight of them again.
 
     A table holds the values of the whole layer, or of each channel, or each group of ``block``
-    weights: of these the one that takes the fewest bytes.
+    weights; or there is one table of levels and a scale for each of these. Of these forms the one
+    that takes the fewest bytes.
 
-    Raises InvalidArgumentError if each has more than 256 values. ``where`` names the layer.
+    Parameters
+    ----------
+    value : Tensor
+    channels : Channels
+    block : str or int
+    where : str
+        Names the layer.
+    unit : Tensor, optional
+        The scale of each value; broadcasts against them.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If each table has more than 256 values.
     """
     first = channels.first(value.detach()).contiguous()
     sizes = [first.numel(), first[0].numel() if first.ndim > 1 else first.numel()]
     sizes += [block] if isinstance(block, int) else []
-    found: list[tuple[int, int, Tensor, list[Tensor]]] = []
+    units = None if unit is None else channels.first(unit.detach().expand_as(value))
+    found: list[_Form] = []
     fewest = first.numel()
     for size in dict.fromkeys(sizes):
         rows = first.reshape(-1, size)
-        tables = [row.unique() for row in rows]
-        most = max(len(t) for t in tables)
+        most, form = _tabled(rows)
         fewest = min(fewest, most)
-        if most <= 2 ** WIDTHS[-1]:
-            bits = next(b for b in WIDTHS if most <= 2**b)
-            cost = first.numel() * bits // 8 + len(tables) * most * first.element_size()
-            found.append((cost, bits, rows, tables))
+        if units is not None and units.dtype == rows.dtype:
+            found += [f for f in [_scaled(rows, units.reshape(-1, size))] if f is not None]
+        found += [] if form is None else [form]
     if not found:
         raise InvalidArgumentError(
             f"{where}its values cannot be packed: a channel has {fewest} different ones, and 8 "
             "bits tell 256 apart (more bits, or values that have few levels in a rotated basis "
             "alone); call finalize_ without packed"
         )
-    _, bits, rows, tables = min(found, key=lambda entry: entry[0])
-    most = max(len(t) for t in tables)
-    # shorter tables are filled up with their last value, which stays the largest
-    table = torch.stack([torch.cat([t, t[-1:].expand(most - len(t))]) for t in tables])
-    number = torch.searchsorted(table, rows).reshape(-1)
+    form = min(found, key=lambda form: form.bytes)
+    bits, number = form.bits, form.number.reshape(-1)
     per = 8 // bits
     padded = nn.functional.pad(number, (0, -len(number) % per)).reshape(-1, per)
     shifts = torch.arange(0, 8, bits, device=number.device)
     codes = (padded << shifts).sum(1).to(torch.uint8)
     layout = [bits, channels.axis, channels.groups, *value.shape]
-    return codes, PackedWeight(table, torch.tensor(layout, device=value.device))
+    return codes, PackedWeight(form.table, torch.tensor(layout, device=value.device), form.scale)
 
 
 def pack_layer(layer: nn.Module, codes: Tensor, weight: PackedWeight) -> None:
@@ -191,11 +291,11 @@ def load_packed_(model: nn.Module, state_dict: dict[str, Tensor]) -> nn.Module:
     modules = dict(model.named_modules())
     for name in names:
         layer = modules.get(name.rstrip("."))
-        codes = state_dict[f"{name}{_CODES}"]
-        table, layout = state_dict[f"{name}{_TABLE}"], state_dict[f"{name}{_LAYOUT}"]
+        codes, table, layout, scale = _entries(name, state_dict)
         key = codes.data_ptr()
         if key not in made:  # layers that share a weight go on sharing it
-            made[key] = codes.clone(), PackedWeight(table.clone(), layout.clone())
+            scale = None if scale is None else scale.clone()
+            made[key] = codes.clone(), PackedWeight(table.clone(), layout.clone(), scale)
         weight = made[key][1]
         _check(name, layer, codes, weight)
         plan.append((layer, *made[key]))
@@ -211,6 +311,29 @@ def load_packed_(model: nn.Module, state_dict: dict[str, Tensor]) -> nn.Module:
     return model
 
 
+def _entries(name: str, state_dict: Any) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Codes, table, layout and scales of a layer, checked one by one."""
+    kinds = (_CODES, _TABLE, _LAYOUT, _SCALE)
+    codes, table, layout, scale = found = [state_dict.get(f"{name}{key}") for key in kinds]
+    for key, entry in zip(kinds, found, strict=True):
+        if entry is None and key == _SCALE:
+            continue
+        problem = ""
+        if not isinstance(entry, Tensor):
+            problem = (
+                "is missing" if entry is None else f"is no tensor but a {type(entry).__name__}"
+            )
+        elif key in (_TABLE, _SCALE):
+            fine = entry.is_floating_point() and bool(entry.isfinite().all())
+            problem = "" if fine else f"must hold finite floating-point numbers, got {entry.dtype}"
+        if problem:
+            raise InvalidArgumentError(
+                f"packed weights are damaged: the entry {name + key!r} {problem}; make the file "
+                "anew"
+            )
+    return codes, table, layout, scale
+
+
 def _check(name: str, layer: nn.Module | None, codes: Tensor, weight: PackedWeight) -> None:
     where = f"layer {name.rstrip('.')!r}: "
     own = None if layer is None else layer._parameters.get("weight")
@@ -224,6 +347,11 @@ def _check(name: str, layer: nn.Module | None, codes: Tensor, weight: PackedWeig
             f"{where}its weight has shape {tuple(own.shape)}, the packed one "
             f"{tuple(weight.shape)}: it is another network; load the file into the one it was "
             "made from"
+        )
+    if own.dtype != weight.table.dtype:
+        raise InvalidArgumentError(
+            f"{where}its weight is {own.dtype}, the packed one {weight.table.dtype}: convert the "
+            f"model first, model.to({weight.table.dtype})"
         )
     if codes.dtype != torch.uint8 or codes.shape != (weight.bytes,):
         raise InvalidArgumentError(

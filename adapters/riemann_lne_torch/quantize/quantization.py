@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -461,9 +462,9 @@ def finalize_(model: nn.Module, *, packed: bool = False, form: str = "plain") ->
     state dict alone does not carry them.
 
     With ``packed=True`` the discrete weights are stored in 1, 2, 4 or 8 bits, the fewest that tell
-    their values apart, with a table of these values for the layer, each channel or group. They are
-    unpacked at each use, to the same last bit; they do not train any more. The state dict is small,
-    and `load_packed_` reads it into a float model.
+    their values apart, with a table of these values, or of the levels and a scale for each channel
+    or group, whichever is smaller. They are unpacked at each use, to the same last bit; they do not
+    train any more. The state dict is small, and `load_packed_` reads it into a float model.
 
     Parameters
     ----------
@@ -550,8 +551,10 @@ def _bake(layers: dict[str, Any], form: str, packed: bool) -> _Baked:
         value = quantizer.value(original.detach())
         baked.values[key] = _like(original, value)
         if packed:
-            block = getattr(quantizer.estimator, "block", None)
-            baked.codes[key] = pack(value, quantizer.channels, block, where)
+            unit = None
+            with suppress(InvalidArgumentError):  # values in a rotated basis have none
+                unit = quantizer.unit(original.detach())
+            baked.codes[key] = pack(value, quantizer.channels, quantizer.block, where, unit)
         if form == "torchao":
             tensor = torchao_weight(layer, value, quantizer.block, where)
             if tensor is None:

@@ -231,6 +231,18 @@ class WeightQuantizer(_Quantizer):
         return "channel" if inner.per_channel or self.scale == "mean-channel" else "layer"
 
     @torch.no_grad()
+    def unit(self, w: Tensor) -> Tensor | None:
+        """The unit of each value: the estimator's own, or the factor; None where neither is.
+
+        >>> import torch
+        >>> from riemann_lne_torch.quantizers import WeightQuantizer
+        >>> WeightQuantizer(1, "ste", "mean").unit(torch.tensor([0.2, -0.4]))
+        tensor(0.3000)
+        """
+        own = self.estimator.unit(w, self.site())
+        return self.factor(w) if own is None else own
+
+    @torch.no_grad()
     def level(self, w: Tensor) -> Tensor:
         """The discrete values without their scale: equal numbers are one level."""
         site = self.site()
