@@ -486,6 +486,27 @@ class TestContracts:
         first, other = (problem_of(arm).build(seed)[1].eps for seed in (0, 1))
         assert first == problem_of(arm).build(0)[1].eps != other
 
+    def test_what_a_network_draws_in_training_depends_on_the_seed(self, tmp_path):
+        """Also from Python and NumPy: else a run that was broken off would not go on as it was."""
+        noisy = """
+            class Noise(torch.nn.Module):
+                def forward(self, x):
+                    return x + (random.random() + numpy.random.rand()) * self.training
+        """
+        text = textwrap.dedent(SHORT).replace("import torch\n", "import torch, numpy, random\n", 1)
+        text = text.replace("def model", textwrap.dedent(noisy) + "\n\ndef model")
+        text = text.replace("torch.nn.ReLU()", "torch.nn.ReLU(), Noise()")
+        load_task_files([write(tmp_path, text)])
+        arm = default_arm("ste", "regression", epochs=2)
+        samples, found = problem_of(arm).samples(0, None), []
+        for _ in range(2):
+            one = Run(arm, 0, samples)
+            one.epoch()
+            random.random(), np.random.rand()  # noqa: NPY002  another run's draws
+            one.epoch()
+            found.append([row.train_loss for row in one.rows])
+        assert found[0] == found[1]
+
     def test_a_metric_that_is_nan_ends_the_run_and_is_told(self, tmp_path, capsys):
         text = SHORT.replace(".square().mean(1)", ".square().mean(1) * torch.nan")
         words = ["--tasks", write(tmp_path, text)]

@@ -200,13 +200,27 @@ def _seeded(seed: int) -> Iterator[None]:
     numpy_state, state = np.random.get_state(), random.getstate()  # noqa: NPY002
     try:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            np.random.seed(seed % 2**32)  # noqa: NPY002
-            random.seed(seed)
+            seed_all(seed)
             yield
     finally:
         np.random.set_state(numpy_state)  # noqa: NPY002
         random.setstate(state)
+
+
+def seed_all(seed: int) -> None:
+    """Seed the global random states of PyTorch, NumPy and Python, from which a user's code draws.
+
+    >>> import random
+    >>> from riemann_lne_validation.comparison.problems import seed_all
+    >>> seed_all(3)
+    >>> first = random.random()
+    >>> seed_all(3)
+    >>> random.random() == first
+    True
+    """
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    random.seed(seed)
 
 
 def reads_folder(arm: Arm) -> bool:

@@ -35,7 +35,7 @@ from .measurements import (
 )
 from .methods import get_method
 from .models import build_model, hash_tensors
-from .problems import problem_of
+from .problems import problem_of, seed_all
 from .protocol import Arm
 from .records import Divergence, EpochRecord, RunRecord
 from .registered import find_dataset
@@ -104,7 +104,7 @@ class Run:
         rest = count % arm.batch_size
         self.steps_per_epoch = count // arm.batch_size + (rest > 1)
         self.method = get_method(arm.method, arm.options)
-        torch.manual_seed(_mixed(seed, 0))  # for methods that draw numbers of their own
+        seed_all(_mixed(seed, 0))  # for methods that draw numbers of their own
         self.context = prepare(arm, self.model, self.steps_per_epoch, self.method)
         self.optimizer = self.context.optimizer
         kinds = (WeightQuantizer, ActivationQuantizer)
@@ -174,7 +174,7 @@ class Run:
 
     def _train(self, number: int) -> tuple[float, float]:
         """The steps of an epoch; mean loss and fraction of hits."""
-        torch.manual_seed(_mixed(self.seed, number))
+        seed_all(_mixed(self.seed, number))
         plan = plan_epoch(len(self.images.train), self.seed, number, self.arm.augmentation)
         self.data_hash = plan.hash(self.data_hash)
         for group in self.optimizer.param_groups:
@@ -409,5 +409,5 @@ def _mean(values: Tensor) -> float:
 
 
 def _mixed(seed: int, epoch: int) -> int:
-    """A seed of PyTorch for an epoch of a run."""
+    """The seed of an epoch of a run."""
     return (seed * 1_000_003 + epoch) % 2**63
