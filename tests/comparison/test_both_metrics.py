@@ -204,7 +204,7 @@ def test_the_interval_over_images_needs_the_hits_of_all_runs(fake_run):
         one = found.of(metric)
         assert one.two_way.low < one.description.mean < one.two_way.high
         assert one.two_way.half_width > one.student.half_width
-    assert "(over seeds and images)" in summarise([*ste, *m]).sentences[0]
+    assert "(over seeds and items)" in summarise([*ste, *m]).sentences[0]
     m[3] = replace(m[3], hits=None)  # a record of the first schema
     (found,) = summarise([*ste, *m]).comparisons
     assert found.last.two_way is None

@@ -1,5 +1,6 @@
 """Summary, table, JSON and page of a comparison."""
 
+import dataclasses
 import io
 import json
 import re
@@ -257,6 +258,19 @@ def test_the_page_answers_first_then_shows_figures_and_tables(summary):
     assert places[-1] < words.index("Paired differences over seeds") < words.index("adjusted p")
     for part in ("network", "12 or 60 epochs", "8 seeds", "epochs of plain training"):
         assert part in summary.setting
+
+
+def test_one_is_told_as_one(fake_run):
+    """The setting and the result of a single pair of runs of a single epoch."""
+    arms = [Arm(label, method, epochs=1) for label, method in (("STE", "ste"), ("L", "lne-weak"))]
+    s = summarise([fake_run(arm, 0, 0.8) for arm in arms])
+    assert "weights of 1 bit, activations in floats; 1 epoch of sgd" in s.setting
+    assert "; 1 seed. One run costs 1 epoch of" in s.setting
+    assert "(1 pair, no interval)" in s.sentences[0]
+    four = dataclasses.replace(arms[1], activation_bits=4)
+    assert "activations in floats or of 4 bits" in (
+        summarise([fake_run(arms[0], 0, 0.8), fake_run(four, 0, 0.8)]).setting
+    )
 
 
 def test_answers_come_from_the_best_to_the_worst(fake_run):

@@ -56,9 +56,20 @@ def test_values_that_are_no_multiples():
         integer_form(torch.randn(2, 50))
     with pytest.raises(InvalidArgumentError, match="not whole multiples"):
         integer_form(torch.arange(-255, 256, 2)[None] / 255)  # eight bits without a zero
+    with pytest.raises(InvalidArgumentError, match="from -128 to 127"):
+        integer_form(torch.arange(-1, 129)[None] / 64)
     zeros = integer_form(torch.zeros(2, 3))
     assert not zeros[0].any()
     assert torch.isfinite(zeros[1]).all()
+
+
+def test_the_lowest_number_of_eight_bits():
+    """LSQ has levels from -128 to 127, as int8 has numbers."""
+    values = 0.3 * torch.arange(-128, 128)[None]
+    numbers, units = integer_form(values)
+    assert numbers[0].tolist() == list(range(-128, 128))
+    assert close(numbers * units, values)
+    assert _width(numbers) == 8
 
 
 @pytest.mark.parametrize("width", [2, 4])
@@ -151,7 +162,10 @@ class TestONNX:
     def run(self, path, x):
         import onnxruntime
 
-        session = onnxruntime.InferenceSession(path)
+        options = onnxruntime.SessionOptions()
+        # by default activations are rounded to 8 bits where INT4 meets a MatMul
+        options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
+        session = onnxruntime.InferenceSession(path, options)
         return torch.from_numpy(session.run(None, {session.get_inputs()[0].name: x.numpy()})[0])
 
     @pytest.mark.parametrize("name", ["levels", "lsq"])
@@ -169,6 +183,22 @@ class TestONNX:
         assert kinds == [onnx.TensorProto.INT4] * 2
         assert small.stat().st_size < 0.25 * path.stat().st_size
         torch.testing.assert_close(self.run(small, x), model(x), rtol=1e-4, atol=1e-5)
+
+    @pytest.mark.parametrize("dynamo", [True, False])
+    def test_channels_along_the_second_axis(self, dynamo, tmp_path):
+        """Transposed convolutions, and linear layers without bias, which exporters turn round."""
+        import onnx
+
+        torch.manual_seed(0)
+        layers = nn.ConvTranspose1d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 12, 8, bias=False)
+        config = QuantConfig(weight_bits=3, estimator=RMSLevels())
+        model = finalize_(quantize_(nn.Sequential(*layers), config).eval())
+        x, path = torch.randn(2, 3, 10), tmp_path / "plain.onnx"
+        torch.onnx.export(model, (x,), path, dynamo=dynamo, external_data=False)
+        proto = onnx.load(path)
+        assert len(onnx_integers(proto)) == 2
+        onnx.save(proto, path)
+        torch.testing.assert_close(self.run(path, x), model(x), rtol=1e-4, atol=1e-5)
 
     def test_two_bits_where_the_types_are(self, tmp_path):
         import onnx

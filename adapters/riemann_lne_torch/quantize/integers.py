@@ -12,7 +12,7 @@ from riemann_lne.errors import InvalidArgumentError, MissingDependencyError
 
 __all__ = ["onnx_integers", "torchao_weight"]
 
-_MOST = 127
+_LEAST, _MOST = -128, 127
 _TORCHAO_LAYERS = (nn.Linear, nn.Embedding)
 
 
@@ -22,7 +22,7 @@ def integer_form(rows: Tensor, where: str = "") -> tuple[Tensor, Tensor]:
     Parameters
     ----------
     rows : Tensor, shape (rows, columns)
-        Values that lie on evenly spaced levels s k, |k| <= 127, in each row.
+        Values that lie on evenly spaced levels s k, k from -128 to 127, in each row.
     where : str
         For messages.
 
@@ -57,18 +57,18 @@ def _unit(row: Tensor, where: str) -> Tensor:
         return torch.ones((), dtype=row.dtype, device=row.device)
     # the rounding of a level is relative to the largest one, as the distance of levels is
     tolerance = 8.0 * torch.finfo(row.dtype).eps * float(sizes[-1])
-    for parts in range(1, _MOST + 1):
+    for parts in range(1, -_LEAST + 1):
         unit = sizes[0] / parts
         numbers = (sizes / unit).round()
-        if float(numbers[-1]) > _MOST:
+        if float(numbers[-1]) > -_LEAST or float((row.max() / unit).round()) > _MOST:
             break
         # from the largest value, whose rounding counts least
         unit = sizes[-1] / numbers[-1]
         if float((unit * numbers - sizes).abs().max()) <= tolerance:
             return unit
     raise InvalidArgumentError(
-        f"{where}its values are not whole multiples, up to {_MOST}, of one number: more than 7 "
-        "bits, a rotated basis, or a float weight; call finalize_ without form"
+        f"{where}its values are not whole multiples, from {_LEAST} to {_MOST}, of one number: more "
+        "than 7 bits, a rotated basis, or a float weight; call finalize_ without form"
     )
 
 
@@ -117,9 +117,10 @@ def onnx_integers(model: Any, widths: Sequence[int] = (4, 8)) -> list[str]:
     """Store the discrete weights of an ONNX model as whole numbers, in place.
 
     Of a model that was finalised and exported. Every float initialiser of two axes or more whose
-    values are s k in each slice along axis 0, with whole numbers k, becomes a tensor of INT2, INT4
-    or INT8 and a scale a slice, which the operator `DequantizeLinear` multiplies; values stay equal
-    up to the rounding of s k. Others stay as they are.
+    values are s k in each slice along axis 0, or along axis 1, with whole numbers k, becomes a
+    tensor of INT2, INT4 or INT8 and a scale a slice, which the operator `DequantizeLinear`
+    multiplies; values stay equal up to the rounding of s k. Others stay as they are. The channels
+    lie along axis 1 in transposed convolutions, and where an exporter turns weights round.
 
     Parameters
     ----------
@@ -154,10 +155,10 @@ def onnx_integers(model: Any, widths: Sequence[int] = (4, 8)) -> list[str]:
         if initializer.data_type != TensorProto.FLOAT or len(initializer.dims) < 2:
             continue
         value = torch.from_numpy(numpy_helper.to_array(initializer).copy())
-        try:
-            numbers, units = integer_form(value.flatten(1))
-        except InvalidArgumentError:
+        form = _by_slices(value)
+        if form is None:
             continue
+        axis, numbers, units = form
         width = next((b for b in chosen if b >= _width(numbers)), None)
         if width is None:
             continue
@@ -173,7 +174,7 @@ def onnx_integers(model: Any, widths: Sequence[int] = (4, 8)) -> list[str]:
             ]
         )
         inputs = [f"{name}_integers", f"{name}_scale"]
-        nodes.append(helper.make_node("DequantizeLinear", inputs, [name], axis=0))
+        nodes.append(helper.make_node("DequantizeLinear", inputs, [name], axis=axis))
         changed.append(name)
     if not changed:
         raise InvalidArgumentError(
@@ -188,6 +189,18 @@ def onnx_integers(model: Any, widths: Sequence[int] = (4, 8)) -> list[str]:
     model.ir_version = max(model.ir_version, 10 if most < 25 else 13)
     onnx.checker.check_model(model)
     return changed
+
+
+def _by_slices(value: Tensor) -> tuple[int, Tensor, Tensor] | None:
+    """The first of the axes 0 and 1 along which slices have units; whole numbers, and the units."""
+    for axis in (0, 1):
+        moved = value.movedim(axis, 0)
+        try:
+            numbers, units = integer_form(moved.flatten(1))
+        except InvalidArgumentError:
+            continue
+        return axis, numbers.reshape(moved.shape).movedim(0, axis), units
+    return None
 
 
 def _packed(numbers: Tensor, width: int) -> bytes:

@@ -84,8 +84,8 @@ training.</p>
 $comparisons
 <p>$unit. Adjusted p: Holm, within the primary comparisons, and over all of them.
 with the metric: "changes" where the verdict is another one in the other metric. cost ratio: cost of
-the arm over that of its reference. Student and bootstrap: over seeds, for these test images; seeds
-and images: for other images too, a dash where runs did not record which images were hits.
+the arm over that of its reference. Student and bootstrap: over seeds, for these test items; seeds
+and items: for other items too, a dash where runs did not record which items were hits.
 resolves:
 half-width of the 95 % interval. power .8: the true difference that this many seeds would find with
 probability 0.8 at the corrected level. A null says that no difference was found, not that there is

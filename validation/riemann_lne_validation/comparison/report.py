@@ -165,11 +165,11 @@ def _items(lines: Iterable[str]) -> str:
 
 def _counts_line(summary: Summary) -> str:
     c = counts(summary)
-    text = f"{c['runs']} runs of {c['arms']} arms on test images, {c['diverged']} of them diverged"
+    text = f"{c['runs']} runs of {c['arms']} arms on test items, {c['diverged']} of them diverged"
     if c["configurations_tried"]:
         text += (
             f"; before that {c['tuning_runs']} runs of {c['configurations_tried']} configurations "
-            "on validation images"
+            "on validation items"
         )
     return text + "."
 
@@ -255,7 +255,7 @@ def _comparisons(summary: Summary) -> str:
             ])  # fmt: skip
     columns = (
         "arm", "reference", "metric", "primary", "adjusted p", "of all", "with the metric",
-        "cost ratio", "difference", "sd", "Student 95 %", "bootstrap 95 %", "seeds and images 95 %",
+        "cost ratio", "difference", "sd", "Student 95 %", "bootstrap 95 %", "seeds and items 95 %",
         "simultaneous", "p", "adjusted p", "p, sign flip", "adjusted", "resolves", "power .8",
     )  # fmt: skip
     return _table(rows, columns, 7)

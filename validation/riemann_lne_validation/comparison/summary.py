@@ -167,6 +167,12 @@ class Summary:
         def told(values: Iterable[str]) -> str:
             return " or ".join(dict.fromkeys(values))
 
+        def kept(number: int | None) -> str:
+            return "in floats" if number is None else f"of {bits(number)}"
+
+        def counted(number: str, noun: str) -> str:
+            return f"{number} {noun}" + ("" if number == "1" else "s")
+
         def span(values: Iterable[float]) -> str:
             low, high = min(found := list(values)), max(found)
             one, two = f"{low:.3g}", f"{high:.3g}"
@@ -174,11 +180,13 @@ class Summary:
 
         return (
             f"{told(a.dataset for a in arms)}, network {told(a.model for a in arms)}; weights of "
-            f"{told(bits(a.weight_bits) for a in arms)}, activations of "
-            f"{told(bits(a.activation_bits) for a in arms)}; {told(str(a.epochs) for a in arms)} "
-            f"epochs of {told(a.optimizer for a in arms)} at a rate of "
-            f"{span(a.learning_rate for a in arms)}; {span(len(a.seeds) for a in self.arms)} "
-            f"seeds. One run costs {span(a.cost for a in self.arms)} epochs of plain training and "
+            f"{told(bits(a.weight_bits) for a in arms)}, activations "
+            f"{told(kept(a.activation_bits) for a in arms)}; "
+            f"{counted(told(str(a.epochs) for a in arms), 'epoch')} of "
+            f"{told(a.optimizer for a in arms)} at a rate of "
+            f"{span(a.learning_rate for a in arms)}; "
+            f"{counted(span(len(a.seeds) for a in self.arms), 'seed')}. One run costs "
+            f"{counted(span(a.cost for a in self.arms), 'epoch')} of plain training and "
             f"took {span(a.seconds for a in self.arms)} s."
         )
 

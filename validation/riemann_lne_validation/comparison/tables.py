@@ -95,7 +95,7 @@ def comparison_rows(summary: Summary) -> list[list[str]]:
 
 ARM_COLUMNS = ("arm", "runs", "last", "sd", "final", "sd", "cost")
 COMPARISON_COLUMNS = (
-    "arm", "reference", "cost ratio", "metric", "difference", "95 % interval", "seeds and images",
+    "arm", "reference", "cost ratio", "metric", "difference", "95 % interval", "seeds and items",
     "p", "adjusted", "sign flip", "verdict",
 )  # fmt: skip
 _WORDS = ("arm", "reference", "metric", "verdict")
@@ -150,7 +150,7 @@ def family_line(summary: Summary) -> str:
     primary = [c.primary for c in summary.comparisons if c.primary]
     count = len(summary.comparisons)
     parts = [
-        f"{_unit(summary)}; Student's interval over seeds, bootstrap over seeds and images; p "
+        f"{_unit(summary)}; Student's interval over seeds, bootstrap over seeds and items; p "
         "two-sided, of the t test and of sign flips; cost ratio: cost of the arm over that of the "
         "reference; (changes): another verdict in the other metric; adjusted: Holm over "
         f"{count} comparisons (smallest p against {summary.alpha / max(1, count):.2g})"

@@ -158,10 +158,10 @@ def result(found: Paired, alpha: float = 0.05, measure: Measure = _POINTS) -> st
         low, high = found.student.low, found.student.high
         parts.append(f"[{show(low)}, {show(high)}] (95 % Student t, {found.finished} pairs)")
     elif found.description:
-        parts.append(f"({found.finished} pairs, no interval)")
+        parts.append(f"({found.finished} pair{'s' * (found.finished != 1)}, no interval)")
     if found.two_way:
         low, high = found.two_way.low, found.two_way.high
-        parts.append(f"[{show(low)}, {show(high)}] (over seeds and images)")
+        parts.append(f"[{show(low)}, {show(high)}] (over seeds and items)")
     text = " ".join(parts) or "no pair of runs finished"
     if found.p is not None and found.adjusted is not None:
         text += (
