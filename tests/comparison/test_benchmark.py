@@ -35,6 +35,20 @@ def test_a_harness_that_trains_something_else_is_refused(monkeypatch):
         measure_overhead(epochs=1, pairs=1)
 
 
+def test_the_two_go_first_in_turn():
+    """Neither gains by what the other leaves in the caches."""
+    order = []
+
+    def loop(name):
+        for epoch in range(3):
+            order.append(name)
+            yield 0.1 * epoch
+
+    seconds = benchmark._in_turns(loop("bare"), loop("full"))
+    assert order == ["full", "bare", "bare", "full", "full", "bare"]
+    assert min(seconds) > 0.0
+
+
 def test_steps_of_methods_beside_ste():
     """At the bits that a method knows, over its period; not one that does not apply."""
     found = {c.method: c for c in measure_steps("small", ["dorefa", "lne-hutchinson", "rf-dnn"], 1)}

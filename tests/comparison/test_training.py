@@ -111,6 +111,18 @@ def test_the_same_seed_gives_the_same_accuracy(images):
     assert one.accuracies != other.accuracies
 
 
+def test_the_random_state_of_an_epoch_is_that_of_its_seed(images):
+    """Whatever was drawn before it; the same as by `torch.manual_seed`, which takes longer."""
+    states = []
+    run = Run(tiny("ste"), 3, images, observe=lambda x, y: states.append(torch.get_rng_state()))
+    for number in (1, 2):
+        states.clear()
+        torch.rand(5)
+        run.epoch()
+        torch.manual_seed(3 * 1_000_003 + number)
+        assert torch.equal(states[0], torch.get_rng_state())
+
+
 def test_adam_resumes_too(images, tmp_path):
     arm = tiny("lne-exact", optimizer="adam", options={"block": "channel"})
     whole, _ = train(arm, 0, images, {})

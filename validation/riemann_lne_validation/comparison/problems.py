@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -218,9 +218,19 @@ def seed_all(seed: int) -> None:
     >>> random.random() == first
     True
     """
-    torch.manual_seed(seed)
+    if _has_accelerator():
+        torch.manual_seed(seed)
+    else:  # the same; the other notes from where, for devices that are not there: a hundredfold
+        torch.default_generator.manual_seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002
     random.seed(seed)
+
+
+@cache
+def _has_accelerator() -> bool:
+    """Whether PyTorch has a device beside the host, with a random state of its own."""
+    known = getattr(torch, "accelerator", None)  # since 2.6
+    return known is None or bool(known.is_available())
 
 
 def reads_folder(arm: Arm) -> bool:

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from riemann_lne.errors import InvalidArgumentError, RiemannLNEError
-from riemann_lne_torch import set_progress
 from riemann_lne_torch.quantizers import ActivationQuantizer, WeightQuantizer
 
 from .augmentation import batches, plan_epoch
@@ -108,7 +107,8 @@ class Run:
         self.context = prepare(arm, self.model, self.steps_per_epoch, self.method)
         self.optimizer = self.context.optimizer
         kinds = (WeightQuantizer, ActivationQuantizer)
-        self.scheduled = any(isinstance(m, kinds) for m in self.model.modules())
+        quantizers = [m for m in self.model.modules() if isinstance(m, kinds)]
+        self.scheduled = [m for m in quantizers if m.progress is not None]
         self.rows: list[EpochRecord] = []
         self.recent: list[Tensor] = []  # hits of single images in the last epochs
         self.diverged: Divergence | None = None
@@ -179,8 +179,8 @@ class Run:
         self.data_hash = plan.hash(self.data_hash)
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate(number)
-        if self.scheduled:
-            set_progress(self.model, (number - 1) / self.epochs)
+        for quantizer in self.scheduled:
+            quantizer.set_progress((number - 1) / self.epochs)
         self.model.train()
         self.method.begin_epoch()
         step, observe = self.method.step, self.observe
