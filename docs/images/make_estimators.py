@@ -8,7 +8,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
 
+from riemann_lne_torch import QuantConfig, quantize_
 from riemann_lne_torch import estimators as est
+from riemann_lne_torch import optimizers as opt
 
 HERE = Path(__file__).parent
 # Ends of a scale of one hue, light to dark, for progress 0, 1/2, 1.
@@ -119,6 +121,78 @@ def draw_levels():
     return figure
 
 
+def move(wrapper, w, progress, **options):
+    """The weights after a step of rate 1 without a gradient; levels are +-2 and +-2/3."""
+    layer = torch.nn.Linear(len(w), 1, bias=False, dtype=w.dtype)
+    latent = layer.weight
+    latent.data.copy_(w[None])
+    model = quantize_(layer, QuantConfig(weight_bits=2, weight_scale="max"))
+    optimizer = wrapper(torch.optim.SGD([latent], lr=1.0), model, steps=10, **options)
+    optimizer.steps = round(10 * progress)
+    latent.grad = torch.zeros_like(latent)
+    optimizer.step()
+    return latent.detach()[0]
+
+
+def trace(wrapper, steps=40):
+    """A single weight under a gradient that always points away from 0, step by step."""
+    layer = torch.nn.Linear(1, 1, bias=False)
+    latent = layer.weight
+    latent.data.fill_(0.5)
+    model = quantize_(layer)
+    optimizer = wrapper(torch.optim.SGD([latent], lr=0.3), model)
+    found = [latent.item()]
+    for _ in range(steps):
+        latent.grad = torch.sign(latent.detach() + 0.05)
+        optimizer.step()
+        found.append(latent.item())
+    return found
+
+
+def draw_steps():
+    """The methods around the step, each by a run of its own class."""
+    u = torch.linspace(-2.0, 2.0, 801, dtype=torch.float64)
+    figure, axes = plt.subplots(2, 3, figsize=(11.0, 6.2))
+    for ax, form, title in zip(axes[0], ("parq", "relax"), ("PARQ", "BinaryRelax"), strict=False):
+        ax.set_title(f"{title}: weight of the model against u", fontsize=9.5, color=INK, loc="left")
+        for rho, shade in zip((0.8, 0.5, 0.1), SHADES, strict=True):
+            weight = opt.annealed(u, 2, torch.tensor(1.0), rho, form)
+            ax.plot(u, weight, color=shade, lw=1.8, label=f"rho = {rho}")
+        ax.legend(frameon=False, fontsize=8)
+    pulls = (
+        (axes[0, 2], opt.OscillationDamping, "OscillationDamping: change in a step", {}),
+        (axes[1, 0], opt.CAGE, "CAGE: change in a step", {"silent": 0.0, "strength": 0.2}),
+    )
+    for ax, wrapper, title, options in pulls:
+        ax.set_title(title, fontsize=9.5, color=INK, loc="left")
+        for progress, shade in zip((0.2, 0.5, 1.0), SHADES, strict=True):
+            change = move(wrapper, u, progress, **options) - u
+            ax.plot(u, change, color=shade, lw=1.8, label=f"progress {progress}")
+        ax.set_ylim(-0.15, 0.2)
+        ax.legend(frameon=False, fontsize=8, ncols=3, loc="upper center")
+    traces = (
+        (axes[1, 1], "OscillationFreezing",
+         lambda o, m: opt.OscillationFreezing(o, m, momentum=0.1, threshold=0.5, steps=40)),
+        (axes[1, 2], "Lookahead", lambda o, m: opt.Lookahead(o)),
+    )  # fmt: skip
+    for ax, title, wrapper in traces:
+        ax.set_title(f"{title}: a weight, step by step", fontsize=9.5, color=INK, loc="left")
+        ax.plot(trace(lambda o, m: o), color=MUTED, lw=1.0, label="without")
+        ax.plot(trace(wrapper), color=SHADES[1], lw=1.8, label="with it")
+        ax.legend(frameon=False, fontsize=8)
+        ax.set_xlabel("step", fontsize=9, color=INK)
+    for ax in (*axes[0], axes[1, 0]):
+        ax.set_xlabel("latent weight", fontsize=9, color=INK)
+    for ax in axes.flat:
+        ax.grid(color=RULE, lw=0.7)
+        ax.tick_params(colors=MUTED, labelsize=8, length=0)
+        for side in ax.spines.values():
+            side.set_visible(False)
+    figure.tight_layout()
+    return figure
+
+
 if __name__ == "__main__":
+    draw_steps().savefig(HERE / "estimators-steps.png", dpi=110, facecolor="white")
     draw_levels().savefig(HERE / "estimators-levels.png", dpi=110, facecolor="white")
     draw().savefig(HERE / "estimators.png", dpi=110, facecolor="white")

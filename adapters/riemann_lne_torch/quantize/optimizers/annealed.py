@@ -25,7 +25,8 @@ def annealed(u: Tensor, bits: int, scale: Tensor, rho: float, form: str = "parq"
     """Weights between themselves (rho = 1) and the nearest of 2^k even levels in +-scale (rho = 0).
 
     "parq": clip(c + (u - c)/rho, lo, hi), with lo and hi the levels around u and c midway between
-    them. "relax": rho u + (1 - rho) Q(u). Beyond the last level both tend to it.
+    them; beyond the last level u is cut off there, for every rho. "relax": rho u + (1 - rho) Q(u),
+    which tends to the last level there.
 
     Parameters
     ----------
