@@ -591,6 +591,16 @@ class TestFiles:
         with pytest.raises(InvalidArgumentError, match="bands, regression: choose one"):
             run("--tasks", *paths, "--methods", "ste")
 
+    def test_a_file_that_is_given_twice(self, tmp_path):
+        path = write(tmp_path, SHORT)
+        assert load_task_files([path, path]) == ["regression"]
+
+    def test_a_reference_that_does_not_apply_is_refused_before_any_run(self, tmp_path):
+        words = ["--tasks", write(tmp_path, SHORT), "--methods", "ste", "lsq", "--reference", "lsq"]
+        with pytest.raises(InvalidArgumentError, match=r"'lsq' does not apply.* 2 to 16 bits"):
+            run(*words, "--weight-bits", 1, "--out", tmp_path / "runs")
+        assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").rglob("*.json"))
+
     def test_a_task_has_its_own_network(self, tmp_path):
         load_task_files([write(tmp_path, SHORT)])
         with pytest.raises(InvalidArgumentError, match="network of its own"):

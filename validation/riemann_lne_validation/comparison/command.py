@@ -374,6 +374,11 @@ def _arms_work(arguments: argparse.Namespace) -> Callable[[], Any]:
     _look_ahead(comparison.arms, arguments)
 
     arms, skipped = applicable(comparison.arms)
+    if comparison.reference in skipped:
+        raise InvalidArgumentError(
+            f"the reference {comparison.reference!r} does not apply, and there is nothing to "
+            f"compare with: {skipped[comparison.reference]}; give another --reference"
+        )
 
     def work() -> Any:
         records = run_arms(

@@ -218,7 +218,7 @@ def load_task_files(paths: Sequence[str | Path]) -> list[str]:
                 "the file that riemann-lne compare --new-task FILE writes"
             )
         names += [name for kind, name in mine if kind == "dataset"]
-    return names
+    return list(dict.fromkeys(names))  # a file may be given twice
 
 
 def _run(path: Path, content: str) -> None:
