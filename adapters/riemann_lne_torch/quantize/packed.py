@@ -11,6 +11,7 @@ from torch.nn.utils import parametrize
 from riemann_lne.errors import InvalidArgumentError
 
 from .channels import Channels
+from .levels import wide
 
 __all__ = ["PackedWeight", "load_packed_", "pack_layer"]
 
@@ -153,7 +154,7 @@ def _scaled(rows: Tensor, units: Tensor) -> _Form | None:
     if not bool((units == scale[:, None]).all()):
         return None
     zeros = scale == 0.0
-    ratio = rows.double() / torch.where(zeros, 1.0, scale).double()[:, None]
+    ratio = wide(rows) / wide(torch.where(zeros, 1.0, scale))[:, None]
     if bool(zeros.any() & ~zeros.all()):
         ratio[zeros] = ratio[~zeros][0, 0]  # any level will do there, and no level is added
     points, place = torch.unique(ratio, return_inverse=True)
@@ -215,11 +216,15 @@ def pack(
     fewest = first.numel()
     for size in dict.fromkeys(sizes):
         rows = first.reshape(-1, size)
-        most, form = _tabled(rows)
-        fewest = min(fewest, most)
+        form = None
         if units is not None and units.dtype == rows.dtype:
-            found += [f for f in [_scaled(rows, units.reshape(-1, size))] if f is not None]
+            form = _scaled(rows, units.reshape(-1, size))
+        if form is None:
+            most, form = _tabled(rows)
+            fewest = min(fewest, most)
         found += [] if form is None else [form]
+        if form is not None and form.scale is not None:
+            break  # tables of smaller blocks take more bytes
     if not found:
         raise InvalidArgumentError(
             f"{where}its values cannot be packed: a channel has {fewest} different ones, and 8 "
