@@ -71,8 +71,26 @@ def test_the_record_keeps_what_was_promised_and_the_page_says_the_rest():
         assert ("**" in line) == (method in dear)
     assert f"{record['harness']['ratio']:.3f} times" in text
     # a method that joins later is measured, or the page says that it is not
-    page = (RECORD.parents[1] / "comparison.md").read_text(encoding="utf-8")
-    cost = page.partition("## The cost of a step")[2].partition("```{include}")[0]
-    absent = set(re.findall(r"`([\w-]+)`", cost.partition("Not measured are")[2]))
+    absent = set(re.findall(r"`([\w-]+)`", text.partition("Not measured:")[2].splitlines()[0]))
     assert absent == set(available_methods()) - set(ratios) - {"ste"}
-    assert record["environment"]["commit"].startswith(re.search(r"commit, (\w+) with", cost)[1])
+    assert f"commit {record['environment']['commit'][:7]}" in text
+    assert ("with changes" in text) == record["environment"]["commit"].endswith("+")
+
+
+def test_no_number_of_the_record_is_typed_into_the_page():
+    """The table is included; what is said beside it holds for any record."""
+    page = (RECORD.parents[1] / "comparison.md").read_text(encoding="utf-8")
+    section = page.partition("## The cost of a step")[2].partition("\n## ")[0]
+    words, _, included = section.partition("```{include}")
+    assert included.split()[0] == "_build/generated/method-costs.md"
+    assert not re.findall(r"\d\.\d|\b[0-9a-f]{7}\b", words)
+
+
+def test_a_record_without_a_commit_or_with_every_method():
+    record = json.loads(RECORD.read_text(encoding="utf-8"))
+    row = record["steps"][0]
+    every = [{**row, "method": name} for name in available_methods() if name != "ste"]
+    unknown = {**record["environment"], "commit": None}
+    text = markdown({**record, "steps": every, "environment": unknown})
+    assert "the commit is not known" in text
+    assert "Not measured" not in text

@@ -252,7 +252,8 @@ def markdown(found: Mapping[str, Any]) -> str:
         f"({h['smallest']:.3f} to {h['largest']:.3f} over pairs that took turns). {len(cheap)} of "
         f"{len(names)} methods take at most {BOUND} times STE's step on both networks; the others' "
         f"cost is what the table says. {where['processor']}, one thread, torch {where['torch']}, "
-        f"{found['rounds']} rounds in turns, medians and quartiles of ratios.",
+        f"{found['rounds']} rounds in turns, medians and quartiles of ratios; "
+        f"{_state(where['commit'])}.{_missing(rows)}",
         "",
         f"| method | bits | {' | '.join(f'{n:,} weights' for n in found['weights'].values())} |",
         "|---|---|---|---|",
@@ -261,6 +262,20 @@ def markdown(found: Mapping[str, Any]) -> str:
         cells = [_cell(rows[name].get(network)) for network in NETWORKS]
         lines.append(f"| `{name}` | {rows[name]['small']['bits']} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _state(commit: str | None) -> str:
+    """The state that was measured, in words."""
+    if not commit:
+        return "the commit is not known"
+    changed = commit.endswith("+")
+    return f"commit {commit.rstrip('+')[:7]}" + (" with changes, which no commit holds" * changed)
+
+
+def _missing(measured: Mapping[str, Any]) -> str:
+    """The methods that have no row, in words."""
+    absent = sorted(set(available_methods()) - set(measured) - {"ste"})
+    return f" Not measured: {', '.join(f'`{name}`' for name in absent)}." if absent else ""
 
 
 def _cell(row: Mapping[str, Any] | None) -> str:
