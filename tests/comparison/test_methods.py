@@ -1,6 +1,9 @@
 """What the methods do in a step, through the parts that they are made of."""
 
+import re
 from dataclasses import replace
+from fnmatch import fnmatch
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +26,7 @@ from riemann_lne_validation.comparison.methods import (
     available_methods,
     get_method,
     options_of,
+    traits,
 )
 from riemann_lne_validation.comparison.models import build_model
 from riemann_lne_validation.comparison.protocol import Arm, default_arm
@@ -359,3 +363,22 @@ class TestCost:
                 run.epoch()
             costs.append(run.record({}).cost)
         assert costs == [2.0, pytest.approx(2 * (1 + plain_steps(arm).forward))]
+
+
+def test_the_page_says_what_every_option_of_a_method_means():
+    page = (Path(__file__).parents[2] / "docs" / "comparison.md").read_text()
+    table = page.split("\n## Options\n")[1].split("\n## ")[0]
+    lines = [line for line in table.splitlines() if line.startswith("| ")]
+    rows = [line.strip("| ").split(" | ", 1) for line in lines]
+    missing = []
+    for method in available_methods():
+        kind = "every estimator and quantiser" * traits(method)[0].startswith(("estim", "quanti"))
+        told = " ".join(
+            options
+            for methods, options in rows
+            if methods == kind
+            or any(fnmatch(method, name) for name in re.findall(r"`([^`]+)`", methods))
+        )
+        named = re.findall(r"`([^`]+)`", told)
+        missing += [f"{method}.{option}" for option in options_of(method) if option not in named]
+    assert not missing
