@@ -151,6 +151,11 @@ def open_weight(
             "the corrector after the backward pass has reduced the gradients"
         )
     own = block_of(weight, block)
+    arrays = [parameter, gradient.detach()] + ([] if curvature is None else [curvature.weight])
+    if own in _ONE_ROW and not joins(weight, steps) and all(map(_is_plain, arrays)):
+        # what follows gives the same, in a dozen operations
+        weights, gradients, *curved = (a.view(1, a.numel()) for a in arrays)
+        return Local(weights, gradients, curved[0] if curved else None)
     opened = [_Opened(weight, own, parameter), _Opened(weight, own, gradient.detach(), True)]
     if curvature is not None:
         opened.append(_Opened(weight, own, curvature.weight, True))
@@ -187,9 +192,6 @@ class _Opened:
         self.written = written
         self.returns: list[Callable[[], Any]] = []
         place = _local(weight.parameter)
-        if block in _ONE_ROW and place.is_contiguous() and local.is_contiguous():
-            self.rows = local.view(1, local.numel())  # what follows gives, in fewer operations
-            return
         rows = 1
         if not isinstance(block, str):
             # in the order in which quantisers count groups
@@ -241,6 +243,11 @@ def _groups(weight: Weight, block: int, columns: int) -> int:
             "not divide; take another group, or block='channel'"
         )
     return columns // block
+
+
+def _is_plain(array: Tensor) -> bool:
+    """Whether an array is whole here and lies in memory in the order of its axes."""
+    return not isinstance(array, DTensor) and array.is_contiguous()
 
 
 def _local(tensor: Tensor) -> Tensor:
