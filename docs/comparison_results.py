@@ -18,7 +18,7 @@ from riemann_lne_validation.comparison.summary import Summary
 
 _MOST_SENTENCES = 10
 BITS = {
-    "mnist1d-1bit": "one bit",
+    "mnist1d-1bit-20": "one bit",
     "mnist1d-158-20": "three levels",
     "mnist1d-2bit": "two bits",
     "mnist1d-4bit": "four bits",

@@ -25,6 +25,7 @@ from .findings import (
     FOUR_TUNED,
     LEARNED,
     ONE,
+    ONE_AGAIN,
     ONE_CONFIRM,
     ONE_TUNED,
     OSCILLATION,
@@ -63,7 +64,7 @@ DIGITS, RESNET, SECH2, CIFAR = "digits", "regulariser-n", "sech2-backward", "cif
 TWO_WAY = (
     RATES, FIXED, ONE, THREE, FOUR, "mnist1d-2bit", STABLE, OSCILLATION, TUNED, LEARNED,
     RATES_ONE_GRID, ONE_TUNED, ONE_CONFIRM,
-    THREE_TUNED, FOUR_TUNED, DIGITS_CONFIRM, THREE_AGAIN,
+    THREE_TUNED, FOUR_TUNED, DIGITS_CONFIRM, ONE_AGAIN, THREE_AGAIN,
 )  # fmt: skip
 BN, WD = "STE, batch norm re-estimated", "STE, weight decay tuned"
 EXACT, FREE = "LNE exact by channel, 0.5", "N, |w| held constant"
