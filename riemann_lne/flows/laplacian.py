@@ -17,6 +17,12 @@ def mean_metric(packed: Array, grid: Grid) -> np.ndarray:
     return np.array([float(mean[c]) for c in range(mean.shape[0])])
 
 
+def mean_inverse(mean: np.ndarray, n: int) -> np.ndarray:
+    """Inverse (n, n) of a packed constant metric."""
+    inverse, _ = inverse_and_determinant(table(mean, n), n)
+    return np.array([[float(inverse[a, b]) for b in range(n)] for a in range(n)])
+
+
 def laplacian_symbol(
     mean: np.ndarray, grid: Grid, order: Order, part: TileSlices | None = None
 ) -> np.ndarray:
@@ -25,11 +31,11 @@ def laplacian_symbol(
     Over a part of the spectrum, if one is given.
     """
     n = grid.ndim
-    inverse, _ = inverse_and_determinant(table(mean, n), n)
+    inverse = mean_inverse(mean, n)
     symbol = np.zeros(second_derivative_symbol(grid, order, 0, 0, part).shape)
     for a, b in pairs(n):
         weight = 1.0 if a == b else 2.0
-        symbol -= weight * float(inverse[a, b]) * second_derivative_symbol(grid, order, a, b, part)
+        symbol -= weight * inverse[a, b] * second_derivative_symbol(grid, order, a, b, part)
     return symbol
 
 

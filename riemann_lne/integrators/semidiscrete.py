@@ -11,11 +11,16 @@ from ..arrays import Array, device, guarded, like, namespace, writes
 from ..coefficients import Order
 from ..errors import DTypeError, ShapeError
 from ..flows.base import FastFlow, Flow, has_pointwise_bound, is_weakly_parabolic
-from ..flows.laplacian import laplacian_symbol, mean_laplacian_symbol, mean_metric
+from ..flows.laplacian import (
+    laplacian_symbol,
+    mean_inverse,
+    mean_laplacian_symbol,
+    mean_metric,
+)
 from ..flows.ricci import require_background
 from ..fourier import Transform, irfftn, rfftn
 from ..grids import Grid
-from ..kernels.fused import choose
+from ..kernels.fused import FusedFourierFlow, choose
 from ..metrics import MetricField
 from ..stencils import (
     dealias_mask,
@@ -88,7 +93,12 @@ class SemiDiscreteFlow:
         self.pool = Pool(grid.team)
         self._fast = self.flow if isinstance(self.flow, FastFlow) else None
         self._bound_is_pointwise = has_pointwise_bound(self.flow)
-        self._damping = _HighModes(grid, initial) if order == "fourier" else None
+        self._damping: _HighModes | _CompiledHighModes | None = None
+        if order == "fourier":
+            if isinstance(self.flow, FusedFourierFlow):
+                self._damping = _CompiledHighModes(self.flow, grid, initial)
+            else:
+                self._damping = _HighModes(grid, initial)
 
     @property
     def team(self) -> Team:
@@ -134,6 +144,8 @@ class SemiDiscreteFlow:
 
     def metric_rate(self, t: float, y: Array) -> Array:
         """Time derivative of the packed metric."""
+        if isinstance(self._damping, _CompiledHighModes):
+            return self.boundary.set_rate(t, self._damping.rate(t, y))
         rate = self._checked(self.flow.rhs(t, y, self.grid, self.order), t, y)
         if may_share_memory(rate, y):
             # A flow may return its argument; the boundary's rates and the next stage, which
@@ -368,3 +380,15 @@ class _HighModes:
             hat += other
             self._transform.back(rate[c, ...], hat)
         return rate
+
+
+class _CompiledHighModes:
+    """The 2/3 rule by the kernel that computes the right-hand side."""
+
+    def __init__(self, flow: FusedFourierFlow, grid: Grid, y: Array) -> None:
+        self._flow, self._grid = flow, grid
+        self._inverse = mean_inverse(mean_metric(y, grid), grid.ndim)
+
+    def rate(self, t: float, y: Array) -> Array:
+        """The rate at a state."""
+        return self._flow.without_high_modes(t, y, self._grid, self._inverse)

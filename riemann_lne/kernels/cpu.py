@@ -21,7 +21,14 @@ from .blocks import run_on_block
 from .build import load
 from .emit import difference_flops, flops
 from .emit_c import emit_c
-from .emit_spectral import LONGEST, emit_spectral, kinds_of, matrices, rows_at_a_time
+from .emit_spectral import (
+    LONGEST,
+    emit_spectral,
+    filters,
+    kinds_of,
+    matrices,
+    rows_at_a_time,
+)
 from .layout import PAST_CACHES, address, addresses, bounded_part, empty, offsets, with_ghosts
 from .reductions import reductions
 from .thread_pool import pool, slabs
@@ -331,14 +338,17 @@ class FourierKernel(Kernel):
     def __init__(self, name: str | Formula, n: int, dtype: str) -> None:
         pointer, number = ctypes.c_void_p, ctypes.c_int64
         self._set(name, "fourier", dtype, trace(name, n), emit_spectral(name, n, dtype), (
-            *(pointer,) * 4, *(number,) * 3
+            *(pointer,) * 4, *(number,) * 3, *(pointer,) * 2
         ))  # fmt: skip
         self._along = self._library.handle["along"]
         self._along.restype = None
         self._along.argtypes = (pointer, *(number,) * 3, pointer, pointer)
         self._algebra = self._library.handle["algebra"]
         self._algebra.restype = number
-        self._algebra.argtypes = (*(pointer,) * 3, *(number,) * 3)
+        self._algebra.argtypes = (*(pointer,) * 3, *(number,) * 3, *(pointer,) * 2)
+        self._filter = self._library.handle["filter"]
+        self._filter.restype = number
+        self._filter.argtypes = (*(pointer,) * 4, *(number,) * 2)
 
     def update(
         self,
@@ -356,6 +366,52 @@ class FourierKernel(Kernel):
         arrays = [(c, self._term(array, result)) for c, array in terms]
         return reductions(self.n, self.dtype).combination([*arrays, (scale, rate)], result, threads)
 
+    def without_high_modes(
+        self,
+        packed: np.ndarray,
+        grid: Grid,
+        inverse: np.ndarray,
+        background: np.ndarray | None = None,
+        out: np.ndarray | None = None,
+        linear: np.ndarray | None = None,
+        threads: int | None = None,
+    ) -> np.ndarray:
+        """The result R of a call, its upper third of modes replaced by a linear flow's rate.
+
+        P (R - L g) + L g with L = inverse^ab d_a d_b and P, which leaves out the modes
+        |m_a| >= N_a / 3 of any axis a: the 2/3 rule.
+
+        Parameters
+        ----------
+        inverse : (n, n)
+            That of a constant metric.
+        linear : array like the result, optional
+            Overwritten, by L g.
+
+        Raises
+        ------
+        ShapeError, DTypeError, GridTooSmallError, InvalidArgumentError, MemoryError
+        """
+        fields = self._fields(packed, background, grid)
+        result, values = self._result(out, grid, fields), self._result(linear, grid, fields)
+        weights = [
+            0.0 if len(axes) == 1 else (1 + (axes[0] != axes[1])) * inverse[axes]
+            for axes in kinds_of(self.n)
+        ]
+        operator = np.array(weights, dtype=self.dtype), values
+        self._fill(fields, grid, result, threads, operator)
+        tables = [filters(size, self.dtype) for size in grid.whole.shape]
+        if grid.whole is not grid:
+            filtered = result
+            for axis, table in enumerate(tables):
+                multiply = partial(self._derivative, axis=axis + 1, table=table)
+                (filtered,) = along(filtered, grid, axis, multiply, 1)
+            return np.add(filtered, values, out=result)
+        sizes = np.array(grid.shape, dtype=np.int64)
+        given = address(result), address(values), addresses(tables), address(sizes)
+        _shared_out(lambda ends: self._filter(*given, *ends), len(result), threads, 1)
+        return result
+
     def _run_slabs(
         self,
         fields: list[np.ndarray],
@@ -366,6 +422,17 @@ class FourierKernel(Kernel):
         terms: Sequence[np.ndarray],
     ) -> bool:
         """Fill the result, in slabs shared by threads; whether the metric was one everywhere."""
+        return self._fill(fields, grid, result, threads, None)
+
+    def _fill(
+        self,
+        fields: list[np.ndarray],
+        grid: Grid,
+        result: np.ndarray,
+        threads: int | None,
+        operator: tuple[np.ndarray, np.ndarray] | None,
+    ) -> bool:
+        """Fill the result; less a linear operator, if its weights and place are given."""
         grid.require_stencil(self.order)
         reason = why_no_fourier(grid)
         if reason is not None:
@@ -373,14 +440,15 @@ class FourierKernel(Kernel):
         whole = grid.whole
         lengths = zip(whole.shape, whole.lengths, strict=True)
         tables = [matrices(size, length, self.dtype) for size, length in lengths]
+        linear = (None, None) if operator is None else tuple(map(address, operator))
         if whole is not grid:
-            return self._run_on_block(fields, grid, tables, result)
+            return self._run_on_block(fields, grid, tables, result, linear)
         sizes = np.array(grid.shape, dtype=np.int64)
         rows = rows_at_a_time(self._program, grid.shape)
         given = addresses(fields), address(result), addresses(tables), address(sizes)
 
         def slab(ends: tuple[int, int]) -> int:
-            return self._run(*given, *ends, rows)
+            return self._run(*given, *ends, rows, *linear)
 
         return _shared_out(slab, grid.shape[0], threads, rows)
 
@@ -390,6 +458,7 @@ class FourierKernel(Kernel):
         grid: Grid,
         tables: Sequence[np.ndarray],
         result: np.ndarray,
+        linear: tuple[int | None, ...],
     ) -> bool:
         """Fill the result on a block: the same sums, along axes that are brought together."""
         kinds, points, per = kinds_of(self.n), math.prod(grid.shape), packed_size(self.n)
@@ -406,8 +475,8 @@ class FourierKernel(Kernel):
                 (found,) = along(start, grid, axis, derive, 1)
                 places[:, place, :points] = np.reshape(found, (per, points))
         lengths = points, points + _ROOM, points
-        good = self._algebra(addresses(fields), address(memory), address(result), *lengths)
-        return bool(good < 0)
+        given = addresses(fields), address(memory), address(result), *lengths
+        return bool(self._algebra(*given, *linear) < 0)
 
     def _derivative(self, part: np.ndarray, axis: int, table: np.ndarray) -> list[np.ndarray]:
         """The product of a matrix with an array along one of its axes, the only result."""

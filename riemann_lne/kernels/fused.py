@@ -24,7 +24,7 @@ from ..flows.base import (
 from ..grids import Grid
 from ..threads import thread_count
 from .agreement import require_agreement
-from .cpu import Kernel, compile_kernel, unsupported, why_no_fourier
+from .cpu import FourierKernel, Kernel, compile_kernel, unsupported, why_no_fourier
 from .gpu import DeviceKernel, device_kernel
 from .layout import ResultMemory
 from .reductions import Terms, reductions
@@ -155,6 +155,20 @@ class FusedHostFlow(FusedFlow):
         return self._reductions.largest_square(terms, packed, self._threads)
 
 
+class FusedFourierFlow(FusedHostFlow):
+    """A flow with a kernel that has Fourier derivatives, and can do the 2/3 rule on the way."""
+
+    kernel: FourierKernel
+
+    def without_high_modes(self, t: float, packed: Array, grid: Grid, inverse: np.ndarray) -> Array:
+        """The right-hand side, with the upper third of its modes by a linear flow."""
+        background = self._packed_background(t, packed, grid)
+        out, linear = (self._given(packed, None) for _ in range(2))
+        return self.kernel.without_high_modes(
+            packed, grid, inverse, background, out, linear, self._threads
+        )
+
+
 class _Compiler:
     """Makes the compiled forms of flows for a grid, an order and a kind of array.
 
@@ -214,7 +228,8 @@ class _Compiler:
         if isinstance(kernel, Kernel):
             if isinstance(formula, Formula):
                 require_agreement(kernel, formula, n, order, dtype, np.asarray, _WHAT_IS_NEEDED)
-            made = FusedHostFlow(flow, kernel, background, laplacian_factor, self._threads)
+            host = FusedFourierFlow if isinstance(kernel, FourierKernel) else FusedHostFlow
+            made = host(flow, kernel, background, laplacian_factor, self._threads)
         else:
             made = FusedFlow(flow, kernel, background, self._threads)
         self.identities.append(made.identity)

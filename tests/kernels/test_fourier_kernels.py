@@ -1,8 +1,8 @@
 """Kernels with Fourier derivatives against the array code, whose derivatives are transforms.
 
 Looked at: all formulas in 2-D to 4-D; axes of even, odd and very few points; both precisions;
-backgrounds; updates; threads and slabs; shorter vectors; flows, events of a flow, checkpoints; what
-there is no kernel for.
+backgrounds; updates; threads and slabs; shorter vectors; the 2/3 rule, whose filters are products
+too; flows, events of a flow, checkpoints; what there is no kernel for.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from riemann_lne.errors import (
     KernelUnavailableError,
     ShapeError,
 )
+from riemann_lne.flows.laplacian import laplacian_symbol, mean_inverse, mean_metric
+from riemann_lne.fourier import irfftn, rfftn
+from riemann_lne.integrators.semidiscrete import _HighModes
 from riemann_lne.kernels import cpu, emit_spectral
 from riemann_lne.kernels.build import find_compiler
 from riemann_lne.kernels.trace import FORMULAS, formula
@@ -131,6 +134,63 @@ def test_an_update_adds_up(tools: SimpleNamespace) -> None:
     assert np.shares_memory(again, out)
     with pytest.raises(ShapeError, match="a term has shape"):
         kernel.update(g, grid, 1.0, [(1.0, other[:2])])
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (12, 12)])
+def test_the_two_thirds_rule_is_that_of_transforms(
+    tools: SimpleNamespace, shape: tuple[int, ...]
+) -> None:
+    grid = torus(shape)
+    g, kernel = tools.random_packed(grid, 4), kernels.compile_kernel("ricci", len(shape), "fourier")
+    mean = mean_metric(g, grid)
+    expected = _HighModes(grid, g)(kernel(g, grid), g)
+    linear = np.empty_like(g)
+    given = g.copy()
+    result = kernel.without_high_modes(g, grid, mean_inverse(mean, grid.ndim), linear=linear)
+    assert tools.relative_gap(result, expected) < 1e-13
+    np.testing.assert_array_equal(g, given)
+    symbol = laplacian_symbol(mean, grid, "fourier")
+    assert tools.relative_gap(linear, irfftn(rfftn(g, grid.ndim) * symbol, shape)) < 1e-12
+
+
+def test_the_two_thirds_rule_in_single_precision_and_threads(tools: SimpleNamespace) -> None:
+    grid = torus((19, 6, 7))
+    for name, least in (("float64", 1e-13), ("float32", 1e-4)):
+        g = tools.random_packed(grid, 4, name)
+        kernel = kernels.compile_kernel("ricci_deturck", 3, "fourier", name)
+        inverse = mean_inverse(mean_metric(g, grid), 3)
+        results = [kernel.without_high_modes(g, grid, inverse, threads=k) for k in (1, 2, 7)]
+        assert results[0].dtype == g.dtype
+        assert all(np.array_equal(results[0], r) for r in results[1:])
+        wide = g.astype(float)
+        rate = tools.plain("ricci_deturck", [wide], grid, "fourier")
+        assert tools.relative_gap(results[0], _HighModes(grid, wide)(rate, wide)) < least
+
+
+def test_filters_keep_the_lower_modes_and_nothing_else() -> None:
+    for size in (1, 2, 3, 6, 9, 20, 33, 128):
+        x = 2 * np.pi * np.arange(size) / size
+        first, other = emit_spectral.filters(size, "float64")
+        np.testing.assert_array_equal(first, other.T)
+        for m in range(size // 2 + 1):
+            for wave in (np.cos(m * x), np.sin(m * x)):
+                kept = wave if 3 * m < size else 0 * wave
+                np.testing.assert_allclose(first @ wave, kept, rtol=0, atol=4e-15 * size)
+
+
+def test_a_flow_takes_the_rule_of_its_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a kernel no transform is made; the flow is that of the plain version."""
+    grid = torus((24, 20))
+    start = rl.perturbed_euclidean(grid, 0.05)
+    ends = {}
+    for kernel in ("plain", "fused"):
+        if kernel == "fused":
+            monkeypatch.setattr(_HighModes, "__call__", None)
+        flow = rl.solve_flow(
+            start, rl.RicciDeTurckFlow(), (0, 0.01), order="fourier", kernel=kernel, rtol=1e-8
+        )
+        ends[kernel] = flow.metrics[-1].packed
+    np.testing.assert_allclose(ends["fused"], ends["plain"], rtol=0, atol=1e-13)
 
 
 def test_what_is_no_metric_is_noticed(tools: SimpleNamespace) -> None:
