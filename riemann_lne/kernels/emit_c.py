@@ -59,8 +59,9 @@ from .units import units
 # ones read memory in one stream; these were the quickest on large grids.
 BLOCK = {2: 1024, 3: 128, 4: 64}
 
-# Bytes of the differences of a part of a row: a third of a small first-level cache.
-_PART = 12288
+# Bytes of the differences of a part of a row. A third of a small first-level cache is best in 2-D;
+# with more dimensions it costs more to begin a part than to reach for the second-level cache.
+_PART = {2: 12288, 3: 43008, 4: 24576}
 
 # Bytes and bits of a value.
 _SIZES = {"float64": {"size": 8, "bits": 64}, "float32": {"size": 4, "bits": 32}}
@@ -117,7 +118,7 @@ def emit_c(name: str | Formula, n: int, order: int, dtype: str, block: int | Non
     program, width = trace(name, n, units(order).ratio), half_width(order)
     layout = _Layout(program, width)
     start = 64 // _SIZES[dtype]["size"]
-    points = _PART // _SIZES[dtype]["size"] // max(1, len(layout.slots)) // start * start
+    points = _PART[program.n] // _SIZES[dtype]["size"] // max(1, len(layout.slots)) // start * start
     sizes = f"#define BLOCK {block or BLOCK[program.n]}\n#define WIDTH {width}\n"
     sizes += f"#define PART {max(start, points)}\n"
     parts = [head(dtype, width), sizes, RING, FENCE, _rows(program, layout, dtype)]
