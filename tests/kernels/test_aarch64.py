@@ -20,9 +20,12 @@ import pytest
 import riemann_lne as rl
 from riemann_lne.coefficients import half_width
 from riemann_lne.flows.base import laplacian_bound
+from riemann_lne.flows.laplacian import mean_inverse, mean_metric
+from riemann_lne.integrators.semidiscrete import _HighModes
 from riemann_lne.kernels.build import _FLAGS
 from riemann_lne.kernels.cpu import DTYPES, ORDERS
 from riemann_lne.kernels.emit_c import emit_c
+from riemann_lne.kernels.emit_spectral import emit_spectral, filters, kinds_of, matrices
 from riemann_lne.kernels.layout import bounded_part, offsets, with_ghosts
 from riemann_lne.kernels.reductions import emit_reductions
 from riemann_lne.kernels.trace import FORMULAS, formula, trace
@@ -256,3 +259,43 @@ def test_loops_on_weights(emulated: Callable[..., Emulated], dtype: str) -> None
     call("finish", 1, [x, v], sizes, np.array([tau, c]), np.zeros(0))
     wanted = finished(t.copy(), wide, c).astype(dtype)
     assert np.max(np.abs(v - wanted)) <= 4 * np.finfo(dtype).eps * np.max(np.abs(wanted))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(12, 13), (7, 3), (8, 9, 10)])
+def test_fourier_kernels_and_the_two_thirds_rule(
+    tools: SimpleNamespace,
+    emulated: Callable[..., Emulated],
+    shape: tuple[int, ...],
+    dtype: str,
+) -> None:
+    n, grid = len(shape), rl.Grid.torus(shape, tuple(1.0 + 0.3 * a for a in range(len(shape))))
+    program = emulated(emit_spectral("ricci_deturck", n, dtype), "run", "filter")
+    g = tools.random_packed(grid, 0, dtype)
+    sizes, lengths = np.array(shape, dtype=np.int64), zip(shape, grid.lengths, strict=True)
+    tables = [matrices(size, length, dtype) for size, length in lengths]
+    exact = {"float64": 1e-12, "float32": 1e-4}[dtype]
+    wide = g.astype(float)
+    rate = tools.plain("ricci_deturck", [wide], grid, "fourier")
+    found = []
+    for rows in (1, 4, 64):
+        result = np.zeros_like(g)
+        arguments = [g], result, tables, sizes, 0, shape[0], rows
+        assert program("run", *arguments, None, None) == -1
+        assert tools.relative_gap(result, rate) < exact
+        found.append(result)
+    assert all(np.array_equal(found[0], other) for other in found[1:])
+
+    inverse = mean_inverse(mean_metric(g, grid), n)
+    weights = np.array(
+        [
+            0.0 if len(axes) == 1 else (1 + (axes[0] != axes[1])) * inverse[axes]
+            for axes in kinds_of(n)
+        ],
+        dtype=dtype,
+    )
+    result, linear = np.zeros_like(g), np.zeros_like(g)
+    assert program("run", [g], result, tables, sizes, 0, shape[0], 4, weights, linear) == -1
+    kept = [filters(size, dtype) for size in shape]
+    assert program("filter", result, linear, kept, sizes, 0, len(g)) == -1
+    assert tools.relative_gap(result, _HighModes(grid, wide)(rate.copy(), wide)) < exact
