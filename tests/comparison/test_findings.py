@@ -28,6 +28,7 @@ from .findings import (
     ONE_AGAIN,
     ONE_CONFIRM,
     ONE_TUNED,
+    ONE_TUNED_AGAIN,
     OSCILLATION,
     RATES,
     RATES_ONE_GRID,
@@ -63,7 +64,7 @@ DIGITS, RESNET, SECH2, CIFAR = "digits", "regulariser-n", "sech2-backward", "cif
 # The records that hold the hits of single images.
 TWO_WAY = (
     RATES, FIXED, ONE, THREE, FOUR, "mnist1d-2bit", STABLE, OSCILLATION, TUNED, LEARNED,
-    RATES_ONE_GRID, ONE_TUNED, ONE_CONFIRM,
+    RATES_ONE_GRID, ONE_TUNED, ONE_TUNED_AGAIN, ONE_CONFIRM,
     THREE_TUNED, FOUR_TUNED, DIGITS_CONFIRM, ONE_AGAIN, THREE_AGAIN,
 )  # fmt: skip
 BN, WD = "STE, batch norm re-estimated", "STE, weight decay tuned"

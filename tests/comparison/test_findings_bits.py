@@ -11,6 +11,7 @@ from riemann_lne_validation.comparison.adapted import adapt
 from riemann_lne_validation.comparison.study import find_study, load_study
 
 from .findings import (
+    CHANGES,
     CHARACTERS,
     DIGITS_CONFIRM,
     DOCS,
@@ -24,6 +25,7 @@ from .findings import (
     ONE_AGAIN,
     ONE_CONFIRM,
     ONE_TUNED,
+    ONE_TUNED_AGAIN,
     OSCILLATION,
     RATES_ONE_GRID,
     STABLE,
@@ -213,49 +215,129 @@ def test_the_best_of_two_bits_tuned_and_the_moonshot():
         assert verdicts(TUNED, arm, "STE") == HELPS
 
 
+QUANTISERS, FISHER = ("QuEST", "SEQ", "DoReFa", "BWN"), "LNE, fisher"
+JOINED = "LNE, fisher on SEQ"
+
+
+def told(study, arm, reference="STE"):
+    """Both intervals, with p where it is not next to nothing."""
+    with_p = tuple(found.adjusted >= 0.001 for found in both(study, arm, reference))
+    return pair(study, arm, reference, with_p)
+
+
+def tried(study, rate):
+    """Accuracy of STE without weight decay on validation signals, in percent."""
+    (found,) = [
+        t["validation_mean"]
+        for t in summary(study).tuning
+        if t["arm"] == "STE" and t["settings"] == {"learning_rate": rate, "weight_decay": 0.0}
+    ]
+    return f"{found:.1f}"
+
+
+def right(study, arm):
+    return f"{summary(study).arm(arm).last.mean:.1f}"
+
+
+def ste_pieces():
+    """The rates of STE in both studies, and what they are worth."""
+    low, high = (rate_of(s, "STE") for s in (ONE_TUNED, ONE_TUNED_AGAIN))
+    studies = (ONE_TUNED, ONE_TUNED_AGAIN)
+    first, second = ([tried(s, rate) for rate in (low, high)] for s in studies)
+    at_low = summary(ONE_AGAIN).arm("STE, tuned")
+    assert (low, high) == (at_low.arm.learning_rate, 1.0) == (0.3, 1.0)
+    assert round(low / rate_of(ONE_AGAIN, "STE"), 9) == 3.0  # "three times"
+    found = summary(ONE_TUNED_AGAIN).arm("STE")
+    for other in (at_low, summary(ONE_TUNED).arm("STE")):  # "about three points of each lead"
+        assert 2.5 < other.last.mean - found.last.mean < 3.5
+    return [
+        f"STE took the rate {low}, three times the usual one, and classified "
+        f"{right(ONE_TUNED, 'STE')} % correctly; in the second it took {high}, the largest of its "
+        f"grid, and classified {right(ONE_TUNED_AGAIN, 'STE')} %.",
+        f"{low} had {first[0]} % against {first[1]} % for {high} in the first study, {second[0]} "
+        f"against {second[1]} % in the second.",
+        f"In `{ONE_AGAIN}`, on other seeds, a tuned STE took {low}: {at_low.last.mean:.1f} %, and "
+        f"{at_low.final.mean:.1f} % in the last epoch, against {found.final.mean:.1f} % here.",
+    ]
+
+
+def quantiser_pieces():
+    with_p, (*leads, bwn) = (True, True), QUANTISERS
+    before = "; ".join(f"{q} {pair(ONE_TUNED, q, 'STE', with_p)}" for q in leads)
+    quest, seq, dorefa = (right(ONE_TUNED_AGAIN, q) for q in leads)
+    for q in leads:
+        now, then = (summary(s).arm(q).last.mean for s in (ONE_TUNED_AGAIN, ONE_TUNED))
+        assert abs(now - then) < 0.1  # "within 0.1 points of the first study"
+        assert comparison(ONE_TUNED, q, "STE").changes("last")
+    at_low = summary(ONE_AGAIN).arm("STE, tuned").last.mean
+    leads_then = {a: both(ONE_TUNED, a, "STE")[0].description.mean for a in (*leads, FISHER)}
+    for arm, then in leads_then.items():  # "by what the first study saw, to half a point"
+        assert abs(summary(ONE_TUNED_AGAIN).arm(arm).last.mean - at_low - then) < 0.5
+    # "BWN would hardly lead"
+    assert 0.0 < summary(ONE_TUNED_AGAIN).arm(bwn).last.mean - at_low < 1.0
+    return [
+        "; ".join(f"{q} {told(ONE_TUNED_AGAIN, q)}" for q in leads) + ".",
+        f"all three **change with the metric**: {before}.",
+        f"Their {quest}, {seq} and {dorefa} % are within 0.1 points",
+        f"Against its {at_low:.1f} % at {rate_of(ONE_TUNED, 'STE')} (other seeds, so no test)",
+        f"{bwn} {told(ONE_TUNED_AGAIN, bwn)}, after {pair(ONE_TUNED, bwn, 'STE', with_p)}.",
+        f"LNE {told(ONE_TUNED_AGAIN, FISHER)}, after a near miss, "
+        f"{pair(ONE_TUNED, FISHER, 'STE', with_p)}.",
+        f"{right(ONE_TUNED_AGAIN, bwn)} and {right(ONE_TUNED_AGAIN, FISHER)} %: against those "
+        f"{at_low:.1f} % BWN would hardly lead",
+    ]
+
+
 def test_the_best_of_one_bit_tuned():
-    found = summary(ONE_TUNED)
-    study = load_study(find_study(ONE_TUNED))
-    assert (study.budget, len(study.tuning_seeds)) == (4, 2)  # "four configurations, two seeds"
-    assert not set(study.final_seeds) & set(load_study(find_study(ONE)).final_seeds)
-    with_p = (True, True)
-    fisher = both(ONE_TUNED, "LNE, fisher", "STE")
+    last, final = both(ONE_TUNED_AGAIN, JOINED, "SEQ")
+    new, old, first = (load_study(find_study(s)) for s in (ONE_TUNED_AGAIN, ONE_TUNED, ONE))
     pieces = [
-        f"then {len(study.final_seeds)} new seeds",
-        f"classified {found.arm('STE').last.mean:.1f} % correctly",
-        *(
-            f"{q} {marked(ONE_TUNED, q, 'STE', with_p)}"
-            for q in ("QuEST", "SEQ", "DoReFa")
-        ),
-        f"BWN is not told from STE: {pair(ONE_TUNED, 'BWN', 'STE', with_p)}.",
-        f"tuned STE**, narrowly: {pair(ONE_TUNED, 'LNE, fisher', 'STE', with_p)}.",
-        f"not told from SEQ: {pair(ONE_TUNED, 'LNE, fisher on SEQ', 'SEQ')}.",
-        f"A gain of LNE below {fisher[0].resolves:.1f} points would not have been told",
-        "`mnist1d-1bit-tuned`",
-        "`mnist1d-1bit`",
-    ]  # fmt: skip
+        "`mnist1d-1bit-tuned` and `mnist1d-1bit-tuned-20` gave STE",
+        "largest means of `mnist1d-1bit` the same budget",
+        f"The first had {len(old.final_seeds)} new seeds; the second chose all settings anew and "
+        f"had {len(new.final_seeds)} more",
+        *ste_pieces(),
+        *quantiser_pieces(),
+        f"add anything**: {told(ONE_TUNED_AGAIN, JOINED, 'SEQ')}{CHANGES}, after "
+        f"{pair(ONE_TUNED, JOINED, 'SEQ')}. A difference below {last.resolves:.1f} points would "
+        f"not have been seen, nor one below {final.resolves:.1f} in the last epoch.",
+        "SEQ, DoReFa and LNE 0.3, and none a weight decay",
+    ]
     assert unchecked(section_of("One bit: the best of them tuned"), pieces) == ([], [])
-    joined = verdicts(ONE_TUNED, "LNE, fisher on SEQ", "SEQ")
-    assert verdicts(ONE_TUNED, "LNE, fisher", "STE") == joined == NULLS
-    assert verdicts(ONE_TUNED, "BWN", "STE") == NULLS
-    gains = {
-        a: both(ONE_TUNED, a, "STE")[0].description.mean
-        for a in ("QuEST", "SEQ", "DoReFa", "BWN", "LNE, fisher")
-    }
-    assert min(gains["DoReFa"], gains["BWN"]) >= gains["LNE, fisher"]  # "gained as much"
-    for q in ("QuEST", "SEQ"):  # "about half as much"
-        assert 0.4 < gains[q] / comparison(ONE_AGAIN, q).last.description.mean < 0.6
-    rates = {a.label: rate_of(ONE_TUNED, a.label) for a in found.arms}
-    assert (rates["STE"], rates["QuEST"], rates["BWN"]) == (0.3, 0.1, 1.0)
-    edges = next(note for note in found.notes if "edge of its grid" in note)
-    assert all(f"{arm}, " in edges for arm in ("QuEST", "BWN", "LNE, fisher on SEQ"))
+    now = {a: verdicts(ONE_TUNED_AGAIN, a, "STE") for a in (*QUANTISERS, FISHER)}
+    assert now == dict.fromkeys(now, HELPS)
+    then = {a: verdicts(ONE_TUNED, a, "STE") for a in now}
+    assert then == {**dict.fromkeys(now, ("helps", "null")), "BWN": NULLS, FISHER: NULLS}
+    assert verdicts(ONE_TUNED_AGAIN, JOINED, "SEQ") == ("null", "harms")
+    assert verdicts(ONE_TUNED, JOINED, "SEQ") == NULLS
+    for study in (new, old):
+        assert (study.budget, len(study.tuning_seeds)) == (4, 2)  # "two seeds each"
+    seeds = [{*s.final_seeds, *s.tuning_seeds} for s in (new, old, first)]
+    assert len(set.union(*seeds)) == sum(map(len, seeds))
     # "the five methods with the largest means" of the first look, at their defaults
     means = {
         a.label: a.last.mean
         for a in summary(ONE).arms
         if a.label not in ("full precision", "STE, tuned")
     }
-    assert set(sorted(means, key=means.get)[-5:]) == set(gains)
+    assert set(sorted(means, key=means.get)[-5:]) == {*QUANTISERS, FISHER}
+
+
+def test_the_settings_of_one_bit_tuned():
+    """The last words of the section: what was chosen, and what lies at an end."""
+    usual = {"QuEST": 0.1, "SEQ": 0.3, "DoReFa": 0.3, "BWN": 1.0, FISHER: 0.3, JOINED: 0.3}
+    for study, ste, damping, ends in (
+        (ONE_TUNED, 0.3, 1.0, {"QuEST", "BWN", FISHER, JOINED}),
+        (ONE_TUNED_AGAIN, 1.0, 0.1, {"STE", "QuEST", "BWN", FISHER, JOINED}),
+    ):
+        arms = {a.label: a.arm for a in summary(study).arms if a.label != "last bit"}
+        assert {a: arm.learning_rate for a, arm in arms.items()} == {**usual, "STE": ste}
+        assert {arm.weight_decay for arm in arms.values()} == {0.0}
+        dampings = {a: dict(arms[a].options)["damping"] for a in (FISHER, JOINED)}
+        assert dampings == {FISHER: damping, JOINED: 1.0}
+        (edges,) = [note for note in summary(study).notes if "edge of its grid" in note]
+        values = edges.rstrip(".").partition("): ")[2].split("; ")
+        assert {value.rpartition(", ")[0] for value in values} == ends
 
 
 def test_three_levels_in_a_character_model():
@@ -377,7 +459,7 @@ def test_the_page_sums_up_more_bits_than_one():
     for arm in ("QuEST", "SEQ"):
         assert [verdicts(s, arm)[0] for s in (ONE, ONE_AGAIN, "mnist1d-2bit")] == ["helps"] * 3
         assert [verdicts(s, arm) for s in (THREE, THREE_AGAIN, FOUR)] == [NULLS] * 3
-    for arm in ("QuEST", "SEQ"):  # "in one of the two metrics only"
+    for arm in ("QuEST", "SEQ"):  # "in the mean of the last epochs alone"
         assert verdicts(ONE_TUNED, arm, "STE") == ("helps", "null")
         assert verdicts(TUNED, arm, "STE") == HELPS
     for study in (ONE, ONE_AGAIN, THREE, THREE_AGAIN, FOUR):
@@ -385,6 +467,11 @@ def test_the_page_sums_up_more_bits_than_one():
     assert verdicts("mnist1d-2bit", "LNE, exact")[0] == "null"
     for study in (TUNED, ONE_TUNED):
         assert verdicts(study, "LNE, fisher", "STE") == NULLS
+    # "the other ... in both metrics, and LNE ahead too"
+    for arm in ("QuEST", "SEQ", "LNE, fisher"):
+        assert verdicts(ONE_TUNED_AGAIN, arm, "STE") == HELPS
+    worse, better = (summary(s).arm("STE").last.mean for s in (ONE_TUNED_AGAIN, ONE_TUNED))
+    assert worse < better
     passes = both(ONE_CONFIRM, "LNE, fisher", "STE")[0]
     seconds = both(ONE_CONFIRM, "STE, as long", "LNE, fisher")[0]
     assert comparison(ONE_CONFIRM, "LNE, fisher", "STE").changes("last")
@@ -465,8 +552,8 @@ def test_the_noise_floors():
     for name, unit, digits in (
         ("last-bit-digits", "points", 2), ("last-bit-resnet", "points", 2),
         ("mnist1d-2bit", "points", 2), (LEARNED, "points", 2), (ONE, "points", 2),
-        (ONE_AGAIN, "points", 2), (ONE_TUNED, "points", 2), (THREE_TUNED, "points", 2),
-        (FOUR_TUNED, "points", 2),
+        (ONE_AGAIN, "points", 2), (ONE_TUNED, "points", 2), (ONE_TUNED_AGAIN, "points", 2),
+        (THREE_TUNED, "points", 2), (FOUR_TUNED, "points", 2),
         (THREE, "points", 2), (THREE_AGAIN, "points", 2), (FOUR, "points", 2),
         (CHARACTERS, "bits", 3),
     ):  # fmt: skip
