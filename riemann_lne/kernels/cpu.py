@@ -379,14 +379,18 @@ class FourierKernel(Kernel):
         """The result R of a call, its upper third of modes replaced by a linear flow's rate.
 
         P (R - L g) + L g with L = inverse^ab d_a d_b and P, which leaves out the modes
-        |m_a| >= N_a / 3 of any axis a: the 2/3 rule.
+        |m_a| >= N_a / 3 of any axis a: the 2/3 rule (Orszag 1971).
 
         Parameters
         ----------
         inverse : (n, n)
-            That of a constant metric.
-        linear : array like the result, optional
-            Overwritten, by L g.
+            The inverse of a constant metric.
+        out, linear : array like the result, optional
+            Where the result and L g go; apart from one another and from the arguments.
+
+        Returns
+        -------
+        (n (n + 1) / 2, *shape)
 
         Raises
         ------
@@ -394,10 +398,16 @@ class FourierKernel(Kernel):
         """
         fields = self._fields(packed, background, grid)
         result, values = self._result(out, grid, fields), self._result(linear, grid, fields)
+        if np.shape(inverse) != (self.n, self.n):
+            raise ShapeError(f"inverse has shape {np.shape(inverse)}; give {(self.n, self.n)}")
         weights = [
             0.0 if len(axes) == 1 else (1 + (axes[0] != axes[1])) * inverse[axes]
             for axes in kinds_of(self.n)
         ]
+        if np.may_share_memory(result, values):
+            raise InvalidArgumentError(
+                f"linear of shape {values.shape} overlaps out; give an array of its own memory"
+            )
         operator = np.array(weights, dtype=self.dtype), values
         self._fill(fields, grid, result, threads, operator)
         tables = [filters(size, self.dtype) for size in grid.whole.shape]

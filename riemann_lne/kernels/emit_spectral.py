@@ -33,7 +33,7 @@ _AT_A_TIME = 1 << 16
 # Rows whose sums are added up side by side; ``TALL`` in the source.
 _TALL = 4
 
-# What the compilers' vector functions are called for a type.
+# Parts of the names of vector functions and types in the headers of x86 and ARM.
 _INTRINSICS = {
     "float64": {"kind": "pd", "type": "d", "neon": "f64"},
     "float32": {"kind": "ps", "type": "", "neon": "f32"},

@@ -371,7 +371,7 @@ BITS = "Other numbers of bits"
 
 
 def seen(study, arms):
-    """What a study could not have seen of these arms against STE."""
+    """The sentence on the page about the smallest gains over STE that a study could have seen."""
     last, final = (max(both(study, arm, "STE")[i].resolves for arm in arms) for i in (0, 1))
     return (
         f"A gain below {last:.1f} points would not have been seen, nor one below {final:.1f} in "

@@ -167,6 +167,16 @@ def test_the_two_thirds_rule_in_single_precision_and_threads(tools: SimpleNamesp
         assert tools.relative_gap(results[0], _HighModes(grid, wide)(rate, wide)) < least
 
 
+def test_wrong_arguments_of_the_two_thirds_rule_are_errors(tools: SimpleNamespace) -> None:
+    grid = torus((9, 10))
+    g, kernel = tools.random_packed(grid, 0), kernels.compile_kernel("ricci", 2, "fourier")
+    place = np.empty_like(g)
+    with pytest.raises(ShapeError, match=r"inverse has shape \(3, 3\); give \(2, 2\)"):
+        kernel.without_high_modes(g, grid, np.eye(3))
+    with pytest.raises(InvalidArgumentError, match="overlaps out; give an array"):
+        kernel.without_high_modes(g, grid, np.eye(2), out=place, linear=place)
+
+
 def test_filters_keep_the_lower_modes_and_nothing_else() -> None:
     for size in (1, 2, 3, 6, 9, 20, 33, 128):
         x = 2 * np.pi * np.arange(size) / size

@@ -153,7 +153,7 @@ def open_weight(
     own = block_of(weight, block)
     arrays = [parameter, gradient.detach()] + ([] if curvature is None else [curvature.weight])
     if own in _ONE_ROW and not joins(weight, steps) and all(map(_is_plain, arrays)):
-        # what follows gives the same, in a dozen operations
+        # A short way for one row: the code below gives the same, in a dozen operations.
         weights, gradients, *curved = (a.view(1, a.numel()) for a in arrays)
         return Local(weights, gradients, curved[0] if curved else None)
     opened = [_Opened(weight, own, parameter), _Opened(weight, own, gradient.detach(), True)]

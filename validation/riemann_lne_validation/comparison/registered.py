@@ -31,7 +31,7 @@ _NETWORKS: dict[str, Network] = {}
 _ORIGINS: dict[tuple[str, str], str] = {}
 # Of the file that is being read.
 _reading: list[str] = []
-# What it has registered so far, by kind and name.
+# Kinds and names that the file being read has registered so far.
 _entered: set[tuple[str, str]] = set()
 _LOADED: dict[Path, str] = {}
 
