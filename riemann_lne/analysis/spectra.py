@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..arrays import Array, like, to_numpy
+from ..arrays import Array, device, like, namespace, to_numpy
 from ..checks import count
 from ..coefficients import Order
 from ..curvature import lichnerowicz_tensor
@@ -15,7 +15,7 @@ from ..flows.laplacian import mean_laplacian_symbol
 from ..jets import MetricJet
 from ..metrics import MetricField, of_metric
 from ..stencils import LocalField, evaluate
-from ..tensors import metric_dimension, packed_size
+from ..tensors import metric_dimension, packed_size, pairs
 
 _SOLVER_TOLERANCE = 1e-10
 _CHANGE = 1e-9
@@ -73,14 +73,11 @@ def lichnerowicz_spectrum(metric: MetricField, k: int = 10, order: Order = "four
     if not 1 <= k <= size // 4:
         raise InvalidArgumentError(f"k = {k}; between 1 and {size // 4} on this grid")
     shape = (packed_size(n), *grid.shape)
-
-    def formula(local: LocalField, local_h: LocalField) -> list[Array]:
-        return lichnerowicz_tensor(MetricJet(local, n), local_h)
+    operator = _PointwiseCoefficients(metric, order)
 
     def apply(flat: np.ndarray) -> np.ndarray:
         h = like(np.ascontiguousarray(flat.reshape(shape)), metric.packed)
-        image = evaluate(formula, (metric.packed, h), grid, order, packed_size(n))
-        return to_numpy(image).reshape(-1).astype(float)
+        return to_numpy(operator(h)).reshape(-1).astype(float)
 
     # A shift of the size of the first gap: close to the eigenvalues wanted, safely above them.
     shift = float(min(2 * np.pi / length for length in grid.lengths) ** 2)
@@ -109,6 +106,72 @@ def lichnerowicz_spectrum(metric: MetricField, k: int = 10, order: Order = "four
         return solution
 
     return _largest_by_block_krylov(apply, solve, size, k)
+
+
+class _PointwiseCoefficients:
+    """Delta_L of one metric as K0 h + K1^a d_a h + g^ab d_a d_b h, with K0 and K1 computed once.
+
+    The iteration applies the operator of the same metric many hundred times. The coefficients are
+    the formula's own values at tensors of which one number of the jet is 1 and all others are 0.
+    """
+
+    def __init__(self, metric: MetricField, order: Order) -> None:
+        self._grid, self._order = metric.grid, order
+        self._n = n = metric_dimension(metric.grid)
+        count, numbers = packed_size(n), packed_size(n) * (n + 1)
+
+        def formula(local: LocalField) -> list[Array]:
+            jet = MetricJet(local, n)
+            images = lichnerowicz_tensor(jet, _UnitJets(local.value(), n))
+            lower = [image[j, ...] for image in images for j in range(numbers)]
+            return [*lower, *((1.0 + (a != b)) * jet.inverse[a, b] for a, b in pairs(n))]
+
+        flat = evaluate(
+            formula, (metric.packed,), self._grid, order, count * (numbers + 1), tensor=False
+        )
+        xp, shape = namespace(flat), metric.grid.shape
+        self._lower = xp.reshape(flat[: count * numbers, ...], (count, numbers, *shape))
+        self._upper = flat[count * numbers :, ...]
+
+    def __call__(self, h: Array) -> Array:
+        """Delta_L of a packed tensor field."""
+        n, count = self._n, packed_size(self._n)
+
+        def formula(local: LocalField) -> list[Array]:
+            below = [local.value(), *(local.first(a) for a in range(n))]
+            second = [local.second(a, b) for a, b in pairs(n)]
+            return [part[c, ...] for part in (*below, *second) for c in range(count)]
+
+        jet = evaluate(
+            formula, (h,), self._grid, self._order, count * (1 + n + count), tensor=False
+        )
+        xp, numbers = namespace(jet), self._lower.shape[1]
+        return xp.stack(
+            [
+                xp.sum(self._lower[c, ...] * jet[:numbers, ...], axis=0)
+                + xp.sum(self._upper * jet[numbers + c :: count, ...], axis=0)
+                for c in range(count)
+            ]
+        )
+
+
+class _UnitJets:
+    """Tensors h at a point, of each of which one of all h_ij and d_a h_ij is 1, along an axis."""
+
+    def __init__(self, like_this: Array, n: int) -> None:
+        xp, count = namespace(like_this), packed_size(n)
+        unit = xp.eye(count * (n + 1), dtype=like_this.dtype, device=device(like_this))
+        # Over all points: sums are added to in place.
+        self._units = xp.reshape(unit, (n + 1, count, -1, *(1,) * n)) + 0 * like_this[0, ...]
+
+    def value(self) -> Array:
+        return self._units[0, ...]
+
+    def first(self, a: int) -> Array:
+        return self._units[a + 1, ...]
+
+    def second(self, a: int, b: int) -> Array:
+        return 0 * self._units[0, ...]
 
 
 def _largest_by_block_krylov(
