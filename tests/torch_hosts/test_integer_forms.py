@@ -9,7 +9,13 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError  # noqa: E402
-from riemann_lne_torch import QuantConfig, finalize_, onnx_integers, quantize_  # noqa: E402
+from riemann_lne_torch import (  # noqa: E402
+    QuantConfig,
+    finalize_,
+    onnx_integers,
+    quantize_,
+    quantize_tensor,
+)
 from riemann_lne_torch.estimators import LSQ, SEQ, QuEST, RMSLevels, Ternary  # noqa: E402
 from riemann_lne_torch.quantize.integers import _packed, _width, integer_form  # noqa: E402
 
@@ -63,6 +69,18 @@ def test_values_that_are_no_multiples():
     assert torch.isfinite(zeros[1]).all()
 
 
+@pytest.mark.parametrize("bits", [2, 3, 4, 7])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_rows_of_few_values_in_half_precision(dtype, bits):
+    """Levels are told apart by their own rounding: not all of them are in a short row."""
+    torch.manual_seed(0)
+    value = torch.stack([quantize_tensor(torch.randn(4), bits) for _ in range(300)]).to(dtype)
+    numbers, units = integer_form(value)
+    assert units.dtype is dtype
+    missed = (numbers.double() * units.double() - value.double()).abs()
+    assert bool((missed <= 3 * torch.finfo(dtype).eps * value.double().abs()).all())
+
+
 def test_the_lowest_number_of_eight_bits():
     """LSQ has levels from -128 to 127, as int8 has numbers."""
     values = 0.3 * torch.arange(-128, 128)[None]
@@ -88,6 +106,8 @@ def test_forms_are_checked():
     model = make(QUANTISERS["sign"][0])
     with pytest.raises(UnknownNameError, match="form 'gguf'"):
         finalize_(model, form="gguf")
+    with pytest.raises(InvalidArgumentError, match="two ways to store"):
+        finalize_(model, packed=True, form="torchao")
     assert torch.equal(
         finalize_(copy.deepcopy(model), form="packed")[0].weight,
         finalize_(model, packed=True)[0].weight,

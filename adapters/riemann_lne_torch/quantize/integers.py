@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from riemann_lne.errors import InvalidArgumentError, MissingDependencyError
 
+from .levels import wide
+
 __all__ = ["onnx_integers", "torchao_weight"]
 
 _LEAST, _MOST = -128, 127
@@ -45,27 +47,33 @@ def integer_form(rows: Tensor, where: str = "") -> tuple[Tensor, Tensor]:
             [ 1,  0, -1]], dtype=torch.int8), tensor([[0.1000],
             [0.5000]]))
     """
-    units = torch.stack([_unit(row, where) for row in rows])[:, None]
-    return (rows / units).round().to(torch.int8), units
+    # a number in half precision was rounded once or twice, and so was the largest, which the unit
+    # comes from
+    rounded = 2.0 * torch.finfo(rows.dtype).eps if rows.dtype.itemsize < 4 else 0.0
+    values = wide(rows)
+    units = torch.stack([_unit(row, rounded, where) for row in values])[:, None]
+    return (values / units).round().to(torch.int8), units.to(rows.dtype)
 
 
-def _unit(row: Tensor, where: str) -> Tensor:
-    """The largest number of which all values are multiples."""
+def _unit(row: Tensor, rounded: float, where: str) -> Tensor:
+    """The largest number of which all values are multiples.
+
+    Each value may miss its multiple by ``rounded`` times itself.
+    """
     sizes: Tensor = torch.unique(row.abs())
     sizes = sizes[sizes > 0.0]
     if not len(sizes):
         return torch.ones((), dtype=row.dtype, device=row.device)
-    # the rounding of a level is relative to the largest one, as the distance of levels is
-    tolerance = 8.0 * torch.finfo(row.dtype).eps * float(sizes[-1])
-    for parts in range(1, -_LEAST + 1):
-        unit = sizes[0] / parts
-        numbers = (sizes / unit).round()
-        if float(numbers[-1]) > -_LEAST or float((row.max() / unit).round()) > _MOST:
-            break
-        # from the largest value, whose rounding counts least
-        unit = sizes[-1] / numbers[-1]
-        if float((unit * numbers - sizes).abs().max()) <= tolerance:
-            return unit
+    if len(sizes) <= -_LEAST:
+        # parts of the largest value, whose rounding counts least
+        units = sizes[-1] / torch.arange(1, -_LEAST + 1, dtype=row.dtype, device=row.device)
+        numbers = (sizes / units[:, None]).round()
+        # levels are computed with a rounding relative to the largest one
+        tolerance = 8.0 * torch.finfo(row.dtype).eps * sizes[-1] + rounded * sizes
+        fits = ((units[:, None] * numbers - sizes).abs() <= tolerance).all(1)
+        fits &= (numbers[:, 0] >= 1.0) & ((row.max() / units).round() <= _MOST)
+        if bool(fits.any()):
+            return units[fits][0]
     raise InvalidArgumentError(
         f"{where}its values are not whole multiples, from {_LEAST} to {_MOST}, of one number: more "
         "than 7 bits, a rotated basis, or a float weight; call finalize_ without form"

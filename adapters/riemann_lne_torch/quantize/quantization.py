@@ -485,8 +485,8 @@ def finalize_(model: nn.Module, *, packed: bool = False, form: str = "plain") ->
     Raises
     ------
     InvalidArgumentError
-        If the model is not quantised, the values of a layer are too many to be packed, or, for
-        torchao, are not evenly spaced.
+        If the model is not quantised, two forms are asked for, the values of a layer are too many
+        to be packed, or, for torchao, are not evenly spaced.
     UnknownNameError
         If there is no such form.
     MissingDependencyError
@@ -510,6 +510,10 @@ def finalize_(model: nn.Module, *, packed: bool = False, form: str = "plain") ->
     if form not in FORMS:
         raise UnknownNameError("form", form, FORMS)
     packed = checks.flag(packed, "packed") or form == "packed"
+    if packed and form == "torchao":
+        raise InvalidArgumentError(
+            "packed=True and form='torchao' are two ways to store one weight; give one of them"
+        )
     require_whole(model, "finalize_")
     baked = _bake(layers, form, packed)
     if baked.plain:
