@@ -168,6 +168,21 @@ class TestOfModels:
             torch.testing.assert_close(a.grad, b.grad)
 
 
+def test_a_learned_range_that_became_negative_counts_by_its_size():
+    torch.manual_seed(0)
+    config = QuantConfig(
+        activation_bits=2, activation_range="learned", activation_scale="max", weight_scale="mean"
+    )
+    layer = quantize_(nn.Linear(4, 2), config)
+    x = torch.randn(3, 4)
+    layer(x)
+    want = layer.eval()(x).detach()
+    with torch.no_grad():
+        layer.activation_quantizer.range.neg_()
+    assert torch.equal(layer(x), want)
+    assert torch.equal(finalize_(layer)(x), want)
+
+
 def test_what_makes_no_sense():
     with pytest.raises(UnknownNameError, match="range of activations 'fixed'"):
         ActivationQuantizer(2, range="fixed")

@@ -149,6 +149,12 @@ def test_trust_is_a_multiple_of_half_a_distance():
     assert count[0] < count[1] < count[2]
 
 
+def test_without_a_trust_region_a_row_of_zeros_keeps_its_gradient():
+    w = torch.tensor([[0.0, 0.0], [1.0, 2.0]], requires_grad=True)
+    estimate(w, QuEST("channel", trust=float("inf")), Site(bits=2)).sum().backward()
+    assert torch.equal(w.grad, torch.ones(2, 2))
+
+
 def test_traces_tell_layers_apart_and_leave_the_graph():
     torch.manual_seed(0)
     first, last = torch.nn.Linear(3, 2, bias=False), torch.nn.Linear(2, 1, bias=False)

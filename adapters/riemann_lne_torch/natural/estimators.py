@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import partial
 
@@ -34,7 +33,7 @@ class _Natural(Estimator):
         if automatic and self.tau != "auto":
             raise InvalidArgumentError(f"tau must be 'auto' or a number, got {self.tau!r}")
         as_numbers(self, *(("target",) if automatic else ("tau", "target")))
-        if not automatic and not 0.0 < float(self.tau) < math.inf:
+        if not automatic and not float(self.tau) > 0.0:
             raise InvalidArgumentError(f"tau must be finite and greater than 0, got {self.tau}")
         if not 0.0 < self.target < 1.0:
             raise InvalidArgumentError(
@@ -182,7 +181,7 @@ class HessianLNE(_Natural):
     def __post_init__(self) -> None:
         super().__post_init__()
         as_numbers(self, "largest_factor")
-        if not 1.0 <= self.largest_factor < math.inf:
+        if not self.largest_factor >= 1.0:
             raise InvalidArgumentError(
                 f"largest_factor must be at least 1, got {self.largest_factor}"
             )
@@ -274,7 +273,7 @@ class FlowedLNE(_Natural):
     def __post_init__(self) -> None:
         super().__post_init__()
         as_numbers(self, "flow_time")
-        if not 0.0 <= self.flow_time < math.inf:
+        if not self.flow_time >= 0.0:
             raise InvalidArgumentError(
                 f"flow_time must be finite and at least 0, got {self.flow_time}"
             )

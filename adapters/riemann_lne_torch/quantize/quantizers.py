@@ -430,7 +430,8 @@ class ActivationQuantizer(_Quantizer):
 
     def require_range(self, where: str = "") -> None:
         """Refuse a kept range that no batch has set yet: InvalidArgumentError."""
-        if self.range is not None and not bool(self.range > 0.0):
+        # a learned range may become negative: its size counts
+        if self.range is not None and not bool(self.range.abs() > 0.0):
             raise InvalidArgumentError(
                 f"{where}the range of its input is not known yet (activation_range={self.kind!r}): "
                 "run a batch through the model in training mode first"
@@ -459,7 +460,7 @@ class ActivationQuantizer(_Quantizer):
         r = self.range
         assert r is not None
         if self.frozen:
-            return r.detach().to(x.dtype)
+            return r.detach().abs().to(x.dtype)
         largest = x.detach().abs().max().to(r.dtype)
         largest = torch.where(largest > 0.0, largest, 1.0)
         if self.kind == "learned":

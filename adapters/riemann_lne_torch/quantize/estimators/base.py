@@ -242,14 +242,15 @@ def largest(w: Tensor, site: Site) -> Tensor:
     return known.to(w.dtype)
 
 
-def as_numbers(estimator: Any, *names: str) -> None:
+def as_numbers(estimator: Any, *names: str, unbounded: bool = False) -> None:
     """Options of a frozen dataclass that are numbers, as plain Python ones.
 
-    Raises InvalidArgumentError if one is no number. Infinity passes: a bound may be absent.
+    Raises InvalidArgumentError if one is no finite number. With ``unbounded`` infinity passes too:
+    a bound may be absent.
     """
     for name in names:
         value = getattr(estimator, name)
-        infinite = isinstance(value, float) and value == math.inf
+        infinite = unbounded and isinstance(value, float) and value == math.inf
         object.__setattr__(estimator, name, value if infinite else checks.number(value, name))
 
 

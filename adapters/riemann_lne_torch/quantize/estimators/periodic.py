@@ -118,7 +118,7 @@ class StackedSigmoid(Estimator):
 
     def __post_init__(self) -> None:
         as_numbers(self, "alpha")
-        if not 0.0 < self.alpha < math.inf:
+        if not self.alpha > 0.0:
             raise InvalidArgumentError(f"alpha must be above 0, got {self.alpha}")
 
     def admits(self, bits: int) -> bool:

@@ -272,7 +272,7 @@ class QuEST(RMSLevels):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        as_numbers(self, "trust")
+        as_numbers(self, "trust", unbounded=True)
         if not self.trust > 0.0:
             raise InvalidArgumentError(f"trust must be above 0, got {self.trust}")
         size = checks.count(self.hadamard, "hadamard", least=0)
@@ -312,6 +312,8 @@ class QuEST(RMSLevels):
         s, value = self._of_rows(rows, site)
         # half a step is met exactly between two levels: rounding must not decide there
         trust = self.trust * s / (self._levels(site) - 1)
+        if self.trust == math.inf:  # for a row of zeros too
+            trust = torch.full_like(s, math.inf)
         trust = trust * (1.0 + 8.0 * torch.finfo(rows.dtype).eps)
         kept = (value - rows).abs() <= trust
         g = self._rotated(to_rows(grad, site, self.block))

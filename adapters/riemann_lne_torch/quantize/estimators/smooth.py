@@ -246,7 +246,7 @@ class EDE(Estimator):
 
     def __post_init__(self) -> None:
         as_numbers(self, "t_min", "t_max")
-        if not 0.0 < self.t_min <= self.t_max < math.inf:
+        if not 0.0 < self.t_min <= self.t_max:
             raise InvalidArgumentError(
                 f"t_min and t_max must satisfy 0 < t_min <= t_max, got {self.t_min}, {self.t_max}"
             )
@@ -341,7 +341,8 @@ class ReSTE(Estimator):
     scheduled = True
 
     def __post_init__(self) -> None:
-        as_numbers(self, "o_max", "bound", "small")
+        as_numbers(self, "o_max", "small")
+        as_numbers(self, "bound", unbounded=True)
         if not (self.o_max >= 1.0 and 0.0 < self.small < self.bound):
             raise InvalidArgumentError(
                 "ReSTE needs o_max >= 1 and 0 < small < bound, got "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -122,12 +121,12 @@ class Hestia(_Softmax):
     def __post_init__(self) -> None:
         super().__post_init__()
         as_numbers(self, "t_start", "t_end", "delay")
-        if not 0.0 < self.t_end <= self.t_start < math.inf:
+        if not 0.0 < self.t_end <= self.t_start:
             raise InvalidArgumentError(
                 "t_start and t_end must satisfy 0 < t_end <= t_start, got "
                 f"{self.t_start}, {self.t_end}"
             )
-        if not 0.0 < self.delay < math.inf:
+        if not self.delay > 0.0:
             raise InvalidArgumentError(f"delay must be above 0, got {self.delay}")
 
     def temperature(self, progress: float | Tensor) -> float | Tensor:
@@ -201,7 +200,7 @@ class ReinMax(_Softmax):
         super().__post_init__()
         as_numbers(self, "temperature")
         object.__setattr__(self, "sample", checks.flag(self.sample, "sample"))
-        if not 0.0 < self.temperature < math.inf:
+        if not self.temperature > 0.0:
             raise InvalidArgumentError(f"temperature must be above 0, got {self.temperature}")
 
     def forward(self, w: Tensor, site: Site) -> Tensor:

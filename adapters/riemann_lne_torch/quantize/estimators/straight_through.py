@@ -81,7 +81,7 @@ class ClippedSTE(Estimator):
     bound: float = 1.0
 
     def __post_init__(self) -> None:
-        as_numbers(self, "bound")
+        as_numbers(self, "bound", unbounded=True)
         if not self.bound > 0.0:
             raise InvalidArgumentError(f"bound must be greater than 0, got {self.bound}")
 
