@@ -107,6 +107,9 @@ def test_a_regulariser_refuses_other_states():
     broken["before"]["weights"][0] = torch.zeros(2)
     with pytest.raises(InvalidArgumentError, match=r"layer '1': .* shape \(2,\)"):
         penalty.load_state_dict(broken)
+    broken = {**state, "before": {**state["before"], "weights": state["before"]["weights"][:1]}}
+    with pytest.raises(InvalidArgumentError, match="and there are 2 layers: it is damaged"):
+        penalty.load_state_dict(broken)
 
 
 def make_mixed():
@@ -141,6 +144,35 @@ def test_followed_and_rescaled_layers_keep_their_tau():
     mixed_steps(other, fresh, range(3, 6))
     for p, q in zip(model.parameters(), other.parameters(), strict=True):
         assert torch.equal(p, q)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("options"), "it has no options"),
+        (lambda s: s.pop("curvature"), "it has no curvature"),
+        (lambda s: s["options"].pop("curvature"), "curvature: the default there, .fisher. here"),
+        (lambda s: s["options"].update(steps="together"), "steps: .together. there, the default"),
+        (lambda s: s["curvature"]["1"][0].fill_(torch.nan), "curvature of '1' is not finite"),
+        (lambda s: s["tau"]["1"].fill_(-1.0), "tau of layer '1' is damaged"),
+        (lambda s: s["remainder"].pop("1"), "tau of layer '1' is damaged"),
+    ],
+)
+def test_a_damaged_state_of_a_corrector_is_refused(change, message):
+    model, _ = make_image_model()
+    corrector = LNECorrector(model, curvature="fisher")
+    state = copy.deepcopy(corrector.state_dict())
+    corrector.load_state_dict(state)
+    change(state)
+    with pytest.raises(InvalidArgumentError, match=message):
+        corrector.load_state_dict(state)
+
+
+def test_the_state_of_a_corrector_with_more_options_is_refused():
+    model, _ = make_image_model()
+    state = LNECorrector(model, curvature="fisher").state_dict()
+    with pytest.raises(InvalidArgumentError, match=r"curvature: .fisher. there, the default here"):
+        LNECorrector(model).load_state_dict(state)
 
 
 def test_layers_corrected_in_turn_keep_their_tau():

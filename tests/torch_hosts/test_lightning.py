@@ -227,6 +227,8 @@ def test_statistics_are_logged():
     )
     with pytest.raises(InvalidArgumentError, match="statistics=True"):
         LNECallback(log=True, statistics=False)
+    with pytest.raises(InvalidArgumentError, match="statistics=True"):
+        LNECallback(LNECorrector(make(), statistics=False), log=True)
 
 
 class TestTwoOptimizers:

@@ -94,7 +94,8 @@ class LNECallback(Callback):
     ) -> None:
         super().__init__()
         refuse_both(corrector, options)
-        if log and not options.get("statistics", True):
+        kept = options.get("statistics", True) if corrector is None else corrector.keep_statistics
+        if log and not kept:
             raise InvalidArgumentError("log=True needs a corrector with statistics=True")
         self.corrector, self.logs, self.prefix = corrector, bool(log), prefix
         self._options = None if corrector is not None else options

@@ -421,17 +421,24 @@ class LNECorrector:
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up the followed tau of a `state_dict`.
+        """Take up the followed tau and the running curvature of a `state_dict`.
 
         Raises
         ------
         InvalidArgumentError
-            If the options differ from this corrector's, or it holds other layers.
+            If a part is missing, the options differ from this corrector's, it holds other layers,
+            or a number of it is not finite.
         """
+        _require_parts(state, ("options", "tau", "remainder"))
         mine, theirs = self._options(), dict(state["options"])
-        different = [k for k in mine if mine[k] != theirs.get(k)]
+        # an option that only one of the two has was left at its default in the other
+        different = [k for k in {**mine, **theirs} if mine.get(k) != theirs.get(k)]
         if different:
-            pairs = [f"{k}: {theirs.get(k)!r} there, {mine[k]!r} here" for k in different]
+            there, here = (
+                {k: repr(options[k]) if k in options else "the default" for k in different}
+                for options in (theirs, mine)
+            )
+            pairs = [f"{k}: {there[k]} there, {here[k]} here" for k in different]
             raise InvalidArgumentError(
                 "the state is that of a corrector with other options; use the same "
                 f"({', '.join(pairs)})"
@@ -444,6 +451,7 @@ class LNECorrector:
                 "the same layers"
             )
         if self._running is not None:
+            _require_parts(state, ("curvature",))
             self._running.load_state_dict(state["curvature"])
         self._follower.load_state_dict(state)
 
@@ -668,3 +676,13 @@ class LNECorrector:
             new = of_layers(blocks, tau, norm2, condition, change, indefinite, finite)
             found = {**self.statistics, **new}
             self.statistics = {w.name: found[w.name] for w in self.weights if w.name in found}
+
+
+def _require_parts(state: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Raise InvalidArgumentError if a part of a corrector's state is missing."""
+    missing = [name for name in names if name not in state]
+    if missing:
+        raise InvalidArgumentError(
+            f"this is not the state of such a corrector: it has no {', '.join(missing)}; give what "
+            "state_dict() returned"
+        )

@@ -122,7 +122,8 @@ class RunningCurvature:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up such a state.
 
-        Raises InvalidArgumentError if a layer is missing, or has another shape.
+        Raises InvalidArgumentError if a layer is missing, has another shape, or holds numbers that
+        are not finite: it would never be corrected again.
         """
         mine = self.state_dict()
         for name, value in mine.items():
@@ -130,6 +131,11 @@ class RunningCurvature:
                 raise InvalidArgumentError(
                     f"the state has no curvature of shape {tuple(value.shape)} for {name!r}; "
                     "load that of a corrector of this network"
+                )
+            if not bool(torch.isfinite(torch.as_tensor(state[name])).all()):
+                raise InvalidArgumentError(
+                    f"the state's curvature of {name!r} is not finite everywhere: it is damaged; "
+                    "load another one"
                 )
         self._generator.set_state(state["generator"].cpu())
         for name, known in self._known.items():

@@ -73,7 +73,7 @@ def of_layers(
 ) -> dict[str, LayerStatistics]:
     """Statistics of every layer, from values of every row of the blocks.
 
-    ``change`` has the sums of `passes.measured_update`.
+    ``change`` has the sums of `block_updates.measured_update`.
     """
     if not blocks.single_rows:
         change = torch.stack([change[layer.span].sum(0) for layer in blocks.layers])

@@ -209,13 +209,26 @@ class Follower:
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state_dict` gave, and forget the rest."""
-        self._layout, self._known = (), {}
-        self._tau = self._remainder = np.empty(0)
+        """Take up what `state_dict` gave, and forget the rest.
+
+        Raises InvalidArgumentError if a tau is neither above 0 nor unknown (NaN), or has no
+        remainder. Names the layer.
+        """
+        known: dict[str, tuple[Values, Values]] = {}
         for name, tau in state["tau"].items():
-            pair = (tau, state["remainder"][name])
-            tau, remainder = (torch.as_tensor(a, dtype=torch.float64).cpu().clone() for a in pair)
-            self._known[name] = tau.numpy(), remainder.numpy()
+            pair = (tau, state["remainder"].get(name, ()))
+            values, remainder = (
+                torch.as_tensor(a, dtype=torch.float64).cpu().numpy().copy() for a in pair
+            )
+            fine = np.isnan(values) | ((values > 0.0) & np.isfinite(values))
+            if values.shape != remainder.shape or not fine.all():
+                raise InvalidArgumentError(
+                    f"the state's tau of layer {name!r} is damaged: a number above 0 and a "
+                    "remainder are needed for each block; load another state, or none"
+                )
+            known[name] = values, remainder
+        self._layout, self._known = (), known
+        self._tau = self._remainder = np.empty(0)
 
 
 def _root(series: Values, remainder: Values, target: float) -> Values:

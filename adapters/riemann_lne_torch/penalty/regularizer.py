@@ -394,6 +394,11 @@ class RicciFlowRegularizer:
         """The iteration before, on the devices where the weights are."""
         parameters = [w.parameter for w in self.weights]
         kept = (before["weights"], *before["steps"])
+        if {len(tensors) for tensors in kept} != {len(self.weights)}:
+            raise InvalidArgumentError(
+                f"the state's iteration before has {[len(t) for t in kept]} tensors, and there are "
+                f"{len(self.weights)} layers: it is damaged; give what state_dict() returned"
+            )
         for tensors in kept:
             for weight, value in zip(self.weights, tensors, strict=True):
                 if value.shape != weight.parameter.shape:
