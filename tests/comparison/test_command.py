@@ -9,6 +9,7 @@ import pytest
 from riemann_lne.errors import InvalidArgumentError, StorageError, UnknownNameError
 from riemann_lne_torch import available_estimators
 from riemann_lne_validation.commands import compare
+from riemann_lne_validation.comparison import command, study
 from riemann_lne_validation.comparison.command import _arms_work, comparison_of, parse_set
 from riemann_lne_validation.comparison.config import load_config
 from riemann_lne_validation.comparison.methods import available_methods
@@ -143,6 +144,39 @@ class TestConfig:
     def test_a_file_that_is_not_there(self, tmp_path):
         with pytest.raises(StorageError, match="cannot read"):
             load_config(tmp_path / "c.toml")
+
+
+def test_another_split_of_a_file_or_of_one_arm(tmp_path):
+    """What is trained on follows it, unless the arm says something else."""
+    path = tmp_path / "c.toml"
+    path.write_text("[[arms]]\nmethod = 'ste'")
+    (arm,) = chosen("--config", path, "--split", "validation").arms
+    assert (arm.split, arm.train_on) == ("validation", "train")
+    one, two = chosen("--methods", "ste", "ede", "--set", "ede.split=validation").arms
+    assert (one.split, one.train_on) == ("test", "train+validation")
+    assert (two.split, two.train_on) == ("validation", "train")
+
+
+def test_a_file_with_another_data_set_takes_what_is_usual_there(tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_text("[[arms]]\nmethod = 'ste'\nepochs = 3")
+    (arm,) = chosen("--config", path, "--dataset", "mnist1d").arms
+    assert (arm.model, arm.epochs) == ("cnn1d", 3)
+
+
+@pytest.mark.parametrize("words", [("--weight-decay", 0), ("--seeds", 0), ("--epochs", 0)])
+def test_a_study_takes_no_setting_that_is_zero(words, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "_run", lambda work, arguments: 0)  # it would take minutes
+    with pytest.raises(InvalidArgumentError, match=f"leave out {words[0]}"):
+        run("--config", "digits", *words, "--out", tmp_path)
+
+
+def test_a_study_writes_events_if_asked(tmp_path, monkeypatch):
+    given = {}
+    monkeypatch.setattr(study, "run_study", lambda *_, **options: given.update(options) or None)
+    monkeypatch.setattr(command, "_run", lambda work, arguments: work())
+    run("--config", "digits", "--tensorboard", tmp_path / "events", "--out", tmp_path / "runs")
+    assert given["tensorboard"] == tmp_path / "events"
 
 
 def test_a_whole_comparison(tmp_path, capsys):

@@ -11,9 +11,12 @@ import pytest
 
 from riemann_lne.errors import InvalidArgumentError, StorageError, UnknownNameError
 from riemann_lne_validation.comparison import report, tables
+from riemann_lne_validation.comparison.contracts import Measure
+from riemann_lne_validation.comparison.paired import correct, pair
 from riemann_lne_validation.comparison.protocol import Arm
 from riemann_lne_validation.comparison.stored import read_summary
 from riemann_lne_validation.comparison.summary import Summary, summarise
+from riemann_lne_validation.comparison.wording import answers
 from riemann_lne_validation.lab.stored_json import seal
 
 
@@ -323,6 +326,47 @@ def test_answers_say_which_way_a_difference_goes(fake_run):
     (worse,) = [line for line in told if line.startswith("STE does worse than up, by ")]
     low, high = map(float, re.search(r"\(([\d.]+) to ([\d.]+)\)", worse).groups())
     assert 0 < low < high
+
+
+def test_answers_of_runs_that_diverged_say_so():
+    """The verdict is that of all runs, the difference that of those that finished."""
+    reference = dict.fromkeys(range(20), 90.0)
+    half = {i: 91.0 + 0.1 * (i % 3) if i > 11 else None for i in range(20)}
+    none = dict.fromkeys(range(20))
+    for method, better, told in (
+        (half, "higher", "12 of 20 runs of m diverged; where both finished it is ahead by 1.09"),
+        (half, "lower", "12 of 20 runs of m diverged; where both finished it is behind by 1.09"),
+        (none, "higher", "20 of 20 runs of m diverged."),
+    ):
+        measure = Measure(better=better)
+        (found,) = correct([pair(method, reference, sign=measure.sign)])
+        (line,) = answers([("m", "r", found)], measure)
+        assert line.startswith(f"m does worse than r: {told}")
+        (found,) = correct([pair(reference, method, sign=measure.sign)])
+        (line,) = answers([("r", "m", found)], measure)
+        assert line.startswith("r does better than m: ")
+        assert "runs of m diverged" in line
+
+
+def test_answers_give_the_ends_of_an_interval_with_the_sign_of_the_mean():
+    """One that reaches over zero, as of the sign-flip test, and none where there is no spread."""
+    values = {0: 86.5, **dict.fromkeys(range(1, 12), 89.9)}
+    reference = dict.fromkeys(range(12), 90.0)
+    (found,) = correct([pair(values, reference, test="sign-flip")])
+    assert found.student.low < 0 < found.student.high
+    assert answers([("m", "r", found)]) == ["m does worse than r, by 0.38 points (-0.24 to 1.01)."]
+    (found,) = correct([pair(dict.fromkeys(range(12), 91.0), reference)])
+    assert answers([("m", "r", found)]) == ["m does better than r, by 1.00 points."]
+
+
+def test_tuning_is_told_in_the_unit_of_the_metric(summary):
+    trial = {
+        "arm": "a", "settings": {}, "chosen": True, "diverged": 0, "seeds": [0], "cost": 1.0,
+        "validation_mean": 2.03125, "validation_standard_deviation": None,
+    }  # fmt: skip
+    measure = Measure("bits a character", "lower", "bits", 1.0)
+    text = report.render(dataclasses.replace(summary, tuning=(trial,), measure=measure))
+    assert '<td class=number data-name="validation, bits">2.0312</td>' in text
 
 
 def test_labels_with_commas_are_told_apart_in_an_answer(fake_run):

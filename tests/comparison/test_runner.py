@@ -270,6 +270,14 @@ class TestTimeLeft:
         left.running({units[3]: 0.25}, 0.0)
         assert left.estimate(0.0) == pytest.approx((20 + 225) / 2)
 
+    def test_one_that_broke_off_says_nothing(self):
+        units = self.units()
+        left = TimeLeft(units, 1)
+        left.done(units[0], None)
+        assert left.estimate(0.0) is None
+        left.done(units[1], 20.0)
+        assert left.estimate(0.0) == pytest.approx(60 + 60)
+
     def test_durations(self):
         assert [duration(s) for s in (0.04, 80, 100, 5300, 7200)] == [
             "0.0 s", "80.0 s", "1.7 min", "88.3 min", "2.0 h",

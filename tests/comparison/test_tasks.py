@@ -15,6 +15,7 @@ import torch
 from riemann_lne.errors import InvalidArgumentError, NotFiniteError, StorageError, UnknownNameError
 from riemann_lne_validation.commands import compare
 from riemann_lne_validation.comparison import Dataset, Metric, Network, Task, registered
+from riemann_lne_validation.comparison.checkpoints import load_tree, save_tree
 from riemann_lne_validation.comparison.contracts import ContractError, Measure
 from riemann_lne_validation.comparison.methods import get_method, options_of
 from riemann_lne_validation.comparison.paired import correct, pair
@@ -247,6 +248,24 @@ register_task(Task(name="regression", model=model, data=data))
 """
 GOOD_TASK = {"name": "t", "model": lambda: None, "data": lambda seed: {}}
 GOOD_DATASET = {"name": "d", "shape": (1, 28, 28), "classes": 3, "read": lambda folder: None}
+
+
+HALF = """
+    import torch
+    from riemann_lne_validation.comparison import Task, register_task
+
+    def model():
+        net = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 4))
+        return net.to(torch.bfloat16)
+
+    def data(seed):
+        x = torch.randn(300, 8, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
+        y = x[:, :4].argmax(1)
+        parts = {"train": slice(200), "validation": slice(200, 250), "test": slice(250, 300)}
+        return {name: (x[part], y[part]) for name, part in parts.items()}
+
+    register_task(Task(name="half", model=model, data=data, defaults={"epochs": 2}))
+"""
 
 
 class TestContracts:
@@ -525,7 +544,12 @@ class TestContracts:
     def test_nan_among_the_data_is_told_before_anything_runs(self, tmp_path):
         path = write(tmp_path, SHORT.replace("return {", "x[207] = torch.nan; return {"))
         load_task_files([path])
-        with pytest.raises(NotFiniteError, match=r"1 of 100 inputs of 'test' hold NaN, item 7"):
+        told = "hold NaN or infinite values, item"
+        with pytest.raises(NotFiniteError, match=rf"1 of 100 inputs of 'test' {told} 7"):
+            check_problem(default_arm("ste", "regression"), None)
+        path = write(tmp_path, SHORT.replace("return {", "y[3] = -torch.inf; return {"))
+        load_task_files([path])
+        with pytest.raises(NotFiniteError, match=rf"1 of 150 targets of 'train' {told} 3"):
             check_problem(default_arm("ste", "regression"), None)
         wrong = IMAGES.replace(
             "return x, y, None", 'x = x.astype("float32"); x[9] = numpy.inf; return x, y, None'
@@ -533,6 +557,22 @@ class TestContracts:
         load_task_files([write(tmp_path, wrong)])
         with pytest.raises(NotFiniteError, match=r"1 of 240 hold NaN or infinite .* sample 9"):
             check_problem(default_arm("ste", "bands"), None)
+
+    def test_a_network_in_bfloat16(self, tmp_path, capsys):
+        """Its fingerprint and its checkpoints: NumPy does not know the type."""
+        load_task_files([write(tmp_path, HALF)])
+        arm = default_arm("ste", "half")
+        samples = problem_of(arm).samples(0, None)
+        whole, broken = Run(arm, 0, samples), Run(arm, 0, samples)
+        whole.epoch()
+        save_tree(tmp_path / "run.npz", whole.state())
+        broken.load_state(load_tree(tmp_path / "run.npz"))
+        for one in (whole, broken):
+            one.epoch()
+        assert whole.rows[1].train_loss == broken.rows[1].train_loss
+        words = ["--tasks", tmp_path / "mine.py", "--methods", "ste", "lne-weak", "last-bit"]
+        assert run(*words, "--seeds", 1, "--jobs", 1, "--out", tmp_path / "runs") == 0
+        assert "BROKE OFF" not in capsys.readouterr().err
 
     def test_a_loss_that_is_nan_at_every_step_ends_every_run(self, tmp_path, capsys):
         """Also that of a corrector, which refuses such weights: no run breaks off."""

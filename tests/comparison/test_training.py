@@ -245,16 +245,16 @@ class TestCheckpointFiles:
     def test_trees_come_back_as_they_were(self, tmp_path):
         tree = {
             "a": {0: torch.tensor([1.5, 2.5]).double(), 1: (1, 2.5, None, True, "x")},
-            "b": [torch.tensor(3), torch.zeros(0, 2), []],
+            "b": [torch.tensor(3), torch.zeros(0, 2), torch.ones((), dtype=torch.bfloat16), []],
         }
         save_tree(tmp_path / "t.npz", tree)
         back = load_tree(tmp_path / "t.npz")
         assert back["a"][1] == tree["a"][1]
         assert list(back["a"]) == [0, 1]
-        for one, two in ((back["a"][0], tree["a"][0]), *zip(back["b"][:2], tree["b"][:2])):  # noqa: B905
+        for one, two in ((back["a"][0], tree["a"][0]), *zip(back["b"][:3], tree["b"][:3])):  # noqa: B905
             assert torch.equal(one, two)
             assert one.dtype == two.dtype
-        assert back["b"][2] == []
+        assert back["b"][3] == []
 
     def test_what_would_need_code_is_refused(self, tmp_path):
         with pytest.raises(InvalidArgumentError, match="cannot hold Linear"):

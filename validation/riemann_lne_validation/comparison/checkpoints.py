@@ -105,7 +105,11 @@ def _member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
 def _pack(node: Any, arrays: dict[str, np.ndarray]) -> Any:
     if isinstance(node, Tensor):
         name = f"t{len(arrays)}"
-        arrays[name] = node.detach().cpu().contiguous().numpy()
+        value = node.detach().cpu().contiguous()
+        if value.dtype is torch.bfloat16:  # a type that NumPy does not know
+            arrays[name] = value.view(torch.int16).numpy()
+            return {"bfloat16": name}
+        arrays[name] = value.numpy()
         return {"tensor": name}
     if isinstance(node, Mapping):
         # keys may be whole numbers, which JSON would turn into text
@@ -124,6 +128,8 @@ def _unpack(node: dict[str, Any], read: Callable[[str], np.ndarray]) -> Any:
     ((kind, content),) = node.items()
     if kind == "tensor":
         return torch.from_numpy(read(content))
+    if kind == "bfloat16":
+        return torch.from_numpy(read(content)).view(torch.bfloat16)
     if kind == "dict":
         return {key: _unpack(value, read) for key, value in content}
     if kind in ("list", "tuple"):

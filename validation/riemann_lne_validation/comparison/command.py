@@ -20,7 +20,7 @@ from riemann_lne.errors import InvalidArgumentError, MissingDependencyError, Unk
 
 from ..lab.folders import owned
 from .config import Comparison, arm_of, load_config, seeds_of
-from .protocol import ACTIVATION_RANGES, OPTIMIZERS, SPLITS, STARTS, Arm
+from .protocol import ACTIVATION_RANGES, OPTIMIZERS, SPLITS, STARTS, Arm, usual_train_on
 from .registered import load_task_files
 from .task_template import write_template
 
@@ -266,8 +266,8 @@ def comparison_of(arguments: argparse.Namespace) -> Comparison:
             raise InvalidArgumentError(
                 "--methods and --config exclude each other; give one of them"
             )
-        loaded = load_config(Path(arguments.config))
-        arms = [replace(arm, **changes) if changes else arm for arm in loaded.arms]
+        loaded = load_config(Path(arguments.config), changes)
+        arms = list(loaded.arms)
         seeds = loaded.seeds if arguments.seeds is None else seeds_of(arguments.seeds)
         reference = arguments.reference or loaded.reference
     else:
@@ -324,6 +324,8 @@ def apply_sets(arms: Sequence[Arm], sets: Sequence[tuple[str, str, Any]]) -> lis
             change: Mapping[str, Any] = {option: value}
             if option not in settings or option in _options(arms[i].method):
                 change = {"options": {**arms[i].options, option: value}}
+            elif option == "split" and arms[i].train_on == usual_train_on(arms[i].split):
+                change = {option: value, "train_on": None}
             arms[i] = replace(arms[i], **change)
     return arms
 
@@ -347,11 +349,12 @@ def _study_work(arguments: argparse.Namespace) -> Callable[[], Any]:
     """The study of a command line, checked; the function runs it."""
     from .study import load_study, run_study
 
-    changed = [n for n in (*_SETTINGS, "seeds", "methods", "reference") if getattr(arguments, n)]
+    names = (*_SETTINGS, "seeds", "methods", "reference")
+    changed = [n for n in names if getattr(arguments, n) is not None]  # 0 is a setting, too
     if changed or arguments.set:
-        names = ", ".join(f"--{n.replace('_', '-')}" for n in changed) or "--set"
+        given = ", ".join(f"--{n.replace('_', '-')}" for n in changed) or "--set"
         raise InvalidArgumentError(
-            f"a study is run as it is written down: leave out {names}, or change its file"
+            f"a study is run as it is written down: leave out {given}, or change its file"
         )
     path = _study(arguments)
     assert path is not None
@@ -381,13 +384,7 @@ def _arms_work(arguments: argparse.Namespace) -> Callable[[], Any]:
         )
 
     def work() -> Any:
-        records = run_arms(
-            arms,
-            comparison.seeds,
-            arguments.out,
-            tensorboard=arguments.tensorboard,
-            **_how(arguments),
-        )
+        records = run_arms(arms, comparison.seeds, arguments.out, **_how(arguments))
         return summarise(
             records, reference=comparison.reference, command=_command(), skipped=skipped
         )
@@ -408,6 +405,7 @@ def _how(arguments: argparse.Namespace) -> dict[str, Any]:
         "jobs": arguments.jobs,
         "device": arguments.device,
         "progress": TerminalProgress(),
+        "tensorboard": arguments.tensorboard,
         "checkpoint_seconds": arguments.checkpoint_seconds,
         "tasks": arguments.tasks,
     }

@@ -31,8 +31,8 @@ class Comparison:
     reference: str | None = None
 
 
-def load_config(path: Path) -> Comparison:
-    """Read a comparison.
+def load_config(path: Path, changes: Mapping[str, Any] | None = None) -> Comparison:
+    """Read a comparison; ``changes`` are settings of every arm in place of those of the file.
 
     The file has ``seeds`` (a number of seeds, from 0, or a list of them), ``reference`` (a label),
     a table ``[defaults]`` and tables ``[[arms]]``, both with the attributes of `Arm`. What an arm
@@ -56,7 +56,7 @@ def load_config(path: Path) -> Comparison:
         raise InvalidArgumentError(f"{path} needs tables [[arms]], and [defaults] as one table")
     if not all(isinstance(arm, dict) for arm in arms):
         raise InvalidArgumentError(f"{path}: every entry of arms must be a table [[arms]]")
-    made = tuple(arm_of({**defaults, **arm}) for arm in arms)
+    made = tuple(arm_of({**defaults, **arm, **(changes or {})}) for arm in arms)
     reference = table.get("reference")
     labels = [arm.label for arm in made]
     if reference is not None and reference not in labels:

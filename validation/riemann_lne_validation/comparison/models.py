@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from riemann_lne_torch import Estimator, QuantConfig, quantize_
@@ -109,5 +110,7 @@ def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
     state = hashlib.sha256()
     for name, value in sorted(tensors.items()):
         state.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-        state.update(value.detach().cpu().contiguous().numpy().tobytes())
+        # as bytes: NumPy does not know every type, bfloat16 among them
+        numbers = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        state.update(numbers.numpy().tobytes())
     return state.hexdigest()

@@ -329,12 +329,12 @@ def _pair(task: Task, part: str, given: Any) -> tuple[Tensor, Tensor]:
         )
         raise ContractError("Task", task.name, "data", problem)
     for what, values in (("input", x), ("target", y)):
-        broken = values.isnan().reshape(len(values), -1).any(1)
+        broken = ~values.isfinite().reshape(len(values), -1).all(1)
         if bool(broken.any()):
             raise NotFiniteError(
                 f"task {task.name!r}: {int(broken.sum())} of {len(values)} {what}s of {part!r} "
-                f"hold NaN, item {int(broken.nonzero()[0])} first; leave these items out of what "
-                "'data' returns, or fill the gaps"
+                f"hold NaN or infinite values, item {int(broken.nonzero()[0])} first; leave these "
+                "items out of what 'data' returns, or fill the gaps"
             )
     return x.detach(), y.detach()
 

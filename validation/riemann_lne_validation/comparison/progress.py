@@ -56,10 +56,12 @@ class TimeLeft:
         for unit in fractions:
             self.since.setdefault(unit, now)
 
-    def done(self, unit: Unit, seconds: float) -> None:
-        """A unit has ended; it took ``seconds``."""
+    def done(self, unit: Unit, seconds: float | None) -> None:
+        """A unit has ended; it took ``seconds``, or broke off and says nothing of the others."""
         self.left.remove(unit)
         self.fractions = {u: f for u, f in self.fractions.items() if u != unit}
+        if seconds is None:
+            return
         self.seconds[unit.arm.digest].append(seconds)
         self.epochs += unit.arm.epochs
         self.total += seconds
@@ -127,7 +129,7 @@ class TerminalProgress:
         """A line for the unit."""
         self.count += 1
         self.last = time.monotonic()
-        self.left.done(unit, record.total_seconds if record is not None else 0.0)
+        self.left.done(unit, None if record is None else record.total_seconds)
         name = f"{unit.arm.label} seed {unit.seed}"
         if record is None:
             lines = problem.strip().splitlines()

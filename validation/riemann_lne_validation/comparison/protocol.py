@@ -152,8 +152,7 @@ class Arm:
                 f"label must be text with a letter in it, got {self.label!r}"
             )
         if self.train_on is None:
-            default = "train" if self.split == "validation" else "train+validation"
-            object.__setattr__(self, "train_on", default)
+            object.__setattr__(self, "train_on", usual_train_on(self.split))
         self._check_network()
         for name, known in (
             ("split", SPLITS),
@@ -313,6 +312,11 @@ def default_arm(
     if model is not None:
         settings["model"] = model
     return Arm.from_dict({"method": method, **settings, **changes})
+
+
+def usual_train_on(split: str) -> str:
+    """What an arm trains on if nothing is said: all training items, less those it is judged on."""
+    return "train" if split == "validation" else "train+validation"
 
 
 def check_arms(arms: Iterable[Arm], seeds: Sequence[int]) -> list[Arm]:

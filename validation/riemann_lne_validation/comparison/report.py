@@ -277,16 +277,17 @@ def _remarks(summary: Summary) -> str:
 
 
 def _tuning(summary: Summary) -> str:
-    rows = []
+    rows, form = [], f".{summary.measure.digits}f"
     for t in summary.tuning:
         chosen = _Markup("<b>chosen</b>") if t["chosen"] else ""
         lost = f" ({t['diverged']} diverged)" if t["diverged"] else ""
         rows.append([
             t["arm"], _settings_text(t["settings"]), chosen,
-            number(t["validation_mean"]), number(t["validation_standard_deviation"]),
+            number(t["validation_mean"], form), number(t["validation_standard_deviation"], form),
             f"{len(t['seeds'])}{lost}", number(t["cost"], ".4g"),
         ])  # fmt: skip
-    names = ("arm", "settings", "", "validation, %", "sd", "runs", "cost")
+    column = f"validation, {summary.measure.column}"
+    names = ("arm", "settings", "", column, "sd", "runs", "cost")
     return _table(rows, names, 3) or "<p>Nothing was tuned.</p>"
 
 

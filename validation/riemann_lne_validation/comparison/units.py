@@ -66,9 +66,10 @@ class Place:
     def hear(self, unit: Unit) -> float | None:
         """How far a unit is, or None if it has not begun."""
         try:
-            return float(self._word(unit).read_text(encoding="ascii"))
+            fraction = float(self._word(unit).read_text(encoding="ascii"))
         except (OSError, ValueError):
             return None
+        return fraction if 0.0 <= fraction <= 1.0 else None
 
     def clear(self, unit: Unit) -> None:
         """Take away what only an unfinished unit needs."""

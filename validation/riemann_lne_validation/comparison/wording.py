@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from .contracts import Measure
@@ -38,17 +39,10 @@ of five studies like this one.
     for arm, reference, found in results:
         if found.verdict == NULL:
             nulls.setdefault(reference, []).append((arm, found))
-        elif found.verdict == UNDECIDED or found.description is None or found.student is None:
+        elif found.verdict == UNDECIDED:
             lost.append(f"{arm} against {reference} is not decided: too few pairs finished.")
         else:
-            low, high = found.student.low, found.student.high
-            if high < 0:
-                low, high = -high, -low
-            told.append(
-                f"{arm} does {'better' if found.verdict == HELPS else 'worse'} than {reference}, "
-                f"by {_with_unit(abs(found.description.mean), measure)} "
-                f"({measure.text(low)} to {measure.text(high)})."
-            )
+            told.append(_told_apart(arm, reference, found, measure))
     for reference, pairs in nulls.items():
         labels = [arm for arm, _ in pairs]
         arms = ("; " if any("," in label for label in labels) else ", ").join(labels)
@@ -63,12 +57,41 @@ of five studies like this one.
     return told + lost
 
 
+def _told_apart(arm: str, reference: str, found: Paired, measure: Measure) -> str:
+    """One that helps or harms.
+
+    Where runs diverged the verdict is that of all runs, and the difference that of those that
+    finished: the two need not agree.
+    """
+    text = f"{arm} does {'better' if found.verdict == HELPS else 'worse'} than {reference}"
+    count = len(found.seeds)
+    causes = [
+        f"{lost} of {count} runs of {label} diverged"
+        for label, lost in ((arm, found.diverged), (reference, found.reference_diverged))
+        if lost
+    ]
+    if found.description is not None:
+        mean = found.description.mean
+        size = _with_unit(abs(mean), measure)
+        if found.student is not None:
+            low, high = found.student.low, found.student.high
+            low, high = (low, high) if mean > 0 else (-high, -low)
+            size += f" ({measure.text(low)} to {measure.text(high)})"
+        if not causes:
+            return f"{text}, by {size}."
+        side = "ahead" if mean * measure.sign > 0 else "behind"
+        causes.append(f"where both finished it is {side} by {size}")
+    return f"{text}: {'; '.join(causes)}."
+
+
 def _worse(result: tuple[str, str, Paired]) -> float:
     """A number for sorting: the larger the gain, the smaller; 0 for what is not told apart."""
     found = result[2]
-    if found.verdict in (NULL, UNDECIDED) or found.description is None:
+    if found.verdict in (NULL, UNDECIDED):
         return 0.0
-    return abs(found.description.mean) * (-1.0 if found.verdict == HELPS else 1.0)
+    # no pair finished, as one of the two diverged throughout: as large as can be
+    size = math.inf if found.description is None else abs(found.description.mean)
+    return -size if found.verdict == HELPS else size
 
 
 def caution(best: float, classes: int) -> str:
