@@ -96,7 +96,7 @@ def namespace(*arrays: Array) -> Any:
     try:
         return array_api_compat.array_namespace(*found)
     except TypeError as error:
-        kinds = ", ".join(sorted({type(a).__name__ for a in found})) or "nothing"
+        kinds = ", ".join(sorted({type(a).__name__ for a in found or arrays})) or "nothing"
         if any(not array_api_compat.is_array_api_obj(a) for a in found) or not found:
             raise DTypeError(
                 f"expected an array (NumPy, CuPy, torch, ...), got {kinds}; "

@@ -302,6 +302,12 @@ def as_number(value: Any, what: str, least: float = -math.inf) -> float:
     return number
 
 
+def require_function(value: Any, name: str, of: str) -> None:
+    """DTypeError unless a value can be called; ``of`` says what it is a function of."""
+    if not callable(value):
+        raise DTypeError(f"{name} = {shown(value)}; give a function of {of}")
+
+
 def shown(value: Any) -> str:
     """A value for a message: on one line, not longer than that, without an address in memory."""
     try:

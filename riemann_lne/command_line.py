@@ -79,7 +79,9 @@ class PrintCompletion(argparse.Action):
         try:
             shtab = importlib.import_module("shtab")
         except ImportError as error:
-            raise MissingDependencyError("shtab", "completion", "--print-completion") from error
+            raise MissingDependencyError(
+                "shtab", "completion", "--print-completion", error
+            ) from error
         if values not in _SHELLS:
             raise UnknownNameError("shell", str(values), _SHELLS)
         for action in _actions(parser):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class RiemannLNEError(Exception):
@@ -15,6 +16,21 @@ class RiemannLNEError(Exception):
     def __str__(self) -> str:
         # Names of files and variables need not be text: halves of characters cannot be printed.
         return super().__str__().encode("utf-8", "backslashreplace").decode("utf-8")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Python would call the class with the message alone. Where the constructor wants more, that
+        # is another error, which takes down the pool of processes that hands this one on.
+        state = self.__dict__
+        if isinstance(self, OSError):
+            state = {**state, "errno": self.errno}
+        return _restored, (type(self), self.args), state
+
+
+def _restored(kind: type[RiemannLNEError], arguments: tuple[Any, ...]) -> RiemannLNEError:
+    """An error with its message as it was; its constructor, which writes it, is not called."""
+    error = kind.__new__(kind)
+    error.args = arguments
+    return error
 
 
 class InvalidArgumentError(RiemannLNEError, ValueError):
@@ -130,11 +146,30 @@ class CheckFailedError(RiemannLNEError, AssertionError):
 
 
 class MissingDependencyError(RiemannLNEError, ImportError):
-    """An optional library is not installed; the message names the extra that brings it."""
+    """An optional library cannot be imported; the message names the extra that brings it.
 
-    def __init__(self, library: str, extra: str, purpose: str) -> None:
+    Parameters
+    ----------
+    library, extra, purpose : str
+        What is needed, by which extra it is installed, and for what.
+    cause : ImportError or None
+        What Python said. If the library is there, and something that it imports is missing or of
+        another version, the message quotes it.
+
+    Examples
+    --------
+    >>> print(MissingDependencyError("rich", "verify", "the report"))
+    the report needs rich, which is not installed; install it with: pip install \
+'riemann-lne[verify]'
+    """
+
+    def __init__(
+        self, library: str, extra: str, purpose: str, cause: ImportError | None = None
+    ) -> None:
+        missing = isinstance(cause, ModuleNotFoundError) and cause.name == library.lower()
+        why = "is not installed" if cause is None or missing else f"cannot be imported ({cause})"
         super().__init__(
-            f"{purpose} needs {library}, which is not installed; "
+            f"{purpose} needs {library}, which {why}; "
             f"install it with: pip install 'riemann-lne[{extra}]'"
         )
 

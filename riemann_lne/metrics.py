@@ -7,6 +7,7 @@ from functools import cached_property, wraps
 from itertools import product
 from typing import Any, TypeVar, cast
 
+import array_api_compat
 import numpy as np
 
 from . import curvature
@@ -21,7 +22,7 @@ from .arrays import (
     require_supported,
     wants_gradient,
 )
-from .checks import count, number, shown
+from .checks import count, number, require_function, shown
 from .coefficients import Order
 from .errors import (
     DTypeError,
@@ -98,6 +99,7 @@ class MetricField:
         (float64 unless ``dtype`` says otherwise), and returns an array (n, n, *shape) or nested
         sequences of arrays and numbers.
         """
+        require_function(function, "function", "the coordinates")
         coordinates = grid.coordinates(xp, dtype, device)
         return cls(grid, assemble(function(*coordinates), coordinates[0], grid), signature)
 
@@ -293,6 +295,12 @@ def assemble(values: Any, reference: Array, grid: Grid) -> Array:
     """Components (n, n, *shape) in the reference's type, from an array or nested sequences."""
     n, xp = grid.ndim, namespace(reference)
     if not isinstance(values, (list, tuple)):
+        require_supported(values)
+        if not array_api_compat.is_array_api_obj(values):
+            raise DTypeError(
+                f"the function returned {shown(values)}; give {n} rows of {n} components, each an "
+                "array over the grid or a number"
+            )
         floating = namespace(values).isdtype(values.dtype, "real floating")
         return xp.astype(values, reference.dtype, copy=False) if floating else values
     if len(values) != n or any(not hasattr(row, "__len__") or len(row) != n for row in values):

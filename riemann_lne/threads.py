@@ -60,10 +60,18 @@ def thread_count(threads: int | None = None) -> int:
         )
     if ours or openmp:
         return int(ours or openmp or 1)
-    there = os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        there = len(os.sched_getaffinity(0))
+    there = len(usable_cores())
     return there if _limit is None else min(there, _limit)
+
+
+def usable_cores() -> list[int]:
+    """Numbers of the processor cores that this process may use, which can be fewer than there are.
+
+    ``taskset``, batch systems and containers give a process some of the cores of a machine.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
 
 
 def _first_number(name: str) -> int | None:

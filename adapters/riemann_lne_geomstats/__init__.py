@@ -10,7 +10,9 @@ from riemann_lne.errors import MissingDependencyError
 try:
     import geomstats  # noqa: F401
 except ImportError as missing:
-    raise MissingDependencyError("geomstats", "geomstats", "riemann_lne_geomstats") from missing
+    raise MissingDependencyError(
+        "geomstats", "geomstats", "riemann_lne_geomstats", missing
+    ) from missing
 
 from .learning import LNEFrechetMean, LNEGeodesicRegression
 from .metrics import HessianLNEMetric, LNEMetric

@@ -30,7 +30,7 @@ def mpi() -> Any:
     try:
         from mpi4py import MPI
     except ImportError as error:
-        raise MissingDependencyError("mpi4py", "mpi", "riemann_lne_mpi") from error
+        raise MissingDependencyError("mpi4py", "mpi", "riemann_lne_mpi", error) from error
     except RuntimeError as error:
         raise NoMPIError(
             f"mpi4py finds no MPI library ({error}); on a cluster load its module, on a laptop: "

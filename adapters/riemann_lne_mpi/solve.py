@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import os
 import signal
 import threading
 import warnings
@@ -18,7 +17,7 @@ from riemann_lne.flows.describe import describe
 from riemann_lne.integrators import FlowSolution
 from riemann_lne.integrators import solve_flow as solve_alone
 from riemann_lne.metrics import MetricField
-from riemann_lne.threads import at_most
+from riemann_lne.threads import at_most, usable_cores
 
 from .gathering import block_of
 from .grids import distribute
@@ -82,10 +81,7 @@ def solve_flow(metric: MetricField, *arguments: Any, **options: Any) -> FlowSolu
 
 def threads_each(team: MPITeam) -> int:
     """Threads of each process, such that those of a machine share its processors."""
-    there = os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        there = len(os.sched_getaffinity(0))
-    return max(1, there // team.neighbours_here)
+    return max(1, len(usable_cores()) // team.neighbours_here)
 
 
 def _require_same(team: MPITeam, given: dict[str, Any], start: str) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import scipy
 
 from ..arrays import Array, like, require_finite, require_real_floating, to_numpy
-from ..checks import count, number
+from ..checks import count, number, require_function
 from ..coefficients import Order, validate_order
 from ..errors import GridTooSmallError, InvalidArgumentError, ShapeError
 from ..finite import finite_result
@@ -318,6 +318,7 @@ class Atlas(Grid):
     @finite_result
     def induced(self, function: Callable[..., Any]) -> np.ndarray:
         """The tensor that a symmetric tensor field of R^(n+1) induces, (n, n, *shape)."""
+        require_function(function, "function", "the coordinates of R^(n+1)")
         x = self.sphere_points()
         # A grid of one more axis, of which `assemble` needs the dimension alone.
         more = Grid.torus((2,) * (self.ndim + 1))

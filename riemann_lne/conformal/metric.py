@@ -94,8 +94,7 @@ class ConformalMetric:
 
         The function gets one array of the grid's shape for each coordinate.
         """
-        if not callable(function):
-            raise DTypeError(f"function = {checks.shown(function)}; give a function of points")
+        checks.require_function(function, "function", "points")
         surface = require_surface(surface)
         values = host_numbers(function(*surface.coordinates), "the result of the function")
         if values.shape not in ((), surface.shape):

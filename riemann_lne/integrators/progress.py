@@ -29,8 +29,8 @@ def progress_bar(wanted: bool, t0: float, t1: float) -> Iterator[Callable[[float
     try:
         from rich.console import Console
         from rich.progress import Progress
-    except ImportError:
-        raise MissingDependencyError("rich", "verify", "progress=True") from None
+    except ImportError as error:
+        raise MissingDependencyError("rich", "verify", "progress=True", error) from error
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("flow", total=t1 - t0)
 

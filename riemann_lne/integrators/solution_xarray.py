@@ -23,7 +23,7 @@ def to_xarray(solution: FlowSolution, what: str) -> Any:
     try:
         import xarray as xr
     except ImportError as error:
-        raise MissingDependencyError("xarray", "io", "to_xarray") from error
+        raise MissingDependencyError("xarray", "io", "to_xarray", error) from error
     attributes = plain_attributes({**solution.parameters, **record_of(solution)})
     if what == "observed":
         # The dimension has the name t already.

@@ -52,7 +52,7 @@ def zarr_module() -> Any:
     try:
         import zarr
     except ImportError as error:
-        raise MissingDependencyError("zarr", "io", "storing to .zarr") from error
+        raise MissingDependencyError("zarr", "io", "storing to .zarr", error) from error
     return zarr
 
 

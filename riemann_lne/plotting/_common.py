@@ -22,7 +22,7 @@ def pyplot() -> Any:
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
-        raise MissingDependencyError("matplotlib", "plot", "a picture") from error
+        raise MissingDependencyError("matplotlib", "plot", "a picture", error) from error
     return plt
 
 

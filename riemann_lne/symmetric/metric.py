@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import checks
 from ..arrays import host_numbers, read_only
-from ..errors import DTypeError, InvalidArgumentError, NotFiniteError, ShapeError
+from ..errors import InvalidArgumentError, NotFiniteError, ShapeError
 from ..finite import finite_result
 from ..identity import same_values
 from .functionals import energy, entropy_w
@@ -100,8 +100,7 @@ class RotationalMetric:
         """The metric of two functions of x, which get the points as an array (N,)."""
         named = {"phi": phi, "psi": psi}
         for name, function in named.items():
-            if not callable(function):
-                raise DTypeError(f"{name} = {checks.shown(function)}; give a function of x")
+            checks.require_function(function, name, "x")
         x = Staggered(space, points, length, order).x
         values = [_on_points(f(x.copy()), f"{name}(x)", x) for name, f in named.items()]
         return cls(values[0], values[1], n, space, length, order)

@@ -15,7 +15,9 @@ try:
     import hypothesis
     from hypothesis import strategies as st
 except ImportError as missing:  # pragma: no cover - run in a subprocess by the tests
-    raise MissingDependencyError("hypothesis", "strategies", "riemann_lne.testing") from missing
+    raise MissingDependencyError(
+        "hypothesis", "strategies", "riemann_lne.testing", missing
+    ) from missing
 
 __all__ = [
     "GENERATE",

@@ -36,7 +36,7 @@ def test_the_namespace_is_that_of_the_array_and_numbers_are_passed_over(backend:
 def test_no_array_at_all_is_an_error_that_says_how_to_convert() -> None:
     with pytest.raises(DTypeError, match=r"got list.*numpy.asarray"):
         namespace([1.0, 2.0])
-    with pytest.raises(DTypeError, match="got nothing"):
+    with pytest.raises(DTypeError, match="got NoneType, float;"):
         namespace(None, 1.0)
 
 

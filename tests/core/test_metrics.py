@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from riemann_lne import Grid, MetricField, flat_metric, perturbed_euclidean
+from riemann_lne import (
+    Atlas,
+    Grid,
+    MetricField,
+    RicciDeTurckFlow,
+    flat_metric,
+    perturbed_euclidean,
+    solve_flow,
+)
 from riemann_lne.errors import (
     DTypeError,
     GridTooSmallError,
@@ -135,6 +144,22 @@ def test_numpys_own_scalars_do_not_promote_float32() -> None:
 def test_a_function_with_the_wrong_number_of_components_is_refused(rows: Any) -> None:
     with pytest.raises(ShapeError, match="2 rows of 2 components"):
         MetricField.from_function(GRID, lambda x, y: rows)
+
+
+@pytest.mark.parametrize("wrong", [1.0, None, "rows", {"a": 1}])
+def test_a_function_that_returns_no_components_is_told_what_it_returned(wrong: Any) -> None:
+    with pytest.raises(DTypeError, match=rf"returned {wrong!r}; give 2 rows of 2"):
+        MetricField.from_function(GRID, lambda x, y: wrong)
+    with pytest.raises(DTypeError, match=r"returned .*; give 2 rows"):
+        solve_flow(flat_metric(GRID), RicciDeTurckFlow(lambda t, x, y: wrong), (0, 0.01))
+
+
+@pytest.mark.parametrize(
+    "make", [Atlas.sphere(2, 16).metric, partial(MetricField.from_function, GRID)]
+)
+def test_what_is_no_function_is_refused_by_name(make: Any) -> None:
+    with pytest.raises(DTypeError, match=r"function = \[1, 2\]; give a function of the"):
+        make([1, 2])
 
 
 def test_packed_components_are_upper_rows_and_checked_unless_known() -> None:

@@ -19,6 +19,7 @@ from riemann_lne_validation.audit.frame import (
     run_claim,
 )
 from riemann_lne_validation.audit.records import Setting, as_record, evidence_of, outcome_of
+from riemann_lne_validation.audit.running import processes
 
 
 def measurement(error, tolerance=1.0, uncertainty=0.0):
@@ -218,6 +219,13 @@ def test_a_record_keeps_guards_repairs_causes_and_certificates(monkeypatch):
     assert outcome_of(record, claim, {"n": 1}).verdict is Verdict.FAILS
     held = as_record(run_claim(replace(claim, check=lambda backend, n: Evidence(TRUE))), Setting())
     assert held["cause"] is None  # nothing speaks against it
+
+
+def test_checks_run_in_no_more_processes_than_cores_that_may_be_used(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {5, 3, 4}, raising=False)
+    assert processes(0, 48) == 3
+    assert (processes(0, 2), processes(7, 48)) == (2, 7)
 
 
 def test_every_claim_can_be_sent_between_processes():

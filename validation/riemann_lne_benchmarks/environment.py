@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 import shutil
@@ -15,6 +14,7 @@ import numpy as np
 import scipy
 
 from riemann_lne import __version__
+from riemann_lne.threads import usable_cores
 
 from .instructions import compiler
 
@@ -25,13 +25,6 @@ _THREAD_VARIABLES = (
     "NUMEXPR_NUM_THREADS",
     "NUMBA_NUM_THREADS",
 )
-
-
-def usable_cores() -> list[int]:
-    """Numbers of the processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
 
 
 def thread_environment(threads: int) -> dict[str, str]:

@@ -25,7 +25,7 @@ def _cupy() -> Any:
     try:
         cupy = importlib.import_module("cupy")
     except ImportError as error:
-        raise MissingDependencyError("CuPy", "gpu", "the benchmark of the GPU") from error
+        raise MissingDependencyError("CuPy", "gpu", "the benchmark of the GPU", error) from error
     try:
         found = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:

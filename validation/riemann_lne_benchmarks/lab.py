@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from riemann_lne.errors import RiemannLNEError
+from riemann_lne.threads import usable_cores
 
-from .environment import thread_environment, usable_cores
+from .environment import thread_environment
 from .samples import Samples
 
 _START = """

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from riemann_lne.exact import periodic_sausage
+from riemann_lne.threads import usable_cores
 
-from .environment import usable_cores
 from .lab import Laboratory, NotMeasuredError, laboratories, relative_difference, take_turns
 from .peers import INSTALL, PACKAGES
 from .results import Result, Row, Settings

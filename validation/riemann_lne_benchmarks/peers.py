@@ -40,7 +40,7 @@ def library(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise MissingDependencyError(name, "all", "this benchmark") from error
+        raise MissingDependencyError(name, "all", "this benchmark", error) from error
 
 
 def _ricci_deturck(problem: Problem) -> None:

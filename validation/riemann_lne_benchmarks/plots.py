@@ -25,7 +25,9 @@ def write_plots(record: Record, folder: Path) -> list[Path]:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MissingDependencyError("matplotlib", "verify", "the plots of a benchmark") from error
+        raise MissingDependencyError(
+            "matplotlib", "verify", "the plots of a benchmark", error
+        ) from error
     drawings: dict[str, Callable[[Record, Any], bool]] = {
         "scaling": _scaling,
         "work-precision": _work_precision,

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from riemann_lne import RicciDeTurckFlow
+from riemann_lne.threads import usable_cores
 
-from .environment import usable_cores
 from .lab import Laboratory, NotMeasuredError, laboratories, relative_difference, take_turns
 from .peers import INSTALL
 from .results import Result, Row, Settings

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .environment import usable_cores
+from riemann_lne.threads import usable_cores
+
 from .lab import Laboratory, NotMeasuredError, laboratories, take_turns
 from .machine import elements_beyond_the_cache
 from .results import Result, Row, Settings

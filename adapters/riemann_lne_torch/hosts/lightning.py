@@ -17,11 +17,13 @@ from .logging import statistics_dict
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer
-except ImportError:
+except ImportError as error:
     try:
         from pytorch_lightning import Callback, LightningModule, Trainer
-    except ImportError as error:
-        raise MissingDependencyError("lightning", "hosts", "its callback") from error
+    except ImportError:
+        raise MissingDependencyError(
+            "lightning", "hosts", "riemann_lne_torch.lightning", error
+        ) from error
 
 __all__ = ["LNECallback"]
 

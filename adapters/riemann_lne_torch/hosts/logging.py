@@ -220,7 +220,7 @@ class TensorBoardReport:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as error:
                 raise MissingDependencyError(
-                    "tensorboard", "hosts", "writing to a TensorBoard folder"
+                    "tensorboard", "hosts", "writing to a TensorBoard folder", error
                 ) from error
             writer = SummaryWriter(str(writer))
         if not callable(getattr(writer, "add_scalar", None)):

@@ -20,7 +20,9 @@ try:
     from accelerate import Accelerator
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 except ImportError as error:
-    raise MissingDependencyError("transformers", "hosts", "its callback") from error
+    raise MissingDependencyError(
+        "transformers", "hosts", "riemann_lne_torch.transformers", error
+    ) from error
 
 __all__ = ["LNECallback"]
 

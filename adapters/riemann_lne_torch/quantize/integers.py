@@ -103,7 +103,9 @@ def torchao_weight(layer: nn.Module, value: Tensor, block: Any, where: str) -> T
     try:
         from torchao.quantization import IntxUnpackedToInt8Tensor
     except ImportError as error:
-        raise MissingDependencyError("torchao", "hosts", "finalize_(form='torchao')") from error
+        raise MissingDependencyError(
+            "torchao", "hosts", "finalize_(form='torchao')", error
+        ) from error
     if not isinstance(layer, _TORCHAO_LAYERS):
         return None
     group = block if isinstance(block, int) else value.shape[1]
@@ -153,7 +155,7 @@ def onnx_integers(model: Any, widths: Sequence[int] = (4, 8)) -> list[str]:
         import onnx
         from onnx import TensorProto, helper, numpy_helper
     except ImportError as error:
-        raise MissingDependencyError("onnx", "hosts", "onnx_integers") from error
+        raise MissingDependencyError("onnx", "hosts", "onnx_integers", error) from error
     chosen = sorted(set(widths))
     if not chosen or not set(chosen) <= {2, 4, 8}:
         raise InvalidArgumentError(f"widths = {list(widths)}; give some of 2, 4 and 8")

@@ -32,7 +32,7 @@ class Backend:
         try:
             library = importlib.import_module(name)
         except ImportError as error:
-            raise MissingDependencyError(name, _EXTRAS[name], f"--backend {name}") from error
+            raise MissingDependencyError(name, _EXTRAS[name], f"--backend {name}", error) from error
         array = library.zeros(1)
         self.name = name
         self.xp: Any = array_api_compat.array_namespace(array)

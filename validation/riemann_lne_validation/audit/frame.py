@@ -76,7 +76,7 @@ def require(library: str, extra: str, id: str) -> None:
     try:
         importlib.import_module(library)
     except ImportError as error:
-        raise MissingDependencyError(library, extra, f"the check {id}") from error
+        raise MissingDependencyError(library, extra, f"the check {id}", error) from error
 
 
 CheckFunction = Callable[..., Evidence]

@@ -85,7 +85,7 @@ def require_plots() -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
-        raise MissingDependencyError("matplotlib", "verify", "--report") from error
+        raise MissingDependencyError("matplotlib", "verify", "--report", error) from error
 
 
 def render(plot: Plot) -> bytes:

@@ -91,7 +91,7 @@ class Terminal:
         try:
             from rich.console import Console
         except ImportError as error:
-            raise MissingDependencyError("rich", "verify", "riemann-lne verify") from error
+            raise MissingDependencyError("rich", "verify", "riemann-lne verify", error) from error
         self._console = Console()
 
     def say(self, text: str) -> None:

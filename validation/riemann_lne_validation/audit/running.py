@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from riemann_lne.threads import usable_cores
+
 from ..lab.workers import interrupts_stay_here, worker_pool
 from .backends import Backend
 from .frame import Claim, Outcome, Verdict, load_claims, parameters_of, run_claim, select
@@ -22,7 +24,7 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 
 def processes(jobs: int, count: int) -> int:
     """How many processes run so many checks; ``jobs`` as in ``run_claims``."""
-    return max(1, min(jobs or os.cpu_count() or 1, count))
+    return max(1, min(jobs or len(usable_cores()), count))
 
 
 def run_claims(
@@ -32,7 +34,7 @@ def run_claims(
     jobs: int = 0,
     files: Sequence[Path] = (),
 ) -> Generator[Outcome, None, None]:
-    """Outcomes as they come, from this process or several (``jobs``; 0: one for each core).
+    """Outcomes as they come, from this process or several (``jobs``; 0: one a usable core).
 
     ``files`` are those of the user that other processes must load before they know the claims.
 

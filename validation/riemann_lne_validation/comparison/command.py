@@ -225,7 +225,7 @@ def _require(module: str, library: str, purpose: str) -> None:
     try:
         importlib.import_module(module)
     except ImportError as error:
-        raise MissingDependencyError(library, "compare", purpose) from error
+        raise MissingDependencyError(library, "compare", purpose, error) from error
 
 
 def _look_ahead(arms: Sequence[Arm], arguments: argparse.Namespace) -> None:

@@ -379,6 +379,8 @@ def read_digits() -> tuple[np.ndarray, np.ndarray]:
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise MissingDependencyError("scikit-learn", "compare", "the digits data set") from error
+        raise MissingDependencyError(
+            "scikit-learn", "compare", "the digits data set", error
+        ) from error
     digits = load_digits()
     return digits.images.astype(np.uint8)[:, None], digits.target.astype(np.int64)

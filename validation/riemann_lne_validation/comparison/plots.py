@@ -158,7 +158,7 @@ def _figure(height: float, rows: int = 1, columns: int = 1) -> Iterator[tuple[An
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingDependencyError(
-            "matplotlib", "verify", "the report of a comparison"
+            "matplotlib", "verify", "the report of a comparison", error
         ) from error
     style: Any = {
         "svg.fonttype": "none",

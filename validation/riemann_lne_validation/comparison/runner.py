@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -24,6 +23,7 @@ from riemann_lne.errors import (
 )
 from riemann_lne.io import storage_errors
 from riemann_lne.locks import hold
+from riemann_lne.threads import usable_cores
 
 from ..lab.timing import one_torch_thread
 from ..lab.workers import interrupts_stay_here, worker_pool
@@ -300,7 +300,7 @@ def _writer_class() -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise MissingDependencyError("tensorboard", "hosts", "--tensorboard") from error
+        raise MissingDependencyError("tensorboard", "hosts", "--tensorboard", error) from error
     return SummaryWriter
 
 
@@ -402,6 +402,5 @@ def _device_name(device: str) -> str:
 def _jobs(jobs: int, devices: Sequence[str], units: int) -> int:
     if jobs < 0:
         raise InvalidArgumentError(f"jobs must be at least 0, got {jobs}")
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    wanted = jobs or (cores if devices == ("cpu",) else len(devices))
+    wanted = jobs or (len(usable_cores()) if devices == ("cpu",) else len(devices))
     return max(1, min(wanted, units))

@@ -153,7 +153,8 @@ def family_line(summary: Summary) -> str:
         f"{_unit(summary)}; Student's interval over seeds, bootstrap over seeds and items; p "
         "two-sided, of the t test and of sign flips; cost ratio: cost of the arm over that of the "
         "reference; (changes): another verdict in the other metric; adjusted: Holm over "
-        f"{count} comparisons (smallest p against {summary.alpha / max(1, count):.2g})"
+        f"{count} comparison{'' if count == 1 else 's'} (smallest p against "
+        f"{summary.alpha / max(1, count):.2g})"
     ]
     if primary:
         parts.append(

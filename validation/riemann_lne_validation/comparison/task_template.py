@@ -63,7 +63,9 @@ def write_template(path: str | Path) -> Path:
     """
     path = Path(path)
     if path.suffix != ".py":
-        raise InvalidArgumentError(f"a task is a Python file: give a name that ends in .py, {path}")
+        raise InvalidArgumentError(
+            f"--new-task = {str(path)!r}; a task is a Python file: give a name that ends in .py"
+        )
     if path.exists():
         raise InvalidArgumentError(f"there is a file {path} already; give another name")
     text = TEMPLATE.format(name=path.name)
