@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -154,10 +155,14 @@ class BoundaryConditions:
         # Where faces meet, prescribed values win over those that follow from a symmetry.
         self._conditions = [_Mirror(grid, face, initial) for face in mirrors]
         self._conditions += [_Held(grid, face, initial) for face, c in here.items() if c == "held"]
+        # A function of several faces is called once for all of them.
+        driven: dict[int, tuple[BoundaryFunction, list[Face]]] = {}
+        for face, choice in here.items():
+            if callable(choice):
+                driven.setdefault(id(choice), (choice, []))[1].append(face)
         self._conditions += [
-            _Driven(grid, face, coordinates, choice, initial, span)
-            for face, choice in here.items()
-            if callable(choice)
+            _Driven(grid, faces, coordinates, function, initial, span)
+            for function, faces in driven.values()
         ]
 
     @property
@@ -266,7 +271,7 @@ class _Mirror:
 
 
 class _Driven:
-    """The metric of the end points is a function of time.
+    """The metric of the end points of some faces is a function of time.
 
     The rate of the boundary points is the prescribed one, so that the boundary is integrated by the
     method like every other point and every stage sees values that fit together.
@@ -278,7 +283,7 @@ class _Driven:
     def __init__(
         self,
         grid: Grid,
-        face: Face,
+        faces: Sequence[Face],
         coordinates: tuple[Array, ...],
         function: BoundaryFunction,
         initial: Array,
@@ -286,13 +291,43 @@ class _Driven:
     ) -> None:
         self._grid, self._function, self._span = grid, function, span
         self._step = 1e-4 * (span[1] - span[0])
-        self._place = _face_slices(grid, face)
-        self._where = (slice(None), *self._place)
-        self._coordinates = tuple(read_only(x[self._place]) for x in coordinates)
+        self._places = [_face_slices(grid, face) for face in faces]
+        self._shapes = [
+            tuple(1 if a == axis else size for a, size in enumerate(grid.shape))
+            for axis, _ in faces
+        ]
+        self._coordinates = tuple(
+            read_only(self._together([x[place] for place in self._places])) for x in coordinates
+        )
         # Errors that the start shows are raised before the first step.
         values = self._metric(span[0])
         self._require_metric(span[0], values)
-        self._require_start(span[0], values, initial[self._where], face)
+        there = self._apart(values)
+        for face, place, part in zip(faces, self._places, there, strict=True):
+            self._require_start(span[0], part, initial[(slice(None), *place)], face, place)
+
+    def _together(self, parts: list[Array]) -> Array:
+        """Arrays over the faces as one: of several faces along the first of as many axes."""
+        if len(parts) == 1:
+            return parts[0]
+        xp, rest = namespace(*parts), (1,) * (self._grid.ndim - 1)
+        return xp.concat([xp.reshape(part, (-1, *rest)) for part in parts], axis=0)
+
+    def _apart(self, values: Array) -> list[Array]:
+        """The parts of packed values over all faces, each of the shape of its face."""
+        if len(self._shapes) == 1:
+            return [values]
+        xp, parts, first = namespace(values), [], 0
+        for shape in self._shapes:
+            last = first + math.prod(shape)
+            parts.append(xp.reshape(values[:, first:last, ...], (-1, *shape)))
+            first = last
+        return parts
+
+    def _put(self, where: Array, values: Array) -> Array:
+        for place, part in zip(self._places, self._apart(values), strict=True):
+            where = put(where, (slice(None), *place), part)
+        return where
 
     def _metric(self, t: float) -> Array:
         x = self._coordinates
@@ -310,12 +345,12 @@ class _Driven:
             for j, w in zip(offsets, fd_weights(1, offsets), strict=True)
             if w
         )
-        return put(rate, self._where, slope)
+        return self._put(rate, slope)
 
     def set_values(self, t: float, y: Array) -> Array:
         values = self._metric(t)
         self._require_metric(t, values)
-        return put(y, self._where, values)
+        return self._put(y, values)
 
     def _require_metric(self, t: float, values: Array) -> None:
         xp, n = namespace(values), self._grid.ndim
@@ -324,19 +359,21 @@ class _Driven:
         if at is not None:
             raise NotFiniteError(
                 f"{name} has g_{pairs(n)[at[0]]} = {float(values[at])} at grid index "
-                f"{self._index(at[1:])}; give finite values"
+                f"{self._grid_index(at[1:])}; give finite values"
             )
         if first_true(~is_positive_definite(values, n)) is None:
             return
         eigenvalue, at = smallest_eigenvalue(values, n)
         raise NotPositiveDefiniteError(
             f"{name} is not positive definite: smallest eigenvalue {eigenvalue:.6g} at grid index "
-            f"{self._index(at)}",
-            self._index(at),
+            f"{self._grid_index(at)}",
+            self._grid_index(at),
             eigenvalue,
         )
 
-    def _require_start(self, t: float, values: Array, start: Array, face: Face) -> None:
+    def _require_start(
+        self, t: float, values: Array, start: Array, face: Face, place: tuple[slice, ...]
+    ) -> None:
         """A boundary that disagrees with the start would be a jump in time, which no step meets."""
         xp = namespace(start)
         # Values that differ by rounding are meant to be the same.
@@ -347,11 +384,23 @@ class _Driven:
         raise InvalidArgumentError(
             f"the start and the boundary function disagree at t = {t:.6g} on the "
             f"{('lower', 'upper')[face[1]]} end of axis {face[0]}: at grid index "
-            f"{self._index(at[1:])} g_{pairs(self._grid.ndim)[at[0]]} is {float(start[at]):.9g} in "
-            f"the start and {float(values[at]):.9g} by the function; make them agree at the start "
-            "of t_span"
+            f"{_index(at[1:], place)} g_{pairs(self._grid.ndim)[at[0]]} is {float(start[at]):.9g} "
+            f"in the start and {float(values[at]):.9g} by the function; make them agree at the "
+            "start of t_span"
         )
 
-    def _index(self, at: tuple[int, ...]) -> tuple[int, ...]:
-        """Index on the grid of an index on the face."""
-        return tuple(k + (s.start or 0) for k, s in zip(at, self._place, strict=True))
+    def _grid_index(self, at: tuple[int, ...]) -> tuple[int, ...]:
+        """Index on the grid of an index in the array of all faces."""
+        if len(self._places) == 1:
+            return _index(at, self._places[0])
+        point = at[0]
+        for shape, place in zip(self._shapes, self._places, strict=True):
+            if point < math.prod(shape):
+                return _index(tuple(map(int, np.unravel_index(point, shape))), place)
+            point -= math.prod(shape)
+        raise IndexError(at)
+
+
+def _index(at: tuple[int, ...], place: tuple[slice, ...]) -> tuple[int, ...]:
+    """Index on the grid of an index on a face."""
+    return tuple(k + (s.start or 0) for k, s in zip(at, place, strict=True))

@@ -221,12 +221,51 @@ def test_each_face_does_what_was_chosen() -> None:
     assert np.all(end.components[0, 1, :, 0] == 0)
 
 
+def test_a_function_of_several_faces_is_called_once_for_all_of_them() -> None:
+    """Faces one by one, each with a function of its own, give the same bits."""
+    grid = rl.Grid.box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (7, 6, 8))
+    calls = []
+
+    def course(t: float, x: Any, y: Any, z: Any) -> Any:
+        calls.append(t)
+        # With axes for the coordinates, as on a face.
+        v = 1 + 0.1 * np.sin(x + 2 * y - z) + 0.2 * t * x * y
+        return np.eye(3)[:, :, None, None, None] * v
+
+    start = rl.MetricField.from_function(grid, lambda *x: course(0.0, *x))
+    counts, ends = [], []
+    apart = {
+        (axis, side): lambda *x: course(*x) for axis in range(3) for side in ("lower", "upper")
+    }
+    for boundary in (course, apart):
+        calls.clear()
+        ends.append(
+            rl.solve_flow(start, rl.RicciFlow(), (0, 3e-3), "rk4", dt=1e-3, boundary=boundary)[-1]
+        )
+        counts.append(len(calls))
+    assert counts[1] == 6 * counts[0]
+    assert np.array_equal(ends[0].packed, ends[1].packed)
+    expected = course(3e-3, *grid.coordinates())
+    for axis in (2, 3, 4):
+        for at in (0, -1):
+            np.testing.assert_array_equal(
+                np.take(ends[0].components, at, axis), np.take(expected, at, axis)
+            )
+
+
 # ---- bad data -------------------------------------------------------------------------------
 
 
 def collapsing(when: float) -> Any:
     def metric(t: float, x: Any, y: Any) -> Any:
         return [[1 + 0 * x, 0], [0, np.where(y > 0.7, 1.0 - t / when, 1.0)]]
+
+    return metric
+
+
+def negative_at(x0: float, y0: float, value: float = -1.0) -> Any:
+    def metric(t: float, x: Any, y: Any) -> Any:
+        return [[np.where((x == x0) & (y == y0), value, 1.0), 0], [0, 1]]
 
     return metric
 
@@ -240,6 +279,15 @@ def test_boundary_data_that_are_no_metric_from_the_start_are_an_error() -> None:
     ) as caught:
         rl.solve_flow(start, rl.RicciFlow(), (1, 2), boundary={(0, "upper"): collapsing(0.5)})
     assert caught.value.index == (8, 6)
+    # The points of all faces are one array: the place is still that on the grid.
+    with pytest.raises(NotPositiveDefiniteError, match=r"at grid index \(0, 6\)") as caught:
+        rl.solve_flow(start, rl.RicciFlow(), (1, 2), boundary=collapsing(0.5))
+    with pytest.raises(NotPositiveDefiniteError, match=r"at grid index \(3, 8\)"):
+        rl.solve_flow(start, rl.RicciFlow(), (0, 1), boundary=negative_at(0.375, 1.0))
+    with pytest.raises(
+        InvalidArgumentError, match=r"the upper end of axis 1: at grid index \(3, 8"
+    ):
+        rl.solve_flow(start, rl.RicciFlow(), (0, 1), boundary=negative_at(0.375, 1.0, 3.0))
     with pytest.raises(NotFiniteError, match=r"at t = 0 has g_\(0, 0\) = nan at grid index \(0, 0"):
         rl.solve_flow(
             start, rl.RicciFlow(), (0, 1), boundary=lambda t, x, y: [[math.nan, 0], [0, 1]]
