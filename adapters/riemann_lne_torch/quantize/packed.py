@@ -11,6 +11,7 @@ from torch.nn.utils import parametrize
 from riemann_lne.errors import InvalidArgumentError
 
 from .channels import Channels
+from .integers import integer_form
 from .levels import wide
 
 __all__ = ["PackedWeight", "load_packed_", "pack_layer"]
@@ -37,6 +38,9 @@ class PackedWeight(nn.Module):
         Bits of a code, axis of the output channels, their groups, then the shape of the weight.
         Blocks are rows of the weight whose channels come first.
     scale : Tensor, shape (blocks,), optional
+        In the type of the table. Beside a table in half precision also int32, the bits of float32
+        numbers: products are then rounded to the type of the table. As bits they stay what they
+        are when a model is converted.
 
     Raises
     ------
@@ -70,7 +74,9 @@ class PackedWeight(nn.Module):
         fine = fine and self.bits in WIDTHS and groups >= 1 and axis < max(len(shape), 1)
         fine = fine and table.ndim == 2 and 1 <= table.shape[-1] <= 2**self.bits
         if scale is not None:
-            fine = fine and scale.ndim == 1 and len(table) == 1 and scale.dtype == table.dtype
+            bits = scale.dtype is torch.int32
+            fine = fine and scale.ndim == 1 and len(table) == 1
+            fine = fine and (bits or scale.dtype == table.dtype)
         blocks = table if scale is None else scale
         self.channels = Channels(axis, groups)
         # of a grouped transposed convolution each group has its part of the first axis
@@ -96,6 +102,9 @@ class PackedWeight(nn.Module):
         flat = numbers.reshape(-1)[:count].long()
         if self.scale is None:
             values = self.table.gather(1, flat.reshape(len(self.table), -1))
+        elif self.scale.dtype is torch.int32:
+            level = self.table[0].float()[flat.reshape(len(self.scale), -1)]
+            values = (self.scale.view(torch.float32)[:, None] * level).to(self.table.dtype)
         else:
             values = self.scale[:, None] * self.table[0][flat.reshape(len(self.scale), -1)]
         return self.channels.back(values.reshape(self._first_shape()), self.shape)
@@ -128,15 +137,51 @@ class _Form(NamedTuple):
         return self.number.numel() * self.bits // 8 + self.table.nbytes + scales
 
 
-def _tabled(rows: Tensor) -> tuple[int, _Form | None]:
-    """The most values that a row has, and a form with a table for each, if 8 bits will do."""
-    tables = [row.unique() for row in rows]
-    most = max(len(t) for t in tables)
-    if most > 2 ** WIDTHS[-1]:
-        return most, None
-    # shorter tables are filled up with their last value, which stays the largest
-    table = torch.stack([torch.cat([t, t[-1:].expand(most - len(t))]) for t in tables])
-    return most, _Form(table, torch.searchsorted(table, rows))
+# Rows of at least so many numbers are looked at one by one, shorter ones are sorted all at once.
+_LONG = 1024
+# Numbers of which the distinct ones are found first; the others are mostly among them.
+_SAMPLE = 4096
+_MOST = 2 ** WIDTHS[-1]
+
+
+def _tabled(rows: Tensor) -> _Form | None:
+    """A form with a table for each row, if 8 bits will do."""
+    if rows.shape[1] >= _LONG:
+        found = []
+        for row in rows:
+            one = _distinct(row)
+            if one is None:
+                return None
+            found.append(one)
+        most = max(len(values) for values, _ in found)
+        # shorter tables are filled up with their last value
+        tables = [torch.cat([t, t[-1:].expand(most - len(t))]) for t, _ in found]
+        return _Form(torch.stack(tables), torch.stack([number for _, number in found]))
+    ordered, place = rows.sort(1)
+    rank = nn.functional.pad((ordered.diff() != 0.0).cumsum(1), (1, 0))
+    most = int(rank[:, -1].max()) + 1
+    if most > _MOST:
+        return None
+    table = ordered[:, -1:].repeat(1, most).scatter_(1, rank, ordered)
+    return _Form(table, torch.empty_like(rank).scatter_(1, place, rank))
+
+
+def _distinct(values: Tensor) -> tuple[Tensor, Tensor] | None:
+    """The distinct values of a row, sorted, and the number of each; None if 8 bits will not do."""
+    known, missing = values[:0], values
+    number = torch.empty(0)
+    while len(missing):
+        known = torch.cat([known, _some(missing)]).unique()
+        if len(known) > _MOST:
+            return None
+        number = torch.searchsorted(known, values).clamp_(max=len(known) - 1)
+        missing = values[known[number] != values]
+    return known, number
+
+
+def _some(values: Tensor) -> Tensor:
+    """Values from all over a vector, twice `_SAMPLE` at most."""
+    return values[:: max(1, len(values) // _SAMPLE)]
 
 
 # Levels lie farther apart than this, and the rounding of a level is smaller.
@@ -153,39 +198,108 @@ def _scaled(rows: Tensor, units: Tensor) -> _Form | None:
     scale = units[:, 0]
     if not bool((units == scale[:, None]).all()):
         return None
+    found = _levels(rows, scale)
+    if found is None:
+        return None
+    level, number = found
+    if units.dtype == rows.dtype:
+        return _products(rows, scale, level.to(rows.dtype), number)
+    return _rounded_products(rows, scale, level, number)
+
+
+def _levels(rows: Tensor, scale: Tensor) -> tuple[Tensor, Tensor] | None:
+    """The values over the scales of their rows, up to rounding, and the number of each.
+
+    None if 8 bits will not do.
+    """
     zeros = scale == 0.0
     ratio = wide(rows) / wide(torch.where(zeros, 1.0, scale))[:, None]
     if bool(zeros.any() & ~zeros.all()):
         ratio[zeros] = ratio[~zeros][0, 0]  # any level will do there, and no level is added
-    points, place = torch.unique(ratio, return_inverse=True)
-    number = torch.cat([points.new_zeros(1), (points.diff() > _APART).cumsum(0)]).long()
-    count = int(number[-1]) + 1
-    if count > 2 ** WIDTHS[-1]:
-        return None
-    level = torch.zeros(count, dtype=rows.dtype, device=rows.device)
-    level[number] = points.to(rows.dtype)
-    number = number[place].reshape(rows.shape)
-    found = torch.zeros(count, dtype=torch.bool, device=rows.device)
-    table = level.clone()
-    up = down = level
-    for _ in range(_NEIGHBOURS + 1):
-        for candidate in (up, down):
-            wrong = number[scale[:, None] * candidate[number] != rows]
+    # values in half precision were rounded more coarsely, relative to their size
+    apart = max(_APART, 4.0 * torch.finfo(rows.dtype).eps * float(ratio.abs().max()))
+    level, missing = ratio.new_empty(0), ratio.reshape(-1)
+    number = torch.empty(0)
+    while len(missing):
+        points = torch.cat([level, _some(missing)]).unique()
+        more = points[nn.functional.pad(points.diff() > apart, (1, 0), value=True)]
+        if len(more) > _MOST or len(more) == len(level):  # too many, or no levels at all
+            return None
+        level = more
+        number = torch.bucketize(ratio, 0.5 * (level[1:] + level[:-1]))
+        missing = ratio[(ratio - level[number]).abs() > 0.5 * apart]
+    if rows.dtype.itemsize < 4:  # by a mean the rounding of single values cancels
+        place, part = _some(number.reshape(-1)), _some(ratio.reshape(-1))
+        count = torch.bincount(place, minlength=len(level))
+        mean = torch.zeros_like(level).index_add_(0, place, part) / count
+        level = torch.where(count > 0, mean, level)
+    return level, number
+
+
+def _products(rows: Tensor, scale: Tensor, level: Tensor, number: Tensor) -> _Form | None:
+    """Levels that are changed by a few units in the last place, until all products are right."""
+    table, up, down = level.clone(), level, level
+    found = torch.zeros(len(level), dtype=torch.bool, device=rows.device)
+    # of the levels that are not found yet
+    place, size, wanted = number, scale[:, None].expand_as(rows), rows
+    for step in range(_NEIGHBOURS + 1):
+        for candidate in (up, down) if step else (level,):
             right = torch.ones_like(found)
-            right[wrong] = False
+            right[place[size * candidate[place] != wanted]] = False
             table = torch.where(right & ~found, candidate, table)
             found |= right
         if bool(found.all()):
             return _Form(table[None], number, scale)
         if rows.dtype.itemsize < 4:  # has no `nextafter`
             break
+        left = ~found[place]
+        place, size, wanted = place[left], size[left], wanted[left]
         up = torch.nextafter(up, torch.full_like(up, torch.inf))
         down = torch.nextafter(down, torch.full_like(down, -torch.inf))
     return None
 
 
+def _rounded_products(rows: Tensor, scale: Tensor, level: Tensor, number: Tensor) -> _Form | None:
+    """Whole numbers as levels, exact in half precision, and scales in float32, kept as their bits.
+
+    The products are rounded to half precision once, as the values were. A scale is changed by a few
+    units in the last place where a product lies between two numbers of half precision.
+    """
+    try:
+        whole, _ = integer_form(level.to(rows.dtype)[None])
+    except InvalidArgumentError:  # levels that are not evenly spaced, or too many
+        return None
+    levels = whole[0].float()[number]
+    scale = (scale * _unit_of_products(rows, scale, levels)).float()
+    wrong = ((scale[:, None] * levels).to(rows.dtype) != rows).any(1).nonzero()[:, 0]
+    up = down = scale
+    for _ in range(_NEIGHBOURS):
+        up = torch.nextafter(up, torch.full_like(up, torch.inf))
+        down = torch.nextafter(down, torch.full_like(down, -torch.inf))
+        for candidate in (up, down):
+            product = (candidate[wrong, None] * levels[wrong]).to(rows.dtype)
+            right = (product == rows[wrong]).all(1)
+            scale[wrong[right]] = candidate[wrong[right]]
+            wrong = wrong[~right]
+    return None if len(wrong) else _Form(whole.to(rows.dtype), number, scale.view(torch.int32))
+
+
+def _unit_of_products(rows: Tensor, scale: Tensor, levels: Tensor) -> Tensor:
+    """The u for which all scale * u * level round to the values: the middle of its interval."""
+    product = scale[:, None].double() * levels
+    used = product != 0.0
+    if not bool(used.any()):
+        return torch.ones_like(product[0, 0])
+    product, (part, exponent) = product[used].abs(), rows[used].abs().double().frexp()
+    step = torch.ldexp(torch.full_like(part, 0.25 * torch.finfo(rows.dtype).eps), exponent)
+    size = torch.ldexp(part, exponent)
+    # a power of two has a neighbour at half the distance below it
+    low = ((size - torch.where(part == 0.5, 0.5 * step, step)) / product).max()
+    return 0.5 * (low + ((size + step) / product).min())
+
+
 def pack(
-    value: Tensor, channels: Channels, block: Any, where: str, unit: Tensor | None = None
+    value: Tensor, channels: Channels, block: Any, where: str, *units: Tensor
 ) -> tuple[Tensor, PackedWeight]:
     """Codes of a weight of discrete values, and what makes the weight of them again.
 
@@ -200,8 +314,9 @@ def pack(
     block : str or int
     where : str
         Names the layer.
-    unit : Tensor, optional
-        The scale of each value; broadcasts against them.
+    *units : Tensor
+        What may be the scale of each value, in their type, or in float32 where the products were
+        rounded to half precision; each broadcasts against them.
 
     Raises
     ------
@@ -211,21 +326,20 @@ def pack(
     first = channels.first(value.detach()).contiguous()
     sizes = [first.numel(), first[0].numel() if first.ndim > 1 else first.numel()]
     sizes += [block] if isinstance(block, int) else []
-    units = None if unit is None else channels.first(unit.detach().expand_as(value))
+    every = [channels.first(unit.detach().expand_as(value)) for unit in units]
     found: list[_Form] = []
-    fewest = first.numel()
     for size in dict.fromkeys(sizes):
         rows = first.reshape(-1, size)
-        form = None
-        if units is not None and units.dtype == rows.dtype:
-            form = _scaled(rows, units.reshape(-1, size))
-        if form is None:
-            most, form = _tabled(rows)
-            fewest = min(fewest, most)
-        found += [] if form is None else [form]
-        if form is not None and form.scale is not None:
+        scaled = (_scaled(rows, unit.reshape(-1, size)) for unit in every)
+        form = next((f for f in scaled if f is not None), None)
+        if form is not None:
+            found.append(form)
             break  # tables of smaller blocks take more bytes
+        form = _tabled(rows)
+        found += [] if form is None else [form]
     if not found:
+        smallest = first.reshape(-1, min(sizes))
+        fewest = max(len(row.unique()) for row in smallest)
         raise InvalidArgumentError(
             f"{where}its values cannot be packed: a channel has {fewest} different ones, and 8 "
             "bits tell 256 apart (more bits, or values that have few levels in a rotated basis "
@@ -329,6 +443,8 @@ def _entries(name: str, state_dict: Any) -> tuple[Tensor, Tensor, Tensor, Tensor
                 "is missing" if entry is None else f"is no tensor but a {type(entry).__name__}"
             )
         elif key in (_TABLE, _SCALE):
+            if key == _SCALE and entry.dtype is torch.int32:
+                entry = entry.view(torch.float32)
             fine = entry.is_floating_point() and bool(entry.isfinite().all())
             problem = "" if fine else f"must hold finite floating-point numbers, got {entry.dtype}"
         if problem:

@@ -30,7 +30,7 @@ from .estimators import get_estimator
 from .inputs import INPUT, attach_input, detach_input, find_inputs, remove_hook
 from .integers import onnx_integers, torchao_weight
 from .layers import is_quantized, refuse_sharded, require_plain_weight, weight_quantizer
-from .levels import check_bits, require_floating
+from .levels import check_bits, require_floating, wide
 from .packed import PackedWeight, load_packed_, pack, pack_layer
 from .pretrained import attach_pretrained, detach_pretrained
 from .quantizers import ActivationQuantizer, WeightQuantizer
@@ -555,10 +555,14 @@ def _bake(layers: dict[str, Any], form: str, packed: bool) -> _Baked:
         value = quantizer.value(original.detach())
         baked.values[key] = _like(original, value)
         if packed:
-            unit = None
+            units: list[Tensor] = []
             with suppress(InvalidArgumentError):  # values in a rotated basis have none
-                unit = quantizer.unit(original.detach())
-            baked.codes[key] = pack(value, quantizer.channels, quantizer.block, where, unit)
+                # estimators compute in float32 or better, and round their products once
+                latent = original.detach()
+                kinds = [latent] if wide(latent) is latent else [latent, wide(latent)]
+                found = [quantizer.unit(kind) for kind in kinds]
+                units = [unit for unit in found if unit is not None]
+            baked.codes[key] = pack(value, quantizer.channels, quantizer.block, where, *units)
         if form == "torchao":
             tensor = torchao_weight(layer, value, quantizer.block, where)
             if tensor is None:
