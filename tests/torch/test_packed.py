@@ -121,8 +121,9 @@ def test_scales_take_as_many_bytes_as_they_need(name, options, scale, dtype, bit
     finalize_(model, packed=True)
     assert torch.equal(model.weight, want)
     blocks = 64 * (256 // options["block"] if options.get("block") == 32 else 1)
-    stored = sum(t.nbytes for t in model.state_dict().values())
-    assert stored <= 64 * 256 * bits // 8 + 4 * blocks + 4 * 2**bits + 40
+    fixed = ("layout", "checksum")  # of any weight
+    stored = [t.nbytes for k, t in model.state_dict().items() if not k.endswith(fixed)]
+    assert sum(stored) <= 64 * 256 * bits // 8 + 4 * blocks + 4 * 2**bits
     other = load_packed_(nn.Linear(256, 64, bias=False).to(dtype), model.state_dict())
     assert torch.equal(other.weight, want)
     assert torch.equal(other.to(dtype).weight, want)  # which rounds no scale
@@ -199,6 +200,34 @@ class TestDamage:
         with pytest.raises(InvalidArgumentError, match=message):
             load_packed_(model, state)
         assert isinstance(model[0].weight, nn.Parameter)
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+    def test_every_damaged_byte_is_found(self, dtype):
+        """Also within codes, tables and scales that are such."""
+        config = QuantConfig(weight_bits=4, estimator=get_estimator("rms", block=3))
+        model = nn.Sequential(nn.Linear(6, 4)).to(dtype)
+        state = finalize_(quantize_(model, config), packed=True).state_dict()
+        for key in [key for key in state if "parametrizations" in key]:
+            for place in range(state[key].nbytes):
+                broken = {k: v.clone() for k, v in state.items()}
+                broken[key].reshape(-1).view(torch.uint8)[place] ^= 1
+                with pytest.raises(
+                    InvalidArgumentError, match=r"damaged|another network|model\.to"
+                ):
+                    load_packed_(nn.Sequential(nn.Linear(6, 4)).to(dtype), broken)
+
+    def test_files_without_a_checksum_and_of_converted_models_load(self):
+        state = self.state()
+        model = nn.Sequential(nn.Linear(6, 4))
+        want = load_packed_(copy.deepcopy(model), state)[0].weight
+        old = {k: v for k, v in state.items() if not k.endswith("checksum")}
+        assert torch.equal(load_packed_(copy.deepcopy(model), old)[0].weight, want)
+        wide = load_packed_(copy.deepcopy(model), state).double()
+        again = load_packed_(copy.deepcopy(model).double(), wide.state_dict())
+        assert torch.equal(again[0].weight, want.double())
+        wide[0].parametrizations.weight.original[0] ^= 1
+        with pytest.raises(InvalidArgumentError, match="the checksum that they were made with"):
+            load_packed_(copy.deepcopy(model).double(), wide.state_dict())
 
     def test_another_network(self):
         with pytest.raises(InvalidArgumentError, match="no such layer"):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import zlib
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,16 +12,16 @@ from torch.nn.utils import parametrize
 from riemann_lne.errors import InvalidArgumentError
 
 from .channels import Channels
-from .integers import integer_form
-from .levels import wide
+from .packed_forms import WIDTHS, Form, scaled, tabled
 
 __all__ = ["PackedWeight", "load_packed_", "pack_layer"]
 
-WIDTHS = (1, 2, 4, 8)
 _CODES = "parametrizations.weight.original"
 _TABLE = "parametrizations.weight.0.table"
 _LAYOUT = "parametrizations.weight.0.layout"
 _SCALE = "parametrizations.weight.0.scale"
+_CHECKSUM = "parametrizations.weight.0.checksum"
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 class PackedWeight(nn.Module):
@@ -41,6 +42,10 @@ class PackedWeight(nn.Module):
         In the type of the table. Beside a table in half precision also int32, the bits of float32
         numbers: products are then rounded to the type of the table. As bits they stay what they
         are when a model is converted.
+    checksum : Tensor of int32, shape (3,), optional
+        By which `load_packed_` finds damaged bytes: CRC-32 of codes, layout and type, and of table
+        and scale, both less 2^31, and the number of the table's type: a table that was converted
+        since is not compared.
 
     Raises
     ------
@@ -60,12 +65,20 @@ class PackedWeight(nn.Module):
     table: Tensor
     layout: Tensor
     scale: Tensor | None
+    checksum: Tensor | None
 
-    def __init__(self, table: Tensor, layout: Tensor, scale: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        table: Tensor,
+        layout: Tensor,
+        scale: Tensor | None = None,
+        checksum: Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.register_buffer("table", table)
         self.register_buffer("layout", layout)
         self.register_buffer("scale", scale)
+        self.register_buffer("checksum", checksum)
         numbers = [int(n) for n in layout.tolist()] if layout.ndim == 1 else []
         fine = len(numbers) >= 3 and not layout.is_floating_point() and min(numbers) >= 0
         self.bits, axis, groups, *shape = numbers if fine else [0, 0, 0]
@@ -118,186 +131,6 @@ class PackedWeight(nn.Module):
         return f"bits={self.bits}, shape={tuple(self.shape)}"
 
 
-class _Form(NamedTuple):
-    """A way to store a weight: its table, the number of each value in it, and scales."""
-
-    table: Tensor
-    number: Tensor
-    scale: Tensor | None = None
-
-    @property
-    def bits(self) -> int:
-        """Of a code."""
-        return next(b for b in WIDTHS if self.table.shape[1] <= 2**b)
-
-    @property
-    def bytes(self) -> int:
-        """Of all that is stored."""
-        scales = 0 if self.scale is None else self.scale.nbytes
-        return self.number.numel() * self.bits // 8 + self.table.nbytes + scales
-
-
-# Rows of at least so many numbers are looked at one by one, shorter ones are sorted all at once.
-_LONG = 1024
-# Numbers of which the distinct ones are found first; the others are mostly among them.
-_SAMPLE = 4096
-_MOST = 2 ** WIDTHS[-1]
-
-
-def _tabled(rows: Tensor) -> _Form | None:
-    """A form with a table for each row, if 8 bits will do."""
-    if rows.shape[1] >= _LONG:
-        found = []
-        for row in rows:
-            one = _distinct(row)
-            if one is None:
-                return None
-            found.append(one)
-        most = max(len(values) for values, _ in found)
-        # shorter tables are filled up with their last value
-        tables = [torch.cat([t, t[-1:].expand(most - len(t))]) for t, _ in found]
-        return _Form(torch.stack(tables), torch.stack([number for _, number in found]))
-    ordered, place = rows.sort(1)
-    rank = nn.functional.pad((ordered.diff() != 0.0).cumsum(1), (1, 0))
-    most = int(rank[:, -1].max()) + 1
-    if most > _MOST:
-        return None
-    table = ordered[:, -1:].repeat(1, most).scatter_(1, rank, ordered)
-    return _Form(table, torch.empty_like(rank).scatter_(1, place, rank))
-
-
-def _distinct(values: Tensor) -> tuple[Tensor, Tensor] | None:
-    """The distinct values of a row, sorted, and the number of each; None if 8 bits will not do."""
-    known, missing = values[:0], values
-    number = torch.empty(0)
-    while len(missing):
-        known = torch.cat([known, _some(missing)]).unique()
-        if len(known) > _MOST:
-            return None
-        number = torch.searchsorted(known, values).clamp_(max=len(known) - 1)
-        missing = values[known[number] != values]
-    return known, number
-
-
-def _some(values: Tensor) -> Tensor:
-    """Values from all over a vector, twice `_SAMPLE` at most."""
-    return values[:: max(1, len(values) // _SAMPLE)]
-
-
-# Levels lie farther apart than this, and the rounding of a level is smaller.
-_APART = 1e-3
-# Units in the last place by which a ratio of two rounded numbers may miss the level.
-_NEIGHBOURS = 4
-
-
-def _scaled(rows: Tensor, units: Tensor) -> _Form | None:
-    """A form with levels for all rows, and a scale a row, whose product is the value to the bit.
-
-    None where there is none: the unit varies in a row, or products were rounded in another way.
-    """
-    scale = units[:, 0]
-    if not bool((units == scale[:, None]).all()):
-        return None
-    found = _levels(rows, scale)
-    if found is None:
-        return None
-    level, number = found
-    if units.dtype == rows.dtype:
-        return _products(rows, scale, level.to(rows.dtype), number)
-    return _rounded_products(rows, scale, level, number)
-
-
-def _levels(rows: Tensor, scale: Tensor) -> tuple[Tensor, Tensor] | None:
-    """The values over the scales of their rows, up to rounding, and the number of each.
-
-    None if 8 bits will not do.
-    """
-    zeros = scale == 0.0
-    ratio = wide(rows) / wide(torch.where(zeros, 1.0, scale))[:, None]
-    if bool(zeros.any() & ~zeros.all()):
-        ratio[zeros] = ratio[~zeros][0, 0]  # any level will do there, and no level is added
-    # values in half precision were rounded more coarsely, relative to their size
-    apart = max(_APART, 4.0 * torch.finfo(rows.dtype).eps * float(ratio.abs().max()))
-    level, missing = ratio.new_empty(0), ratio.reshape(-1)
-    number = torch.empty(0)
-    while len(missing):
-        points = torch.cat([level, _some(missing)]).unique()
-        more = points[nn.functional.pad(points.diff() > apart, (1, 0), value=True)]
-        if len(more) > _MOST or len(more) == len(level):  # too many, or no levels at all
-            return None
-        level = more
-        number = torch.bucketize(ratio, 0.5 * (level[1:] + level[:-1]))
-        missing = ratio[(ratio - level[number]).abs() > 0.5 * apart]
-    if rows.dtype.itemsize < 4:  # by a mean the rounding of single values cancels
-        place, part = _some(number.reshape(-1)), _some(ratio.reshape(-1))
-        count = torch.bincount(place, minlength=len(level))
-        mean = torch.zeros_like(level).index_add_(0, place, part) / count
-        level = torch.where(count > 0, mean, level)
-    return level, number
-
-
-def _products(rows: Tensor, scale: Tensor, level: Tensor, number: Tensor) -> _Form | None:
-    """Levels that are changed by a few units in the last place, until all products are right."""
-    table, up, down = level.clone(), level, level
-    found = torch.zeros(len(level), dtype=torch.bool, device=rows.device)
-    # of the levels that are not found yet
-    place, size, wanted = number, scale[:, None].expand_as(rows), rows
-    for step in range(_NEIGHBOURS + 1):
-        for candidate in (up, down) if step else (level,):
-            right = torch.ones_like(found)
-            right[place[size * candidate[place] != wanted]] = False
-            table = torch.where(right & ~found, candidate, table)
-            found |= right
-        if bool(found.all()):
-            return _Form(table[None], number, scale)
-        if rows.dtype.itemsize < 4:  # has no `nextafter`
-            break
-        left = ~found[place]
-        place, size, wanted = place[left], size[left], wanted[left]
-        up = torch.nextafter(up, torch.full_like(up, torch.inf))
-        down = torch.nextafter(down, torch.full_like(down, -torch.inf))
-    return None
-
-
-def _rounded_products(rows: Tensor, scale: Tensor, level: Tensor, number: Tensor) -> _Form | None:
-    """Whole numbers as levels, exact in half precision, and scales in float32, kept as their bits.
-
-    The products are rounded to half precision once, as the values were. A scale is changed by a few
-    units in the last place where a product lies between two numbers of half precision.
-    """
-    try:
-        whole, _ = integer_form(level.to(rows.dtype)[None])
-    except InvalidArgumentError:  # levels that are not evenly spaced, or too many
-        return None
-    levels = whole[0].float()[number]
-    scale = (scale * _unit_of_products(rows, scale, levels)).float()
-    wrong = ((scale[:, None] * levels).to(rows.dtype) != rows).any(1).nonzero()[:, 0]
-    up = down = scale
-    for _ in range(_NEIGHBOURS):
-        up = torch.nextafter(up, torch.full_like(up, torch.inf))
-        down = torch.nextafter(down, torch.full_like(down, -torch.inf))
-        for candidate in (up, down):
-            product = (candidate[wrong, None] * levels[wrong]).to(rows.dtype)
-            right = (product == rows[wrong]).all(1)
-            scale[wrong[right]] = candidate[wrong[right]]
-            wrong = wrong[~right]
-    return None if len(wrong) else _Form(whole.to(rows.dtype), number, scale.view(torch.int32))
-
-
-def _unit_of_products(rows: Tensor, scale: Tensor, levels: Tensor) -> Tensor:
-    """The u for which all scale * u * level round to the values: the middle of its interval."""
-    product = scale[:, None].double() * levels
-    used = product != 0.0
-    if not bool(used.any()):
-        return torch.ones_like(product[0, 0])
-    product, (part, exponent) = product[used].abs(), rows[used].abs().double().frexp()
-    step = torch.ldexp(torch.full_like(part, 0.25 * torch.finfo(rows.dtype).eps), exponent)
-    size = torch.ldexp(part, exponent)
-    # a power of two has a neighbour at half the distance below it
-    low = ((size - torch.where(part == 0.5, 0.5 * step, step)) / product).max()
-    return 0.5 * (low + ((size + step) / product).min())
-
-
 def pack(
     value: Tensor, channels: Channels, block: Any, where: str, *units: Tensor
 ) -> tuple[Tensor, PackedWeight]:
@@ -327,15 +160,15 @@ def pack(
     sizes = [first.numel(), first[0].numel() if first.ndim > 1 else first.numel()]
     sizes += [block] if isinstance(block, int) else []
     every = [channels.first(unit.detach().expand_as(value)) for unit in units]
-    found: list[_Form] = []
+    found: list[Form] = []
     for size in dict.fromkeys(sizes):
         rows = first.reshape(-1, size)
-        scaled = (_scaled(rows, unit.reshape(-1, size)) for unit in every)
-        form = next((f for f in scaled if f is not None), None)
+        forms = (scaled(rows, unit.reshape(-1, size)) for unit in every)
+        form = next((f for f in forms if f is not None), None)
         if form is not None:
             found.append(form)
             break  # tables of smaller blocks take more bytes
-        form = _tabled(rows)
+        form = tabled(rows)
         found += [] if form is None else [form]
     if not found:
         smallest = first.reshape(-1, min(sizes))
@@ -351,8 +184,30 @@ def pack(
     padded = nn.functional.pad(number, (0, -len(number) % per)).reshape(-1, per)
     shifts = torch.arange(0, 8, bits, device=number.device)
     codes = (padded << shifts).sum(1).to(torch.uint8)
-    layout = [bits, channels.axis, channels.groups, *value.shape]
-    return codes, PackedWeight(form.table, torch.tensor(layout, device=value.device), form.scale)
+    numbers = [bits, channels.axis, channels.groups, *value.shape]
+    layout = torch.tensor(numbers, device=value.device)
+    checksum = _checksum(codes, form.table, layout, form.scale)
+    return codes, PackedWeight(form.table, layout, form.scale, checksum)
+
+
+def _checksum(codes: Tensor, table: Tensor, layout: Tensor, scale: Tensor | None) -> Tensor:
+    """See `PackedWeight`."""
+    numbers = (table,) if scale is None else (table, scale)
+    kind = _FLOATS.index(table.dtype)
+    first = zlib.crc32(bytes([kind]), _crc(codes, layout))
+    found = [first - 2**31, _crc(*numbers) - 2**31, kind]
+    return torch.tensor(found, dtype=torch.int32, device=codes.device)
+
+
+def _crc(*tensors: Tensor) -> int:
+    """CRC-32 of the bytes of tensors."""
+    crc = 0
+    for tensor in tensors:
+        content = tensor.detach().cpu()
+        if content.dtype is torch.bfloat16:  # a type that NumPy does not know
+            content = content.view(torch.int16)
+        crc = zlib.crc32(content.numpy().tobytes(), crc)
+    return crc
 
 
 def pack_layer(layer: nn.Module, codes: Tensor, weight: PackedWeight) -> None:
@@ -410,11 +265,11 @@ def load_packed_(model: nn.Module, state_dict: dict[str, Tensor]) -> nn.Module:
     modules = dict(model.named_modules())
     for name in names:
         layer = modules.get(name.rstrip("."))
-        codes, table, layout, scale = _entries(name, state_dict)
+        codes, *entries = _entries(name, state_dict)
         key = codes.data_ptr()
         if key not in made:  # layers that share a weight go on sharing it
-            scale = None if scale is None else scale.clone()
-            made[key] = codes.clone(), PackedWeight(table.clone(), layout.clone(), scale)
+            copies: list[Any] = [None if entry is None else entry.clone() for entry in entries]
+            made[key] = codes.clone(), PackedWeight(*copies)
         weight = made[key][1]
         _check(name, layer, codes, weight)
         plan.append((layer, *made[key]))
@@ -430,12 +285,15 @@ def load_packed_(model: nn.Module, state_dict: dict[str, Tensor]) -> nn.Module:
     return model
 
 
-def _entries(name: str, state_dict: Any) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Codes, table, layout and scales of a layer, checked one by one."""
-    kinds = (_CODES, _TABLE, _LAYOUT, _SCALE)
-    codes, table, layout, scale = found = [state_dict.get(f"{name}{key}") for key in kinds]
+def _entries(name: str, state_dict: Any) -> list[Any]:
+    """Codes, table, layout, scales and checksum of a layer, checked one by one.
+
+    There may be no scales, and in files of earlier versions no checksum.
+    """
+    kinds = (_CODES, _TABLE, _LAYOUT, _SCALE, _CHECKSUM)
+    found = [state_dict.get(f"{name}{key}") for key in kinds]
     for key, entry in zip(kinds, found, strict=True):
-        if entry is None and key == _SCALE:
+        if entry is None and key in (_SCALE, _CHECKSUM):
             continue
         problem = ""
         if not isinstance(entry, Tensor):
@@ -452,7 +310,7 @@ def _entries(name: str, state_dict: Any) -> tuple[Tensor, Tensor, Tensor, Tensor
                 f"packed weights are damaged: the entry {name + key!r} {problem}; make the file "
                 "anew"
             )
-    return codes, table, layout, scale
+    return found
 
 
 def _check(name: str, layer: nn.Module | None, codes: Tensor, weight: PackedWeight) -> None:
@@ -486,3 +344,24 @@ def _check(name: str, layer: nn.Module | None, codes: Tensor, weight: PackedWeig
             f"{where}a code lies beyond the table of {weight.table.shape[1]} values: it is "
             "damaged; make the file anew"
         )
+    if weight.checksum is not None and not _is_whole(codes, weight, weight.checksum):
+        raise InvalidArgumentError(
+            f"{where}its packed weights do not have the checksum that they were made with: bytes "
+            "of the file are damaged; make it anew"
+        )
+
+
+def _is_whole(codes: Tensor, weight: PackedWeight, checksum: Tensor) -> bool:
+    """Whether the checksum is that of the packed weights, as far as they were not converted."""
+    if checksum.shape != (3,) or checksum.dtype is not torch.int32:
+        return False
+    known = checksum.tolist()
+    if not 0 <= known[2] < len(_FLOATS):
+        return False
+    if _FLOATS[known[2]] == weight.table.dtype:
+        now = _checksum(codes, weight.table, weight.layout, weight.scale)
+        return bool(now.tolist() == known)
+    # the numbers of a model that was converted are others
+    converted = weight.table.to(_FLOATS[known[2]])
+    now = _checksum(codes, converted, weight.layout, weight.scale)
+    return bool(int(now[0]) == known[0])

@@ -110,7 +110,8 @@ def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
     state = hashlib.sha256()
     for name, value in sorted(tensors.items()):
         state.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-        # as bytes: NumPy does not know every type, bfloat16 among them
-        numbers = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        numbers = value.detach().cpu().contiguous()
+        if numbers.dtype is torch.bfloat16:  # a type that NumPy does not know
+            numbers = numbers.view(torch.int16)
         state.update(numbers.numpy().tobytes())
     return state.hexdigest()
