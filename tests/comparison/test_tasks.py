@@ -1,10 +1,13 @@
 """Data sets, networks, tasks, estimators and methods that a user's file brings, by the command."""
 
 import argparse
+import ast
 import dataclasses
 import json
+import os
 import random
 import re
+import shlex
 import textwrap
 from pathlib import Path
 
@@ -234,6 +237,22 @@ def test_the_template_runs_as_it_stands(tmp_path, capsys):
         write_template(path)
     with pytest.raises(InvalidArgumentError, match=r"ends in \.py"):
         write_template(tmp_path / "new.txt")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["my new task.py", 'quoted "".py', "back\\slash.py", os.fsdecode(b"caf\xe9.py"), "tä.py"],
+)
+def test_the_template_takes_any_name_of_a_file(tmp_path, name, capsys):
+    path = tmp_path / name
+    assert run("--new-task", path) == 0
+    line = ast.get_docstring(ast.parse(path.read_text("utf-8")))
+    shown = shlex.split(line.partition("--tasks ")[2])[0]
+    assert shown == os.fsencode(name).decode("utf-8", "replace")
+    told = capsys.readouterr().out.partition("try: ")[2]
+    assert told.strip().isprintable()
+    if name.isprintable():
+        assert str(path) in shlex.split(told)
 
 
 @pytest.mark.slow

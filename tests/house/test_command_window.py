@@ -212,6 +212,13 @@ def test_verify_begins_with_how_much_there_is_and_ends_with_what_to_read(tmp_pat
     assert lines[1].startswith("[1/1] mine")
     after = lines[lines.index("read next:") :]
     assert "open page/index.html" in after[1]
+    # No page, and the command for one claim has the file without which it would not be known.
+    plain = subprocess.run(
+        line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    told = re.search(r"one statement: riemann-lne (.*) ID\n", plain.stdout)[1]
+    words = [*line[:3], *shlex.split(told), "mine"]
+    assert subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True).returncode == 0
     # Runs as it stands wherever the package is installed; the pages of a checkout are not there.
     command = after[-1].partition(": ")[2]
     shown = subprocess.run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import shlex
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -306,7 +307,10 @@ def _read_next(
     else:
         terminal.say("  a page with all measurements and plots: the same with --report DIR")
     if not details:
-        terminal.say("  the measurements of one statement: riemann-lne verify --only ID")
+        # Without the files, the command would not know the claims in them.
+        words = ["--claims", *map(str, arguments.claims)] if arguments.claims else []
+        command = shlex.join(["riemann-lne", "verify", *words, "--only", "ID"])
+        terminal.say(f"  the measurements of one statement: {command}")
         terminal.say("  those of all, here: the same with --details")
     if arguments.claims:
         terminal.say(

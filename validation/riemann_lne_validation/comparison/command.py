@@ -165,8 +165,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command line; returns the exit status."""
     if arguments.new_task is not None:
         path = write_template(arguments.new_task)
-        trial = f"riemann-lne compare --tasks {path} --methods ste lne-exact last-bit"
-        print(f"{path} is written; try: {trial}")
+        file = shlex.quote(str(path))
+        trial = f"riemann-lne compare --tasks {file} --methods ste lne-exact last-bit"
+        print(printable(f"{path} is written; try: {trial}"))
         return 0
     require_torch()
     registered = load_task_files(arguments.tasks)

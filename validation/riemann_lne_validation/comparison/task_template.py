@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from pathlib import Path
 
 from riemann_lne.errors import InvalidArgumentError
@@ -68,7 +70,10 @@ def write_template(path: str | Path) -> Path:
         )
     if path.exists():
         raise InvalidArgumentError(f"there is a file {path} already; give another name")
-    text = TEMPLATE.format(name=path.name)
+    # As a shell takes it, and within a string of Python. Where the locale is not UTF-8, Python
+    # holds other letters as halves, which cannot be written; their bytes are those of the name.
+    name = shlex.quote(os.fsencode(path.name).decode("utf-8", "replace"))
+    text = TEMPLATE.format(name=name.replace("\\", "\\\\").replace('"', '\\"'))
     with storage_errors("a new task", path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, lambda file: file.write(text.encode()))
