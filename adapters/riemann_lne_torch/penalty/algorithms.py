@@ -149,9 +149,12 @@ def _add_clamped(penalty: RicciFlowRegularizer, value: Tensor, max_ratio: float)
             continue
         if parameter.grad is None:  # no gradient of L: there is nothing to be a multiple of
             continue
-        limit = max_ratio * parameter.grad.norm()
-        length = extra.norm()
-        # where the length is not finite nothing is added
-        factor = torch.where(length > limit, limit / length, torch.ones_like(length))
-        factor = torch.where(torch.isfinite(length), factor, torch.zeros_like(factor))
-        parameter.grad.add_(torch.nan_to_num(extra) * factor)
+        parameter.grad.add_(clamped(extra, parameter.grad, max_ratio))
+
+
+def clamped(extra: Tensor, gradient: Tensor, max_ratio: float) -> Tensor:
+    """``extra``, at most max_ratio |gradient| long; zeros where its length is not finite."""
+    length, limit = extra.norm(), max_ratio * gradient.norm()
+    factor = torch.where(length > limit, limit / length, torch.ones_like(length))
+    factor = torch.where(torch.isfinite(length), factor, torch.zeros_like(factor))
+    return torch.nan_to_num(extra) * factor

@@ -17,6 +17,7 @@ from riemann_lne_torch import (
     algorithm_2_step,
     get_estimator,
 )
+from riemann_lne_torch.penalty.algorithms import clamped
 
 from .methods import (
     KINDS,
@@ -386,7 +387,9 @@ class GradientNorm(Method):
         penalty = self.alpha * self._penalty(dict(zip(parameters, first, strict=True)))
         second = torch.autograd.grad(penalty, parameters, materialize_grads=True)
         for p, g, extra in zip(parameters, first, second, strict=True):
-            p.grad = g.detach() + clamped(extra, g.detach(), self.max_ratio)
+            if self.max_ratio is not None:
+                extra = clamped(extra, g.detach(), self.max_ratio)
+            p.grad = g.detach() + extra
         self.optimizer.step()
         return loss.detach(), output.detach()
 
@@ -402,16 +405,6 @@ class GradientNorm(Method):
 
     def _rate(self) -> float:
         return float(self.optimizer.param_groups[0]["lr"])
-
-
-def clamped(extra: Tensor, gradient: Tensor, max_ratio: float | None) -> Tensor:
-    """``extra`` scaled down to at most max_ratio |gradient|, and nothing where not finite."""
-    if max_ratio is None:
-        return extra
-    length, limit = extra.norm(), max_ratio * gradient.norm()
-    factor = torch.where(length > limit, limit / length, torch.ones_like(length))
-    factor = torch.where(torch.isfinite(length), factor, torch.zeros_like(factor))
-    return torch.nan_to_num(extra) * factor
 
 
 def _check_penalty(alpha: float, max_ratio: float | None) -> None:
