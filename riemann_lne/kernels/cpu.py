@@ -410,15 +410,14 @@ class FourierKernel(Kernel):
             )
         operator = np.array(weights, dtype=self.dtype), values
         self._fill(fields, grid, result, threads, operator)
-        tables = [filters(size, self.dtype) for size in grid.whole.shape]
+        place = self._place(grid)
         if grid.whole is not grid:
             filtered = result
-            for axis, table in enumerate(tables):
+            for axis, table in enumerate(place.filters):
                 multiply = partial(self._derivative, axis=axis + 1, table=table)
                 (filtered,) = along(filtered, grid, axis, multiply, 1)
             return np.add(filtered, values, out=result)
-        sizes = np.array(grid.shape, dtype=np.int64)
-        given = address(result), address(values), addresses(tables), address(sizes)
+        given = address(result), address(values), place.at_filters, place.at_sizes
         _shared_out(lambda ends: self._filter(*given, *ends), len(result), threads, 1)
         return result
 
@@ -447,20 +446,20 @@ class FourierKernel(Kernel):
         reason = why_no_fourier(grid)
         if reason is not None:
             raise InvalidArgumentError(f"{reason}; use the plain version")
-        whole = grid.whole
-        lengths = zip(whole.shape, whole.lengths, strict=True)
-        tables = [matrices(size, length, self.dtype) for size, length in lengths]
+        place = self._place(grid)
         linear = (None, None) if operator is None else tuple(map(address, operator))
-        if whole is not grid:
-            return self._run_on_block(fields, grid, tables, result, linear)
-        sizes = np.array(grid.shape, dtype=np.int64)
-        rows = rows_at_a_time(self._program, grid.shape)
-        given = addresses(fields), address(result), addresses(tables), address(sizes)
+        if grid.whole is not grid:
+            return self._run_on_block(fields, grid, place.matrices, result, linear)
+        given = addresses(fields), address(result), place.at_matrices, place.at_sizes
 
         def slab(ends: tuple[int, int]) -> int:
-            return self._run(*given, *ends, rows, *linear)
+            return self._run(*given, *ends, place.rows, *linear)
 
-        return _shared_out(slab, grid.shape[0], threads, rows)
+        return _shared_out(slab, grid.shape[0], threads, place.rows)
+
+    def _place(self, grid: Grid) -> _FourierPlace:
+        whole = grid.whole
+        return _fourier_place(whole.shape, whole.lengths, self.dtype, self._program.components)
 
     def _run_on_block(
         self,
@@ -527,7 +526,24 @@ class _Place:
         self.at_unit = address(self._unit)
 
 
+class _FourierPlace:
+    """The same where derivatives are products with matrices, of a grid that is no block."""
+
+    def __init__(
+        self, shape: tuple[int, ...], lengths: tuple[float, ...], dtype: str, components: int
+    ) -> None:
+        self.matrices = [
+            matrices(s, length, dtype) for s, length in zip(shape, lengths, strict=True)
+        ]
+        self.filters = [filters(size, dtype) for size in shape]
+        self._sizes = np.array(shape, dtype=np.int64)
+        self.rows = rows_at_a_time(components, shape)
+        self.at_matrices, self.at_filters = addresses(self.matrices), addresses(self.filters)
+        self.at_sizes = address(self._sizes)
+
+
 _place = lru_cache(maxsize=256)(_Place)
+_fourier_place = lru_cache(maxsize=64)(_FourierPlace)
 
 
 @lru_cache(maxsize=256)

@@ -13,7 +13,7 @@ one product along every axis: L y is made of the derivatives that are at hand.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -23,7 +23,7 @@ from ..fourier import AxisSpectrum
 from .emit import statements
 from .emit_c import head
 from .order import side_by_side
-from .trace import Derivative, Program, trace
+from .trace import Derivative, trace
 
 LONGEST = 128
 """Points of the longest axis: from 192 on transforms are as quick."""
@@ -242,9 +242,10 @@ int64_t filter(real *result, const real *linear, const real *const *matrices, co
 """
 
 
-def kinds_of(n: int) -> list[tuple[int, ...]]:
+@cache
+def kinds_of(n: int) -> tuple[tuple[int, ...], ...]:
     """Axes of all first and second derivatives."""
-    return [(a,) for a in range(n)] + list(combinations_with_replacement(range(n), 2))
+    return (*((a,) for a in range(n)), *combinations_with_replacement(range(n), 2))
 
 
 def emit_spectral(name: str | Formula, n: int, dtype: str) -> str:
@@ -286,7 +287,7 @@ def emit_spectral(name: str | Formula, n: int, dtype: str) -> str:
     return "\n".join([head(dtype), product, run])
 
 
-def _derivatives(n: int, kinds: list[tuple[int, ...]]) -> list[str]:
+def _derivatives(n: int, kinds: tuple[tuple[int, ...], ...]) -> list[str]:
     """Statements for all derivatives of a component, mixed ones from first ones."""
     lines = []
     for place, kind in enumerate(kinds):
@@ -335,8 +336,8 @@ def filters(size: int, dtype: str) -> np.ndarray:
     return np.array([matrix, matrix], dtype=dtype)
 
 
-def rows_at_a_time(program: Program, shape: tuple[int, ...]) -> int:
+def rows_at_a_time(components: int, shape: tuple[int, ...]) -> int:
     """Rows of the first axis whose derivatives are made at a time."""
-    arrays = program.components * len(kinds_of(program.n))
+    arrays = components * len(kinds_of(len(shape)))
     rows = _AT_A_TIME // (arrays * int(np.prod(shape[1:])))
     return max(_TALL, rows - rows % _TALL)
