@@ -21,7 +21,7 @@ BITS = {
     "mnist1d-1bit-20": "one bit",
     "mnist1d-158-20": "three levels",
     "mnist1d-2bit": "two bits",
-    "mnist1d-4bit": "four bits",
+    "mnist1d-4bit-20": "four bits",
 }
 """Studies that ask the same at other numbers of bits, with the heads of their columns."""
 

@@ -14,6 +14,7 @@ OSCILLATION, TUNED, CHARACTERS = "oscillation-2bit", "mnist1d-2bit-tuned", "char
 ONE_TUNED, ONE_TUNED_AGAIN = "mnist1d-1bit-tuned", "mnist1d-1bit-tuned-20"
 ONE_CONFIRM = "mnist1d-1bit-confirm"
 ONE_AGAIN, THREE_AGAIN = "mnist1d-1bit-20", "mnist1d-158-20"
+FOUR_AGAIN = "mnist1d-4bit-20"
 DIGITS_CONFIRM = "digits-1bit-confirm"
 THREE_TUNED, FOUR_TUNED = "mnist1d-158-tuned", "mnist1d-4bit-tuned"
 ONE, THREE, FOUR = "mnist1d-1bit", "mnist1d-158", "mnist1d-4bit"

@@ -22,6 +22,7 @@ from .findings import (
     DOCS,
     FIXED,
     FOUR,
+    FOUR_AGAIN,
     FOUR_TUNED,
     LEARNED,
     ONE,
@@ -65,7 +66,7 @@ DIGITS, RESNET, SECH2, CIFAR = "digits", "regulariser-n", "sech2-backward", "cif
 TWO_WAY = (
     RATES, FIXED, ONE, THREE, FOUR, "mnist1d-2bit", STABLE, OSCILLATION, TUNED, LEARNED,
     RATES_ONE_GRID, ONE_TUNED, ONE_TUNED_AGAIN, ONE_CONFIRM,
-    THREE_TUNED, FOUR_TUNED, DIGITS_CONFIRM, ONE_AGAIN, THREE_AGAIN,
+    THREE_TUNED, FOUR_TUNED, DIGITS_CONFIRM, ONE_AGAIN, THREE_AGAIN, FOUR_AGAIN,
 )  # fmt: skip
 BN, WD = "STE, batch norm re-estimated", "STE, weight decay tuned"
 EXACT, FREE = "LNE exact by channel, 0.5", "N, |w| held constant"
