@@ -439,8 +439,7 @@ FOUR_NULLS = ("clipped STE", "stacked sigmoid", "QuEST", "LNE, exact", "LNE, fis
 def four_pieces():
     """Pieces about four bits."""
     leads = "; ".join(
-        f"{words} {pair(FOUR_AGAIN, arm, with_p=(True, True))}"
-        for arm, words in FOUR_LEADS.items()
+        f"{words} {pair(FOUR_AGAIN, arm, with_p=(True, True))}" for arm, words in FOUR_LEADS.items()
     )
     return [
         f"on {len(summary(FOUR_AGAIN).arm('STE').seeds)} new seeds (`mnist1d-4bit-20`)",
