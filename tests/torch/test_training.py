@@ -553,7 +553,8 @@ class TestLogging:
         assert written == [("a", 1.0, 4), ("b", 2.0, 4)]
         with pytest.raises(InvalidArgumentError, match="got int"):
             TensorBoardReport(3)
-        monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+        monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+        monkeypatch.setitem(sys.modules, "tensorboard", None)
         with pytest.raises(MissingDependencyError, match="tensorboard, which is not installed"):
             TensorBoardReport("folder")
 
