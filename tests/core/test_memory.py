@@ -52,6 +52,14 @@ def metric() -> rl.MetricField:
     return rl.MetricField.from_packed(grid, packed)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def loaded() -> None:
+    """What Python loads at the first use of an array or a method is not memory of a flow."""
+    small = rl.perturbed_euclidean(rl.Grid.torus((8, 8, 8)), 0.1)
+    for method, order in (("rkl2", 4), ("rkl2", "fourier"), ("etdrk4", "fourier")):
+        rl.solve_flow(small, rl.RicciDeTurckFlow(), (0, 1e-3), method, order=order, kernel="plain")
+
+
 @pytest.fixture
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """As small against the grid as the usual ones are against a grid of 96^3 points."""
