@@ -17,8 +17,6 @@ from riemann_lne.coefficients import half_width
 from riemann_lne.kernels import cpu
 from riemann_lne_mpi import frames
 
-# Blocks of several tiles: the real ones are of thousands of points.
-stencils._TILE_POINTS_CPU = 100
 LOG: list[tuple[str, int]] = []
 
 
@@ -62,6 +60,8 @@ def watched() -> None:
 
 
 def main() -> None:
+    # Blocks of several tiles: the real ones are of thousands of points.
+    stencils._TILE_POINTS_CPU = 100
     watched()
     team = rlm.world()
     for kernel, dims in (("plain", (2, 1)), ("fused", (2, 1)), ("fused", (1, 2))):
