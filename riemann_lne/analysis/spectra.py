@@ -156,7 +156,10 @@ class _PointwiseCoefficients:
 
 
 class _UnitJets:
-    """Tensors h at a point, of each of which one of all h_ij and d_a h_ij is 1, along an axis."""
+    """Tensor fields h, numbered along an axis: in each, one of all h_ij and d_a h_ij is 1.
+
+    All others are 0, and so are second derivatives. A ``LocalField`` over a tile of the grid.
+    """
 
     def __init__(self, like_this: Array, n: int) -> None:
         xp, count = namespace(like_this), packed_size(n)

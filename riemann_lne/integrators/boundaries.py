@@ -307,7 +307,7 @@ class _Driven:
             self._require_start(span[0], part, initial[(slice(None), *place)], face, place)
 
     def _together(self, parts: list[Array]) -> Array:
-        """Arrays over the faces as one: of several faces along the first of as many axes."""
+        """Values of all faces as one array; of several faces (points, 1, ...), as many axes."""
         if len(parts) == 1:
             return parts[0]
         xp, rest = namespace(*parts), (1,) * (self._grid.ndim - 1)
@@ -324,10 +324,11 @@ class _Driven:
             first = last
         return parts
 
-    def _put(self, where: Array, values: Array) -> Array:
+    def _put(self, field: Array, values: Array) -> Array:
+        """The field with the values of all faces put into it."""
         for place, part in zip(self._places, self._apart(values), strict=True):
-            where = put(where, (slice(None), *place), part)
-        return where
+            field = put(field, (slice(None), *place), part)
+        return field
 
     def _metric(self, t: float) -> Array:
         x = self._coordinates

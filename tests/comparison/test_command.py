@@ -147,7 +147,7 @@ class TestConfig:
 
 
 def test_another_split_of_a_file_or_of_one_arm(tmp_path):
-    """What is trained on follows it, unless the arm says something else."""
+    """With --split the training items change too, unless the arm names its own."""
     path = tmp_path / "c.toml"
     path.write_text("[[arms]]\nmethod = 'ste'")
     (arm,) = chosen("--config", path, "--split", "validation").arms

@@ -54,7 +54,7 @@ def metric() -> rl.MetricField:
 
 @pytest.fixture(scope="module", autouse=True)
 def loaded() -> None:
-    """What Python loads at the first use of an array or a method is not memory of a flow."""
+    """Use each method once, so that no test counts the modules that Python imports for it."""
     small = rl.perturbed_euclidean(rl.Grid.torus((8, 8, 8)), 0.1)
     for method, order in (("rkl2", 4), ("rkl2", "fourier"), ("etdrk4", "fourier")):
         rl.solve_flow(small, rl.RicciDeTurckFlow(), (0, 1e-3), method, order=order, kernel="plain")

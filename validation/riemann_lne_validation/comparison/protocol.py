@@ -315,7 +315,7 @@ def default_arm(
 
 
 def usual_train_on(split: str) -> str:
-    """What an arm trains on if nothing is said: all training items, less those it is judged on."""
+    """The usual training items for a split; those that the arm is judged on are not among them."""
     return "train" if split == "validation" else "train+validation"
 
 
