@@ -229,6 +229,41 @@ class TestDamage:
         with pytest.raises(InvalidArgumentError, match="the checksum that they were made with"):
             load_packed_(copy.deepcopy(model).double(), wide.state_dict())
 
+    def test_load_state_dict_checks_a_packed_model_too(self):
+        """Which takes the place of `load_packed_` for a model that is packed already."""
+        state = self.state()
+        model = load_packed_(nn.Sequential(nn.Linear(6, 4)), state)
+        model.load_state_dict(state)
+        for key in [key for key in state if "parametrizations" in key]:
+            for place in range(state[key].nbytes):
+                broken = {k: v.clone() for k, v in state.items()}
+                broken[key].reshape(-1).view(torch.uint8)[place] ^= 1
+                with pytest.raises(RuntimeError, match=r"layer '0': |damaged"):
+                    copy.deepcopy(model).load_state_dict(broken)
+        # what is not there is not checked, and torch says that it is missing
+        some = {k: v for k, v in state.items() if not k.endswith("table")}
+        with pytest.raises(RuntimeError, match=r"0[.]table"):
+            model.load_state_dict(some)
+        model.load_state_dict({"0.bias": state["0.bias"]}, strict=False)
+
+    def test_weights_of_another_layout_are_no_weights_of_this_model(self):
+        """Here a weight of as many bytes; torch would copy them and read them wrongly."""
+        one, two = (
+            finalize_(quantize_(nn.Linear(*shape, bias=False)), packed=True)
+            for shape in ((6, 4), (4, 6))
+        )
+        with pytest.raises(RuntimeError, match=r"have the layout .* by load_packed_"):
+            one.load_state_dict(two.state_dict())
+
+    def test_a_model_without_memory(self):
+        with pytest.raises(InvalidArgumentError, match="to_empty"):
+            load_packed_(nn.Sequential(nn.Linear(6, 4, device="meta")), self.state())
+
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+    def test_the_packed_weights_lie_where_the_model_is(self):
+        model = load_packed_(nn.Sequential(nn.Linear(6, 4)).cuda(), self.state())
+        assert {t.device.type for t in model.state_dict().values()} == {"cuda"}
+
     def test_another_network(self):
         with pytest.raises(InvalidArgumentError, match="no such layer"):
             load_packed_(nn.Sequential(nn.ReLU()), self.state())

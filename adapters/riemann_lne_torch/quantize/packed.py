@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import zlib
 from typing import Any
 
@@ -17,10 +18,11 @@ from .packed_forms import WIDTHS, Form, scaled, tabled
 __all__ = ["PackedWeight", "load_packed_", "pack_layer"]
 
 _CODES = "parametrizations.weight.original"
-_TABLE = "parametrizations.weight.0.table"
-_LAYOUT = "parametrizations.weight.0.layout"
-_SCALE = "parametrizations.weight.0.scale"
-_CHECKSUM = "parametrizations.weight.0.checksum"
+_PLACE = "parametrizations.weight.0."
+_TABLE = f"{_PLACE}table"
+_LAYOUT = f"{_PLACE}layout"
+_SCALE = f"{_PLACE}scale"
+_CHECKSUM = f"{_PLACE}checksum"
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -215,6 +217,32 @@ def pack_layer(layer: nn.Module, codes: Tensor, weight: PackedWeight) -> None:
     del layer._parameters["weight"]
     layer.register_buffer("weight", codes)
     parametrize.register_parametrization(layer, "weight", weight, unsafe=True)
+    # the place that both lie in: a module sees of a state dict what is below it
+    entry: Any = layer.parametrizations
+    entry.weight.register_load_state_dict_pre_hook(_check_loaded)
+
+
+def _check_loaded(
+    module: Any, state_dict: Any, prefix: str, _: Any, strict: bool, *lists: list[str]
+) -> None:
+    """Let ``load_state_dict`` of a packed model refuse what does not fit it or is damaged."""
+    name = prefix.removesuffix("parametrizations.weight.")
+    if f"{name}{_CODES}" not in state_dict or f"{name}{_TABLE}" not in state_dict:
+        return  # torch says what is missing
+    where = f"layer {name.rstrip('.')!r}: "
+    try:
+        codes, *entries = _entries(name, state_dict)
+        found = PackedWeight(*entries)
+        _check_codes(where, codes, found)
+        own = module[0].layout.tolist()
+        if found.layout.tolist() != own:
+            raise InvalidArgumentError(
+                f"{where}its packed weights have the layout {found.layout.tolist()} (bits, channel "
+                f"axis, groups, shape), those of this model {own}: load them into the float "
+                "network by load_packed_"
+            )
+    except InvalidArgumentError as error:
+        lists[-1].append(str(error))
 
 
 def load_packed_(model: nn.Module, state_dict: dict[str, Tensor]) -> nn.Module:
@@ -238,8 +266,9 @@ def load_packed_(model: nn.Module, state_dict: dict[str, Tensor]) -> nn.Module:
     Raises
     ------
     InvalidArgumentError
-        If nothing is packed there, a layer is missing or of another shape, codes are damaged, or
-        the rest does not load. The model is then as it was, unless the rest did not load.
+        If nothing is packed there, a layer is missing, of another shape or without memory, codes
+        are damaged, or the rest does not load. The model is then as it was, unless the rest did not
+        load. Later ``load_state_dict`` of the packed model finds the same faults.
 
     Examples
     --------
@@ -266,12 +295,14 @@ def load_packed_(model: nn.Module, state_dict: dict[str, Tensor]) -> nn.Module:
     for name in names:
         layer = modules.get(name.rstrip("."))
         codes, *entries = _entries(name, state_dict)
-        key = codes.data_ptr()
+        weight = PackedWeight(*entries)
+        own = _check(name, layer, codes, weight)
+        key = codes.data_ptr(), own.device
         if key not in made:  # layers that share a weight go on sharing it
-            copies: list[Any] = [None if entry is None else entry.clone() for entry in entries]
-            made[key] = codes.clone(), PackedWeight(*copies)
-        weight = made[key][1]
-        _check(name, layer, codes, weight)
+            made[key] = (
+                codes.to(own.device, copy=True),
+                copy.deepcopy(weight).to(own.device),
+            )
         plan.append((layer, *made[key]))
     for layer, codes, weight in plan:
         assert layer is not None
@@ -313,7 +344,8 @@ def _entries(name: str, state_dict: Any) -> list[Any]:
     return found
 
 
-def _check(name: str, layer: nn.Module | None, codes: Tensor, weight: PackedWeight) -> None:
+def _check(name: str, layer: nn.Module | None, codes: Tensor, weight: PackedWeight) -> Tensor:
+    """The float weight of the layer that takes these packed ones, if all is well."""
     where = f"layer {name.rstrip('.')!r}: "
     own = None if layer is None else layer._parameters.get("weight")
     if own is None:
@@ -332,6 +364,16 @@ def _check(name: str, layer: nn.Module | None, codes: Tensor, weight: PackedWeig
             f"{where}its weight is {own.dtype}, the packed one {weight.table.dtype}: convert the "
             f"model first, model.to({weight.table.dtype})"
         )
+    if own.is_meta:
+        raise InvalidArgumentError(
+            f"{where}its weight is on the meta device, which holds no numbers: give it memory "
+            'first, model.to_empty(device="cpu")'
+        )
+    _check_codes(where, codes, weight)
+    return own
+
+
+def _check_codes(where: str, codes: Tensor, weight: PackedWeight) -> None:
     if codes.dtype != torch.uint8 or codes.shape != (weight.bytes,):
         raise InvalidArgumentError(
             f"{where}its codes are {codes.dtype} of shape {tuple(codes.shape)}, and "
