@@ -16,11 +16,15 @@ import pytest
 import torch
 
 from riemann_lne.errors import InvalidArgumentError, NotFiniteError, StorageError, UnknownNameError
+from riemann_lne_torch import quantized_layers
+from riemann_lne_torch.quantize.config import QUANTIZABLE
 from riemann_lne_validation.commands import compare
 from riemann_lne_validation.comparison import Dataset, Metric, Network, Task, registered
 from riemann_lne_validation.comparison.checkpoints import load_tree, save_tree
 from riemann_lne_validation.comparison.contracts import ContractError, Measure
+from riemann_lne_validation.comparison.measurements import prepare
 from riemann_lne_validation.comparison.methods import get_method, options_of
+from riemann_lne_validation.comparison.models import build_model
 from riemann_lne_validation.comparison.paired import correct, pair
 from riemann_lne_validation.comparison.problems import check_problem, problem_of
 from riemann_lne_validation.comparison.protocol import Arm, default_arm
@@ -29,6 +33,7 @@ from riemann_lne_validation.comparison.runner import RunsFailedError, applicable
 from riemann_lne_validation.comparison.stored import read_summary
 from riemann_lne_validation.comparison.task_template import write_template
 from riemann_lne_validation.comparison.training import Run
+from riemann_lne_validation.lab.networks import WEIGHTED
 
 
 @pytest.fixture(autouse=True)
@@ -285,6 +290,73 @@ HALF = """
 
     register_task(Task(name="half", model=model, data=data, defaults={"epochs": 2}))
 """
+
+
+def _embedding_and_transposed():
+    nn = torch.nn
+    return nn.Sequential(
+        nn.Embedding(7, 6), nn.Linear(6, 6), nn.ConvTranspose1d(4, 5, 3), nn.Flatten(),
+        nn.Linear(40, 3),
+    )  # fmt: skip
+
+
+def _numbers(seed):
+    x = torch.randint(7, (90, 4), generator=torch.Generator().manual_seed(0))
+    y = x[:, 0] % 3
+    parts = {"train": slice(40), "validation": slice(40, 60), "test": slice(60, 90)}
+    return {name: (x[part], y[part]) for name, part in parts.items()}
+
+
+class TestLayersOfEveryKind:
+    """What `quantize_` takes and an arm does not, an embedding, stays as it is.
+
+    Looked at: every type that `quantize_` takes, and the tasks that ship, one of which had its
+    embedding quantised though its study says that it is not.
+    """
+
+    @pytest.mark.parametrize("last", [True, False])
+    def test_what_is_quantised_is_what_is_measured(self, last):
+        defaults = {"quantize_last": last, "weight_scale": "mean-channel"}
+        registered.register_task(
+            Task("kinds", _embedding_and_transposed, _numbers, defaults=defaults)
+        )
+        settings = default_arm("ste", dataset="kinds", weight_bits=2)
+        model = build_model(settings, 0)
+        kept = model[0].weight.detach().clone()
+        context = prepare(settings, model, 1)
+        assert set(quantized_layers(model)) == set(context.latents) == {"1", "2", *"4" * last}
+        assert torch.equal(model[0].weight, kept)
+        assert [kind for kind in QUANTIZABLE if not issubclass(kind, WEIGHTED)] == [
+            torch.nn.Embedding
+        ]
+
+    @pytest.mark.parametrize("name", sorted(registered.all_datasets()))
+    def test_of_what_ships(self, name):
+        settings = default_arm("ste", dataset=name)
+        model = build_model(settings, 0)
+        context = prepare(settings, model, 1)
+        assert set(quantized_layers(model)) == set(context.latents)
+        assert not any(isinstance(m, torch.nn.Embedding) for m in quantized_layers(model).values())
+
+    def test_by_the_command(self, tmp_path, capsys):
+        defaults = {"weight_scale": "mean-channel", "batch_size": 10}
+        registered.register_task(
+            Task("kinds", _embedding_and_transposed, _numbers, defaults=defaults)
+        )
+        methods = [
+            "ste",
+            "damping",
+            "freezing",
+            "bwn",
+            "lne-exact",
+            "lne-fisher",
+            "last-bit",
+            "full-precision",
+        ]
+        words = ["--dataset", "kinds", "--seeds", 1, "--epochs", 1, "--jobs", 1]
+        words += ["--out", tmp_path / "runs"]
+        assert run(*words, "--methods", *methods) == 0
+        assert "failed" not in capsys.readouterr().out
 
 
 class TestContracts:

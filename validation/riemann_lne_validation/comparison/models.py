@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from riemann_lne_torch import Estimator, QuantConfig, quantize_
 from riemann_lne_torch.natural.selection import find_weights
+from riemann_lne_torch.quantize.config import QUANTIZABLE
 from riemann_lne_torch.quantize.layers import (
     is_quantized,
     require_plain_weight,
     weight_quantizer,
 )
 
-from ..lab.networks import edge_layers
+from ..lab.networks import WEIGHTED, edge_layers
 from .problems import problem_of
 from .protocol import Arm
 
@@ -29,8 +30,6 @@ __all__ = [
     "is_weighted",
     "quantize_model",
 ]
-
-_WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
 def build_model(arm: Arm, seed: int) -> nn.Module:
@@ -49,8 +48,8 @@ def is_hosted(model: nn.Module) -> bool:
 
 
 def is_weighted(module: nn.Module) -> bool:
-    """Whether an arm may make the weight of a layer discrete."""
-    return isinstance(module, _WEIGHTED)
+    """Whether an arm may make the weight of a layer discrete: convolutions and linear layers."""
+    return isinstance(module, WEIGHTED)
 
 
 def chosen_layers(model: nn.Module, arm: Arm) -> dict[str, nn.Parameter]:
@@ -83,7 +82,8 @@ def quantize_model(
         return model
     chosen = chosen_layers(model, arm)
     first, _ = edge_layers(model)
-    everything = [name for name, m in model.named_modules() if is_weighted(m)]
+    # an embedding too, whose weight `quantize_` would take
+    everything = [name for name, m in model.named_modules() if isinstance(m, QUANTIZABLE)]
     settings: dict[str, Any] = {"weight_scale": scale}
     if estimator is not None:
         settings["estimator"] = estimator

@@ -34,7 +34,8 @@ __all__ = [
 # Every subset is drawn with this seed: the same items in every run of anybody.
 _SUBSET_SEED = 20230208
 _PARTS = ("train", "validation", "test")
-_WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+# Layers whose fan-in PyTorch's formula has right; it takes the outputs of a transposed convolution.
+_INITIALISED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 _REPEATED = (
     "when it is called once more with the same seed, and arms would no longer be paired: draw them "
     "from torch, numpy.random or random, whose states are set before, or from a seeded generator"
@@ -101,7 +102,7 @@ class DatasetProblem(Problem):
             _require_module("Network", network.name, "build", model)
             _require_new("Network", network.name, "build", model)
             for module in model.modules() if network.initialise else ():
-                if isinstance(module, _WEIGHTED):
+                if isinstance(module, _INITIALISED):
                     nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                     if module.bias is not None:
                         nn.init.zeros_(module.bias)

@@ -7,7 +7,18 @@ from torch import Tensor, nn
 
 from riemann_lne.errors import InvalidArgumentError
 
-__all__ = ["cifar_resnet", "cnn1d", "edge_layers", "mlp"]
+__all__ = ["WEIGHTED", "cifar_resnet", "cnn1d", "edge_layers", "mlp"]
+
+WEIGHTED = (
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+    nn.Linear,
+)
+"""Layers whose weights an arm of a comparison makes discrete."""
 
 
 class ResidualBlock(nn.Module):
@@ -162,6 +173,5 @@ def edge_layers(model: nn.Module) -> tuple[str, str]:
     >>> edge_layers(cifar_resnet(8))
     ('0', '8')
     """
-    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
-    names = [n for n, m in model.named_modules() if isinstance(m, kinds)]
+    names = [n for n, m in model.named_modules() if isinstance(m, WEIGHTED)]
     return names[0], names[-1]
