@@ -127,7 +127,7 @@ def test_scales_take_as_many_bytes_as_they_need(name, options, scale, dtype, bit
     other = load_packed_(nn.Linear(256, 64, bias=False).to(dtype), model.state_dict())
     assert torch.equal(other.weight, want)
     assert torch.equal(other.to(dtype).weight, want)  # which rounds no scale
-    torch.testing.assert_close(other.double().weight.to(dtype), want)
+    assert torch.equal(other.double().weight, want.double())
 
 
 def test_products_that_are_rounded_in_another_way_keep_their_values():
@@ -158,6 +158,28 @@ def test_what_cannot_be_packed_leaves_the_model_as_it_was():
         with pytest.raises(InvalidArgumentError, match="layer '': its values cannot be packed"):
             finalize_(model, packed=True)
         assert model.state_dict().keys() == before
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("case", CASES)
+def test_a_model_of_a_wider_type_keeps_its_weights(case, dtype):
+    """Converted, and also saved and loaded then: as one whose weights are plain."""
+    model = quantize_(network(dtype), QuantConfig(**CASES[case][1]))
+    plain, packed = finalize_(copy.deepcopy(model)), finalize_(model, packed=True)
+    plain, packed = plain.double(), packed.double()
+    again = load_packed_(network(torch.float64), packed.state_dict())
+    for i in (0, 3, 5):
+        assert torch.equal(packed[i].weight, plain[i].weight)
+        assert torch.equal(again[i].weight, plain[i].weight)
+
+
+def test_packed_models_compile_and_export():
+    model = finalize_(quantize_(nn.Sequential(nn.Linear(6, 4))), packed=True).eval()
+    x = torch.randn(3, 6)
+    with torch.no_grad():
+        want = model(x)
+        assert torch.equal(torch.compile(model, backend="eager", fullgraph=True)(x), want)
+        assert torch.equal(torch.export.export(model, (x,)).module()(x), want)
 
 
 class TestDamage:

@@ -204,6 +204,19 @@ class TestONNX:
         assert small.stat().st_size < 0.25 * path.stat().st_size
         torch.testing.assert_close(self.run(small, x), model(x), rtol=1e-4, atol=1e-5)
 
+    @pytest.mark.parametrize(
+        ("name", "bits"), [*(("levels", n) for n in (1, 2, 4, 8)), ("lsq", 2), ("lsq", 8)]
+    )
+    def test_packed_weights_are_unpacked_before_they_are_exported(self, name, bits, tmp_path):
+        """So that the file needs nothing of this package; it computes what the model does."""
+        options = {"weight_scale": "mean-channel"} if name == "levels" else {"estimator": "lsq"}
+        layers = nn.Linear(32, 12), nn.Unflatten(1, (3, 4)), nn.ConvTranspose1d(3, 2, 3)
+        model = quantize_(nn.Sequential(*layers), QuantConfig(weight_bits=bits, **options))
+        model = finalize_(model.eval(), packed=True)
+        x, path = torch.randn(2, 32), tmp_path / "packed.onnx"
+        torch.onnx.export(model, (x,), path, dynamo=True, verbose=False, external_data=False)
+        torch.testing.assert_close(self.run(path, x), model(x), rtol=1e-4, atol=1e-5)
+
     @pytest.mark.parametrize("dynamo", [True, False])
     def test_channels_along_the_second_axis(self, dynamo, tmp_path):
         """Transposed convolutions, and linear layers without bias, which exporters turn round."""

@@ -42,8 +42,9 @@ class PackedWeight(nn.Module):
         Blocks are rows of the weight whose channels come first.
     scale : Tensor, shape (blocks,), optional
         In the type of the table. Beside a table in half precision also int32, the bits of float32
-        numbers: products are then rounded to the type of the table. As bits they stay what they
-        are when a model is converted.
+        numbers, which stay what they are when a model is converted. Products are rounded to the
+        type in which the weights were packed, so that a model that is converted to a wider type
+        keeps its weights.
     checksum : Tensor of int32, shape (3,), optional
         By which `load_packed_` finds damaged bytes: CRC-32 of codes, layout and type, and of table
         and scale, both less 2^31, and the number of the table's type: a table that was converted
@@ -94,6 +95,8 @@ class PackedWeight(nn.Module):
             fine = fine and (bits or scale.dtype == table.dtype)
         blocks = table if scale is None else scale
         self.channels = Channels(axis, groups)
+        # a model that was converted since goes on to round products as it did when it was packed
+        self.made = _made(checksum, table.dtype)
         # of a grouped transposed convolution each group has its part of the first axis
         fine = fine and (groups == 1 or (axis == 1 and shape[0] % groups == 0))
         if not (fine and len(blocks) and count % len(blocks) == 0):
@@ -103,6 +106,8 @@ class PackedWeight(nn.Module):
                 f"groups, shape){scales} and a table of shape {tuple(table.shape)} do not fit "
                 "together; make the file anew"
             )
+        like = torch.empty(self.shape, device="meta")
+        self._first = self.channels.first(like).shape
 
     @property
     def bytes(self) -> int:
@@ -111,22 +116,15 @@ class PackedWeight(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         """The weight of these codes, in the shape and type that it had."""
-        shifts = torch.arange(0, 8, self.bits, device=codes.device, dtype=torch.uint8)
-        numbers = (codes[:, None] >> shifts) & (2**self.bits - 1)
-        count = self.shape.numel()
-        flat = numbers.reshape(-1)[:count].long()
+        flat = _numbers(codes, self.bits)[: self.shape.numel()]
         if self.scale is None:
             values = self.table.gather(1, flat.reshape(len(self.table), -1))
-        elif self.scale.dtype is torch.int32:
-            level = self.table[0].float()[flat.reshape(len(self.scale), -1)]
-            values = (self.scale.view(torch.float32)[:, None] * level).to(self.table.dtype)
         else:
-            values = self.scale[:, None] * self.table[0][flat.reshape(len(self.scale), -1)]
-        return self.channels.back(values.reshape(self._first_shape()), self.shape)
-
-    def _first_shape(self) -> torch.Size:
-        with torch.device("meta"):
-            return self.channels.first(torch.empty(self.shape)).shape
+            bits = self.scale.dtype is torch.int32
+            scale = self.scale.view(torch.float32) if bits else self.scale
+            level = self.table[0].to(scale.dtype)[flat.reshape(len(scale), -1)]
+            values = (scale[:, None] * level).to(self.made).to(self.table.dtype)
+        return self.channels.back(values.reshape(self._first), self.shape)
 
     def extra_repr(self) -> str:
         """Bits and shape."""
@@ -201,6 +199,21 @@ def _checksum(codes: Tensor, table: Tensor, layout: Tensor, scale: Tensor | None
     return torch.tensor(found, dtype=torch.int32, device=codes.device)
 
 
+def _made(checksum: Tensor | None, now: torch.dtype) -> torch.dtype:
+    """The type of the weight when it was packed; without a checksum that of the table."""
+    known = checksum is not None and checksum.shape == (3,) and not checksum.is_meta
+    number = int(checksum[2]) if known else -1  # type: ignore[index]
+    return _FLOATS[number] if 0 <= number < len(_FLOATS) else now
+
+
+def _numbers(codes: Tensor, bits: int) -> Tensor:
+    """The codes one by one, from bytes."""
+    # looked up byte by byte: shifts of unsigned bytes have no counterpart in ONNX
+    powers = torch.tensor([2**k for k in range(0, 8, bits)], device=codes.device)
+    table = torch.arange(256, device=codes.device)[:, None] // powers % 2**bits
+    return table.index_select(0, codes.int()).reshape(-1)
+
+
 def _crc(*tensors: Tensor) -> int:
     """CRC-32 of the bytes of tensors."""
     crc = 0
@@ -235,6 +248,11 @@ def _check_loaded(
         found = PackedWeight(*entries)
         _check_codes(where, codes, found)
         own = module[0].layout.tolist()
+        if found.made != module[0].made:
+            raise InvalidArgumentError(
+                f"{where}its packed weights were made in {found.made}, those of this model in "
+                f"{module[0].made}: load them into the float network by load_packed_"
+            )
         if found.layout.tolist() != own:
             raise InvalidArgumentError(
                 f"{where}its packed weights have the layout {found.layout.tolist()} (bits, channel "
@@ -379,9 +397,8 @@ def _check_codes(where: str, codes: Tensor, weight: PackedWeight) -> None:
             f"{where}its codes are {codes.dtype} of shape {tuple(codes.shape)}, and "
             f"{weight.bytes} bytes are needed: they are damaged"
         )
-    shifts = torch.arange(0, 8, weight.bits, dtype=torch.uint8, device=codes.device)
-    numbers = (codes[:, None] >> shifts) & (2**weight.bits - 1)
-    if int(numbers.reshape(-1)[: weight.shape.numel()].max()) >= weight.table.shape[1]:
+    numbers = _numbers(codes, weight.bits)[: weight.shape.numel()]
+    if int(numbers.max()) >= weight.table.shape[1]:
         raise InvalidArgumentError(
             f"{where}a code lies beyond the table of {weight.table.shape[1]} values: it is "
             "damaged; make the file anew"

@@ -180,8 +180,14 @@ class OptimizerWrapper(torch.optim.Optimizer):
         return loss
 
     def state_dict(self) -> dict[str, Any]:
-        """The inner optimiser's state dict, plus ``"wrapper"``: tensors and numbers only."""
-        return {**self.inner.state_dict(), "wrapper": self._own_state()}
+        """The inner optimiser's state dict, plus ``"wrapper"``: tensors and numbers only.
+
+        Of a wrapper around another one ``"wrapper"`` has an entry ``"inner"``, that of the other.
+        """
+        state, own = self.inner.state_dict(), self._own_state()
+        if "wrapper" in state:
+            own = {**own, "inner": state["wrapper"]}
+        return {**state, "wrapper": own}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what `state_dict` gave.
@@ -194,8 +200,11 @@ class OptimizerWrapper(torch.optim.Optimizer):
                 f"this state dict is not of {type(self).__name__}; load the state dict of a plain "
                 "optimiser into .inner"
             )
-        own = state_dict["wrapper"]
-        self.inner.load_state_dict({k: v for k, v in state_dict.items() if k != "wrapper"})
+        own = dict(state_dict["wrapper"])
+        inner = {k: v for k, v in state_dict.items() if k != "wrapper"}
+        if "inner" in own:
+            inner["wrapper"] = own.pop("inner")
+        self.inner.load_state_dict(inner)
         self._link()
         self._load_own_state(own)
 
