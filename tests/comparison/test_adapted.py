@@ -107,7 +107,7 @@ class TestTraining:
         from riemann_lne_validation.comparison.training import Run
 
         arm = default_arm("ste-adapted", options={"of": "dorefa"}, **SMALL)
-        images = problem_of(arm).samples(0, None)
+        images = problem_of(arm).samples(0)
         whole, broken = Run(arm, 0, images), Run(arm, 0, images)
         broken.epoch()
         resumed = Run(arm, 0, images)

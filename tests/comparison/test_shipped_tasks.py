@@ -59,7 +59,7 @@ class TestMnist1d:
 
     def test_classes_can_be_told_apart_by_the_network_and_hardly_by_the_mean(self):
         arm = default_arm("full-precision", "mnist1d", epochs=4, angle_every=0)
-        samples = problem_of(arm).samples(0, None)
+        samples = problem_of(arm).samples(0)
         assert torch.equal(samples.normalise(samples.train), samples.train)
         run = Run(arm, 0, samples)
         while not run.finished:
@@ -121,7 +121,7 @@ class TestCharacters:
         arm = default_arm("ste", "characters", epochs=1)
         assert (arm.optimizer, arm.model, arm.weight_bits) == ("adam", "characters", 2)
         check_problem(arm, tmp_path)
-        run = Run(arm, 0, problem_of(arm).samples(0, tmp_path))
+        run = Run(arm, 0, problem_of(arm, tmp_path).samples(0))
         run.epoch()
         record = run.record({})
         assert 0 < record.final_accuracy < 6.6  # log2 of 97 by chance

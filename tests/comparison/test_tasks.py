@@ -22,8 +22,8 @@ from riemann_lne_validation.commands import compare
 from riemann_lne_validation.comparison import Dataset, Metric, Network, Task, registered
 from riemann_lne_validation.comparison.checkpoints import load_tree, save_tree
 from riemann_lne_validation.comparison.contracts import ContractError, Measure
-from riemann_lne_validation.comparison.measurements import prepare
-from riemann_lne_validation.comparison.methods import get_method, options_of
+from riemann_lne_validation.comparison.measurements import plain_steps, prepare
+from riemann_lne_validation.comparison.methods import available_methods, get_method, options_of
 from riemann_lne_validation.comparison.models import build_model
 from riemann_lne_validation.comparison.paired import correct, pair
 from riemann_lne_validation.comparison.problems import check_problem, problem_of
@@ -146,8 +146,8 @@ def test_the_splits_of_a_users_dataset_are_fixed_and_disjoint(tmp_path):
     load_task_files([write(tmp_path, IMAGES)])
     arm = default_arm("ste", "bands")
     assert (arm.model, arm.width, arm.epochs) == ("thin", 8, 3)
-    both = problem_of(arm).samples(0, None)
-    tuning = problem_of(default_arm("ste", "bands", split="validation")).samples(0, None)
+    both = problem_of(arm).samples(0)
+    tuning = problem_of(default_arm("ste", "bands", split="validation")).samples(0)
     assert (len(both.train), len(both.held_out)) == (192, 48)
     assert (len(tuning.train), len(tuning.held_out)) == (173, 19)
     x = both.normalise(both.train)
@@ -357,6 +357,99 @@ class TestLayersOfEveryKind:
         words += ["--out", tmp_path / "runs"]
         assert run(*words, "--methods", *methods) == 0
         assert "failed" not in capsys.readouterr().out
+
+
+FOLDER = """
+    import numpy
+    import torch
+    from riemann_lne_validation.comparison import Task, register_task
+
+    def model():
+        return torch.nn.Sequential(
+            torch.nn.Conv2d(1, 2, 3, bias=False), torch.nn.BatchNorm2d(2), torch.nn.ReLU(),
+            torch.nn.Flatten(), torch.nn.Linear(18, 3))
+
+    def data(seed, folder):
+        x = torch.from_numpy(numpy.load(folder / "images.npy"))
+        y = torch.arange(len(x)) % 3
+        parts = {"train": slice(24), "validation": slice(24, 36), "test": slice(36, None)}
+        return {name: (x[part], y[part]) for name, part in parts.items()}
+
+    register_task(Task("stored", model, data, defaults={"epochs": 1, "batch_size": 12}))
+"""
+
+
+STORED_STUDY = """
+    [study]
+    title = "Data of a folder"
+    question = "Do they reach the runs?"
+    [setting]
+    dataset = "stored"
+    [tuning]
+    seeds = [100]
+    configurations = 2
+    [final]
+    seeds = [0, 1]
+    [[arm]]
+    label = "STE"
+    method = "ste"
+    grid = { learning_rate = [0.1, 0.3] }
+    [[arm]]
+    label = "N"
+    method = "rf-dnn"
+    reference = "STE"
+    grid = { learning_rate = [0.1, 0.3] }
+"""
+
+
+class TestDataOfAFolder:
+    """What a function of a task reads from --data is what all that asks for the data gets.
+
+    Looked at: whatever makes a problem of an arm - the first look, the runs, the cost of a step,
+    the methods, full-precision starts, the worker processes.
+    """
+
+    @pytest.fixture
+    def words(self, tmp_path):
+        rng = np.random.default_rng(0)
+        np.save(tmp_path / "images.npy", rng.normal(size=(48, 1, 5, 5)).astype("float32"))
+        words = ["--tasks", write(tmp_path, FOLDER), "--seeds", 1]
+        return [*words, "--out", tmp_path / "runs"]
+
+    def test_every_method(self, tmp_path, words):
+        methods = available_methods()
+        words += ["--jobs", 1, "--data", tmp_path, "--json", tmp_path / "r.json"]
+        assert run(*words, "--methods", *methods) == 0
+        assert "rf-dnn" not in read_summary(tmp_path / "r.json").skipped
+
+    def test_full_precision_starts(self, tmp_path, words):
+        start = ["--start", "fine-tune", "--methods", "ste"]
+        assert run(*words, "--jobs", 1, "--data", tmp_path, *start) == 0
+
+    def test_a_study(self, tmp_path, words):
+        (tmp_path / "study.toml").write_text(textwrap.dedent(STORED_STUDY))
+        words[2:4] = ["--jobs", 1]
+        assert run("--config", tmp_path / "study.toml", *words, "--data", tmp_path) == 0
+
+    @pytest.mark.slow
+    def test_in_worker_processes(self, tmp_path, words):
+        assert run(*words, "--jobs", 2, "--data", tmp_path, "--methods", "ste", "lne-exact") == 0
+
+    def test_the_cost_is_counted_on_the_data_of_the_folder(self, tmp_path, words):
+        load_task_files([words[1]])
+        arm, other = default_arm("ste", "stored"), tmp_path / "other"
+        other.mkdir()
+        np.save(other / "images.npy", np.ones((48, 1, 5, 5), "float32"))
+        for folder in (tmp_path, other):
+            expected = np.load(folder / "images.npy")[:12]
+            assert np.array_equal(problem_of(arm, folder).example()[0], expected)
+        assert plain_steps(arm, tmp_path) is plain_steps(arm, tmp_path)
+        assert plain_steps(arm, tmp_path) is not plain_steps(arm, other)
+
+    def test_no_folder(self, words):
+        message = r"member 'data' fails without a folder, which --data names \(TypeError"
+        with pytest.raises(ContractError, match=message):
+            run(*words, "--methods", "ste")
 
 
 class TestContracts:
@@ -608,7 +701,7 @@ class TestContracts:
         text = text.replace("torch.nn.ReLU()", "torch.nn.ReLU(), Noise()")
         load_task_files([write(tmp_path, text)])
         arm = default_arm("ste", "regression", epochs=2)
-        samples, found = problem_of(arm).samples(0, None), []
+        samples, found = problem_of(arm).samples(0), []
         for _ in range(2):
             one = Run(arm, 0, samples)
             one.epoch()
@@ -653,7 +746,7 @@ class TestContracts:
         """Its fingerprint and its checkpoints: NumPy does not know the type."""
         load_task_files([write(tmp_path, HALF)])
         arm = default_arm("ste", "half")
-        samples = problem_of(arm).samples(0, None)
+        samples = problem_of(arm).samples(0)
         whole, broken = Run(arm, 0, samples), Run(arm, 0, samples)
         whole.epoch()
         save_tree(tmp_path / "run.npz", whole.state())
@@ -744,7 +837,7 @@ class TestFiles:
         assert [a.method for a in kept] == ["ste"]
         assert "rf-dnn shifts images" in skipped["rf-dnn"]
         arm = default_arm("ste", "regression", augmentation="standard")
-        samples = problem_of(arm).samples(0, None)
+        samples = problem_of(arm).samples(0)
         with pytest.raises(InvalidArgumentError, match="augmentation 'standard' is for images"):
             Run(arm, 0, samples)
 

@@ -377,7 +377,7 @@ def _arms_work(arguments: argparse.Namespace) -> Callable[[], Any]:
     comparison = comparison_of(arguments)
     _look_ahead(comparison.arms, arguments)
 
-    arms, skipped = applicable(comparison.arms)
+    arms, skipped = applicable(comparison.arms, arguments.data)
     if comparison.reference in skipped:
         raise InvalidArgumentError(
             f"the reference {comparison.reference!r} does not apply, and there is nothing to "

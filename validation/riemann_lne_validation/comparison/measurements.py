@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -38,9 +39,16 @@ _FLIPS_AT_ONCE = 128
 
 
 def prepare(
-    arm: Arm, model: nn.Module, steps_per_epoch: int, method: Method | None = None
+    arm: Arm,
+    model: nn.Module,
+    steps_per_epoch: int,
+    method: Method | None = None,
+    folder: Path | None = None,
 ) -> Context:
-    """Quantise a float model as the arm says and give it an optimiser and its method."""
+    """Quantise a float model as the arm says and give it an optimiser and its method.
+
+    ``folder`` is where the arm's data are, if they are in one.
+    """
     method = get_method(arm.method, arm.options) if method is None else method
     method.check(arm)
     estimator = method.estimator()
@@ -68,7 +76,7 @@ def prepare(
         _optimizer(arm, model),
         method.epochs(arm.epochs),
         steps_per_epoch,
-        problem_of(arm),
+        problem_of(arm, folder),
         hosted,
     )
     method.begin(context)
@@ -144,30 +152,35 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
 
-_COSTS: dict[str, PlainSteps] = {}
+_COSTS: dict[tuple[str, Path | None], PlainSteps] = {}
 
 
-def plain_steps(arm: Arm) -> PlainSteps:
-    """Counted over one period of the method, on random images; once an arm and process."""
+def plain_steps(arm: Arm, folder: Path | None = None) -> PlainSteps:
+    """Counted over one period of the method, on random images or the first items of a task.
+
+    Once an arm, folder of its data, and process.
+    """
     # small steps: operations are counted, and an arm that diverges has its cost too
     arm = replace(arm, label=arm.method, learning_rate=1e-6, weight_decay=0.0, start="scratch")
-    if arm.digest not in _COSTS:
-        one, forward = _operations(replace(arm, label="plain", method="ste", options={}))
-        step, _ = _operations(arm)
-        _COSTS[arm.digest] = PlainSteps(step / one, forward / one)
-    return _COSTS[arm.digest]
+    key = arm.digest, folder
+    if key not in _COSTS:
+        plain = replace(arm, label="plain", method="ste", options={})
+        one, forward = _operations(plain, folder)
+        step, _ = _operations(arm, folder)
+        _COSTS[key] = PlainSteps(step / one, forward / one)
+    return _COSTS[key]
 
 
-def _operations(arm: Arm) -> tuple[float, float]:
+def _operations(arm: Arm, folder: Path | None) -> tuple[float, float]:
     """Operations of a step, mean over a period, and of a forward pass."""
     # A method's operations on the weights alone (MetaQuant) have their true share only beside a
     # batch of the real size; in a residual network that share is next to nothing.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        x, y = problem_of(arm).example()
+        x, y = problem_of(arm, folder).example()
         method = get_method(arm.method, arm.options)
         model = build_model(arm, 0).train()
-        prepare(arm, model, 2, method)
+        prepare(arm, model, 2, method, folder)
         method.begin_epoch()
         steps = method.period
         for _ in range(steps):  # MetaQuant, and N against the last iteration, begin with the second

@@ -28,7 +28,6 @@ from .methods import (
     refuse_inner,
     register_method,
 )
-from .problems import problem_of
 from .protocol import Arm
 
 _DENOMINATORS = ("constant", "differentiated")
@@ -248,17 +247,17 @@ class RicciFlowNetwork(Method):
         return self.every
 
     def check(self, arm: Arm) -> None:
-        """Alpha must not be negative; the samples must be images, which can be shifted."""
+        """Alpha must not be negative."""
         _check_penalty(self.alpha, self.max_ratio)
-        shape = problem_of(arm).shape
+
+    def begin(self, context: Context) -> None:
+        """Make the corrector; the samples must be images, which can be shifted."""
+        arm, shape = context.arm, context.problem.shape
         if len(shape) != 3:
             raise DoesNotApplyError(
                 f"arm {arm.label!r}: rf-dnn shifts images by a pixel, and an input of "
                 f"{arm.dataset!r} has shape {shape}, which is no (channels, height, width)"
             )
-
-    def begin(self, context: Context) -> None:
-        """Make the corrector; try the regulariser's options."""
         super().begin(context)
         self.corrector: Any = _NoCorrection()
         if self.corrected:

@@ -72,7 +72,7 @@ class Problem:
         """The floating-point network with the weights of a seed."""
         raise NotImplementedError
 
-    def samples(self, seed: int, folder: Path | None) -> Samples:
+    def samples(self, seed: int) -> Samples:
         """The samples that a run with that seed sees."""
         raise NotImplementedError
 
@@ -84,8 +84,10 @@ class Problem:
 class DatasetProblem(Problem):
     """A network built for a data set. Its weights are those of He et al. (2015)."""
 
-    def __init__(self, arm: Arm, dataset: Dataset, network: Network) -> None:
-        self.arm, self.dataset, self.network = arm, dataset, network
+    def __init__(
+        self, arm: Arm, dataset: Dataset, network: Network, folder: Path | None = None
+    ) -> None:
+        self.arm, self.dataset, self.network, self.folder = arm, dataset, network, folder
         self.loss, self.metric = dataset.loss, dataset.metric
 
     @property
@@ -108,11 +110,11 @@ class DatasetProblem(Problem):
                         nn.init.zeros_(module.bias)
         return model
 
-    def samples(self, seed: int, folder: Path | None) -> Samples:
+    def samples(self, seed: int) -> Samples:
         """The images of the data set, the same for every seed."""
         arm = self.arm
         assert arm.train_on is not None
-        place = folder if reads_folder(arm) else None
+        place = self.folder if reads_folder(arm) else None
         return load_images(arm.dataset, arm.split, arm.train_on, arm.subset, place, arm.file)
 
     def example(self) -> tuple[Tensor, Tensor]:
@@ -125,9 +127,9 @@ class DatasetProblem(Problem):
 class TaskProblem(Problem):
     """A user's task: its own network, with the weights that it gave itself, and its own data."""
 
-    def __init__(self, arm: Arm, task: Task) -> None:
+    def __init__(self, arm: Arm, task: Task, folder: Path | None = None) -> None:
         self.arm, self.task = arm, task
-        self._folder: Path | None = None
+        self.folder = folder if task.takes_folder else None
         self.loss, self.metric = task.loss, task.metric
 
     @property
@@ -143,9 +145,8 @@ class TaskProblem(Problem):
         _require_new("Task", self.task.name, "model", model)
         return model
 
-    def samples(self, seed: int, folder: Path | None) -> Samples:
+    def samples(self, seed: int) -> Samples:
         """The task's own splits for that seed."""
-        self._folder = folder
         parts = self._parts(seed)
         x, y = parts["train"]
         if self.arm.subset is not None:
@@ -169,19 +170,20 @@ class TaskProblem(Problem):
 
     def require_repeated_data(self) -> None:
         """Refuse data that differ between two calls with the same seed: no arms are paired."""
-        folder = self._folder if self.task.takes_folder else None
-        again = _task_data.__wrapped__(self.task, 0, folder)
+        again = _task_data.__wrapped__(self.task, 0, self.folder)
         for part, pair in self._parts(0).items():
             if not all(map(torch.equal, pair, again[part])):
                 problem = f"gives other items of {part!r} {_REPEATED}"
                 raise ContractError("Task", self.task.name, "data", problem)
 
     def _parts(self, seed: int) -> Mapping[str, tuple[Tensor, Tensor]]:
-        return _task_data(self.task, seed, self._folder if self.task.takes_folder else None)
+        return _task_data(self.task, seed, self.folder)
 
 
-def problem_of(arm: Arm) -> Problem:
-    """The problem of an arm.
+def problem_of(arm: Arm, folder: Path | None = None) -> Problem:
+    """The problem of an arm, with the data of a folder: the one that ``--data`` names.
+
+    Without it a task that reads a folder has no data; network, loss and metric do not need it.
 
     >>> from riemann_lne_validation.comparison.problems import problem_of
     >>> from riemann_lne_validation.comparison.protocol import default_arm
@@ -190,8 +192,8 @@ def problem_of(arm: Arm) -> Problem:
     """
     entry = find_dataset(arm.dataset)
     if isinstance(entry, Task):
-        return TaskProblem(arm, entry)
-    return DatasetProblem(arm, entry, find_network(arm.model))
+        return TaskProblem(arm, entry, folder)
+    return DatasetProblem(arm, entry, find_network(arm.model), folder)
 
 
 @contextmanager
@@ -252,10 +254,10 @@ def _attempted(call: Callable[[], Any], refusal: Callable[[str], Exception]) -> 
         raise refusal(" ".join(f"{type(error).__name__}: {error}".split())[:300]) from error
 
 
-def _asked(task: Task, member: str, call: Any) -> Any:
+def _asked(task: Task, member: str, call: Any, where: str = "") -> Any:
     """Result of a task's function; a failure names the member."""
     return _attempted(
-        call, lambda reason: ContractError("Task", task.name, member, f"fails ({reason})")
+        call, lambda reason: ContractError("Task", task.name, member, f"fails{where} ({reason})")
     )
 
 
@@ -285,6 +287,7 @@ def _task_data(task: Task, seed: int, folder: Path | None) -> Mapping[str, tuple
             task,
             "data",
             lambda: task.data(seed, folder) if task.takes_folder else task.data(seed),
+            " without a folder, which --data names" * (task.takes_folder and folder is None),
         )
     if not isinstance(found, Mapping) or set(found) != set(_PARTS):
         names = sorted(found) if isinstance(found, Mapping) else type(found).__name__
@@ -354,9 +357,9 @@ def check_problem(arm: Arm, folder: Path | None) -> None:
         If labels are out of range, network and samples do not fit together, or the loss is not
         finite at the first weights.
     """
-    problem = problem_of(arm)
+    problem = problem_of(arm, folder)
     _require_repeated(arm, problem)
-    samples = problem.samples(0, folder)
+    samples = problem.samples(0)
     if isinstance(problem, TaskProblem):
         problem.require_repeated_data()
     _look_at(arm, problem, samples, 0)

@@ -78,7 +78,7 @@ def run_arms(
     folder : path
         Gets "records", "checkpoints" and "starts".
     data : path, optional
-        Folder with the files of CIFAR.
+        Folder with the files of CIFAR, or what a task reads.
     jobs : int
         Processes, with one thread each; 0: one for each core, or each GPU.
     device : str
@@ -122,7 +122,7 @@ def run_arms(
     devices = _devices(device)
     data = None if data is None else Path(data)
     for arm in arms:
-        prepare(arm, build_model(arm, 0), 1)
+        prepare(arm, build_model(arm, 0), 1, folder=data)
     for arm in arms:  # missing or wrong files are an error now, not in every run
         _images(arm, 0, data)
     for arm in {(arm.dataset, arm.model, arm.split): arm for arm in arms}.values():
@@ -142,8 +142,10 @@ def run_arms(
         return _run_missing(arms, seeds, place, jobs, progress)
 
 
-def applicable(arms: Iterable[Arm]) -> tuple[list[Arm], dict[str, str]]:
+def applicable(arms: Iterable[Arm], data: Path | None = None) -> tuple[list[Arm], dict[str, str]]:
     """The arms whose method applies to their bits, network and samples; the reasons of the others.
+
+    ``data`` is the folder of `run_arms`.
 
     Raises
     ------
@@ -153,7 +155,7 @@ def applicable(arms: Iterable[Arm]) -> tuple[list[Arm], dict[str, str]]:
     kept, skipped = [], {}
     for arm in arms:
         try:
-            prepare(arm, build_model(arm, 0), 1)
+            prepare(arm, build_model(arm, 0), 1, folder=data)
         except DoesNotApplyError as error:
             skipped[arm.label] = str(error).removeprefix(f"arm {arm.label!r}: ")
         else:
@@ -223,7 +225,7 @@ def _starts(missing: Sequence[Unit], place: Place) -> list[Unit]:
 
 
 def _images(arm: Arm, seed: int, data: Path | None) -> Samples:
-    return problem_of(arm).samples(seed, data)
+    return problem_of(arm, data).samples(seed)
 
 
 def _run_unit(unit: Unit, place: Place, device: str, tell: Callable[[float], None]) -> RunRecord:
@@ -259,6 +261,7 @@ def _run_unit(unit: Unit, place: Place, device: str, tell: Callable[[float], Non
             checkpoint=place.checkpoint(unit),
             checkpoint_seconds=place.checkpoint_seconds,
             on_epoch=on_epoch,
+            folder=place.data,
         )
     if not unit.is_start:
         record.save(place.records)

@@ -74,6 +74,8 @@ class Run:
         For arms with start="fine-tune".
     observe : callable (x, y), optional
         Called with every training batch, for tests.
+    folder : path, optional
+        Where the data of the arm are, if they are in one.
     """
 
     def __init__(
@@ -83,7 +85,9 @@ class Run:
         images: Samples,
         start: Start | None = None,
         observe: Observer | None = None,
+        folder: Path | None = None,
     ) -> None:
+        self.folder = folder
         self.arm, self.seed, self.images, self.observe = arm, seed, images, observe
         self.metric = problem_of(arm).metric
         if arm.augmentation != "none" and images.train.ndim != 4:
@@ -104,7 +108,7 @@ class Run:
         self.steps_per_epoch = count // arm.batch_size + (rest > 1)
         self.method = get_method(arm.method, arm.options)
         seed_all(_mixed(seed, 0))  # for methods that draw numbers of their own
-        self.context = prepare(arm, self.model, self.steps_per_epoch, self.method)
+        self.context = prepare(arm, self.model, self.steps_per_epoch, self.method, folder)
         self.optimizer = self.context.optimizer
         kinds = (WeightQuantizer, ActivationQuantizer)
         quantizers = [m for m in self.model.modules() if isinstance(m, kinds)]
@@ -303,7 +307,7 @@ class Run:
         """The record of the run so far."""
         epochs = len(self.rows)
         # no epoch, no cost; where the loss is NaN from the start the steps could not be counted
-        cost = plain_steps(self.arm) if epochs else PlainSteps(0.0, 0.0)
+        cost = plain_steps(self.arm, self.folder) if epochs else PlainSteps(0.0, 0.0)
         total = epochs * cost.step
         if self.arm.reestimate_norms or self.method.reestimates:
             share = min(_REESTIMATION, len(self.images.train)) / len(self.images.train)
@@ -364,12 +368,13 @@ def train(
     checkpoint_seconds: float = 60.0,
     on_epoch: Callable[[EpochRecord, int], None] | None = None,
     observe: Observer | None = None,
+    folder: Path | None = None,
 ) -> tuple[RunRecord, nn.Module]:
     """Run an arm with a seed to its end, from its checkpoint if there is one.
 
     Parameters
     ----------
-    arm, seed, images, start, observe
+    arm, seed, images, start, observe, folder
         As `Run`.
     environment : mapping
         For the record.
@@ -384,7 +389,7 @@ def train(
     model : nn.Module
         As trained.
     """
-    run = Run(arm, seed, images, start, observe)
+    run = Run(arm, seed, images, start, observe, folder)
     if checkpoint is not None and checkpoint.exists():
         with tree_errors(checkpoint):
             run.load_state(load_tree(checkpoint))

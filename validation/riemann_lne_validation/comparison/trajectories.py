@@ -99,7 +99,7 @@ def follow(arm: Arm, others: Sequence[Arm], seed: int) -> dict[str, list[Agreeme
                 f"arm {one.label!r} has weight_scale {one.weight_scale!r}: levels of two trainings "
                 "are the same numbers only with 'none'"
             )
-    runs = [Run(one, seed, problem_of(one).samples(seed, None)) for one in (arm, *others)]
+    runs = [Run(one, seed, problem_of(one).samples(seed)) for one in (arm, *others)]
     first = runs[0]
     starts = [(_latents(run), _levels(run)) for run in runs]
     rows: dict[str, list[Agreement]] = {other.label: [] for other in others}
