@@ -381,10 +381,11 @@ class TestEveryEstimator:
             assert q.shape == result.shape == ()
             assert torch.isfinite(result)
 
-    @pytest.mark.parametrize("name", NAMES)
-    def test_no_weights_are_refused(self, name):
+    @pytest.mark.parametrize(("name", "bits"), [(n, k) for n in NAMES for k in bits_of(n, (1, 2))])
+    def test_no_weights_are_refused(self, name, bits):
+        """For one bit too, where no maximum would fail of itself."""
         with pytest.raises(ShapeError, match="cannot quantise an empty tensor"):
-            gradient(get_estimator(name), torch.zeros(0, 4), torch.zeros(0, 4), bits=2)
+            gradient(get_estimator(name), torch.zeros(0, 4), torch.zeros(0, 4), bits=bits)
 
     @pytest.mark.parametrize("name", NAMES)
     def test_values_are_at_most_2_to_the_k(self, name):
@@ -598,6 +599,9 @@ class TestRegistry:
             ("backward", lambda *a: a[3][0], ShapeError, r"the shape \(3,\), not \(2, 3\)"),
             ("forward", lambda *a: None, DTypeError, "a NoneType; return a tensor"),
             ("forward", lambda *a: a[1][0], ShapeError, r"the shape \(3,\), not \(2, 3\)"),
+            ("forward", lambda *a: a[1].double(), DTypeError, "the type torch.float64, not torch"),
+            ("forward", lambda *a: a[1].half(), DTypeError, "the type torch.float16, not torch"),
+            ("forward", lambda *a: a[1] > 0, DTypeError, "the type torch.bool, not torch.float32"),
         ],
     )
     def test_a_method_that_returns_something_else(self, member, wrong, kind, message):
@@ -606,6 +610,51 @@ class TestRegistry:
         with pytest.raises(kind, match=f"{member} of Mine returned {message}") as caught:
             estimate(w, type("Mine", (STE,), {member: wrong})()).sum().backward()
         assert f"def {member}(self, w, " in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "value", [lambda w: w, lambda w: w.view_as(w), lambda w: w.detach(), lambda w: w[:]]
+    )
+    @pytest.mark.parametrize("scale", ["none", "mean"])
+    def test_a_value_that_is_w_itself(self, value, scale):
+        """A soft start: by itself, in a layer, for its inputs, and for many weights at once."""
+
+        class Soft(STE):
+            def forward(self, w, site):
+                return value(w)
+
+        w = torch.tensor([0.5, -2.0], requires_grad=True)
+        q = estimate(w, Soft())
+        (q * torch.tensor([3.0, 4.0])).sum().backward()
+        assert torch.equal(q, w)
+        assert torch.equal(w.grad, torch.tensor([3.0, 4.0]))
+        mapped = torch.func.vmap(torch.func.grad(lambda v: estimate(v, Soft()).sum()))
+        assert torch.equal(mapped(torch.ones(2, 3)), torch.ones(2, 3))
+        config = QuantConfig(
+            estimator=Soft(), weight_scale=scale, activation_bits=2, activation_estimator=Soft()
+        )
+        layer = quantize_(torch.nn.Linear(2, 3), config)
+        latent = layer.parametrizations.weight.original
+        optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+        for _ in range(2):
+            before = latent.detach().clone()
+            optimizer.zero_grad()
+            layer(torch.ones(4, 2)).square().sum().backward()
+            optimizer.step()
+            assert not torch.equal(latent, before)
+
+    def test_autocast_may_lower_the_type_of_a_value(self):
+        """That of a matrix product, which the layer multiplies by in that type anyway."""
+
+        class Turned(STE):
+            def forward(self, w, site):
+                return w @ torch.eye(len(w))
+
+        w = torch.randn(3, 3, requires_grad=True)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            q = estimate(w, Turned())
+        assert q.dtype is torch.bfloat16
+        q.sum().backward()
+        assert w.grad.dtype is torch.float32
 
     def test_a_missing_backward_is_said(self):
         w = torch.ones(2, requires_grad=True)

@@ -108,6 +108,11 @@ class TestUniform:
             quantize_uniform(torch.ones(2), 1)
         with pytest.raises(ShapeError, match="empty"):
             quantize_uniform(torch.ones(0, 3), 4)
+        with pytest.raises(ShapeError, match="empty"):
+            quantize_binary(torch.ones(0, 3))
+        for bits in (1, 2):
+            with pytest.raises(ShapeError, match="empty"):
+                quantize_tensor(torch.ones(0, 3), bits, largest=1.0)
 
 
 @pytest.mark.parametrize("bits", [0, 17, -1, 2.0, True, None, "4"])

@@ -33,7 +33,7 @@ def quantize_binary(w: Tensor) -> Tensor:
 
     Parameters
     ----------
-    w : Tensor, any shape
+    w : Tensor, any shape with at least one element
         Real floating point.
 
     Returns
@@ -43,8 +43,8 @@ def quantize_binary(w: Tensor) -> Tensor:
 
     Raises
     ------
-    DTypeError
-        If w is complex, integer or boolean.
+    DTypeError, ShapeError
+        If w is not real floating point (complex, integer, boolean), or empty.
 
     References
     ----------
@@ -57,7 +57,7 @@ def quantize_binary(w: Tensor) -> Tensor:
     >>> quantize_binary(torch.tensor([-0.3, 0.0, 0.7]))
     tensor([-1.,  1.,  1.])
     """
-    require_floating(w)
+    _require_weights(w)
     return cast(Tensor, sign_levels(w, torch))
 
 
@@ -221,12 +221,17 @@ def _normalized(w: Tensor, largest: float | None) -> Tensor:
 
 def wide(w: Tensor) -> Tensor:
     """The tensor in a type in which 2^16 numbers can be told apart."""
+    _require_weights(w)
+    return w.float() if w.dtype in (torch.float16, torch.bfloat16) else w
+
+
+def _require_weights(w: Tensor) -> None:
+    """Refuse tensors that are not real floating point, or empty."""
     require_floating(w)
     if w.numel() == 0:
         raise ShapeError(
             f"cannot quantise an empty tensor, shape {tuple(w.shape)}; give at least one weight"
         )
-    return w.float() if w.dtype in (torch.float16, torch.bfloat16) else w
 
 
 def require_floating(w: Tensor, where: str = "") -> None:

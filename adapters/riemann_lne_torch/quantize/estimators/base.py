@@ -81,6 +81,7 @@ def _missing(estimator: Estimator, member: str) -> MissingMemberError:
 def checked(estimator: Estimator, member: str, value: Any, like: Tensor | None) -> Tensor:
     """The result of a method of an estimator, if it is a tensor of the shape of ``like``.
 
+    The value of the forward pass must have its type too; autograd converts that of a gradient.
     Raises DTypeError or ShapeError, with an example of the method.
     """
     kind: type[DTypeError] | type[ShapeError] = DTypeError
@@ -89,10 +90,20 @@ def checked(estimator: Estimator, member: str, value: Any, like: Tensor | None) 
     elif like is not None and value.shape != like.shape:
         kind = ShapeError
         problem = f"the shape {tuple(value.shape)}, not {tuple(like.shape)}"
+    elif like is not None and member == "forward" and not _fits(value, like):
+        problem = f"the type {value.dtype}, not {like.dtype} of w; end it with .to(w.dtype)"
     else:
         return value
     text = f"{member} of {type(estimator).__name__} returned {problem}"
     raise kind(f"{text}. One that is right:\n{example(member)}")
+
+
+def _fits(value: Tensor, w: Tensor) -> bool:
+    """Whether a value has the type of w, or that to which autocast takes matrix products."""
+    if value.dtype == w.dtype:
+        return True
+    kind = w.device.type
+    return torch.is_autocast_enabled(kind) and value.dtype == torch.get_autocast_dtype(kind)
 
 
 class Estimator:
@@ -148,7 +159,10 @@ class Estimator:
         return True
 
     def forward(self, w: Tensor, site: Site) -> Tensor:
-        """Value Q(w), shape of w: Q1 or Qk of Eq. 37 and 38 unless a subclass says otherwise."""
+        """Value Q(w), shape and type of w, which may be w itself.
+
+        Q1 or Qk of Eq. 37 and 38 unless a subclass says otherwise.
+        """
         return quantize_tensor(w, site.bits, site.largest)
 
     def transformed(self, w: Tensor, site: Site) -> Tensor:
@@ -263,7 +277,9 @@ class _Estimate(torch.autograd.Function):
     def forward(
         w: Tensor, progress: Tensor | None, step: Tensor | None, estimator: Estimator, site: Site
     ) -> Tensor:
-        return checked(estimator, "forward", estimator.forward(w, _at(site, progress, step)), w)
+        value = checked(estimator, "forward", estimator.forward(w, _at(site, progress, step)), w)
+        # autograd cannot save an input that is the output too
+        return value.clone() if value is w else value
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
