@@ -118,6 +118,21 @@ def flag(value: Any, name: str) -> bool:
     return bool(value)
 
 
+def label(value: Any, name: str) -> str:
+    """A name that something is called by: text that is not empty, without blanks at its ends.
+
+    >>> label("", "name of the estimator")
+    Traceback (most recent call last):
+    riemann_lne.errors.InvalidArgumentError: name of the estimator = ''; give a text that is not \
+empty and has no blanks at its ends
+    """
+    if not isinstance(value, str) or not value.strip() or value != value.strip():
+        raise InvalidArgumentError(
+            f"{name} = {shown(value)}; give a text that is not empty and has no blanks at its ends"
+        )
+    return value
+
+
 def numbers(values: Any, name: str, *, wanted: str = "a sequence of finite numbers") -> list[float]:
     """Finite real numbers in a list, tuple or one-dimensional array.
 

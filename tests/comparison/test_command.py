@@ -9,7 +9,7 @@ import pytest
 from riemann_lne.errors import InvalidArgumentError, StorageError, UnknownNameError
 from riemann_lne_torch import available_estimators
 from riemann_lne_validation.commands import compare
-from riemann_lne_validation.comparison import command, study
+from riemann_lne_validation.comparison import command, runner, study
 from riemann_lne_validation.comparison.command import _arms_work, comparison_of, parse_set
 from riemann_lne_validation.comparison.config import load_config
 from riemann_lne_validation.comparison.methods import available_methods
@@ -212,6 +212,17 @@ def test_the_list_of_methods(capsys):
     # a registered estimator is left out only where the corrector gives the same gradients
     left_out = set(available_estimators()) - set(methods)
     assert left_out == {"standardized", *(n for n in left_out if n.startswith("lne"))}
+
+
+def test_a_missing_reference_is_an_error_before_any_run(tmp_path, monkeypatch):
+    """By the command, and by a file without a reference; a study names its references."""
+    monkeypatch.setattr(runner, "train", None)
+    file = tmp_path / "c.toml"
+    file.write_text("seeds = 1\n[[arms]]\nmethod = 'dorefa'\n")
+    for words in (["--methods", "dorefa", "bwn"], ["--config", file]):
+        with pytest.raises(InvalidArgumentError, match=r"no arm with method 'ste'.*--reference"):
+            run(*words, "--out", tmp_path / "runs")
+    assert not (tmp_path / "runs" / "records").exists()
 
 
 def test_a_place_that_cannot_be_written_is_an_error_at_once(tmp_path):

@@ -16,14 +16,20 @@ import pytest
 import torch
 
 from riemann_lne.errors import InvalidArgumentError, NotFiniteError, StorageError, UnknownNameError
-from riemann_lne_torch import quantized_layers
+from riemann_lne_torch import quantized_layers, register_estimator
 from riemann_lne_torch.quantize.config import QUANTIZABLE
+from riemann_lne_validation.audit.frame import claim
 from riemann_lne_validation.commands import compare
 from riemann_lne_validation.comparison import Dataset, Metric, Network, Task, registered
 from riemann_lne_validation.comparison.checkpoints import load_tree, save_tree
 from riemann_lne_validation.comparison.contracts import ContractError, Measure
 from riemann_lne_validation.comparison.measurements import plain_steps, prepare
-from riemann_lne_validation.comparison.methods import available_methods, get_method, options_of
+from riemann_lne_validation.comparison.methods import (
+    available_methods,
+    get_method,
+    options_of,
+    register_method,
+)
 from riemann_lne_validation.comparison.models import build_model
 from riemann_lne_validation.comparison.paired import correct, pair
 from riemann_lne_validation.comparison.problems import check_problem, problem_of
@@ -140,6 +146,58 @@ def test_an_estimator_is_at_once_a_method_with_the_options_of_its_constructor(tm
     assert get_method("wavy", {"depth": 2.0}).estimator().depth == 2.0
     with pytest.raises(UnknownNameError, match=r"option of method 'wavy' 'deep'.*depth"):
         get_method("wavy", {"deep": 2.0})
+
+
+class TestNames:
+    """A name that is taken or empty is refused: what has it would be measured, and not what is
+    registered.
+
+    Looked at: data sets, networks, tasks and metrics (`TestContracts`), estimators and methods of
+    the comparison, claims; integrators have their own test.
+    """
+
+    @pytest.mark.parametrize("name", ["lookahead", "lne-fisher", "rf-dnn"])
+    def test_an_estimator_with_the_name_of_a_method(self, tmp_path, name):
+        path = write(tmp_path, IMAGES.replace('"wavy"', f'"{name}"'))
+        message = rf"mine.py: the estimator '{name}' has the name of a method of the package \("
+        with pytest.raises(InvalidArgumentError, match=message):
+            run("--tasks", path, "--methods", name, "--out", tmp_path / "runs")
+
+    def test_a_method_with_the_name_of_an_estimator_of_the_package(self, tmp_path):
+        mine = """
+            from riemann_lne_validation.comparison.methods import Method, register_method
+
+            @register_method("dorefa")
+            class Mine(Method):
+                pass
+        """
+        with pytest.raises(InvalidArgumentError, match=r"line 4.*'dorefa' is registered already"):
+            load_task_files([write(tmp_path, mine)])
+
+    def test_an_estimator_and_a_method_of_one_file_may_share_a_name(self, tmp_path):
+        """As clipped-ste of the package does: the method is what is measured."""
+        mine = textwrap.dedent(IMAGES) + textwrap.dedent("""
+            from dataclasses import dataclass
+            from riemann_lne_validation.comparison.methods import Method, register_method
+
+            @register_method("wavy")
+            @dataclass
+            class Mine(Method):
+                deep: float = 1.0
+        """)
+        load_task_files([write(tmp_path, mine)])
+        assert options_of("wavy") == {"deep": 1.0}
+        assert registered.origin_of(method="wavy")
+        assert not registered.origin_of(method="ste")
+
+    @pytest.mark.parametrize("name", ["", " ", " wavy", None])
+    def test_an_empty_name(self, name):
+        with pytest.raises(InvalidArgumentError, match=r"name of the estimator = .*not empty"):
+            register_estimator(name)
+        with pytest.raises(InvalidArgumentError, match=r"name of the method = .*not empty"):
+            register_method(name)
+        with pytest.raises(InvalidArgumentError, match=r"id of the claim = .*not empty"):
+            claim(name, "Section 1", {}, guard=lambda backend: [])
 
 
 def test_the_splits_of_a_users_dataset_are_fixed_and_disjoint(tmp_path):

@@ -58,8 +58,7 @@ def register_method(name: str, maker: Maker | type[Any]) -> None:
     >>> from riemann_lne.integrators import RKL2, register_method
     >>> register_method("rkl2-9", lambda system, y: RKL2(stages=9))
     """
-    if not isinstance(name, str) or not name.strip():
-        raise InvalidArgumentError(f"name = {checks.shown(name)}; give a text that is not empty")
+    checks.label(name, "name")
     if not callable(maker):
         raise InvalidArgumentError(
             f"maker = {checks.shown(maker)}; give a function (system, y) -> integrator, or a class"

@@ -18,6 +18,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from riemann_lne import checks
 from riemann_lne.checks import shown
 from riemann_lne.errors import (
     DTypeError,
@@ -256,10 +257,11 @@ def claim(
     ------
     InvalidArgumentError
         If there is no guard, or it asks for a parameter that the claim does not have; if the id
-        is registered already.
+        is registered already, or is empty.
     UnknownNameError
         If the cause is not known.
     """
+    checks.label(id, "id of the claim")
     parameters = quick if full is None else {**quick, **full}
     guards = _checked_guards(id, guard, parameters)
     if cause and cause not in CAUSES:

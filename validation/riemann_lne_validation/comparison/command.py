@@ -372,7 +372,7 @@ def _study_work(arguments: argparse.Namespace) -> Callable[[], Any]:
 def _arms_work(arguments: argparse.Namespace) -> Callable[[], Any]:
     """The arms of a command line, checked; the function runs them."""
     from .runner import applicable, run_arms
-    from .summary import summarise
+    from .summary import default_reference, summarise
 
     comparison = comparison_of(arguments)
     _look_ahead(comparison.arms, arguments)
@@ -383,6 +383,9 @@ def _arms_work(arguments: argparse.Namespace) -> Callable[[], Any]:
             f"the reference {comparison.reference!r} does not apply, and there is nothing to "
             f"compare with: {skipped[comparison.reference]}; give another --reference"
         )
+
+    if comparison.reference is None:
+        default_reference(arms)  # its absence is an error now, not after the training
 
     def work() -> Any:
         records = run_arms(arms, comparison.seeds, arguments.out, **_how(arguments))

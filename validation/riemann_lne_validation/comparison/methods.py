@@ -6,7 +6,7 @@ gives it model and optimiser.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
+from riemann_lne import checks
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 from riemann_lne_torch import BinaryConnect, Estimator, get_estimator
 
@@ -217,11 +218,13 @@ _KINDS: dict[str, type[Method]] = {}
 def register_method(name: str, summary: str = "", **fixed: Any) -> Callable[[Kind], Kind]:
     """Make a method known by a name, with some of its options fixed by the name.
 
-    ``summary`` stands in lists in place of the first line of the docstring.
+    ``summary`` stands in lists in place of the first line of the docstring. Raises
+    InvalidArgumentError if the name is taken, by an estimator of the package too, or is empty.
     """
+    checks.label(name, "name of the method")
 
     def decorate(kind: Kind) -> Kind:
-        if name in _REGISTRY:
+        if name in _REGISTRY or (not _is_ours(kind) and _is_packaged_estimator(name)):
             raise InvalidArgumentError(
                 f"a method {name!r} is registered already; choose another name"
             )
@@ -241,6 +244,35 @@ def register_method(name: str, summary: str = "", **fixed: Any) -> Callable[[Kin
         return kind
 
     return decorate
+
+
+def _is_ours(kind: type) -> bool:
+    return kind.__module__.startswith("riemann_lne_validation.")
+
+
+def _is_packaged_estimator(name: str) -> bool:
+    """Whether an estimator of the package has the name, which makes it a method."""
+    _load()
+    return name in by_estimator.names() and by_estimator.is_packaged(name)
+
+
+def require_new_methods(names: Iterable[str]) -> None:
+    """Refuse estimators of a user's file whose name a method of the package has.
+
+    The method would be measured in their place.
+
+    Raises
+    ------
+    InvalidArgumentError
+        Names the first of them.
+    """
+    _load()
+    for name in names:
+        if name in _REGISTRY and _is_ours(_KINDS[name]):
+            raise InvalidArgumentError(
+                f"the estimator {name!r} has the name of a method of the package "
+                f"({_SUMMARIES[name]}), which would be measured in its place; give it another name"
+            )
 
 
 def first_line(thing: Any) -> str:

@@ -75,7 +75,7 @@ def summaries(users: Iterable[str], taken: Mapping[str, str]) -> dict[str, str]:
     return {
         name: _summary(name)
         for name in names()
-        if name not in taken and (name in users or _is_ours(name))
+        if name not in taken and (name in users or is_packaged(name))
     }
 
 
@@ -125,7 +125,8 @@ def _takes_weights_as_they_are(name: str) -> bool:
     return not made.per_channel and not made.scales
 
 
-def _is_ours(name: str) -> bool:
+def is_packaged(name: str) -> bool:
+    """Whether an estimator is the package's own."""
     factory: Any = registry.factories()[name]
     return str(getattr(_definition(factory), "__module__", "")).startswith("riemann_lne_torch")
 

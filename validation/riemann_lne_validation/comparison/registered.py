@@ -226,11 +226,22 @@ def _run(path: Path, content: str) -> None:
     for key in [k for k, origin in _ORIGINS.items() if origin == _LOADED.get(path.resolve())]:
         _ORIGINS[key] = content
     before = _estimators()
+    if before:  # with PyTorch: methods of the package are not the file's, which may import them
+        from .methods import available_methods
+
+        available_methods()
     with _being_read(content):
         run_file(path, f"riemann_lne_task_{content}")
-        for name, factory in _estimators().items():
-            if before.get(name) is not factory:
-                note_origin("method", name)
+        new = [name for name, made in _estimators().items() if before.get(name) is not made]
+        if new:
+            from .methods import require_new_methods
+
+            try:
+                require_new_methods(new)
+            except InvalidArgumentError as error:
+                raise InvalidArgumentError(f"{path}: {error}") from error
+        for name in new:
+            note_origin("method", name)
 
 
 def _estimators() -> dict[str, object]:

@@ -13,6 +13,7 @@ from .contracts import Dataset, Measure
 from .identical import Same, same_arms
 from .noise import LAST_BIT, NOT_MEASURED, Floor, noise_floor
 from .paired import Paired, correct, pair
+from .protocol import Arm
 from .records import RunRecord
 from .registered import all_datasets, find_dataset, metric_of
 from .wording import answers, caution, coarse_inputs, result, short_result
@@ -210,6 +211,25 @@ class Summary:
         return f"{text}. {second.capitalize()}: {short_result(other, self.measure)}{changed}"
 
 
+def default_reference(arms: Sequence[Arm]) -> str:
+    """The label of the arm that others are compared with where nobody names one.
+
+    Raises InvalidArgumentError if no arm has the method "ste".
+
+    >>> from riemann_lne_validation.comparison.protocol import default_arm
+    >>> from riemann_lne_validation.comparison.summary import default_reference
+    >>> default_reference([default_arm("lsq", weight_bits=2), default_arm("ste", label="plain")])
+    'plain'
+    """
+    for arm in arms:
+        if arm.method == "ste":
+            return arm.label
+    raise InvalidArgumentError(
+        "there is no arm with method 'ste' to compare with: add one, or name another reference "
+        f"(--reference LABEL); arms: {', '.join(arm.label for arm in arms)}"
+    )
+
+
 def bits(count: int | None) -> str:
     """Number of bits in words; None are floating-point numbers.
 
@@ -350,14 +370,10 @@ def _pairs(
 ) -> list[tuple[str, str]]:
     """All comparisons, the primary ones first."""
     labels = [a.label for a in arms]
-    if reference is None:
-        plain = [a.label for a in arms if a.arm.method == "ste"]
-        if not plain and any(label not in references for label in labels):
-            raise InvalidArgumentError(
-                "there is no arm with method 'ste' to compare with: name a reference; arms: "
-                + ", ".join(labels)
-            )
-        reference = plain[0] if plain else labels[0]
+    if reference is None and any(label not in references for label in labels):
+        reference = default_reference([a.arm for a in arms])
+    elif reference is None:
+        reference = labels[0]  # nobody's
     pairs = [(a, b) for a, b in primary]
     for label in labels:
         pairs.append((label, references.get(label, reference)))

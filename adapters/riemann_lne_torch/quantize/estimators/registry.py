@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from riemann_lne import checks
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
 
 from .base import Estimator, example, lack
@@ -34,8 +35,8 @@ def register_estimator(name: str) -> Callable[[Factory], Factory]:
     ------
     InvalidArgumentError
         If another estimator has the name (the same definition run again, as notebooks do,
-        replaces the earlier one), or the class is no estimator: it must extend `Estimator` and
-        have ``backward(self, w, q, grad, site)``.
+        replaces the earlier one) or it is empty, or the class is no estimator: it must extend
+        `Estimator` and have ``backward(self, w, q, grad, site)``.
 
     Examples
     --------
@@ -48,6 +49,7 @@ def register_estimator(name: str) -> Callable[[Factory], Factory]:
     >>> type(get_estimator("half")).__name__
     'Half'
     """
+    checks.label(name, "name of the estimator")
 
     def decorate(factory: Factory) -> Factory:
         _check(name, factory)
