@@ -38,6 +38,7 @@ from .findings import (
     THREE_AGAIN,
     THREE_TUNED,
     TUNED,
+    TUNED_AGAIN,
     both,
     comparison,
     interval,
@@ -64,8 +65,8 @@ RESULTS = [
 DIGITS, RESNET, SECH2, CIFAR = "digits", "regulariser-n", "sech2-backward", "cifar10"
 # The records that hold the hits of single images.
 TWO_WAY = (
-    RATES, FIXED, ONE, THREE, FOUR, "mnist1d-2bit", STABLE, OSCILLATION, TUNED, LEARNED,
-    RATES_ONE_GRID, ONE_TUNED, ONE_TUNED_AGAIN, ONE_CONFIRM,
+    RATES, FIXED, ONE, THREE, FOUR, "mnist1d-2bit", STABLE, OSCILLATION, TUNED, TUNED_AGAIN,
+    LEARNED, RATES_ONE_GRID, ONE_TUNED, ONE_TUNED_AGAIN, ONE_CONFIRM,
     THREE_TUNED, FOUR_TUNED, DIGITS_CONFIRM, ONE_AGAIN, THREE_AGAIN, FOUR_AGAIN,
 )  # fmt: skip
 BN, WD = "STE, batch norm re-estimated", "STE, weight decay tuned"

@@ -34,6 +34,7 @@ from .findings import (
     THREE_AGAIN,
     THREE_TUNED,
     TUNED,
+    TUNED_AGAIN,
     both,
     comparison,
     interval,
@@ -185,6 +186,54 @@ def test_damping_and_freezing():
     assert {c.reference for c in summary(OSCILLATION).comparisons} == {ANEW}
 
 
+QUANTISERS, FISHER = ("QuEST", "SEQ", "DoReFa", "BWN"), "LNE, fisher"
+JOINED = "LNE, fisher on SEQ"
+
+
+def tuned_again_pieces(quantisers):
+    """Two bits, all tuned, on 20 new seeds."""
+    with_p = (True, True)
+    lne = both(TUNED_AGAIN, "LNE, fisher", "STE")
+    found = {q: both(TUNED_AGAIN, q, "STE") for q in quantisers}
+    now, then = (
+        {q: f"{summary(s).arm(q).last.mean:.1f} %" for q in ("STE", "SEQ")}
+        for s in (TUNED_AGAIN, TUNED)
+    )
+    return [
+        f"`{TUNED_AGAIN}` asked again on {len(summary(TUNED_AGAIN).arm('STE').seeds)} new seeds",
+        f"{pair(TUNED_AGAIN, 'LNE, fisher', 'STE', with_p)}, next to the level{CHANGES}. A gain "
+        f"below {lne[0].resolves:.1f} points would not have been seen, nor one below "
+        f"{lne[1].resolves:.1f} in the last epoch.",
+        f"nothing**: {marked(TUNED_AGAIN, JOINED, 'SEQ', with_p)}.",
+        ", ".join(f"{q} {interval(found[q][0])}" for q in quantisers)
+        + "; in the last epoch " + ", ".join(mean(found[q][1]) for q in quantisers) + ".",
+        f"DoReFa the rate {rate_of(TUNED_AGAIN, 'DoReFa')}, the largest of its grid. STE "
+        f"classified {now['STE']} correctly ({then['STE']} in the first study), SEQ {now['SEQ']} "
+        f"({then['SEQ']}).",
+    ]  # fmt: skip
+
+
+def test_two_bits_tuned_once_more():
+    """Words of that section about the second study."""
+    assert verdicts(TUNED_AGAIN, FISHER, "STE") == ("null", "helps")
+    assert 0.04 < both(TUNED_AGAIN, FISHER, "STE")[1].adjusted < 0.05  # "next to the level"
+    assert verdicts(TUNED_AGAIN, JOINED, "SEQ") == ("harms", "null")
+    for arm in ("SEQ", "DoReFa", "LSQ", "QuEST", JOINED):
+        assert verdicts(TUNED_AGAIN, arm, "STE") == HELPS
+    new, old = (load_study(find_study(s)) for s in (TUNED_AGAIN, TUNED))
+    assert (new.budget, len(new.tuning_seeds)) == (4, 5)  # "on five seeds"
+    seeds = [{*s.final_seeds, *s.tuning_seeds} for s in (new, old)]
+    assert not set.intersection(*seeds)
+    chosen = {
+        a.label: (a.arm.learning_rate, a.arm.weight_decay, dict(a.arm.options))
+        for a in summary(TUNED).arms
+    }
+    for a in summary(TUNED_AGAIN).arms:
+        same = (a.arm.learning_rate, a.arm.weight_decay, dict(a.arm.options)) == chosen[a.label]
+        assert same == (a.label != "DoReFa")
+    assert any("DoReFa, learning_rate" in n for n in summary(TUNED_AGAIN).notes if "edge" in n)
+
+
 def test_the_best_of_two_bits_tuned_and_the_moonshot():
     quantisers = ["SEQ", "DoReFa", "LSQ", "QuEST"]
     fisher, joined = both(TUNED, "LNE, fisher"), both(TUNED, "LNE, fisher on SEQ", "SEQ")
@@ -208,16 +257,13 @@ def test_the_best_of_two_bits_tuned_and_the_moonshot():
         f"in the last bit are {floor.deviation:.1f} points apart (standard deviation): with "
         f"{seeds} seeds a gain of LNE below {fisher[0].resolves:.1f} points",
         "`mnist1d-2bit-tuned`",
+        *tuned_again_pieces(quantisers),
     ]  # fmt: skip
     title = "Two bits: the best of them tuned, and the moonshot"
     assert unchecked(section_of(title), pieces) == ([], [])
     assert verdicts(TUNED, "LNE, fisher") == verdicts(TUNED, "LNE, fisher on SEQ", "SEQ") == NULLS
     for arm in (*quantisers, "LNE, fisher on SEQ"):
         assert verdicts(TUNED, arm, "STE") == HELPS
-
-
-QUANTISERS, FISHER = ("QuEST", "SEQ", "DoReFa", "BWN"), "LNE, fisher"
-JOINED = "LNE, fisher on SEQ"
 
 
 def told(study, arm, reference="STE"):
@@ -477,7 +523,8 @@ def test_the_page_sums_up_more_bits_than_one():
         assert [verdicts(s, arm) for s in (THREE, THREE_AGAIN, FOUR)] == [NULLS] * 3
     for arm in ("QuEST", "SEQ"):  # "in the mean of the last epochs alone"
         assert verdicts(ONE_TUNED, arm, "STE") == ("helps", "null")
-        assert verdicts(TUNED, arm, "STE") == HELPS
+        for study in (TUNED, TUNED_AGAIN):
+            assert verdicts(study, arm, "STE") == HELPS
     # "at its defaults SEQ leads by half a point in one of the metrics and QuEST in none"
     assert verdicts(FOUR_AGAIN, "SEQ") == ("helps", "null")
     assert verdicts(FOUR_AGAIN, "QuEST") == NULLS
@@ -489,6 +536,8 @@ def test_the_page_sums_up_more_bits_than_one():
     assert verdicts("mnist1d-2bit", "LNE, exact")[0] == "null"
     for study in (TUNED, ONE_TUNED):
         assert verdicts(study, "LNE, fisher", "STE") == NULLS
+    # "in one of two studies at two, ... in one of the metrics"
+    assert verdicts(TUNED_AGAIN, "LNE, fisher", "STE") == ("null", "helps")
     # "the other ... in both metrics, and LNE ahead too"
     for arm in ("QuEST", "SEQ", "LNE, fisher"):
         assert verdicts(ONE_TUNED_AGAIN, arm, "STE") == HELPS
@@ -571,14 +620,14 @@ def test_the_table_of_bits_has_the_numbers_of_its_records(monkeypatch):
 
 def test_the_noise_floors():
     pieces = ["95 % interval", "MNIST-1D", "CIFAR-10"]
+    in_points = (
+        "last-bit-digits", "last-bit-resnet", "mnist1d-2bit", TUNED_AGAIN, LEARNED, ONE, ONE_AGAIN,
+        ONE_TUNED, ONE_TUNED_AGAIN, THREE_TUNED, FOUR_TUNED, THREE, THREE_AGAIN, FOUR, FOUR_AGAIN,
+    )  # fmt: skip
     for name, unit, digits in (
-        ("last-bit-digits", "points", 2), ("last-bit-resnet", "points", 2),
-        ("mnist1d-2bit", "points", 2), (LEARNED, "points", 2), (ONE, "points", 2),
-        (ONE_AGAIN, "points", 2), (ONE_TUNED, "points", 2), (ONE_TUNED_AGAIN, "points", 2),
-        (THREE_TUNED, "points", 2), (FOUR_TUNED, "points", 2),
-        (THREE, "points", 2), (THREE_AGAIN, "points", 2), (FOUR, "points", 2),
-        (FOUR_AGAIN, "points", 2), (CHARACTERS, "bits", 3),
-    ):  # fmt: skip
+        *((name, "points", 2) for name in in_points),
+        (CHARACTERS, "bits", 3),
+    ):
         floor = summary(name).floor
         pieces.append(
             f"(`{name}`) | {floor.deviation:.{digits}f} {unit} | {floor.half_width:.{digits}f} "
