@@ -61,6 +61,11 @@ def prepare(
     latents = chosen_layers(model, arm)
     if not latents:
         raise InvalidArgumentError(_nothing_to_quantise(arm, model))
+    if not any(p.requires_grad for p in latents.values()):
+        raise InvalidArgumentError(
+            f"arm {arm.label!r}: every layer to quantise is frozen (requires_grad=False): "
+            f"{', '.join(map(repr, latents))}, so that no method could train one; let one train"
+        )
     if arm.angle_reference == "flip" and not (arm.model == "mlp" and arm.weight_bits == 1):
         raise InvalidArgumentError(
             f"arm {arm.label!r}: angle_reference 'flip' takes one forward pass for every weight "
@@ -259,10 +264,18 @@ def _twin(context: Context) -> nn.Module:
 
 
 def float_gradient(context: Context, x: Tensor, y: Tensor) -> list[Tensor]:
-    """Gradient of the loss of the network that runs on the latent weights themselves."""
+    """Gradient of the loss of the network that runs on the latent weights themselves.
+
+    Zeros for a weight that is frozen, or that the loss does not depend on.
+    """
     twin = _twin(context)
     weights = [twin.get_parameter(f"{name}.weight") for name in context.latents]
-    return list(torch.autograd.grad(context.problem.loss(twin(x), y), weights))
+    trained = [w for w in weights if w.requires_grad]
+    if not trained:
+        return [torch.zeros_like(w) for w in weights]
+    loss = context.problem.loss(twin(x), y)
+    found = dict(zip(trained, torch.autograd.grad(loss, trained, allow_unused=True), strict=True))
+    return [torch.zeros_like(w) if (g := found.get(w)) is None else g for w in weights]
 
 
 def flip_gradient(context: Context, x: Tensor, y: Tensor) -> list[Tensor]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from riemann_lne import checks
 from riemann_lne.errors import InvalidArgumentError, UnknownNameError
@@ -150,13 +151,17 @@ class Method:
         """After the step."""
 
     def gradient(self, x: Tensor, y: Tensor) -> list[Tensor]:
-        """Gradients of the latent weights for the optimiser, from the loss on one batch."""
+        """Gradients of the latent weights for the optimiser, from the loss on one batch.
+
+        Zeros for a weight that is frozen, or that the loss does not depend on.
+        """
         self.optimizer.zero_grad()
         self.loss(self.model(x), y).backward()
         self.correct()
-        found = [p.grad for p in self.context.latents.values()]
+        latents = self.context.latents.values()
+        found = [torch.zeros_like(p) if p.grad is None else p.grad for p in latents]
         self.optimizer.zero_grad()
-        return [g for g in found if g is not None]
+        return found
 
     @contextmanager
     def evaluated(self) -> Iterator[None]:
@@ -169,6 +174,16 @@ class Method:
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take up such a state."""
+
+
+@contextmanager
+def differentiable_twice() -> Iterator[None]:
+    """Attention has second derivatives inside of it, which its fused kernels do not have.
+
+    For steps that differentiate a gradient, and no others: results change by rounding.
+    """
+    with sdpa_kernel(SDPBackend.MATH):
+        yield
 
 
 def check_inner(name: str, arm: Arm) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -25,6 +26,7 @@ from .methods import (
     DoesNotApplyError,
     Method,
     check_inner,
+    differentiable_twice,
     refuse_inner,
     register_method,
 )
@@ -194,6 +196,11 @@ class HessianNaturalGradient(FisherNaturalGradient):
         """Count from the start of the epoch, as a resumed run does."""
         self.calls = 0
 
+    def step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """As without the probe, with attention that has second derivatives."""
+        with differentiable_twice():
+            return super().step(x, y)
+
     def backward(self, loss: Tensor) -> None:
         """A probe where one is due, then the gradient."""
         if self.calls % self.every == 0:
@@ -303,17 +310,18 @@ class RicciFlowNetwork(Method):
             outputs.append(output.detach())
             return self.loss(output, labels)
 
-        result = algorithm_2_step(
-            self.model,
-            loss_and_output,
-            self.optimizer,
-            self.corrector,
-            self.penalty,
-            self.alpha,
-            x,
-            y,
-            max_ratio=self.max_ratio,
-        )
+        with differentiable_twice() if self.derivative == "second" else nullcontext():
+            result = algorithm_2_step(
+                self.model,
+                loss_and_output,
+                self.optimizer,
+                self.corrector,
+                self.penalty,
+                self.alpha,
+                x,
+                y,
+                max_ratio=self.max_ratio,
+            )
         return result.loss, outputs[0]
 
     def correct(self) -> None:
@@ -374,6 +382,10 @@ class GradientNorm(Method):
 
     def step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """The gradient of L, then that of alpha P added."""
+        with differentiable_twice():
+            return self._step(x, y)
+
+    def _step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         due = self.calls % self.every == 0
         self.calls += 1
         if not due:
@@ -382,20 +394,26 @@ class GradientNorm(Method):
         output = self.model(x)
         loss = self.loss(output, y)
         parameters = [p for p in self.model.parameters() if p.requires_grad]
-        first = torch.autograd.grad(loss, parameters, create_graph=True)
+        first = torch.autograd.grad(loss, parameters, create_graph=True, allow_unused=True)
         penalty = self.alpha * self._penalty(dict(zip(parameters, first, strict=True)))
         second = torch.autograd.grad(penalty, parameters, materialize_grads=True)
         for p, g, extra in zip(parameters, first, second, strict=True):
+            if g is None:  # the loss does not depend on it, and as in other methods it rests
+                continue
             if self.max_ratio is not None:
                 extra = clamped(extra, g.detach(), self.max_ratio)
             p.grad = g.detach() + extra
         self.optimizer.step()
         return loss.detach(), output.detach()
 
-    def _penalty(self, gradients: Mapping[Tensor, Tensor]) -> Tensor:
+    def _penalty(self, gradients: Mapping[Tensor, Tensor | None]) -> Tensor:
         terms = []
         for w in self.latents:
-            term = 2.0 * self._rate() ** 2 * gradients[w].square().sum()
+            gradient = gradients.get(w)
+            if gradient is None:  # frozen or not used: it takes no step
+                terms.append(w.new_zeros(()))
+                continue
+            term = 2.0 * self._rate() ** 2 * gradient.square().sum()
             if self.relative:
                 size = w.square().sum()
                 term = term / (size.detach() if self.denominator == "constant" else size)
