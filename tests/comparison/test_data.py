@@ -214,3 +214,11 @@ class TestAugmentation:
         images = load_images("digits")
         sizes = [len(y) for _, y in batches(images, plan_epoch(1438, 0, 1), 479)]
         assert sizes == [479, 479, 479]
+
+    @pytest.mark.parametrize("augmentation", ["none", "standard"])
+    def test_batches_of_one_image(self, augmentation):
+        images = load_images("digits")
+        plan = plan_epoch(len(images.train), 0, 1, augmentation)
+        labels = [y for _, y in batches(images, plan, 1)]
+        assert [len(y) for y in labels] == [1] * len(images.train)
+        assert torch.equal(torch.cat(labels), images.train_labels[torch.from_numpy(plan.order)])

@@ -35,7 +35,7 @@ from riemann_lne_validation.comparison.paired import correct, pair
 from riemann_lne_validation.comparison.problems import check_problem, problem_of
 from riemann_lne_validation.comparison.protocol import Arm, default_arm
 from riemann_lne_validation.comparison.registered import load_task_files
-from riemann_lne_validation.comparison.runner import RunsFailedError, applicable
+from riemann_lne_validation.comparison.runner import RunsFailedError, applicable, run_arms
 from riemann_lne_validation.comparison.stored import read_summary
 from riemann_lne_validation.comparison.task_template import write_template
 from riemann_lne_validation.comparison.training import Run
@@ -510,6 +510,31 @@ class TestDataOfAFolder:
             run(*words, "--methods", "ste")
 
 
+# What a wrong network or loss is made of.
+ODD = """
+    class Cut(torch.nn.Module):
+        def forward(self, x):
+            return x.detach()
+
+    class Own(torch.nn.Module):
+        def forward(self, x):
+            return x.detach() + torch.zeros(1, requires_grad=True)
+
+    class Broken(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            raise RuntimeError("no way back")
+"""
+DRAWN = """import torch, numpy, random
+    from torch.utils.data import DataLoader, TensorDataset
+    GENERATOR, OWN = random.Random(0), torch.Generator()
+"""
+
+
 class TestContracts:
     """A member that is missing or wrong is named, and a minimal right object is shown."""
 
@@ -584,7 +609,45 @@ class TestContracts:
                 "loss=torch.nn.functional.mse_loss",
                 "loss=lambda a, b: (a - b).square()",
                 "loss",
-                "one number",
+                "one real number",
+            ),
+            (
+                "loss=torch.nn.functional.mse_loss",
+                "loss=lambda a, b: (a - b).square().mean() * (1 + 0j)",
+                "loss",
+                "one real number",
+            ),
+            (
+                "loss=torch.nn.functional.mse_loss",
+                "loss=lambda a, b: torch.zeros((), requires_grad=True) * 1",
+                "loss",
+                "does not depend on the output",
+            ),
+            (
+                "loss=torch.nn.functional.mse_loss",
+                "loss=lambda a, b: Broken.apply(a.mean())",
+                "loss",
+                r"fails on the first two training items \(RuntimeError: no way back",
+            ),
+            ("torch.nn.Linear(16, 1))", "torch.nn.Linear(16, 1), Cut())", "model", "depends on no"),
+            ("torch.nn.Linear(16, 1))", "torch.nn.Linear(16, 1), Own())", "model", "depends on no"),
+            (
+                "(x[:100], y[:100]), (x[100:150], y[100:150])",
+                "(x[:10], y[:12]), (x[10:22], y[10:20])",
+                "data",
+                r"batch 0 of 'train' with inputs of shape \(10, 6\) and targets of shape \(12, 1\)",
+            ),
+            (
+                "(x[:100], y[:100]), (x[100:150], y[100:150])",
+                "(x[:10], y[:10]), (x[10], y[10:11])",
+                "data",
+                r"batch 1 of 'train' with inputs of shape \(6,\) and targets",
+            ),
+            (
+                "[(x[:100], y[:100]), (x[100:150], y[100:150])]",
+                "({}['x'] for _ in x)",
+                "data",
+                "'train' as a pair .*KeyError: 'x'",
             ),
             (".square().mean(1)", ".square().mean()", "metric", "one real number an item"),
             (".square().mean(1)", ".nothing()", "metric", "fails"),
@@ -618,11 +681,133 @@ class TestContracts:
     )
     def test_a_function_that_gives_something_else(self, tmp_path, old, new, member, reason):
         assert old in SHORT
-        load_task_files([write(tmp_path, SHORT.replace(old, new))])
+        text = SHORT.replace(old, new).replace("    def model", ODD + "\n    def model")
+        load_task_files([write(tmp_path, text)])
         with pytest.raises(ContractError, match=reason) as caught:
             check_problem(default_arm("ste", "regression"), None)
         assert f"its member {member!r}" in str(caught.value)
         assert "register_task(Task(" in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("old", "new", "kind", "member", "reason"),
+        [
+            ("return torch.nn.Seq", "1 / 0; return Seq", "Network", "build", "ZeroDivisionError"),
+            ("Linear(49,", "Oops(49,", "Network", "build", "AttributeError: .*Oops"),
+            ("Linear(width, classes)", "LSTM(width, classes)", "Network", "build", "tuple"),
+            (
+                "Linear(width, classes)",
+                "Linear(width, classes).requires_grad_(False), Cut()",
+                "Network",
+                "build",
+                "depends on none",
+            ),
+            ("return torch.nn.S", "torch.seed(); return torch.nn.S", "Network", "build", "other w"),
+            (
+                "return x, y, None",
+                "raise OSError('no'); return x",
+                "Dataset",
+                "read",
+                "OSError: no",
+            ),
+            ("return x, y, None", "exit(1); return x, y, None", "Dataset", "read", "SystemExit: 1"),
+            ("return x, y, None", "return [[1], [1, 2]], y, None", "Dataset", "read", "ValueError"),
+            ("return x, y, None", "return x * 1j, y, None", "Dataset", "read", "complex128: give"),
+            ("return x, y, None", "return x.astype('O'), y, None", "Dataset", "read", "object: gi"),
+            (
+                "return x, y, None",
+                "return x, y.astype('>i4'), None",
+                "Dataset",
+                "read",
+                "labels of type >i4: .* byte order",
+            ),
+            ("default_rng(0)", "default_rng()", "Dataset", "read", "gives other samples"),
+            ("return x, y, None", "return x[:0], y[:0], None", "Dataset", "read", "gives 0 train"),
+            ("return x, y, None", "return x[:1], y[:1], None", "Dataset", "read", "gives 1 train"),
+            ("return x, y, None", "return x[:3], y[:3], None", "Dataset", "read", "1 are the test"),
+            ("return x, y, None", "return x[:6], y[:6], None", "Dataset", "read", "1 are the test"),
+            ('"epochs": 3}', '"epochs": 3}, loss=lambda a, b: 1.0', "Dataset", "loss", "one real"),
+            (
+                '"epochs": 3}',
+                '"epochs": 3}, metric=Metric("m", lambda a, b: 1.0)',
+                "Dataset",
+                "metric",
+                "one real number an item",
+            ),
+        ],
+    )
+    def test_of_a_dataset_or_a_network(self, tmp_path, old, new, kind, member, reason):
+        """Each of the two has its own members; looked at: all that calls one of them."""
+        assert old in IMAGES
+        text = IMAGES.replace(old, new).replace("    def build", ODD + "\n    def build")
+        load_task_files([write(tmp_path, text)])
+        with pytest.raises(ContractError, match=reason) as caught:
+            check_problem(default_arm("ste", "bands"), None)
+        name = {"Network": "thin", "Dataset": "bands"}[kind]
+        assert str(caught.value).startswith(f"{kind} {name!r}: its member {member!r}")
+
+    def test_a_validation_part_of_one_sample(self, tmp_path):
+        few = IMAGES.replace("return x, y, None", "return x[:12], y[:12], None")
+        load_task_files([write(tmp_path, few)])
+        check_problem(default_arm("ste", "bands"), None)  # final runs do not use it
+        told = "'validation_part' is 0.1, which leaves 1 of 10 training samples for the validation"
+        with pytest.raises(ContractError, match=told):
+            check_problem(default_arm("ste", "bands", split="validation", train_on="train"), None)
+
+    def test_what_read_draws_is_the_same_in_every_process(self, tmp_path):
+        """Its global random numbers are seeded; the caller's states stay as they were."""
+        drawn = "return x + (100 * numpy.random.rand(*x.shape)).astype('uint8'), y, None"
+        load_task_files([write(tmp_path, IMAGES.replace("return x, y, None", drawn))])
+        before = np.random.get_state()[1].tolist()  # noqa: NPY002
+        check_problem(default_arm("ste", "bands"), None)
+        assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
+
+    @pytest.mark.parametrize(
+        ("batches", "right"),
+        [
+            ("DataLoader(TensorDataset(x[:150], y[:150]), 40, shuffle=True)", True),
+            ("((x[i : i + 40] + torch.rand(()), y[i : i + 40]) for i in (0, 40))", True),
+            ("((x[i : i + 40] + random.random(), y[i : i + 40]) for i in (0, 40))", True),
+            (
+                "((x[i : i + 40] + float(numpy.random.rand()), y[i : i + 40]) for i in (0, 40))",
+                True,
+            ),
+            ("((x[i : i + 40] + GENERATOR.random(), y[i : i + 40]) for i in (0, 40))", False),
+            (
+                "DataLoader(TensorDataset(x, y), 40, shuffle=True, generator=OWN)",
+                False,
+            ),
+        ],
+    )
+    def test_batches_that_are_drawn_as_they_are_read(self, tmp_path, batches, right):
+        text = SHORT.replace("[(x[:100], y[:100]), (x[100:150], y[100:150])]", batches)
+        text = text.replace("import torch\n", DRAWN, 1)
+        load_task_files([write(tmp_path, text)])
+        arm = default_arm("ste", "regression")
+        if right:
+            before = torch.get_rng_state(), random.getstate()
+            check_problem(arm, None)
+            assert torch.equal(torch.get_rng_state(), before[0])
+            assert random.getstate() == before[1]
+            return
+        with pytest.raises(ContractError, match="gives other items of 'train' when it is called"):
+            check_problem(arm, None)
+
+    def test_batches_of_one_item(self, tmp_path):
+        """Every item is trained on; batch norm, which does not take one item, is told."""
+        load_task_files([write(tmp_path, SHORT.replace("BatchNorm1d(16)", "LayerNorm(16)"))])
+        arm = default_arm("ste", "regression", batch_size=1, epochs=1)
+        check_problem(arm, None)
+        seen = []
+        one = Run(arm, 0, problem_of(arm).samples(0), observe=lambda x, y: seen.append(len(y)))
+        one.epoch()
+        assert seen == [1] * 200
+        assert one.steps_per_epoch == 200
+        load_task_files([write(tmp_path, SHORT)])
+        arms = [default_arm("ste", "regression", batch_size=n, label=f"of {n}") for n in (1, 25)]
+        check_problem(arms[1], None)
+        told = r"member 'model' fails on a batch of one training item \(batch_size is 1\).* than 1"
+        with pytest.raises(ContractError, match=told):
+            run_arms(arms, [0], tmp_path / "runs", jobs=1)
 
     def test_a_loss_that_is_nan(self, tmp_path):
         nan = SHORT.replace("torch.nn.functional.mse_loss", "lambda a, b: (a - b).mean() * 1e400")

@@ -90,16 +90,17 @@ def batches(images: Samples, plan: EpochPlan, size: int) -> Iterator[tuple[Tenso
     """The batches of an epoch as network inputs and labels.
 
     The last one is smaller if the images do not divide; a last batch of one image is left out,
-    as batch norm has no variance there.
+    as batch norm has no variance there, unless all batches are of one image.
     """
     order = torch.from_numpy(plan.order).to(images.train.device)
     if len(order) < 2:
         raise InvalidArgumentError(f"training needs at least 2 images, got {len(order)}")
+    least = min(2, size)
     if plan.crops is None and images.train.numel() <= 2**24:
         # few images: one gather an epoch, and batches are views
         x, y = images.normalise(images.train[order]), images.train_labels[order]
         for pair in zip(torch.split(x, size), torch.split(y, size), strict=True):
-            if len(pair[1]) > 1:
+            if len(pair[1]) >= least:
                 yield pair
         return
     crops = mirrored = None
@@ -107,7 +108,7 @@ def batches(images: Samples, plan: EpochPlan, size: int) -> Iterator[tuple[Tenso
         crops = torch.from_numpy(plan.crops).to(order.device)
         mirrored = torch.from_numpy(plan.mirrored).to(order.device)
     for chosen in torch.split(order, size):
-        if len(chosen) < 2:
+        if len(chosen) < least:
             return
         x = images.train[chosen]
         if crops is not None and mirrored is not None:

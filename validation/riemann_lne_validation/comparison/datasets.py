@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +24,7 @@ from riemann_lne.errors import (
 
 from .contracts import ContractError, Dataset, Task
 from .registered import find_dataset
+from .user_calls import UNPAIRED, asked, seeded
 
 __all__ = ["Images", "Layout", "Samples", "load_images", "stratified"]
 
@@ -32,6 +35,10 @@ _SPLIT_SEED = 20230208
 _TEST_PART = 0.2
 
 _PIXELS = 3 * 32 * 32
+
+# Hashes of what `read` gave last, by data set and folder, and those that gave the same twice.
+_READ: dict[tuple[Dataset, Path | None], str] = {}
+_REPEATED: set[tuple[Dataset, Path | None]] = set()
 
 
 @dataclass(frozen=True)
@@ -255,11 +262,13 @@ def load_images(
             )
         kept = stratified(y, subset, rng)
         x, y = x[kept], y[kept]
-    validation = stratified(y, round(entry.validation_part * len(y)), rng)
+    given = len(y)
+    validation = stratified(y, round(entry.validation_part * given), rng)
     if split == "validation":
         x_test, y_test = x[validation], y[validation]
     if train_on == "train":
         x, y = np.delete(x, validation, 0), np.delete(y, validation)
+    _require_enough(entry, given, {"training": len(y), split: len(y_test)})
     return _images(entry, x, y, x_test, y_test)
 
 
@@ -274,19 +283,57 @@ def _read(entry: Dataset, folder: Path | None) -> tuple[Any, Any, Any, Any]:
         )
         name = layout.name if layout else entry.name
         raise InvalidArgumentError(f"{name} is read from a folder{files}: name it with --data")
-    found = entry.read(folder)
+    with seeded(_SPLIT_SEED):  # else what it draws would differ between processes
+        found = asked("Dataset", entry.name, "read", lambda: entry.read(folder))
     if not isinstance(found, tuple) or len(found) != 4:
         what = f"{len(found)} of them" if isinstance(found, tuple) else f"{found!r:.60}"
         problem = f"must return x, y, x_test, y_test (the last two may be None), got {what}"
         raise ContractError("Dataset", entry.name, "read", problem)
-    x, y, x_test, y_test = (None if part is None else np.asarray(part) for part in found)
+    x, y, x_test, y_test = asked(
+        "Dataset",
+        entry.name,
+        "read",
+        lambda: [None if part is None else np.asarray(part) for part in found],
+        " to give arrays",
+    )
     if x is None or y is None or (x_test is None) != (y_test is None):
         problem = "must return both x and y, and both or neither of x_test and y_test"
         raise ContractError("Dataset", entry.name, "read", problem)
     for part, samples, labels in (("training", x, y), ("test", x_test, y_test)):
         if samples is not None:
             _check_samples(entry, part, samples, labels)
+    _READ[entry, folder] = _fingerprint(x, y, x_test, y_test)
     return x, y, x_test, y_test
+
+
+def _fingerprint(*arrays: np.ndarray | None) -> str:
+    state = hashlib.sha256()
+    for array in arrays:
+        state.update(b"" if array is None else f"{array.dtype}{array.shape}".encode())
+        state.update(b"" if array is None else np.ascontiguousarray(array).data)
+    return state.hexdigest()
+
+
+def require_repeated_samples(entry: Dataset, folder: Path | None) -> None:
+    """Refuse samples that differ from those of an earlier call of `read`: no arms are paired.
+
+    A data set is read once more for that, once a process.
+
+    Raises
+    ------
+    ContractError
+        Names `read`.
+    """
+    if (entry, folder) in _REPEATED:
+        return
+    if (entry, folder) not in _READ:
+        _read(entry, folder)
+    before = _READ[entry, folder]
+    _read(entry, folder)
+    if _READ[entry, folder] != before:
+        problem = f"gives other samples when it is called once more, {UNPAIRED}"
+        raise ContractError("Dataset", entry.name, "read", problem)
+    _REPEATED.add((entry, folder))
 
 
 def _check_samples(entry: Dataset, part: str, x: np.ndarray, y: Any) -> None:
@@ -296,11 +343,17 @@ def _check_samples(entry: Dataset, part: str, x: np.ndarray, y: Any) -> None:
             f"{where}one of them has shape {x.shape[1:]}, but its member 'shape' says "
             f"{entry.shape}; correct one of the two"
         )
-    if y.shape != x.shape[:1] or not np.issubdtype(y.dtype, np.integer) or len(y) < 2:
+    if y.shape != x.shape[:1] or not np.issubdtype(y.dtype, np.integer):
         raise ShapeError(
             f"{where}there are {len(x)} samples, and labels of shape {y.shape} and type {y.dtype}; "
             "give one whole number a sample"
         )
+    if len(y) < 2:
+        problem = f"gives {len(y)} {part} samples: at least 2 are needed"
+        raise ContractError("Dataset", entry.name, "read", problem)
+    for what, array in (("samples", x), ("labels", y)):
+        if problem := _not_taken(array.dtype):
+            raise ContractError("Dataset", entry.name, "read", f"gives {part} {what} {problem}")
     if np.issubdtype(x.dtype, np.floating):
         broken = np.flatnonzero(~np.isfinite(x).reshape(len(x), -1).all(1))
         if len(broken):
@@ -315,6 +368,32 @@ def _check_samples(entry: Dataset, part: str, x: np.ndarray, y: Any) -> None:
             f"{entry.classes} classes have the labels 0 to {entry.classes - 1}; correct the labels "
             "or its member 'classes'"
         )
+
+
+def _not_taken(dtype: np.dtype[Any]) -> str:
+    """Why arrays of a type cannot be samples, in words; empty if they can."""
+    told = f"of type {dtype}: give real numbers, such as uint8 or float32"
+    if np.issubdtype(dtype, np.complexfloating):
+        return told
+    try:
+        torch.from_numpy(np.empty(0, dtype))
+    except (TypeError, ValueError) as error:
+        return f"{told} ({error!s:.100})"
+    return ""
+
+
+def _require_enough(entry: Dataset, given: int, parts: Mapping[str, int]) -> None:
+    """Refuse a split that has a part of fewer than two samples."""
+    for part, count in parts.items():
+        if count < 2 and part != "test" and given >= 4:
+            problem = (
+                f"is {entry.validation_part}, which leaves {count} of {given} training samples for "
+                f"the {part} part: at least 2 are needed"
+            )
+            raise ContractError("Dataset", entry.name, "validation_part", problem)
+        if count < 2:
+            problem = f"gives too few samples: {count} are the {part} part, which needs at least 2"
+            raise ContractError("Dataset", entry.name, "read", problem)
 
 
 def stratified(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

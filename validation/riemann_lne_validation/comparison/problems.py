@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import cache, lru_cache
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -14,12 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from riemann_lne.errors import InvalidArgumentError, NotFiniteError, RiemannLNEError, ShapeError
+from riemann_lne.errors import InvalidArgumentError, NotFiniteError, ShapeError
 
 from .contracts import ContractError, Dataset, Measure, Metric, Network, Task
-from .datasets import Samples, load_images
+from .datasets import Samples, load_images, require_repeated_samples
 from .protocol import Arm
 from .registered import find_dataset, find_network
+from .user_calls import UNPAIRED, asked, attempted, seeded
 
 __all__ = [
     "DatasetProblem",
@@ -36,12 +35,12 @@ _SUBSET_SEED = 20230208
 _PARTS = ("train", "validation", "test")
 # Layers whose fan-in PyTorch's formula has right; it takes the outputs of a transposed convolution.
 _INITIALISED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
-_REPEATED = (
-    "when it is called once more with the same seed, and arms would no longer be paired: draw them "
-    "from torch, numpy.random or random, whose states are set before, or from a seeded generator"
+_UNTRAINED = (
+    "gives an output that depends on none of its trainable parameters: leave out detach() and "
+    "no_grad() in its forward"
 )
 # Data that `check_run` has seen in this process: the task, and what its samples depend on.
-_looked_at: set[tuple[Task, str, str | None, int | None, int]] = set()
+_looked_at: set[tuple[Task, str, str | None, int | None, int, int]] = set()
 # Layers with parameters that builders have given, while they live.
 _GIVEN: WeakSet[nn.Module] = WeakSet()
 
@@ -80,6 +79,14 @@ class Problem:
         """A batch on which the operations of a step are counted."""
         raise NotImplementedError
 
+    def require_repeated_data(self) -> None:
+        """Refuse data that differ between two calls with the same seed: no arms are paired."""
+        raise NotImplementedError
+
+    def owner(self, member: str) -> tuple[str, str, str]:
+        """Kind, name and member of the user's object that is the "model", "loss" or "metric"."""
+        raise NotImplementedError
+
 
 class DatasetProblem(Problem):
     """A network built for a data set. Its weights are those of He et al. (2015)."""
@@ -98,9 +105,15 @@ class DatasetProblem(Problem):
     def build(self, seed: int) -> nn.Module:
         """Weights are normal with variance 2/fan-in if the network asks for that."""
         arm, network = self.arm, self.network
-        assert arm.width is not None
-        with _seeded(seed):
-            model = network.build(self.shape, self.dataset.classes, arm.width, arm.depth)
+        width = arm.width
+        assert width is not None
+        with seeded(seed):
+            model = asked(
+                "Network",
+                network.name,
+                "build",
+                lambda: network.build(self.shape, self.dataset.classes, width, arm.depth),
+            )
             _require_module("Network", network.name, "build", model)
             _require_new("Network", network.name, "build", model)
             for module in model.modules() if network.initialise else ():
@@ -114,14 +127,28 @@ class DatasetProblem(Problem):
         """The images of the data set, the same for every seed."""
         arm = self.arm
         assert arm.train_on is not None
-        place = self.folder if reads_folder(arm) else None
-        return load_images(arm.dataset, arm.split, arm.train_on, arm.subset, place, arm.file)
+        return load_images(arm.dataset, arm.split, arm.train_on, arm.subset, self._place, arm.file)
 
     def example(self) -> tuple[Tensor, Tensor]:
         """Random samples and labels."""
         count = min(self.arm.batch_size, self.network.counted_batch or self.arm.batch_size)
         x = torch.randn(count, *self.shape)
         return x, torch.randint(self.dataset.classes, (count,))
+
+    def require_repeated_data(self) -> None:
+        """Refuse samples that differ between two calls of `read`."""
+        require_repeated_samples(self.dataset, self._place)
+
+    def owner(self, member: str) -> tuple[str, str, str]:
+        """The network has its own contract."""
+        if member == "model":
+            return "Network", self.network.name, "build"
+        return "Dataset", self.dataset.name, member
+
+    @property
+    def _place(self) -> Path | None:
+        """The folder, where the data come from it."""
+        return self.folder if reads_folder(self.arm) else None
 
 
 class TaskProblem(Problem):
@@ -139,8 +166,8 @@ class TaskProblem(Problem):
 
     def build(self, seed: int) -> nn.Module:
         """The task's model, made with the random state of the seed."""
-        with _seeded(seed):
-            model = _asked(self.task, "model", self.task.model)
+        with seeded(seed):
+            model = asked("Task", self.task.name, "model", self.task.model)
         _require_module("Task", self.task.name, "model", model)
         _require_new("Task", self.task.name, "model", model)
         return model
@@ -172,9 +199,16 @@ class TaskProblem(Problem):
         """Refuse data that differ between two calls with the same seed: no arms are paired."""
         again = _task_data.__wrapped__(self.task, 0, self.folder)
         for part, pair in self._parts(0).items():
-            if not all(map(torch.equal, pair, again[part])):
-                problem = f"gives other items of {part!r} {_REPEATED}"
+            if not all(map(_equal, pair, again[part])):
+                problem = (
+                    f"gives other items of {part!r} when it is called once more with the same "
+                    f"seed, {UNPAIRED}"
+                )
                 raise ContractError("Task", self.task.name, "data", problem)
+
+    def owner(self, member: str) -> tuple[str, str, str]:
+        """All are members of the task."""
+        return "Task", self.task.name, member
 
     def _parts(self, seed: int) -> Mapping[str, tuple[Tensor, Tensor]]:
         return _task_data(self.task, seed, self.folder)
@@ -196,69 +230,12 @@ def problem_of(arm: Arm, folder: Path | None = None) -> Problem:
     return DatasetProblem(arm, entry, find_network(arm.model), folder)
 
 
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """The global random states of PyTorch, NumPy and Python set by a seed, and put back after."""
-    # the legacy state of NumPy: a user's functions may draw from it
-    numpy_state, state = np.random.get_state(), random.getstate()  # noqa: NPY002
-    try:
-        with torch.random.fork_rng(devices=[]):
-            seed_all(seed)
-            yield
-    finally:
-        np.random.set_state(numpy_state)  # noqa: NPY002
-        random.setstate(state)
-
-
-def seed_all(seed: int) -> None:
-    """Seed the global random states of PyTorch, NumPy and Python, from which a user's code draws.
-
-    >>> import random
-    >>> from riemann_lne_validation.comparison.problems import seed_all
-    >>> seed_all(3)
-    >>> first = random.random()
-    >>> seed_all(3)
-    >>> random.random() == first
-    True
-    """
-    if _has_accelerator():
-        torch.manual_seed(seed)
-    else:  # the same; the other notes from where, for devices that are not there: a hundredfold
-        torch.default_generator.manual_seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002
-    random.seed(seed)
-
-
-@cache
-def _has_accelerator() -> bool:
-    """Whether PyTorch has a device beside the host, with a random state of its own."""
-    known = getattr(torch, "accelerator", None)  # since 2.6
-    return known is None or bool(known.is_available())
-
-
 def reads_folder(arm: Arm) -> bool:
     """Whether the data of an arm may come from what --data names."""
     entry = find_dataset(arm.dataset)
     if isinstance(entry, Task):
         return entry.takes_folder
     return entry.needs_folder or bool(arm.file)
-
-
-def _attempted(call: Callable[[], Any], refusal: Callable[[str], Exception]) -> Any:
-    """Result of a function of the user's; a failure is told in words by an error of ours."""
-    try:
-        return call()
-    except RiemannLNEError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise refusal(" ".join(f"{type(error).__name__}: {error}".split())[:300]) from error
-
-
-def _asked(task: Task, member: str, call: Any, where: str = "") -> Any:
-    """Result of a task's function; a failure names the member."""
-    return _attempted(
-        call, lambda reason: ContractError("Task", task.name, member, f"fails{where} ({reason})")
-    )
 
 
 def _require_module(kind: str, name: str, member: str, model: object) -> None:
@@ -282,20 +259,26 @@ def _require_new(kind: str, name: str, member: str, model: nn.Module) -> None:
 
 @lru_cache(maxsize=4)
 def _task_data(task: Task, seed: int, folder: Path | None) -> Mapping[str, tuple[Tensor, Tensor]]:
-    with _seeded(seed):
-        found = _asked(
-            task,
+    with seeded(seed):
+        found = asked(
+            "Task",
+            task.name,
             "data",
             lambda: task.data(seed, folder) if task.takes_folder else task.data(seed),
             " without a folder, which --data names" * (task.takes_folder and folder is None),
         )
-    if not isinstance(found, Mapping) or set(found) != set(_PARTS):
-        names = sorted(found) if isinstance(found, Mapping) else type(found).__name__
-        problem = f"must return a mapping with {', '.join(map(repr, _PARTS))}, got {names}"
-        raise ContractError("Task", task.name, "data", problem)
-    parts = {part: _pair(task, part, found[part]) for part in _PARTS}
+        if not isinstance(found, Mapping) or set(found) != set(_PARTS):
+            names = sorted(map(str, found)) if isinstance(found, Mapping) else type(found).__name__
+            problem = f"must return a mapping with {', '.join(map(repr, _PARTS))}, got {names}"
+            raise ContractError("Task", task.name, "data", problem)
+        # in here: a DataLoader that shuffles, and other lazy batches, draw as they are read
+        parts = {part: _pair(task, part, found[part]) for part in _PARTS}
     _require_alike(task, parts["train"], parts["validation"])
     return parts
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    return a.dtype == b.dtype and torch.equal(a, b)
 
 
 def _require_alike(task: Task, train: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> None:
@@ -311,21 +294,23 @@ def _require_alike(task: Task, train: tuple[Tensor, Tensor], other: tuple[Tensor
 
 def _pair(task: Task, part: str, given: Any) -> tuple[Tensor, Tensor]:
     """Inputs and targets of one split as tensors with as many entries."""
-    try:
-        two = isinstance(given, (tuple, list)) and len(given) == 2
-        if two and not isinstance(given[0], (tuple, list)):
-            x, y = (torch.as_tensor(value) for value in given)
-        elif isinstance(given, Iterable):
-            batches = [(torch.as_tensor(a), torch.as_tensor(b)) for a, b in given]
-            x, y = (torch.cat([pair[i] for pair in batches]) for i in (0, 1))
-        else:
+
+    def tensors() -> tuple[Tensor, Tensor]:
+        if isinstance(given, (tuple, list)) and len(given) == 2:
+            if not isinstance(given[0], (tuple, list)):
+                return torch.as_tensor(given[0]), torch.as_tensor(given[1])
+        elif not isinstance(given, Iterable):
             raise TypeError(f"it is {type(given).__name__}")
-    except (TypeError, ValueError, RuntimeError) as error:
+        return _joined(task, part, given)
+
+    def refusal(reason: str) -> Exception:
         problem = (
             f"must give {part!r} as a pair (inputs, targets) of tensors, or as batches of such "
-            f"pairs ({type(error).__name__}: {error})"
+            f"pairs ({reason})"
         )
-        raise ContractError("Task", task.name, "data", problem) from error
+        return ContractError("Task", task.name, "data", problem)
+
+    x, y = attempted(tensors, refusal)
     if x.ndim < 1 or y.ndim < 1 or len(x) != len(y) or len(x) < 2:
         problem = (
             f"gives {part!r} with inputs of shape {tuple(x.shape)} and targets of shape "
@@ -343,6 +328,22 @@ def _pair(task: Task, part: str, given: Any) -> tuple[Tensor, Tensor]:
     return x.detach(), y.detach()
 
 
+def _joined(task: Task, part: str, batches: Iterable[Any]) -> tuple[Tensor, Tensor]:
+    """The items of all batches, each of which has as many inputs as targets."""
+    inputs, targets = [], []
+    for number, (a, b) in enumerate(batches):
+        x, y = torch.as_tensor(a), torch.as_tensor(b)
+        if x.ndim < 1 or y.ndim < 1 or len(x) != len(y):
+            problem = (
+                f"gives batch {number} of {part!r} with inputs of shape {tuple(x.shape)} and "
+                f"targets of shape {tuple(y.shape)}: both need as many entries"
+            )
+            raise ContractError("Task", task.name, "data", problem)
+        inputs.append(x)
+        targets.append(y)
+    return torch.cat(inputs), torch.cat(targets)
+
+
 # -- a first look -------------------------------------------------------------------------------
 
 
@@ -358,10 +359,9 @@ def check_problem(arm: Arm, folder: Path | None) -> None:
         finite at the first weights.
     """
     problem = problem_of(arm, folder)
-    _require_repeated(arm, problem)
+    _require_repeated(problem)
     samples = problem.samples(0)
-    if isinstance(problem, TaskProblem):
-        problem.require_repeated_data()
+    problem.require_repeated_data()
     _look_at(arm, problem, samples, 0)
 
 
@@ -372,80 +372,120 @@ def check_run(arm: Arm, seed: int, samples: Samples) -> None:
     """
     problem = problem_of(arm)
     if isinstance(problem, TaskProblem):
-        key = (problem.task, arm.split, arm.train_on, arm.subset, seed)
+        key = (problem.task, arm.split, arm.train_on, arm.subset, _looked_items(arm), seed)
         if key not in _looked_at:
             _look_at(arm, problem, samples, seed)
             _looked_at.add(key)
 
 
 def _look_at(arm: Arm, problem: Problem, samples: Samples, seed: int) -> None:
-    kind = "Dataset" if isinstance(problem, DatasetProblem) else "Task"
-    name = arm.dataset
     state = torch.get_rng_state()
     try:
         model = problem.build(seed).train()
-        x, y = samples.normalise(samples.train[:2]), samples.train_labels[:2]
-        output = _output(kind, name, model, "training", x)
+        count = _looked_items(arm)
+        x, y = samples.normalise(samples.train[:count]), samples.train_labels[:count]
+        output = _output(problem, model, "training", x)
         _check_labels(arm, output, samples)
-        loss = _tried(kind, name, "loss", _two("training"), lambda: problem.loss(output, y))
-        if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
-            what = f"must return one number that has a gradient, got {loss!r:.100}"
-            raise ContractError(kind, name, "loss", what)
-        if not bool(torch.isfinite(loss.detach())):
-            raise NotFiniteError(
-                f"{kind.lower()} {name!r}: the loss of the first two training items is "
-                f"{float(loss.detach())} at the first weights; look at the inputs, their size and "
-                "the loss"
-            )
-        _check_values(kind, problem, name, output, "training", y)
+        if not output.requires_grad:
+            kind, name, member = problem.owner("model")
+            raise ContractError(kind, name, member, _UNTRAINED)
+        items = _items("training", count)
+        loss = _tried(problem, "loss", items, lambda: problem.loss(output, y))
+        _check_loss(problem, loss, items)
+        _check_gradient(problem, model, output, loss, items)
+        _check_values(problem, output, "training", y)
         with torch.no_grad():  # as a run measures them
             x, y = samples.normalise(samples.held_out[:2]), samples.held_out_labels[:2]
-            output = _output(kind, name, model.eval(), arm.split, x)
-            _check_values(kind, problem, name, output, arm.split, y)
+            output = _output(problem, model.eval(), arm.split, x)
+            _check_values(problem, output, arm.split, y)
     finally:
         torch.set_rng_state(state)
 
 
-def _two(part: str) -> str:
+def _looked_items(arm: Arm) -> int:
+    """Two, or one where a run has batches of one item, which batch norm does not take."""
+    return min(2, arm.batch_size)
+
+
+def _items(part: str, count: int) -> str:
+    if count == 1:
+        return f"a batch of one {part} item (batch_size is 1)"
     return f"the first two {part} items"
 
 
-def _output(kind: str, name: str, model: nn.Module, part: str, x: Tensor) -> Tensor:
-    """The network's output for two items."""
-    items = f"{_two(part)}, {x.dtype} of shape {tuple(x.shape)}"
-    output = _tried(kind, name, "model", items, lambda: model(x))
+def _output(problem: Problem, model: nn.Module, part: str, x: Tensor) -> Tensor:
+    """The network's output for a few items."""
+    items = f"{_items(part, len(x))}, {x.dtype} of shape {tuple(x.shape)}"
+    output = _tried(problem, "model", items, lambda: model(x))
     if not isinstance(output, Tensor):
         what = (
             f"must give a tensor, but its forward returned {type(output).__name__}; put it "
             "into a module that returns the tensor itself (output.logits)"
         )
-        raise ContractError(kind, name, "model", what)
+        kind, name, member = problem.owner("model")
+        raise ContractError(kind, name, member, what)
     return output
 
 
-def _check_values(
-    kind: str, problem: Problem, name: str, output: Tensor, part: str, y: Tensor
+def _check_loss(problem: Problem, loss: Any, items: str) -> None:
+    good = isinstance(loss, Tensor) and loss.numel() == 1 and loss.requires_grad
+    if not good or loss.is_complex():
+        what = f"must return one real number that has a gradient, got {loss!r:.100}"
+        kind, name, member = problem.owner("loss")
+        raise ContractError(kind, name, member, what)
+    if not bool(torch.isfinite(loss.detach())):
+        kind, name, _ = problem.owner("loss")
+        raise NotFiniteError(
+            f"{kind.lower()} {name!r}: the loss of {items} is "
+            f"{float(loss.detach())} at the first weights; look at the inputs, their size and "
+            "the loss"
+        )
+
+
+def _check_gradient(
+    problem: Problem, model: nn.Module, output: Tensor, loss: Tensor, items: str
 ) -> None:
-    """The metric's numbers for two items."""
-    values = _tried(kind, name, "metric", _two(part), lambda: problem.metric.of(output.detach(), y))
-    if not isinstance(values, Tensor) or values.shape != (2,) or values.is_complex():
+    """The gradient goes from the loss to the output, and from there to a parameter."""
+
+    def back(member: str, value: Tensor, given: Sequence[Tensor], after: Tensor | None) -> Any:
+        def call() -> Any:
+            return torch.autograd.grad(value, given, after, retain_graph=True, allow_unused=True)
+
+        return _tried(problem, member, items, call)
+
+    (gradient,) = back("loss", loss, [output], None)
+    if gradient is None:
+        what = "does not depend on the output of the network: compute it from 'output'"
+        kind, name, member = problem.owner("loss")
+        raise ContractError(kind, name, member, what)
+    weights = [p for p in model.parameters() if p.requires_grad]
+    found = back("model", output, weights, gradient) if weights else ()
+    if all(part is None for part in found):
+        kind, name, member = problem.owner("model")
+        raise ContractError(kind, name, member, _UNTRAINED)
+
+
+def _check_values(problem: Problem, output: Tensor, part: str, y: Tensor) -> None:
+    """The metric's numbers for a few items."""
+    items = _items(part, len(y))
+    values = _tried(problem, "metric", items, lambda: problem.metric.of(output.detach(), y))
+    if not isinstance(values, Tensor) or values.shape != y.shape[:1] or values.is_complex():
         shown = f"{tuple(values.shape)} of {values.dtype}" if isinstance(values, Tensor) else ""
         what = (
-            "must return one real number an item, shape (2,) for two items, got "
+            f"must return one real number an item, shape ({len(y)},) for {items}, got "
             f"{shown or type(values).__name__}"
         )
-        raise ContractError(kind, name, "metric", what)
+        kind, name, member = problem.owner("metric")
+        raise ContractError(kind, name, member, what)
 
 
-def _require_repeated(arm: Arm, problem: Problem) -> None:
+def _require_repeated(problem: Problem) -> None:
     """Refuse first weights that differ between two calls with the same seed: no arms are paired."""
     one, two = (dict(problem.build(0).state_dict()) for _ in range(2))
     if not _same(one, two):
-        kind, member = (
-            ("Task", "model") if isinstance(problem, TaskProblem) else ("Network", "build")
-        )
-        owner = arm.dataset if kind == "Task" else arm.model
-        raise ContractError(kind, owner, member, f"gives other weights {_REPEATED}")
+        what = f"gives other weights when it is called once more with the same seed, {UNPAIRED}"
+        kind, name, member = problem.owner("model")
+        raise ContractError(kind, name, member, what)
 
 
 def _same(one: Mapping[str, Any], two: Mapping[str, Any]) -> bool:
@@ -459,16 +499,20 @@ def _same(one: Mapping[str, Any], two: Mapping[str, Any]) -> bool:
     return True
 
 
-def _tried(kind: str, name: str, member: str, items: str, call: Any) -> Any:
-    def refusal(reason: str) -> Exception:
-        if kind == "Dataset":
-            return ShapeError(
-                f"dataset {name!r}: its network does not take its samples, or its {member} "
-                f"fails on two of them ({reason}); choose another --model, or correct the file"
-            )
-        return ContractError(kind, name, member, f"fails on {items} ({reason})")
+def _tried(problem: Problem, member: str, items: str, call: Any) -> Any:
+    """Result of a call of the network, the loss or the metric; a failure is told in words."""
+    kind, name, named = problem.owner(member)
 
-    return _attempted(call, refusal)
+    def refusal(reason: str) -> Exception:
+        if isinstance(problem, DatasetProblem):
+            what = f"network {name!r}" if kind == "Network" else f"its {member}"
+            return ShapeError(
+                f"dataset {problem.dataset.name!r}: {what} does not take its samples, or fails on "
+                f"{items} ({reason}); choose another --model or --batch-size, or correct the file"
+            )
+        return ContractError(kind, name, named, f"fails on {items} ({reason})")
+
+    return attempted(call, refusal)
 
 
 def _check_labels(arm: Arm, output: Tensor, samples: Samples) -> None:

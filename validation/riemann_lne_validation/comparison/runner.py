@@ -125,7 +125,9 @@ def run_arms(
         prepare(arm, build_model(arm, 0), 1, folder=data)
     for arm in arms:  # missing or wrong files are an error now, not in every run
         _images(arm, 0, data)
-    for arm in {(arm.dataset, arm.model, arm.split): arm for arm in arms}.values():
+    # a batch of one item is looked at too: batch norm does not take it
+    looks = {(arm.dataset, arm.model, arm.split, arm.batch_size == 1): arm for arm in arms}
+    for arm in looks.values():
         check_problem(arm, data)
     if tensorboard is not None:
         _writer_class()

@@ -34,11 +34,12 @@ from .measurements import (
 )
 from .methods import get_method
 from .models import build_model, hash_tensors
-from .problems import problem_of, seed_all
+from .problems import problem_of
 from .protocol import Arm
 from .records import Divergence, EpochRecord, RunRecord
 from .registered import find_dataset
 from .statistics import window
+from .user_calls import seed_all
 
 __all__ = ["Run", "Start", "train"]
 
