@@ -3,11 +3,13 @@
 import argparse
 import ast
 import dataclasses
+import hashlib
 import json
 import os
 import random
 import re
 import shlex
+import sys
 import textwrap
 from pathlib import Path
 
@@ -18,7 +20,7 @@ import torch
 from riemann_lne.errors import InvalidArgumentError, NotFiniteError, StorageError, UnknownNameError
 from riemann_lne_torch import quantized_layers, register_estimator
 from riemann_lne_torch.quantize.config import QUANTIZABLE
-from riemann_lne_validation.audit.frame import claim
+from riemann_lne_validation.audit.frame import claim, load_claims
 from riemann_lne_validation.commands import compare
 from riemann_lne_validation.comparison import Dataset, Metric, Network, Task, registered
 from riemann_lne_validation.comparison.checkpoints import load_tree, save_tree
@@ -40,6 +42,7 @@ from riemann_lne_validation.comparison.stored import read_summary
 from riemann_lne_validation.comparison.task_template import write_template
 from riemann_lne_validation.comparison.training import Run
 from riemann_lne_validation.lab.networks import WEIGHTED
+from riemann_lne_validation.lab.user_files import fingerprint
 
 
 @pytest.fixture(autouse=True)
@@ -529,6 +532,7 @@ ODD = """
         def backward(ctx, gradient):
             raise RuntimeError("no way back")
 """
+HELPER = "from beside_helper import WIDTH\n"
 DRAWN = """import torch, numpy, random
     from torch.utils.data import DataLoader, TensorDataset
     GENERATOR, OWN = random.Random(0), torch.Generator()
@@ -1010,6 +1014,68 @@ class TestContracts:
         words = ["--tasks", write(tmp_path, text), "--methods", "ste", "lne-exact", "--seeds", 1]
         assert run(*words, "--jobs", 1, "--out", tmp_path / "runs") == 0
         assert capsys.readouterr().out.count("1 (1 diverged)") == 2
+
+
+class TestModulesBesideAFile:
+    """They can be imported as beside a Python script, hide nothing, and count as part of the file.
+
+    Looked at: files of tasks and of claims, which are run by the same function, in this process
+    and in workers.
+    """
+
+    @pytest.fixture(autouse=True)
+    def paths(self, monkeypatch):
+        monkeypatch.setattr(sys, "path", list(sys.path))
+        before = set(sys.modules)
+        yield
+        for name in set(sys.modules) - before:
+            if name.startswith("beside_"):
+                del sys.modules[name]
+
+    @pytest.fixture
+    def path(self, tmp_path):
+        write(tmp_path, "from beside_inner import WIDTH", "beside_helper.py")
+        (tmp_path / "beside_inner").mkdir()
+        write(tmp_path / "beside_inner", "WIDTH = 16", "__init__.py")
+        # would hide the module of Python, if the folder came first
+        write(tmp_path, "raise ImportError('hidden')", "colorsys.py")
+        text = SHORT.replace("(6, 16)", "(6, WIDTH)")
+        return write(
+            tmp_path, text.replace("import torch\n", "import torch, colorsys\n    " + HELPER)
+        )
+
+    def test_it_is_imported_and_hides_nothing(self, path):
+        sys.modules.pop("colorsys", None)
+        before = list(sys.path)
+        load_task_files([path])
+        assert problem_of(default_arm("ste", "regression")).build(0)[0].out_features == 16
+        assert sys.path == [*before, str(path.parent)]
+
+    def test_a_change_of_one_is_another_run(self, path):
+        load_task_files([path])
+        first = default_arm("ste", "regression").digest
+        load_task_files([path])
+        assert default_arm("ste", "regression").digest == first
+        write(path.parent / "beside_inner", "WIDTH = 9 + 0 * 10 # other", "__init__.py")
+        write(path.parent, "from beside_inner import WIDTH\nWIDTH += 0", "beside_helper.py")
+        load_task_files([path])
+        assert default_arm("ste", "regression").digest != first
+        with pytest.raises(ContractError, match="fails on the first two"):  # 9 outputs, 16 inputs
+            check_problem(default_arm("ste", "regression"), None)
+
+    def test_a_file_without_any_keeps_its_fingerprint(self, tmp_path):
+        path = write(tmp_path, SHORT)
+        assert fingerprint(path, "file") == hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+    def test_a_claim(self, tmp_path):
+        write(tmp_path, "raise ImportError('found')", "beside_claims.py")
+        with pytest.raises(InvalidArgumentError, match="ImportError: found"):
+            load_claims([write(tmp_path, "import beside_claims", "claims.py")])
+
+    @pytest.mark.slow
+    def test_in_worker_processes(self, path, tmp_path):
+        words = ["--tasks", path, "--methods", "ste", "--seeds", 2, "--epochs", 1, "--jobs", 2]
+        assert run(*words, "--out", tmp_path / "runs") == 0
 
 
 class TestFiles:
