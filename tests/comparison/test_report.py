@@ -109,7 +109,7 @@ def test_what_cannot_be_summarised_is_refused(records):
         summarise([*records, records[0]])
     with pytest.raises(UnknownNameError, match="known: STE"):
         summarise(records, reference="nobody")
-    with pytest.raises(InvalidArgumentError, match="name a reference"):
+    with pytest.raises(InvalidArgumentError, match="name another reference"):
         summarise([r for r in records if r.label != "STE"])
     with pytest.raises(UnknownNameError, match="metric"):
         summarise(records, metric="best")

@@ -137,7 +137,8 @@ def summarise_arm(records: Sequence[RunRecord], factor: float = 100.0) -> ArmSum
 
 def _hits(runs: Sequence[RunRecord]) -> dict[int, ImageHits]:
     """Hits by seed; none where the items that runs are judged on depend on the seed."""
-    if len({r.fingerprints.get("held_out") for r in runs}) > 1:
+    known = {r.fingerprints["held_out"] for r in runs if "held_out" in r.fingerprints}
+    if len(known) > 1:
         return {}
     return {r.seed: r.hits for r in runs if r.hits is not None}
 

@@ -89,7 +89,8 @@ class RunRecord:
     environment : mapping
         Versions of Python, NumPy, PyTorch and this package, processor, device, commit.
     fingerprints : mapping
-        "initial_weights", and "data": hashes by which the pairing of runs can be checked.
+        "initial_weights", "data" (the order of the items) and, where a user's file may change
+        them, "held_out" and "training": hashes by which `pairing` checks that runs are paired.
     notes : tuple of str
         Warnings of the run, each once: a hard gate that is shut in all layers, say.
     hits : ImageHits or None
@@ -246,7 +247,7 @@ def _hits(data: Mapping[str, Any], epochs: tuple[EpochRecord, ...]) -> ImageHits
     return hits
 
 
-def record_path(folder: Path, arm: Arm, seed: int) -> Path:
+def record_path(folder: str | Path, arm: Arm, seed: int) -> Path:
     """Where the record of an arm and a seed is kept."""
     return Path(folder) / f"{arm.key}-seed{seed:04d}.json"
 

@@ -32,7 +32,8 @@ from .datasets import Samples
 from .environment import environment
 from .measurements import prepare
 from .methods import DoesNotApplyError
-from .models import build_model
+from .models import build_model, hash_tensors
+from .pairing import check_pairs, data_fingerprints, require_unchanged
 from .problems import check_problem, check_run, problem_of
 from .progress import Progress
 from .protocol import Arm, check_arms
@@ -99,7 +100,8 @@ def run_arms(
     Raises
     ------
     InvalidArgumentError, UnknownNameError
-        If an arm makes no sense, or the data are of another layout. Before anything is run.
+        If an arm makes no sense, or the data are of another layout; if stored runs had other data
+        or first weights than new ones (`pairing`). Before anything is run.
     RunsFailedError
         At the end, if runs broke off with an error.
     FolderInUseError
@@ -183,8 +185,11 @@ def _run_missing(
         for seed in seeds
         if (path := record_path(place.records, arm, seed)).exists()
     }
+    check_pairs(found.values())
     # seed by seed, so that what there is after a while compares all arms
     missing = [Unit(arm, seed) for seed in seeds for arm in arms if (arm.label, seed) not in found]
+    if missing:
+        _require_unchanged(found.values(), place.data)
     starts = _starts(missing, place)
     units = [*starts, *missing]
     processes = _jobs(jobs, place.devices, len(units))
@@ -208,7 +213,22 @@ def _run_missing(
             f"{len(problems)} of {len(units)} runs broke off; the others are "
             f"stored in {place.records}, start again to repeat these. The first one: {problems[0]}"
         )
+    check_pairs(found.values())
     return [found[arm.label, seed] for arm in arms for seed in seeds]
+
+
+def _require_unchanged(found: Iterable[RunRecord], data: Path | None) -> None:
+    """Refuse new runs beside stored ones of other data or first weights, before they are trained.
+
+    Looks at one stored run for each network, data set and split; `check_pairs` looks at all.
+    """
+    for record in {(r.arm.dataset, r.arm.model, r.arm.split): r for r in found}.values():
+        arm = record.arm
+        now = data_fingerprints(arm, _images(arm, record.seed, data))
+        if now and arm.start == "scratch":
+            model = build_model(arm, record.seed)
+            now["initial_weights"] = hash_tensors(dict(model.named_parameters()))
+        require_unchanged(record, now)
 
 
 # -- units --------------------------------------------------------------------------------------

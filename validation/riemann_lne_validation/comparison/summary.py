@@ -13,6 +13,7 @@ from .contracts import Dataset, Measure
 from .identical import Same, same_arms
 from .noise import LAST_BIT, NOT_MEASURED, Floor, noise_floor
 from .paired import Paired, correct, pair
+from .pairing import check_pairs
 from .protocol import Arm
 from .records import RunRecord
 from .registered import all_datasets, find_dataset, metric_of
@@ -274,7 +275,8 @@ def summarise(
     Raises
     ------
     InvalidArgumentError
-        If there are no records, two for the same arm and seed, or no reference.
+        If there are no records, two for the same arm and seed, or no reference; if runs of one
+        seed are not paired (`pairing.check_pairs`).
     UnknownNameError
         If a reference is not among the arms.
     """
@@ -287,6 +289,7 @@ def summarise(
         raise InvalidArgumentError(
             f"records = {list(records)!r}: there are no runs to summarise; give at least one"
         )
+    check_pairs(records)
     measures = {metric_of(record.arm.dataset).measure for record in records}
     if len(measures) > 1:
         names = ", ".join(sorted(m.name for m in measures))

@@ -18,7 +18,6 @@ from riemann_lne_torch.quantizers import ActivationQuantizer, WeightQuantizer
 
 from .augmentation import batches, plan_epoch
 from .checkpoints import load_tree, save_tree, tree_errors
-from .contracts import Task
 from .datasets import Samples
 from .image_hits import ImageHits
 from .measurements import (
@@ -34,10 +33,10 @@ from .measurements import (
 )
 from .methods import get_method
 from .models import build_model, hash_tensors
+from .pairing import data_fingerprints
 from .problems import problem_of
 from .protocol import Arm
 from .records import Divergence, EpochRecord, RunRecord
-from .registered import find_dataset
 from .statistics import window
 from .user_calls import seed_all
 
@@ -329,13 +328,9 @@ class Run:
         )
 
     def _fingerprints(self) -> dict[str, str]:
-        """Of first weights, order of the data and, of a task, the items it is judged on."""
-        found = {"initial_weights": self.initial, "data": self.data_hash}
-        if self.arm.file or isinstance(find_dataset(self.arm.dataset), Task):
-            images = self.images
-            held_out = {"x": images.held_out, "y": images.held_out_labels}
-            found["held_out"] = hash_tensors(held_out)
-        return found
+        """Of first weights, order of the data and, where a file may change them, its items."""
+        order = {"initial_weights": self.initial, "data": self.data_hash}
+        return {**order, **data_fingerprints(self.arm, self.images)}
 
     def _image_hits(self) -> ImageHits | None:
         """Of the last epochs; None for a run without an end, or without all of these epochs."""
