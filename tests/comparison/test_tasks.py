@@ -53,6 +53,7 @@ def forgotten(monkeypatch):
 
     registered.all_datasets()
     methods.available_methods()
+    monkeypatch.setattr(sys, "path", list(sys.path))  # a file's folder is added to it
     for owner, name in (
         (registered, "_DATASETS"), (registered, "_NETWORKS"), (registered, "_ORIGINS"),
         (registered, "_LOADED"), (registry, "_REGISTRY"), (methods, "_REGISTRY"),
@@ -1024,8 +1025,7 @@ class TestModulesBesideAFile:
     """
 
     @pytest.fixture(autouse=True)
-    def paths(self, monkeypatch):
-        monkeypatch.setattr(sys, "path", list(sys.path))
+    def loaded(self):
         before = set(sys.modules)
         yield
         for name in set(sys.modules) - before:
