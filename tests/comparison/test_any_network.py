@@ -5,15 +5,17 @@ import torch
 from torch import nn
 
 from riemann_lne.errors import InvalidArgumentError
-from riemann_lne_validation.comparison import Task, registered
+from riemann_lne_validation.comparison import Task, registered, runner
 from riemann_lne_validation.comparison.measurements import float_gradient, prepare
 from riemann_lne_validation.comparison.methods import available_methods
 from riemann_lne_validation.comparison.models import build_model
 from riemann_lne_validation.comparison.problems import problem_of
 from riemann_lne_validation.comparison.protocol import default_arm
+from riemann_lne_validation.comparison.runner import RunsFailedError
+from riemann_lne_validation.comparison.stored import read_summary
 from riemann_lne_validation.comparison.training import train
 
-from .test_tasks import forgotten  # noqa: F401  for every test
+from .test_tasks import forgotten, run  # noqa: F401  the first one for every test
 
 # One of each that goes its own way between the loss and the weights.
 METHODS = (
@@ -122,6 +124,57 @@ class TestLayersWithoutAGradient:
             InvalidArgumentError, match=r"is frozen .*'one', 'two', .*let one train"
         ):
             prepare(settings, build_model(settings, 0), 1)
+
+
+class TestRunsThatBreakOff:
+    """The table has the arms that finished and names the others; the command fails after it.
+
+    Looked at: the table, the JSON file and its reader, the page; an arm of which one seed broke
+    off, the reference among them, and every arm.
+    """
+
+    @pytest.fixture
+    def compared(self, tmp_path, monkeypatch, capsys):
+        honest = runner.train
+
+        def of(*broken):
+            def sometimes(settings, seed, *args, **kwargs):
+                if (settings.label, seed) in broken:
+                    raise RuntimeError("no kernel\nfor this <layer>")
+                return honest(settings, seed, *args, **kwargs)
+
+            monkeypatch.setattr(runner, "train", sometimes)
+            words = ["--methods", "ste", "dorefa", "ewgs", "--seeds", 2, "--epochs", 1]
+            words += ["--jobs", 1, "--out", tmp_path / "runs", "--json", tmp_path / "r.json"]
+            with pytest.raises(RunsFailedError) as caught:
+                run(*words, "--report", tmp_path / "page")
+            return str(caught.value), capsys.readouterr().out
+
+        return of
+
+    def test_the_others_are_compared(self, compared, tmp_path):
+        message, out = compared(("dorefa", 1))
+        assert "1 of 6 runs broke off" in message
+        assert "dorefa broke off: seed 1: for this <layer>" in out
+        summary = read_summary(tmp_path / "r.json")
+        assert [a.label for a in summary.arms] == ["ste", "ewgs"]
+        assert [(c.arm, c.reference) for c in summary.comparisons] == [("ewgs", "ste")]
+        assert summary.broken == {"dorefa": "seed 1: for this <layer>"}
+        page = (tmp_path / "page" / "index.html").read_text()
+        assert "broke off: seed 1: for this &lt;layer&gt;" in page
+
+    def test_without_its_reference_nothing_is_compared(self, compared, tmp_path):
+        _, out = compared(("ste", 0), ("ste", 1))
+        assert "Nothing to compare: the other arm of every pair broke off." in out
+        summary = read_summary(tmp_path / "r.json")
+        assert [a.label for a in summary.arms] == ["dorefa", "ewgs"]
+        assert summary.comparisons == ()
+
+    def test_without_any_arm_there_is_no_table(self, compared, tmp_path):
+        message, out = compared(("ste", 0), ("dorefa", 1), ("ewgs", 0))
+        assert "3 of 6 runs broke off" in message
+        assert out == ""
+        assert not (tmp_path / "r.json").exists()
 
 
 class TestAttention:

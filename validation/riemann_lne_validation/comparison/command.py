@@ -188,7 +188,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run(work: Callable[[], Any], arguments: argparse.Namespace) -> int:
     try:
-        summary = work()
+        summary, failure = work()
     except KeyboardInterrupt:
         print(
             f"interrupted; what is done is in {arguments.out}: the same command goes on there",
@@ -207,6 +207,9 @@ def _run(work: Callable[[], Any], arguments: argparse.Namespace) -> int:
         print(f"results: {arguments.json}")
     if page:
         print(f"report:  {page}")
+    if failure is not None:
+        sys.stdout.flush()  # the table comes before the error
+        raise failure
     return 0
 
 
@@ -347,7 +350,7 @@ def _study(arguments: argparse.Namespace) -> Path | None:
 
 
 def _study_work(arguments: argparse.Namespace) -> Callable[[], Any]:
-    """The study of a command line, checked; the function runs it."""
+    """The study of a command line, checked; the function runs it, and returns what arms return."""
     from .study import load_study, run_study
 
     names = (*_SETTINGS, "seeds", "methods", "reference")
@@ -364,14 +367,18 @@ def _study_work(arguments: argparse.Namespace) -> Callable[[], Any]:
 
     def work() -> Any:
         print(printable(study.describe()))
-        return run_study(study, arguments.out, command=_command(), **_how(arguments))
+        # its comparisons are fixed: if a run breaks off, there is no result
+        return run_study(study, arguments.out, command=_command(), **_how(arguments)), None
 
     return work
 
 
 def _arms_work(arguments: argparse.Namespace) -> Callable[[], Any]:
-    """The arms of a command line, checked; the function runs them."""
-    from .runner import applicable, run_arms
+    """The arms of a command line, checked; the function runs them.
+
+    It returns the summary and, where runs broke off, the error, which is raised after the output.
+    """
+    from .runner import RunsFailedError, applicable, run_arms
     from .summary import default_reference, summarise
 
     comparison = comparison_of(arguments)
@@ -384,14 +391,23 @@ def _arms_work(arguments: argparse.Namespace) -> Callable[[], Any]:
             f"compare with: {skipped[comparison.reference]}; give another --reference"
         )
 
-    if comparison.reference is None:
-        default_reference(arms)  # its absence is an error now, not after the training
+    # its absence is an error now, not after the training
+    reference = comparison.reference or default_reference(arms)
 
     def work() -> Any:
-        records = run_arms(arms, comparison.seeds, arguments.out, **_how(arguments))
-        return summarise(
-            records, reference=comparison.reference, command=_command(), skipped=skipped
-        )
+        more: dict[str, Any] = {"command": _command(), "skipped": skipped}
+        try:
+            records = run_arms(arms, comparison.seeds, arguments.out, **_how(arguments))
+        except RunsFailedError as error:
+            if not error.records:
+                raise
+            more["broken"] = error.broken
+            if reference in error.broken:  # each arm by itself
+                labels = {record.label for record in error.records}
+                more["references"] = {label: label for label in labels}
+                return summarise(error.records, **more), error
+            return summarise(error.records, reference=reference, **more), error
+        return summarise(records, reference=reference, **more), None
 
     return work
 

@@ -57,6 +57,7 @@ def to_dict(summary: Summary) -> dict[str, Any]:
         "measure": asdict(summary.measure),
         "noise_floor": asdict(summary.floor) if summary.floor else None,
         "skipped": dict(summary.skipped),
+        "broken": dict(summary.broken),
         "counts": counts(summary),
         "tuning": [dict(t) for t in summary.tuning],
         "notes": list(summary.notes),
@@ -223,6 +224,8 @@ def _arms(summary: Summary) -> str:
         ])  # fmt: skip
     for label, reason in summary.skipped.items():
         rows.append(["", label, f"skipped: {reason}", *["-"] * 10])
+    for label, reason in summary.broken.items():
+        rows.append(["", label, f"broke off: {reason}", *["-"] * 10])
     column = summary.measure.column
     names = (
         "", "arm", "runs", f"last, {column}", "sd", f"final, {column}", "sd", "spread", "flips, %",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -50,7 +50,24 @@ _POLL = 2.0
 
 
 class RunsFailedError(RiemannLNEError, RuntimeError):
-    """Some runs broke off with an error, which is not divergence; the others are done."""
+    """Some runs broke off with an error, which is not divergence; the others are done.
+
+    Attributes
+    ----------
+    records : tuple of RunRecord
+        Those of the arms of which no run broke off.
+    broken : dict from label to str
+        The other arms, each with the error of its first run that broke off, in one line.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        records: Sequence[RunRecord] = (),
+        broken: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.records, self.broken = tuple(records), dict(broken or {})
 
 
 def run_arms(
@@ -196,6 +213,7 @@ def _run_missing(
     if progress is not None:
         progress.begin(units, len(found), processes)
     problems: list[str] = []
+    broken: dict[str, str] = {}
     try:
         for stage in (starts, missing):
             for unit, record, problem in _run(stage, place, processes, progress):
@@ -203,6 +221,7 @@ def _run_missing(
                     progress.done(unit, record, problem)
                 if problem:
                     problems.append(f"{unit.arm.label}, seed {unit.seed}: {problem}")
+                    broken.setdefault(unit.arm.label, f"seed {unit.seed}: {_in_a_line(problem)}")
                 elif record is not None and not unit.is_start:
                     found[unit.arm.label, unit.seed] = record
     finally:
@@ -211,7 +230,15 @@ def _run_missing(
     if problems:
         raise RunsFailedError(
             f"{len(problems)} of {len(units)} runs broke off; the others are "
-            f"stored in {place.records}, start again to repeat these. The first one: {problems[0]}"
+            f"stored in {place.records}, start again to repeat these. The first one: "
+            f"{problems[0]}",
+            [
+                found[arm.label, seed]
+                for arm in arms
+                if all((arm.label, seed) in found for seed in seeds)
+                for seed in seeds
+            ],
+            broken,
         )
     check_pairs(found.values())
     return [found[arm.label, seed] for arm in arms for seed in seeds]
@@ -394,6 +421,12 @@ def _guarded(
         return unit, None, str(error)
     except Exception:
         return unit, None, traceback.format_exc(limit=-3)
+
+
+def _in_a_line(problem: str) -> str:
+    """The first line of a message, or the last one of a traceback, which is the error."""
+    lines = [line for line in problem.splitlines() if line.strip()] or [problem]
+    return lines[-1 if lines[0].startswith("Traceback") else 0].strip()
 
 
 def _deterministic() -> None:

@@ -27,7 +27,7 @@ _ADVICE = (
 )
 _ENTRIES = {
     "schema", "title", "version", "command", "metric", "alpha", "sentences", "comparisons", "arms",
-    "same", "measure", "noise_floor", "skipped", "counts", "tuning", "notes", "study",
+    "same", "measure", "noise_floor", "skipped", "broken", "counts", "tuning", "notes", "study",
     "environment",
 }  # fmt: skip
 
@@ -73,6 +73,7 @@ def _summary(data: Mapping[str, Any]) -> Summary:
     # not in files that were written before there were tasks
     more["measure"] = Measure(**data.get("measure", {}))
     more["skipped"] = dict(data.get("skipped", {}))
+    more["broken"] = dict(data.get("broken", {}))
     floor = data.get("noise_floor")
     if data["schema"] == 1:
         return _anew(data, arms, more)

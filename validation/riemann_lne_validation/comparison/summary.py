@@ -88,6 +88,8 @@ class Summary:
         The noise floor, if an arm measured it.
     skipped : mapping from label to str
         Arms that were not run, with the reason: their method does not apply.
+    broken : mapping from label to str
+        Arms of which a run broke off, with the error. They are in no statistics.
     """
 
     title: str
@@ -104,6 +106,7 @@ class Summary:
     measure: Measure = field(default_factory=Measure)
     floor: Floor | None = None
     skipped: Mapping[str, str] = field(default_factory=dict)
+    broken: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def floor_line(self) -> str:

@@ -47,7 +47,7 @@ def runs(arm: ArmSummary) -> str:
 def arm_rows(summary: Summary) -> list[list[str]]:
     """One row an arm, in the order of `ARM_COLUMNS`; an arm that repeats another has none.
 
-    An arm whose method does not apply has a row that says so.
+    An arm whose method does not apply, or of which a run broke off, has a row that says so.
     """
     digits = summary.measure.digits
     rows = [
@@ -60,7 +60,8 @@ def arm_rows(summary: Summary) -> list[list[str]]:
         ]
         for arm in summary.distinct
     ]
-    return rows + [[label, "skipped", *["-"] * 5] for label in summary.skipped]
+    rows += [[label, "skipped", *["-"] * 5] for label in summary.skipped]
+    return rows + [[label, "broke off", *["-"] * 5] for label in summary.broken]
 
 
 def comparison_rows(summary: Summary) -> list[list[str]]:
@@ -122,6 +123,8 @@ def print_table(summary: Summary, file: IO[str] | None = None) -> None:
     )
     for label, reason in summary.skipped.items():
         stream.write(f"{printable(label)} was skipped: {printable(reason)}\n")
+    for label, reason in summary.broken.items():
+        stream.write(f"{printable(label)} broke off: {printable(reason)}\n")
     stream.write(f"\n{printable(summary.floor_line)}\n")
     rows = comparison_rows(summary)
     lines = [s.line for s in summary.same]
@@ -129,7 +132,12 @@ def print_table(summary: Summary, file: IO[str] | None = None) -> None:
         _print(stream, "Paired differences", COMPARISON_COLUMNS, rows)
         lines = [family_line(summary), changing_line(summary), *lines]
     else:
-        lines.insert(0, "Nothing to compare: give another method beside the reference.")
+        lines.insert(
+            0,
+            "Nothing to compare: the other arm of every pair broke off."
+            if summary.broken
+            else "Nothing to compare: give another method beside the reference.",
+        )
     for line in lines:
         stream.write(f"{printable(line)}\n")
     for sentence in summary.sentences:
