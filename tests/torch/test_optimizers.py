@@ -13,12 +13,14 @@ from torch import nn  # noqa: E402
 from riemann_lne.errors import DTypeError, InvalidArgumentError, UnknownNameError  # noqa: E402
 from riemann_lne_torch.estimators import BWN, DoReFa  # noqa: E402
 from riemann_lne_torch.optimizers import (  # noqa: E402
+    CAGE,
     BinaryConnect,
     FCGrad,
     Lookahead,
     MirrorDescentTanh,
     MultiFC,
     OscillationDamping,
+    OscillationFreezing,
     ProxQuant,
     proximal_binary,
     quantizable_parameters,
@@ -464,6 +466,43 @@ class TestEveryWrapper:
             assert train(*copies, x, y, 20) == expected
         with pytest.raises(InvalidArgumentError, match="not of"):  # it lacks the other's
             optimizer.load_state_dict(network_state(saved[1]))
+
+    @pytest.mark.parametrize("kind", [OscillationDamping, OscillationFreezing, CAGE])
+    @pytest.mark.parametrize("other", [OscillationDamping, OscillationFreezing, CAGE])
+    def test_the_state_of_another_wrapper_is_refused(self, kind, other):
+        """Their entries may have the same names. Of every pair, alone and inside of a third."""
+        model = quantize_(network(), QuantConfig(weight_bits=2))
+        one = kind(torch.optim.SGD(model.parameters(), lr=0.1), model, steps=9)
+        two = other(torch.optim.SGD(model.parameters(), lr=0.1), model, steps=9)
+        one.steps = 5
+        for mine, theirs in ((one, two), (Lookahead(one), Lookahead(two))):
+            state = copy.deepcopy(mine.state_dict())
+            if kind is other:
+                theirs.load_state_dict(state)
+                assert two.steps == 5
+                two.steps = 0
+                continue
+            message = f"not of {other.__name__}, it is of {kind.__name__}; load it"
+            with pytest.raises(InvalidArgumentError, match=message):
+                theirs.load_state_dict(state)
+            assert two.steps == 0
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_a_state_without_a_name_is_that_of_an_earlier_version(self, kind):
+        x, y = problem()
+        model = network()
+        optimizer = make(kind, model)
+        train(model, optimizer, x, y, 3)
+        state = copy.deepcopy(optimizer.state_dict())
+        assert state["wrapper"].pop("name") == kind.__name__
+        optimizer.load_state_dict(state)
+
+    def test_the_state_of_two_wrappers_is_not_that_of_one(self):
+        model = quantize_(network(), QuantConfig(weight_bits=2))
+        inner = OscillationDamping(torch.optim.SGD(model.parameters(), lr=0.1), model, steps=9)
+        state = Lookahead(inner).state_dict()
+        with pytest.raises(InvalidArgumentError, match="of Lookahead around another wrapper"):
+            Lookahead(inner.inner).load_state_dict(state)
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_a_closure_is_the_same_as_three_lines(self, kind):

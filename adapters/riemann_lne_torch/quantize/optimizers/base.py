@@ -180,11 +180,12 @@ class OptimizerWrapper(torch.optim.Optimizer):
         return loss
 
     def state_dict(self) -> dict[str, Any]:
-        """The inner optimiser's state dict, plus ``"wrapper"``: tensors and numbers only.
+        """The inner optimiser's state dict, plus ``"wrapper"``: tensors, numbers, and a name.
 
-        Of a wrapper around another one ``"wrapper"`` has an entry ``"inner"``, that of the other.
+        The entry ``"name"`` of ``"wrapper"`` is that of the class. Of a wrapper around another one
+        ``"wrapper"`` has an entry ``"inner"``, that of the other.
         """
-        state, own = self.inner.state_dict(), self._own_state()
+        state, own = self.inner.state_dict(), {"name": type(self).__name__, **self._own_state()}
         if "wrapper" in state:
             own = {**own, "inner": state["wrapper"]}
         return {**state, "wrapper": own}
@@ -192,8 +193,9 @@ class OptimizerWrapper(torch.optim.Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what `state_dict` gave.
 
-        Raises InvalidArgumentError for the state dict of a plain optimiser: a schedule would
-        start anew without a word.
+        Raises InvalidArgumentError for the state dict of a plain optimiser, or of another wrapper:
+        a schedule would start anew, or where another one was, without a word. State dicts of
+        earlier versions have no name and are loaded.
         """
         if "wrapper" not in state_dict:
             raise InvalidArgumentError(
@@ -201,6 +203,17 @@ class OptimizerWrapper(torch.optim.Optimizer):
                 "optimiser into .inner"
             )
         own = dict(state_dict["wrapper"])
+        name = own.pop("name", type(self).__name__)
+        if name != type(self).__name__:
+            raise InvalidArgumentError(
+                f"this state dict is not of {type(self).__name__}, it is of {name}; load it into "
+                "one of that class"
+            )
+        if "inner" in own and not isinstance(self.inner, OptimizerWrapper):
+            raise InvalidArgumentError(
+                f"this state dict is of {name} around another wrapper, and here it is around "
+                f"{type(self.inner).__name__}; wrap the optimiser as it was"
+            )
         inner = {k: v for k, v in state_dict.items() if k != "wrapper"}
         if "inner" in own:
             inner["wrapper"] = own.pop("inner")
