@@ -396,21 +396,27 @@ def test_three_levels_in_a_character_model():
         return p(comparison(CHARACTERS, arm).last)
 
     full = comparison(CHARACTERS, "full precision")
+    lne = comparison(CHARACTERS, "LNE, fisher").last
     pieces = [
         "(1.58 bits)",
         f"{len(summary(CHARACTERS).arms[0].seeds)} seeds; one scale",
-        f"worse than STE**: {bits('LNE, fisher')} bits.",
-        f"{bits('SEQ')}, {corrected('SEQ')}, and {bits('QuEST')}, {corrected('QuEST')}.",
+        f"not told from STE**: {bits('LNE, fisher')} bits. A difference below {lne.resolves:.3f} "
+        "bits would not have been seen.",
+        f"{bits('SEQ')}, {corrected('SEQ')}, and **QuEST is not told from it**, {bits('QuEST')}, "
+        f"{corrected('QuEST')}.",
         f"Full precision is {-full.last.description.mean:.3f} bits ahead of STE",
         "`characters-158`",
         "MNIST-1D",
     ]
     assert unchecked(section_of("Three levels: a character model"), pieces) == ([], [])
-    assert verdicts(CHARACTERS, "LNE, fisher") == HARMS
+    assert verdicts(CHARACTERS, "SEQ") == HARMS
     assert verdicts(CHARACTERS, "full precision") == HELPS
-    for arm in ("SEQ", "QuEST", "STE by channel"):
+    for arm in ("LNE, fisher", "QuEST", "STE by channel"):
         assert verdicts(CHARACTERS, arm) == NULLS
-    assert any("SEQ, learning_rate" in n for n in summary(CHARACTERS).notes if "edge" in n)
+    (edges,) = [n for n in summary(CHARACTERS).notes if "edge" in n]
+    tuned = {t["arm"] for t in summary(CHARACTERS).tuning}
+    assert all(f"{arm}, learning_rate" in edges for arm in tuned)  # "all took the largest"
+    assert {len([t for t in summary(CHARACTERS).tuning if t["arm"] == a]) for a in tuned} == {3}
     assert setting(CHARACTERS).epochs == 5  # "for five epochs"
 
 
