@@ -48,7 +48,7 @@ def compare(folder, *methods, seeds=2):
 
 
 class TestByTheCommand:
-    """What a task file imports or reads changes between two commands.
+    """Between two commands a file changes that the task file reads.
 
     Looked at: first weights, training items, test items; a new arm, new seeds; all that is there
     already; methods that move the first weights, and more epochs, which are no fault.

@@ -370,7 +370,7 @@ def _numbers(seed):
 
 
 class TestLayersOfEveryKind:
-    """What `quantize_` takes and an arm does not, an embedding, stays as it is.
+    """An arm leaves embeddings as floats, though `quantize_` by itself would quantise them.
 
     Looked at: every type that `quantize_` takes, and the tasks that ship, one of which had its
     embedding quantised though its study says that it is not.
@@ -465,9 +465,9 @@ STORED_STUDY = """
 
 
 class TestDataOfAFolder:
-    """What a function of a task reads from --data is what all that asks for the data gets.
+    """Every part of a comparison gets the data from the folder that --data names.
 
-    Looked at: whatever makes a problem of an arm - the first look, the runs, the cost of a step,
+    Looked at: the first look, the runs, the cost of a step,
     the methods, full-precision starts, the worker processes.
     """
 
@@ -514,7 +514,7 @@ class TestDataOfAFolder:
             run(*words, "--methods", "ste")
 
 
-# What a wrong network or loss is made of.
+# Modules for the wrong networks and losses of the tests below.
 ODD = """
     class Cut(torch.nn.Module):
         def forward(self, x):

@@ -262,7 +262,7 @@ class TestDamage:
                 broken[key].reshape(-1).view(torch.uint8)[place] ^= 1
                 with pytest.raises(RuntimeError, match=r"layer '0': |damaged"):
                     copy.deepcopy(model).load_state_dict(broken)
-        # what is not there is not checked, and torch says that it is missing
+        # torch itself tells of an entry that is missing
         some = {k: v for k, v in state.items() if not k.endswith("table")}
         with pytest.raises(RuntimeError, match=r"0[.]table"):
             model.load_state_dict(some)

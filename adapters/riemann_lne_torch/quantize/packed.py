@@ -96,7 +96,7 @@ class PackedWeight(nn.Module):
         blocks = table if scale is None else scale
         self.channels = Channels(axis, groups)
         # a model that was converted since goes on to round products as it did when it was packed
-        self.made = _made(checksum, table.dtype)
+        self.packed_dtype = _packed_dtype(checksum, table.dtype)
         # of a grouped transposed convolution each group has its part of the first axis
         fine = fine and (groups == 1 or (axis == 1 and shape[0] % groups == 0))
         if not (fine and len(blocks) and count % len(blocks) == 0):
@@ -123,7 +123,7 @@ class PackedWeight(nn.Module):
             bits = self.scale.dtype is torch.int32
             scale = self.scale.view(torch.float32) if bits else self.scale
             level = self.table[0].to(scale.dtype)[flat.reshape(len(scale), -1)]
-            values = (scale[:, None] * level).to(self.made).to(self.table.dtype)
+            values = (scale[:, None] * level).to(self.packed_dtype).to(self.table.dtype)
         return self.channels.back(values.reshape(self._first), self.shape)
 
     def extra_repr(self) -> str:
@@ -199,7 +199,7 @@ def _checksum(codes: Tensor, table: Tensor, layout: Tensor, scale: Tensor | None
     return torch.tensor(found, dtype=torch.int32, device=codes.device)
 
 
-def _made(checksum: Tensor | None, now: torch.dtype) -> torch.dtype:
+def _packed_dtype(checksum: Tensor | None, now: torch.dtype) -> torch.dtype:
     """The type of the weight when it was packed; without a checksum that of the table."""
     known = checksum is not None and checksum.shape == (3,) and not checksum.is_meta
     number = int(checksum[2]) if known else -1  # type: ignore[index]
@@ -248,10 +248,10 @@ def _check_loaded(
         found = PackedWeight(*entries)
         _check_codes(where, codes, found)
         own = module[0].layout.tolist()
-        if found.made != module[0].made:
+        if found.packed_dtype != module[0].packed_dtype:
             raise InvalidArgumentError(
-                f"{where}its packed weights were made in {found.made}, those of this model in "
-                f"{module[0].made}: load them into the float network by load_packed_"
+                f"{where}its weights were packed in {found.packed_dtype}, those of this model in "
+                f"{module[0].packed_dtype}: load them into the float network by load_packed_"
             )
         if found.layout.tolist() != own:
             raise InvalidArgumentError(
@@ -392,6 +392,7 @@ def _check(name: str, layer: nn.Module | None, codes: Tensor, weight: PackedWeig
 
 
 def _check_codes(where: str, codes: Tensor, weight: PackedWeight) -> None:
+    """Refuse codes of another length or beyond the table, and what the checksum does not fit."""
     if codes.dtype != torch.uint8 or codes.shape != (weight.bytes,):
         raise InvalidArgumentError(
             f"{where}its codes are {codes.dtype} of shape {tuple(codes.shape)}, and "

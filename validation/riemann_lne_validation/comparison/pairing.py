@@ -38,8 +38,9 @@ def _first_weights(arm: Arm) -> Hashable | None:
     return arm.dataset, arm.model, arm.width, arm.depth, start
 
 
-# What a hash is of, in words, and the settings on which it depends beside the seed. A method that
-# changes first weights on purpose does so after its hash is taken.
+# By name of a hash: what it is taken of, in words, and the settings of an arm that decide it. Two
+# runs with these settings and the same seed must have the same hash. A method that changes first
+# weights on purpose does so after their hash is taken.
 _KINDS: Mapping[str, tuple[str, Callable[[Arm], Hashable | None]]] = {
     "held_out": ("items that they are judged on", _held_out),
     "training": ("training items", _training),
