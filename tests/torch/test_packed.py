@@ -277,6 +277,16 @@ class TestDamage:
         with pytest.raises(RuntimeError, match=r"have the layout .* by load_packed_"):
             one.load_state_dict(two.state_dict())
 
+    def test_weights_that_were_packed_in_another_type(self):
+        """Both models are float32 by now, but their weights are rounded as before."""
+        config = QuantConfig(weight_bits=4, estimator="rms")
+        one, two = (
+            finalize_(quantize_(nn.Linear(6, 4).to(dtype), config), packed=True).float()
+            for dtype in (torch.bfloat16, torch.float16)
+        )
+        with pytest.raises(RuntimeError, match=r"packed in torch.float16, those .* load_packed_"):
+            one.load_state_dict(two.state_dict())
+
     def test_a_model_without_memory(self):
         with pytest.raises(InvalidArgumentError, match="to_empty"):
             load_packed_(nn.Sequential(nn.Linear(6, 4, device="meta")), self.state())
